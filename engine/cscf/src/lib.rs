@@ -1,0 +1,1 @@
+//! P-CSCF, I-CSCF, S-CSCF and HSS as state machines.

@@ -1,0 +1,1 @@
+//! Sockets, rings and the clock.
