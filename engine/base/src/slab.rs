@@ -1,0 +1,185 @@
+//! A bounded table of values addressed by keys that go stale: the home of every long-lived object.
+
+use crate::Full;
+
+/// Names one value for its life. After the value is removed the key finds nothing, also when the
+/// place is used again (until its generation has wrapped, after 2^32 uses of one place).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
+pub struct Key {
+    /// The place in the slab.
+    pub index: u32,
+    /// How often the place had been vacated when the value came.
+    pub generation: u32,
+}
+
+impl Key {
+    /// The key as one word: generation in the upper half, index in the lower.
+    #[must_use]
+    pub const fn to_u64(self) -> u64 {
+        ((self.generation as u64) << 32) | self.index as u64
+    }
+
+    /// The inverse of `to_u64`.
+    #[must_use]
+    pub const fn from_u64(word: u64) -> Key {
+        Key { index: word as u32, generation: (word >> 32) as u32 }
+    }
+}
+
+/// At most `capacity` values of one type. The memory is reserved at once and touched place by place
+/// as the population grows; the place vacated last is used first, since it is still in the cache.
+#[derive(Debug)]
+pub struct Slab<T> {
+    places: Vec<Place<T>>,
+    capacity: usize,
+    /// Head of the list of vacated places; `NONE` when there are none below `places.len()`.
+    free: u32,
+    len: usize,
+}
+
+#[derive(Debug)]
+struct Place<T> {
+    generation: u32,
+    next_free: u32,
+    value: Option<T>,
+}
+
+const NONE: u32 = u32::MAX;
+
+impl<T> Slab<T> {
+    /// A slab for `capacity` values (below 2^32 - 1, asserted), all its address space reserved.
+    #[must_use]
+    pub fn with_capacity(capacity: usize) -> Slab<T> {
+        assert!(capacity < NONE as usize, "slab index is 32 bits");
+        Slab { places: Vec::with_capacity(capacity), capacity, free: NONE, len: 0 }
+    }
+
+    /// Puts `value` in; `Full` when `capacity` values are there (the value is dropped).
+    pub fn insert(&mut self, value: T) -> Result<Key, Full> {
+        if self.free != NONE {
+            let index = self.free;
+            let place = &mut self.places[index as usize];
+            assert!(place.value.is_none(), "a place on the free list is vacant");
+            self.free = place.next_free;
+            place.value = Some(value);
+            self.len += 1;
+            return Ok(Key { index, generation: place.generation });
+        }
+        if self.places.len() >= self.capacity {
+            return Err(Full);
+        }
+        let index = self.places.len() as u32;
+        // Never reallocates: len < capacity, and the vector was made with capacity.
+        self.places.push(Place { generation: 0, next_free: NONE, value: Some(value) });
+        self.len += 1;
+        Ok(Key { index, generation: 0 })
+    }
+
+    /// The value that `key` names, if it is still there.
+    #[must_use]
+    pub fn get(&self, key: Key) -> Option<&T> {
+        let place = self.places.get(key.index as usize)?;
+        if place.generation == key.generation { place.value.as_ref() } else { None }
+    }
+
+    /// The value that `key` names, if it is still there.
+    #[must_use]
+    pub fn get_mut(&mut self, key: Key) -> Option<&mut T> {
+        let place = self.places.get_mut(key.index as usize)?;
+        if place.generation == key.generation { place.value.as_mut() } else { None }
+    }
+
+    /// Takes the value out; its key and all copies of it are stale from now on.
+    pub fn remove(&mut self, key: Key) -> Option<T> {
+        let place = self.places.get_mut(key.index as usize)?;
+        if place.generation != key.generation {
+            return None;
+        }
+        let value = place.value.take()?;
+        place.generation = place.generation.wrapping_add(1);
+        place.next_free = self.free;
+        self.free = key.index;
+        self.len -= 1;
+        Some(value)
+    }
+
+    /// The key of whatever value is at `index` now: for tables that keep 32 bits.
+    #[must_use]
+    pub fn key_at(&self, index: u32) -> Option<Key> {
+        let place = self.places.get(index as usize)?;
+        place.value.as_ref().map(|_| Key { index, generation: place.generation })
+    }
+
+    /// How many values are there.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether no value is there.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// How many values there is room for.
+    #[must_use]
+    pub fn capacity(&self) -> usize {
+        self.capacity
+    }
+
+    /// Bytes of address space that `capacity` values of this type take: for the sum at start.
+    #[must_use]
+    pub fn reserved_bytes(&self) -> usize {
+        self.capacity * size_of::<Place<T>>()
+    }
+
+    /// All values with their keys, by place.
+    pub fn iter(&self) -> impl Iterator<Item = (Key, &T)> {
+        self.places.iter().enumerate().filter_map(|(index, place)| {
+            let key = Key { index: index as u32, generation: place.generation };
+            place.value.as_ref().map(|value| (key, value))
+        })
+    }
+
+    /// All values with their keys, by place.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = (Key, &mut T)> {
+        self.places.iter_mut().enumerate().filter_map(|(index, place)| {
+            let key = Key { index: index as u32, generation: place.generation };
+            place.value.as_mut().map(|value| (key, value))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stale_keys_find_nothing() {
+        let mut slab = Slab::with_capacity(2);
+        let a = slab.insert("a").unwrap();
+        let b = slab.insert("b").unwrap();
+        assert_eq!(slab.insert("c"), Err(Full));
+        assert_eq!(slab.remove(a), Some("a"));
+        assert_eq!((slab.remove(a), slab.get(a)), (None, None));
+        let c = slab.insert("c").unwrap();
+        assert_eq!((c.index, c.generation), (a.index, 1));
+        assert_eq!((slab.get(a), slab.get(b), slab.get(c)), (None, Some(&"b"), Some(&"c")));
+        assert_eq!(slab.key_at(0), Some(c));
+        assert_eq!(slab.get_mut(Key { index: 9, generation: 0 }), None);
+        assert_eq!(Key::from_u64(c.to_u64()), c);
+        assert_eq!(slab.iter().map(|(_, v)| *v).collect::<Vec<_>>(), ["c", "b"]);
+    }
+
+    #[test]
+    fn the_place_vacated_last_is_used_first() {
+        let mut slab = Slab::with_capacity(8);
+        let keys: Vec<Key> = (0..8).map(|i| slab.insert(i).unwrap()).collect();
+        slab.remove(keys[3]);
+        slab.remove(keys[5]);
+        assert_eq!(slab.insert(9).unwrap().index, 5);
+        assert_eq!(slab.insert(9).unwrap().index, 3);
+        assert_eq!((slab.len(), slab.capacity()), (8, 8));
+    }
+}

@@ -1,0 +1,414 @@
+//! Byte strings of mixed lengths in one bounded pool: what dialogs and bindings keep of messages.
+//!
+//! The pool is cut into pages, each page into slots of one size class. A page whose last slot is
+//! released serves any class again, so memory follows what the population needs.
+
+use crate::Full;
+use std::num::NonZeroU32;
+
+/// Bytes of a slot, by class: a string takes the smallest that holds it.
+pub const SIZE_CLASSES: [usize; 14] =
+    [32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048, 4096];
+
+/// The longest string that can be stored.
+pub const STRING_BYTES_MAX: usize = 4096;
+
+/// Big enough for four strings of the biggest class, small enough that fourteen half-filled pages
+/// are nothing beside a shard's pool.
+const PAGE_BYTES: usize = 16 * 1024;
+/// Slot positions are counted in units that divide every class: 2^32 of them are 64 GiB.
+const UNIT_BYTES: usize = 16;
+const NONE: u32 = u32::MAX;
+const NO_SLOT: u16 = u16::MAX;
+const NO_CLASS: u8 = u8::MAX;
+
+const _: () = {
+    let mut class = 0;
+    while class < SIZE_CLASSES.len() {
+        assert!(SIZE_CLASSES[class].is_multiple_of(UNIT_BYTES));
+        assert!(class == 0 || SIZE_CLASSES[class] > SIZE_CLASSES[class - 1]);
+        class += 1;
+    }
+    assert!(SIZE_CLASSES[SIZE_CLASSES.len() - 1] == STRING_BYTES_MAX);
+    assert!(PAGE_BYTES / SIZE_CLASSES[0] < NO_SLOT as usize);
+};
+
+/// Owns one stored string; neither `Clone` nor `Copy`. Give it back with `Strings::release`: a handle
+/// that is merely dropped leaks its slot, which shows in `Strings::len`.
+#[derive(Debug, PartialEq, Eq)]
+#[must_use = "a dropped handle leaks its slot"]
+pub struct Handle {
+    /// Position in units, plus one; the empty string has no slot and `NonZeroU32::MAX`.
+    location: NonZeroU32,
+    length: u16,
+}
+
+const _: () = assert!(size_of::<Handle>() == 8 && size_of::<Option<Handle>>() == 8);
+
+impl Handle {
+    /// The empty string: takes no memory, need not be released, and is not counted.
+    pub const EMPTY: Handle = Handle { location: NonZeroU32::MAX, length: 0 };
+
+    /// Bytes of the string.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        usize::from(self.length)
+    }
+
+    /// Whether the string is empty.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.length == 0
+    }
+
+    fn offset(&self) -> usize {
+        (self.location.get() as usize - 1) * UNIT_BYTES
+    }
+}
+
+impl Default for Handle {
+    fn default() -> Handle {
+        Handle::EMPTY
+    }
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Strings {
+    memory: Box<[u8]>,
+    pages: Vec<Page>,
+    /// Vacated pages, as a list through `Page::next`.
+    free_pages: u32,
+    /// Per class the pages that have room, as a doubly linked list.
+    open: [u32; SIZE_CLASSES.len()],
+    page_count_max: usize,
+    len: usize,
+    used_bytes: usize,
+    refused: u64,
+}
+
+#[derive(Debug)]
+struct Page {
+    class: u8,
+    used: u16,
+    /// Slots below this were handed out at some time; those above are untouched.
+    touched: u16,
+    free_slot: u16,
+    next: u32,
+    previous: u32,
+}
+
+impl Strings {
+    /// A pool of `bytes` (rounded up to whole pages of 16 KiB), all its address space reserved,
+    /// touched as strings come. Asserts that it is below 64 GiB.
+    #[must_use]
+    pub fn with_capacity(bytes: usize) -> Strings {
+        let page_count_max = bytes.div_ceil(PAGE_BYTES).max(1);
+        assert!(page_count_max * (PAGE_BYTES / UNIT_BYTES) < NONE as usize - 1, "pool too big");
+        Strings {
+            memory: vec![0; page_count_max * PAGE_BYTES].into_boxed_slice(),
+            pages: Vec::with_capacity(page_count_max),
+            free_pages: NONE,
+            open: [NONE; SIZE_CLASSES.len()],
+            page_count_max,
+            len: 0,
+            used_bytes: 0,
+            refused: 0,
+        }
+    }
+
+    /// Stores a copy of `bytes`. `Full` when its class has no slot and no page is vacant, or when it
+    /// is longer than `STRING_BYTES_MAX`; either is counted in `refused`.
+    pub fn store(&mut self, bytes: &[u8]) -> Result<Handle, Full> {
+        self.store_parts(&[bytes])
+    }
+
+    /// Stores the concatenation of `parts`; otherwise as `store`.
+    pub fn store_parts(&mut self, parts: &[&[u8]]) -> Result<Handle, Full> {
+        let length = parts.iter().fold(0usize, |sum, part| sum.saturating_add(part.len()));
+        if length == 0 {
+            return Ok(Handle::EMPTY);
+        }
+        let handle = self.claim(length)?;
+        let mut at = handle.offset();
+        for part in parts {
+            self.memory[at..at + part.len()].copy_from_slice(part);
+            at += part.len();
+        }
+        Ok(handle)
+    }
+
+    /// The bytes of a string of this pool.
+    #[must_use]
+    pub fn get(&self, handle: &Handle) -> &[u8] {
+        if handle.is_empty() {
+            return &[];
+        }
+        let offset = handle.offset();
+        assert!(self.slot_is_in_use(offset), "a handle of another pool");
+        &self.memory[offset..offset + handle.len()]
+    }
+
+    /// Makes `handle` stand for `bytes`, in place where the class stays. On `Full` the old string
+    /// stays as it was.
+    pub fn replace(&mut self, handle: &mut Handle, bytes: &[u8]) -> Result<(), Full> {
+        if !handle.is_empty()
+            && class_of(bytes.len()) == class_of(handle.len())
+            && !bytes.is_empty()
+        {
+            let offset = handle.offset();
+            self.memory[offset..offset + bytes.len()].copy_from_slice(bytes);
+            self.used_bytes = self.used_bytes - handle.len() + bytes.len();
+            handle.length = bytes.len() as u16;
+            return Ok(());
+        }
+        let new = self.store(bytes)?;
+        self.release(std::mem::replace(handle, new));
+        Ok(())
+    }
+
+    /// Gives the string's memory back.
+    #[expect(clippy::needless_pass_by_value, reason = "the handle ends here")]
+    pub fn release(&mut self, handle: Handle) {
+        if handle.is_empty() {
+            return;
+        }
+        let offset = handle.offset();
+        assert!(self.slot_is_in_use(offset), "a handle of another pool");
+        let index = (offset / PAGE_BYTES) as u32;
+        let page = &mut self.pages[index as usize];
+        let class = usize::from(page.class);
+        let size = SIZE_CLASSES[class];
+        let slot = (offset % PAGE_BYTES / size) as u16;
+        let was_full = usize::from(page.used) == PAGE_BYTES / size;
+        self.memory[offset..offset + 2].copy_from_slice(&page.free_slot.to_le_bytes());
+        page.free_slot = slot;
+        page.used -= 1;
+        let is_vacant = page.used == 0;
+        self.len -= 1;
+        self.used_bytes -= handle.len();
+        if was_full {
+            self.link(index, class);
+        }
+        if is_vacant {
+            self.unlink(index, class);
+            let page = &mut self.pages[index as usize];
+            page.class = NO_CLASS;
+            page.next = self.free_pages;
+            self.free_pages = index;
+        }
+    }
+
+    /// How many strings are stored (the empty one apart): 0 when all owners have released theirs.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether no string is stored.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The sum of the stored strings' lengths.
+    #[must_use]
+    pub fn used_bytes(&self) -> usize {
+        self.used_bytes
+    }
+
+    /// Bytes of the pages that hold strings; the difference to `used_bytes` is what classes cost.
+    #[must_use]
+    pub fn held_bytes(&self) -> usize {
+        self.pages.iter().filter(|page| page.class != NO_CLASS).count() * PAGE_BYTES
+    }
+
+    /// Bytes of the pool.
+    #[must_use]
+    pub fn capacity_bytes(&self) -> usize {
+        self.memory.len()
+    }
+
+    /// How often `Full` was the answer.
+    #[must_use]
+    pub fn refused(&self) -> u64 {
+        self.refused
+    }
+
+    /// Takes a slot for a string of `length` > 0.
+    fn claim(&mut self, length: usize) -> Result<Handle, Full> {
+        let Some((class, index)) = class_of(length).and_then(|c| Some((c, self.page_of(c)?)))
+        else {
+            self.refused += 1;
+            return Err(Full);
+        };
+        let size = SIZE_CLASSES[class];
+        let base = index as usize * PAGE_BYTES;
+        let page = &mut self.pages[index as usize];
+        let slot = if page.free_slot == NO_SLOT {
+            page.touched += 1;
+            page.touched - 1
+        } else {
+            let slot = page.free_slot;
+            let at = base + usize::from(slot) * size;
+            page.free_slot = u16::from_le_bytes([self.memory[at], self.memory[at + 1]]);
+            slot
+        };
+        page.used += 1;
+        if usize::from(page.used) == PAGE_BYTES / size {
+            self.unlink(index, class);
+        }
+        self.len += 1;
+        self.used_bytes += length;
+        let unit = (base + usize::from(slot) * size) / UNIT_BYTES;
+        let location = NonZeroU32::MIN.saturating_add(unit as u32);
+        Ok(Handle { location, length: length as u16 })
+    }
+
+    /// A page of the class with room: an open one, a vacated one, or an untouched one.
+    fn page_of(&mut self, class: usize) -> Option<u32> {
+        if self.open[class] != NONE {
+            return Some(self.open[class]);
+        }
+        let index = if self.free_pages != NONE {
+            let index = self.free_pages;
+            self.free_pages = self.pages[index as usize].next;
+            index
+        } else if self.pages.len() < self.page_count_max {
+            self.pages.push(Page {
+                class: NO_CLASS,
+                used: 0,
+                touched: 0,
+                free_slot: NO_SLOT,
+                next: NONE,
+                previous: NONE,
+            });
+            self.pages.len() as u32 - 1
+        } else {
+            return None;
+        };
+        let page = &mut self.pages[index as usize];
+        (page.class, page.touched, page.free_slot) = (class as u8, 0, NO_SLOT);
+        self.link(index, class);
+        Some(index)
+    }
+
+    fn link(&mut self, index: u32, class: usize) {
+        let head = self.open[class];
+        let page = &mut self.pages[index as usize];
+        (page.next, page.previous) = (head, NONE);
+        if head != NONE {
+            self.pages[head as usize].previous = index;
+        }
+        self.open[class] = index;
+    }
+
+    fn unlink(&mut self, index: u32, class: usize) {
+        let page = &mut self.pages[index as usize];
+        let (next, previous) = (page.next, page.previous);
+        (page.next, page.previous) = (NONE, NONE);
+        if previous == NONE {
+            assert_eq!(self.open[class], index, "the head of its class's list");
+            self.open[class] = next;
+        } else {
+            self.pages[previous as usize].next = next;
+        }
+        if next != NONE {
+            self.pages[next as usize].previous = previous;
+        }
+    }
+
+    fn slot_is_in_use(&self, offset: usize) -> bool {
+        self.pages.get(offset / PAGE_BYTES).is_some_and(|page| page.used > 0)
+    }
+}
+
+/// The smallest class that holds `length` bytes.
+fn class_of(length: usize) -> Option<usize> {
+    let class = SIZE_CLASSES.partition_point(|&size| size < length);
+    (class < SIZE_CLASSES.len()).then_some(class)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Random;
+
+    #[test]
+    fn too_long_and_full_are_errors() {
+        let mut strings = Strings::with_capacity(PAGE_BYTES);
+        assert_eq!(strings.store(&[0; STRING_BYTES_MAX + 1]), Err(Full));
+        let handles: Vec<Handle> = (0..4).map(|_| strings.store(&[1; 4096]).unwrap()).collect();
+        assert_eq!(strings.store(b"x"), Err(Full));
+        assert_eq!((strings.refused(), strings.used_bytes()), (2, 4 * 4096));
+        for handle in handles {
+            strings.release(handle);
+        }
+        // The page serves another class now.
+        let small: Vec<Handle> = (0..512).map(|i| strings.store(&[i as u8; 9]).unwrap()).collect();
+        assert_eq!(strings.store(b"x"), Err(Full));
+        assert_eq!(strings.get(&small[200]), [200; 9]);
+        for handle in small {
+            strings.release(handle);
+        }
+        assert_eq!((strings.len(), strings.used_bytes(), strings.held_bytes()), (0, 0, 0));
+    }
+
+    #[test]
+    fn empty_takes_nothing() {
+        let mut strings = Strings::with_capacity(1);
+        let mut handle = strings.store(b"").unwrap();
+        assert_eq!((strings.len(), strings.get(&handle)), (0, &b""[..]));
+        strings.replace(&mut handle, b"full").unwrap();
+        assert_eq!((strings.len(), strings.get(&handle)), (1, &b"full"[..]));
+        strings.replace(&mut handle, b"").unwrap();
+        assert_eq!(strings.len(), 0);
+        strings.release(handle);
+    }
+
+    #[test]
+    fn random_strings_keep_their_bytes() {
+        let mut random = Random::new(3);
+        let mut strings = Strings::with_capacity(40 * PAGE_BYTES);
+        let mut model: Vec<(Handle, Vec<u8>)> = Vec::new();
+        let mut refused = 0;
+        for _ in 0..30_000 {
+            let mut bytes = vec![0; random.below(4096) as usize >> random.below(8)];
+            random.bytes(&mut bytes);
+            match random.below(5) {
+                0..=1 => match strings.store(&bytes) {
+                    Ok(handle) => model.push((handle, bytes)),
+                    Err(Full) => refused += 1,
+                },
+                2 if !model.is_empty() => {
+                    let at = random.below(model.len() as u64) as usize;
+                    let (handle, old) = &mut model[at];
+                    if strings.replace(handle, &bytes).is_ok() {
+                        *old = bytes;
+                    } else {
+                        refused += 1;
+                    }
+                }
+                3 if !model.is_empty() => {
+                    let at = random.below(model.len() as u64) as usize;
+                    let (handle, bytes) = model.swap_remove(at);
+                    assert_eq!(strings.get(&handle), bytes);
+                    strings.release(handle);
+                }
+                _ => {
+                    for (handle, bytes) in model.iter().rev().take(3) {
+                        assert_eq!(strings.get(handle), bytes);
+                    }
+                }
+            }
+        }
+        assert_eq!(strings.refused(), refused);
+        assert!(refused > 0, "the pool was never full");
+        assert_eq!(strings.used_bytes(), model.iter().map(|(_, b)| b.len()).sum::<usize>());
+        for (handle, bytes) in model {
+            assert_eq!(strings.get(&handle), bytes);
+            strings.release(handle);
+        }
+        assert_eq!((strings.len(), strings.held_bytes()), (0, 0));
+    }
+}
