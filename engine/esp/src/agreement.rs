@@ -1,0 +1,279 @@
+//! Which algorithms, and which four associations (TS 33.203 clause 7).
+//!
+//! | SA | direction and ports             | SPI      |
+//! |----|---------------------------------|----------|
+//! | 1a | UE port_uc → P-CSCF port_ps     | spi_ps   |
+//! | 1b | P-CSCF port_ps → UE port_uc     | spi_uc   |
+//! | 2a | P-CSCF port_pc → UE port_us     | spi_us   |
+//! | 2b | UE port_us → P-CSCF port_pc     | spi_pc   |
+
+use crate::packet::{Mode, OpenError, SealError, open, seal};
+use crate::sa::{Inbound, Outbound, Selectors};
+use crate::transform::{EncryptionAlgorithm, IntegrityAlgorithm, Keys, Suite, TransformState};
+use core::fmt;
+use core::net::IpAddr;
+use core::ops::Range;
+
+/// SPIs below are reserved (RFC 4303 2.1).
+const SPI_MIN: u32 = 256;
+
+/// What both sides have agreed on (TS 33.203 7.1), as plain values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SecurityParameters {
+    /// The UE's SPI for its client port.
+    pub spi_uc: u32,
+    /// The UE's SPI for its server port.
+    pub spi_us: u32,
+    /// The UE's protected client port.
+    pub port_uc: u16,
+    /// The UE's protected server port.
+    pub port_us: u16,
+    /// The P-CSCF's SPI for its client port.
+    pub spi_pc: u32,
+    /// The P-CSCF's SPI for its server port.
+    pub spi_ps: u32,
+    /// The P-CSCF's protected client port.
+    pub port_pc: u16,
+    /// The P-CSCF's protected server port.
+    pub port_ps: u16,
+    /// The UE's address: in [`Mode::UdpTunnel`] the inner one.
+    pub ue_ip: IpAddr,
+    /// The P-CSCF's address: in [`Mode::UdpTunnel`] the inner one.
+    pub pcscf_ip: IpAddr,
+    /// The algorithms.
+    pub suite: Suite,
+    /// The encapsulation.
+    pub mode: Mode,
+}
+
+impl SecurityParameters {
+    /// Whether the values that the peer has chosen can be used with ours.
+    ///
+    /// # Errors
+    /// [`AgreementError`]: the proposal is to be refused.
+    pub fn validate(&self) -> Result<(), AgreementError> {
+        let spis = [self.spi_uc, self.spi_us, self.spi_pc, self.spi_ps];
+        for (i, &spi) in spis.iter().enumerate() {
+            if spi < SPI_MIN {
+                return Err(AgreementError::ReservedSpi { got: spi });
+            }
+            // TS 33.203 7.2. All four go into IVs under one key, too.
+            if spis[..i].contains(&spi) {
+                return Err(AgreementError::SameSpi { got: spi });
+            }
+        }
+        for port in [self.port_uc, self.port_us, self.port_pc, self.port_ps] {
+            // TS 33.203 7.1: the ports of unprotected SIP are never protected ones.
+            if matches!(port, 0 | 5060 | 5061) {
+                return Err(AgreementError::Port { got: port });
+            }
+        }
+        for (client, server) in [(self.port_uc, self.port_us), (self.port_pc, self.port_ps)] {
+            if client == server {
+                return Err(AgreementError::SamePort { got: client });
+            }
+        }
+        if self.ue_ip.is_ipv4() != self.pcscf_ip.is_ipv4() {
+            return Err(AgreementError::AddressFamilies);
+        }
+        Ok(())
+    }
+}
+
+/// Why a set of parameters can't be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AgreementError {
+    /// An SPI is below 256.
+    ReservedSpi {
+        /// The SPI.
+        got: u32,
+    },
+    /// Two of the four SPIs are the same.
+    SameSpi {
+        /// The SPI.
+        got: u32,
+    },
+    /// A protected port is 0, 5060 or 5061.
+    Port {
+        /// The port.
+        got: u16,
+    },
+    /// One side's two ports are the same.
+    SamePort {
+        /// The port.
+        got: u16,
+    },
+    /// One address is IPv4 and the other IPv6.
+    AddressFamilies,
+}
+
+impl fmt::Display for AgreementError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ReservedSpi { got } => write!(f, "expected an SPI from {SPI_MIN}, got {got}"),
+            Self::SameSpi { got } => write!(f, "expected four different SPIs, got {got} twice"),
+            Self::Port { got } => write!(f, "port {got} can't be protected"),
+            Self::SamePort { got } => write!(f, "expected two different ports, got {got} twice"),
+            Self::AddressFamilies => f.write_str("the addresses mix IPv4 and IPv6"),
+        }
+    }
+}
+
+impl core::error::Error for AgreementError {}
+
+/// One of a side's own two protected ports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum LocalPort {
+    /// The client port: port_uc or port_pc. Over UDP a side sends everything from it, to the
+    /// peer's server port.
+    Client,
+    /// The server port: port_us or port_ps. Over UDP a side receives everything at it, from the
+    /// peer's client port.
+    Server,
+}
+
+/// The four associations that one AKA run makes, as one side has them.
+///
+/// Each association belongs to one of this side's own ports, so that both sides look the same:
+///
+/// | side   | in, client | in, server | out, client | out, server |
+/// |--------|------------|------------|-------------|-------------|
+/// | P-CSCF | 2b         | 1a         | 2a          | 1b          |
+/// | UE     | 1b         | 2a         | 1a          | 2b          |
+#[derive(Debug)]
+pub struct SaSet {
+    /// The keys of all four.
+    pub transform: TransformState,
+    /// The encapsulation of all four.
+    pub mode: Mode,
+    inbound: [Inbound; 2],
+    outbound: [Outbound; 2],
+}
+
+impl SaSet {
+    /// The P-CSCF's set. `parameters` have been validated.
+    #[must_use]
+    pub fn for_pcscf(parameters: &SecurityParameters, ck: &[u8; 16], ik: &[u8; 16]) -> Self {
+        let p = parameters;
+        let at = |local_port, remote_port| Selectors {
+            local_ip: p.pcscf_ip,
+            remote_ip: p.ue_ip,
+            local_port,
+            remote_port,
+        };
+        Self {
+            transform: transform(p, ck, ik),
+            mode: p.mode,
+            inbound: [
+                Inbound::new(p.spi_pc, at(p.port_pc, p.port_us)),
+                Inbound::new(p.spi_ps, at(p.port_ps, p.port_uc)),
+            ],
+            outbound: [
+                Outbound::new(p.spi_us, at(p.port_pc, p.port_us)),
+                Outbound::new(p.spi_uc, at(p.port_ps, p.port_uc)),
+            ],
+        }
+    }
+
+    /// The UE's set. `parameters` have been validated.
+    #[must_use]
+    pub fn for_ue(parameters: &SecurityParameters, ck: &[u8; 16], ik: &[u8; 16]) -> Self {
+        let p = parameters;
+        let at = |local_port, remote_port| Selectors {
+            local_ip: p.ue_ip,
+            remote_ip: p.pcscf_ip,
+            local_port,
+            remote_port,
+        };
+        Self {
+            transform: transform(p, ck, ik),
+            mode: p.mode,
+            inbound: [
+                Inbound::new(p.spi_uc, at(p.port_uc, p.port_ps)),
+                Inbound::new(p.spi_us, at(p.port_us, p.port_pc)),
+            ],
+            outbound: [
+                Outbound::new(p.spi_ps, at(p.port_uc, p.port_ps)),
+                Outbound::new(p.spi_pc, at(p.port_us, p.port_pc)),
+            ],
+        }
+    }
+
+    /// The association that receives at `port`.
+    #[must_use]
+    pub const fn inbound(&self, port: LocalPort) -> &Inbound {
+        &self.inbound[port as usize]
+    }
+
+    /// The association that sends from `port`.
+    #[must_use]
+    pub const fn outbound(&self, port: LocalPort) -> &Outbound {
+        &self.outbound[port as usize]
+    }
+
+    /// The own port of the association that receives packets with `spi`, if it is of this set.
+    #[must_use]
+    pub fn port_of_spi(&self, spi: u32) -> Option<LocalPort> {
+        [LocalPort::Server, LocalPort::Client].into_iter().find(|&p| self.inbound(p).spi() == spi)
+    }
+
+    /// Seals a payload into a packet from `port`, as [`seal`] does. Over UDP: always
+    /// [`LocalPort::Client`].
+    ///
+    /// # Errors
+    /// As [`seal`].
+    ///
+    /// # Panics
+    /// As [`seal`].
+    pub fn seal(
+        &mut self,
+        port: LocalPort,
+        buffer: &mut [u8],
+        payload_offset: usize,
+        payload_len: usize,
+        iv_seed: u64,
+    ) -> Result<Range<usize>, SealError> {
+        let sa = &mut self.outbound[port as usize];
+        seal(&self.transform, sa, self.mode, buffer, payload_offset, payload_len, iv_seed)
+    }
+
+    /// Opens a packet that came at `port`, as [`open`] does.
+    ///
+    /// # Errors
+    /// As [`open`].
+    pub fn open(&mut self, port: LocalPort, packet: &mut [u8]) -> Result<Range<usize>, OpenError> {
+        open(&self.transform, &mut self.inbound[port as usize], self.mode, packet)
+    }
+}
+
+/// One mechanism of Security-Client that this crate has algorithms for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Offer {
+    /// `alg`.
+    pub integrity: IntegrityAlgorithm,
+    /// `ealg`.
+    pub encryption: EncryptionAlgorithm,
+    /// `mod`.
+    pub mode: Mode,
+}
+
+/// The suite that both sides take: the first of `supported`, in the server's preference order,
+/// that a peer who uses `mode` has offered. Nothing if there is none.
+///
+/// Both sides compute it: the server's preference is in its Security-Server as q (TS 33.203 7.2).
+pub fn choose(
+    offers: impl IntoIterator<Item = Offer>,
+    supported: &[Suite],
+    mode: Mode,
+) -> Option<Suite> {
+    let rank = |offer: Offer| {
+        let suite = Suite::new(offer.integrity, offer.encryption);
+        supported.iter().position(|s| *s == suite).filter(|_| offer.mode == mode)
+    };
+    let best = offers.into_iter().filter_map(rank).min()?;
+    supported.get(best).copied()
+}
+
+fn transform(p: &SecurityParameters, ck: &[u8; 16], ik: &[u8; 16]) -> TransformState {
+    TransformState::new(&Keys::expand(ck, ik, p.suite.integrity, p.suite.encryption))
+}

@@ -1,0 +1,96 @@
+//! Security associations, one direction each.
+
+use crate::replay::ReplayWindow;
+use core::net::IpAddr;
+
+/// What traffic an association carries, seen from this side (TS 33.203 7.1). The protocol is UDP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Selectors {
+    /// This side's address.
+    pub local_ip: IpAddr,
+    /// The peer's address.
+    pub remote_ip: IpAddr,
+    /// This side's port.
+    pub local_port: u16,
+    /// The peer's port.
+    pub remote_port: u16,
+}
+
+/// An association on which this side receives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Inbound {
+    spi: u32,
+    pub(crate) window: ReplayWindow,
+    selectors: Selectors,
+}
+
+impl Inbound {
+    /// A new one: `spi` is one that this side has chosen.
+    #[must_use]
+    pub const fn new(spi: u32, selectors: Selectors) -> Self {
+        Self { spi, window: ReplayWindow::new(), selectors }
+    }
+
+    /// The SPI in received packets.
+    #[must_use]
+    pub const fn spi(&self) -> u32 {
+        self.spi
+    }
+
+    /// What may come out of the packets.
+    #[must_use]
+    pub const fn selectors(&self) -> &Selectors {
+        &self.selectors
+    }
+
+    /// The highest sequence number of an authentic packet, 0 before the first.
+    #[must_use]
+    pub const fn highest_sequence(&self) -> u32 {
+        self.window.highest()
+    }
+}
+
+/// An association on which this side sends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outbound {
+    spi: u32,
+    sequence: u32,
+    selectors: Selectors,
+}
+
+impl Outbound {
+    /// A new one: `spi` is one that the peer has chosen.
+    #[must_use]
+    pub const fn new(spi: u32, selectors: Selectors) -> Self {
+        Self { spi, sequence: 0, selectors }
+    }
+
+    /// The SPI in sent packets.
+    #[must_use]
+    pub const fn spi(&self) -> u32 {
+        self.spi
+    }
+
+    /// What goes into the packets.
+    #[must_use]
+    pub const fn selectors(&self) -> &Selectors {
+        &self.selectors
+    }
+
+    /// The sequence number of the last packet, 0 before the first.
+    #[must_use]
+    pub const fn sequence(&self) -> u32 {
+        self.sequence
+    }
+
+    /// Takes the next sequence number. Nothing after the last: it must not cycle (RFC 4303 3.3.3).
+    pub(crate) const fn next_sequence(&mut self) -> Option<u32> {
+        match self.sequence.checked_add(1) {
+            Some(next) => {
+                self.sequence = next;
+                Some(next)
+            }
+            None => None,
+        }
+    }
+}
