@@ -1,0 +1,81 @@
+//! name-addr and addr-spec with parameters: From, To, Contact, Route and their like.
+
+use crate::error::FieldError;
+use crate::params::Params;
+use crate::scan::{Cursor, is_space, is_token, trim_end};
+use crate::uri::Uri;
+
+/// An address: display name, URI, parameters.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub struct NameAddr<'b> {
+    /// The display name as spelled, quotes and escapes included; empty if there is none.
+    pub display: &'b [u8],
+    /// The URI.
+    pub uri: Uri<'b>,
+    /// The URI's text, without angle brackets.
+    pub uri_text: &'b [u8],
+    /// The header's parameters (not the URI's).
+    pub params: Params<'b>,
+}
+
+impl<'b> NameAddr<'b> {
+    /// Takes one value (one list element) apart. Without angle brackets all parameters are the
+    /// header's, and the URI must have no comma or question mark (RFC 3261 20.10).
+    ///
+    /// # Errors
+    /// If the display name, the URI or a parameter is not as RFC 3261 25.1 wants it.
+    pub fn parse(value: &'b [u8]) -> Result<NameAddr<'b>, FieldError> {
+        let mut cursor = Cursor::new(value);
+        cursor.space();
+        let display = display(&mut cursor)?;
+        cursor.space();
+        let bracketed = cursor.accept(b'<');
+        let start = cursor;
+        let uri_text = if bracketed {
+            let text = cursor.while_class(|byte| byte != b'>');
+            if !cursor.accept(b'>') {
+                return Err(cursor.error("a closing angle bracket"));
+            }
+            text
+        } else {
+            if !display.is_empty() {
+                return Err(cursor.error("an opening angle bracket"));
+            }
+            let text = cursor.while_class(|byte| !is_space(byte) && !b";?,".contains(&byte));
+            if let Some(b'?' | b',') = cursor.peek() {
+                return Err(cursor.error("angle brackets around such a URI"));
+            }
+            text
+        };
+        let uri = Uri::parse(uri_text).map_err(|mut error| {
+            let before = value.len() - start.rest().len();
+            error.offset = error.offset.saturating_add(before as u16);
+            error
+        })?;
+        let params = Params::parse(&mut cursor)?;
+        Ok(NameAddr { display, uri, uri_text, params })
+    }
+
+    /// The `tag` parameter.
+    pub fn tag(&self) -> Option<&'b [u8]> {
+        self.params.value("tag")
+    }
+}
+
+/// Steps over a display name: a quoted string, or words before an angle bracket.
+fn display<'b>(cursor: &mut Cursor<'b>) -> Result<&'b [u8], FieldError> {
+    if cursor.peek() == Some(b'"') {
+        return cursor.quoted();
+    }
+    let mut ahead = *cursor;
+    let words = ahead.while_class(|byte| is_token(byte) || is_space(byte) || byte >= 0x80);
+    match ahead.peek() {
+        Some(b'<') => {
+            *cursor = ahead;
+            Ok(trim_end(words))
+        }
+        // An addr-spec: its scheme is a token, and a colon follows.
+        Some(b':') => Ok(b""),
+        _ => Err(ahead.error("an angle bracket or a URI")),
+    }
+}

@@ -1,0 +1,142 @@
+//! Security-Client, Security-Server, Security-Verify (RFC 3329 2.2, TS 33.203 annex H). Engine and
+//! UE share this one.
+
+use crate::error::FieldError;
+use crate::params::Params;
+use crate::scan::{Cursor, decimal_u16, decimal_u32};
+
+/// One offered or agreed mechanism.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub struct SecurityMechanism<'b> {
+    /// Its name, `ipsec-3gpp` in IMS.
+    pub mechanism: &'b [u8],
+    /// Preference in thousandths, 0 to 1000.
+    pub q_millis: Option<u16>,
+    /// Integrity algorithm.
+    pub alg: Option<&'b [u8]>,
+    /// Encryption algorithm; `null` where absent.
+    pub ealg: &'b [u8],
+    /// IPsec protocol; `esp` where absent.
+    pub prot: &'b [u8],
+    /// Mode; `trans` where absent.
+    pub mode: &'b [u8],
+    /// SPI of the SA towards the client port.
+    pub spi_c: Option<u32>,
+    /// SPI of the SA towards the server port.
+    pub spi_s: Option<u32>,
+    /// Protected client port.
+    pub port_c: Option<u16>,
+    /// Protected server port.
+    pub port_s: Option<u16>,
+    /// All parameters.
+    pub params: Params<'b>,
+}
+
+impl<'b> SecurityMechanism<'b> {
+    /// Takes one list element apart. SPIs may have 1 to 10 digits: real UEs don't pad them.
+    ///
+    /// # Errors
+    /// If a name, a parameter, a number or `q` is out of its grammar or range.
+    pub fn parse(value: &'b [u8]) -> Result<SecurityMechanism<'b>, FieldError> {
+        let mut cursor = Cursor::new(value);
+        cursor.space();
+        let mechanism = cursor.token("a mechanism name")?;
+        let params = Params::parse(&mut cursor)?;
+        let mut found = SecurityMechanism {
+            mechanism,
+            q_millis: None,
+            alg: None,
+            ealg: b"null",
+            prot: b"esp",
+            mode: b"trans",
+            spi_c: None,
+            spi_s: None,
+            port_c: None,
+            port_s: None,
+            params,
+        };
+        for (name, text) in params.iter() {
+            let text = text.unwrap_or_default();
+            if !found.take(name, text) {
+                return Err(cursor.error("numbers in range in q, SPIs and ports, names elsewhere"));
+            }
+        }
+        Ok(found)
+    }
+
+    /// Whether both say the same: the same mechanism with the same set of parameters, in any order;
+    /// numbers by value. Defaults are not filled in: a mirrored value must be a mirror.
+    pub fn same(&self, other: &SecurityMechanism<'_>) -> bool {
+        self.mechanism.eq_ignore_ascii_case(other.mechanism)
+            && self.params.iter().count() == other.params.iter().count()
+            && self.params.iter().all(|(name, text)| {
+                let twin = other.params.iter().find(|(n, _)| n.eq_ignore_ascii_case(name));
+                twin.is_some_and(|(_, twin)| same_value(text, twin))
+            })
+    }
+
+    fn take(&mut self, name: &[u8], text: &'b [u8]) -> bool {
+        let is = |wanted: &str| name.eq_ignore_ascii_case(wanted.as_bytes());
+        if is("q") {
+            self.q_millis = q_millis(text);
+            self.q_millis.is_some()
+        } else if is("spi-c") {
+            self.spi_c = spi(text);
+            self.spi_c.is_some()
+        } else if is("spi-s") {
+            self.spi_s = spi(text);
+            self.spi_s.is_some()
+        } else if is("port-c") {
+            self.port_c = decimal_u16(text);
+            self.port_c.is_some()
+        } else if is("port-s") {
+            self.port_s = decimal_u16(text);
+            self.port_s.is_some()
+        } else if is("alg") {
+            self.alg = Some(text);
+            !text.is_empty()
+        } else if is("ealg") {
+            self.ealg = text;
+            !text.is_empty()
+        } else if is("prot") {
+            self.prot = text;
+            !text.is_empty()
+        } else if is("mod") || is("mode") {
+            self.mode = text;
+            !text.is_empty()
+        } else {
+            true
+        }
+    }
+}
+
+fn spi(text: &[u8]) -> Option<u32> {
+    if text.len() > 10 { None } else { decimal_u32(text) }
+}
+
+/// A qvalue (RFC 3261 25.1): `0`, `0.ddd`, `1`, `1.000`, in thousandths.
+pub(crate) fn q_millis(text: &[u8]) -> Option<u16> {
+    let (whole, fraction) = match memchr::memchr(b'.', text) {
+        Some(dot) => (&text[..dot], &text[dot + 1..]),
+        None => (text, &b""[..]),
+    };
+    if fraction.len() > 3 || !fraction.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let mut millis = decimal_u16(whole).filter(|&whole| whole <= 1)? * 1000;
+    for (digit, weight) in fraction.iter().zip([100, 10, 1]) {
+        millis += u16::from(digit - b'0') * weight;
+    }
+    (millis <= 1000).then_some(millis)
+}
+
+fn same_value(a: Option<&[u8]>, b: Option<&[u8]>) -> bool {
+    match (a, b) {
+        (None, None) => true,
+        (Some(a), Some(b)) => match (decimal_u32(a), decimal_u32(b)) {
+            (Some(a), Some(b)) => a == b,
+            _ => a.eq_ignore_ascii_case(b),
+        },
+        _ => false,
+    }
+}

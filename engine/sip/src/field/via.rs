@@ -1,0 +1,109 @@
+//! Via (RFC 3261 20.42, RFC 3581).
+
+use crate::error::FieldError;
+use crate::params::Params;
+use crate::scan::{Cursor, decimal_u16};
+use crate::uri::{self, Host};
+use std::net::{IpAddr, SocketAddr};
+
+/// What a branch of RFC 3261 starts with (8.1.1.7).
+pub const MAGIC_COOKIE: &[u8] = b"z9hG4bK";
+
+/// One hop's Via.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub struct Via<'b> {
+    /// All of it.
+    pub text: &'b [u8],
+    /// The transport's name as spelled.
+    pub transport: &'b [u8],
+    /// Host and port as spelled.
+    pub sent_by: &'b [u8],
+    /// The host of sent-by.
+    pub host: Host<'b>,
+    /// The port of sent-by.
+    pub port: Option<u16>,
+    /// The branch; RFC 2543's elements send none.
+    pub branch: Option<&'b [u8]>,
+    /// Where the request really came from.
+    pub received: Option<IpAddr>,
+    /// `Some(None)`: the port is asked for; `Some(Some(port))`: it is filled in (RFC 3581).
+    pub rport: Option<Option<u16>>,
+    /// All parameters.
+    pub params: Params<'b>,
+}
+
+impl<'b> Via<'b> {
+    /// Takes one Via (one list element) apart.
+    ///
+    /// # Errors
+    /// If it is not `SIP/2.0/transport host:port;params`.
+    pub fn parse(value: &'b [u8]) -> Result<Via<'b>, FieldError> {
+        let mut cursor = Cursor::new(value);
+        cursor.space();
+        if !cursor.token("SIP")?.eq_ignore_ascii_case(b"SIP") {
+            return Err(Cursor::new(value).error("SIP"));
+        }
+        cursor.separator(b'/', "a slash")?;
+        if cursor.token("2.0")? != b"2.0" {
+            return Err(cursor.error("2.0 before this"));
+        }
+        cursor.separator(b'/', "a slash")?;
+        let transport = cursor.token("a transport")?;
+        let before = cursor.rest().len();
+        cursor.space();
+        if cursor.rest().len() == before {
+            return Err(cursor.error("white space before the host"));
+        }
+        let start = cursor;
+        let host = uri::host(&mut cursor)?;
+        // RFC 4475 3.1.1.1 has white space around the colon.
+        let mut ahead = cursor;
+        ahead.space();
+        let mut port = None;
+        if ahead.accept(b':') {
+            ahead.space();
+            let at = ahead;
+            port = decimal_u16(ahead.while_class(|byte| byte.is_ascii_digit()));
+            if port.is_none() {
+                return Err(at.error("a port up to 65535"));
+            }
+            cursor = ahead;
+        }
+        let sent_by = &start.rest()[..start.rest().len() - cursor.rest().len()];
+        let params = Params::parse(&mut cursor)?;
+        let rport = match params.get("rport") {
+            None => None,
+            Some(None) => Some(None),
+            Some(Some(port)) => match decimal_u16(port) {
+                Some(port) => Some(Some(port)),
+                None => return Err(cursor.error("an rport up to 65535")),
+            },
+        };
+        let received = match params.value("received") {
+            None => None,
+            Some(text) => match uri::address(text) {
+                Some(address) => Some(address),
+                None => return Err(cursor.error("an address in received")),
+            },
+        };
+        let branch = params.value("branch");
+        Ok(Via { text: value, transport, sent_by, host, port, branch, received, rport, params })
+    }
+
+    /// Where a response goes over an unreliable transport (RFC 3261 18.2.2, RFC 3581 4): the
+    /// `received` address or else the host, if it is an address; the `rport` or else the port or
+    /// else `default_port`. `maddr` is not followed: multicast has no place in IMS.
+    pub fn response_addr(&self, default_port: u16) -> Option<SocketAddr> {
+        let address = self.received.or(self.host.ip())?;
+        let port = self.rport.flatten().or(self.port).unwrap_or(default_port);
+        Some(SocketAddr::new(address, port))
+    }
+
+    /// Whether the branch is RFC 3261's: starts with the magic cookie and names something.
+    pub fn has_cookie(&self) -> bool {
+        self.branch.is_some_and(|branch| {
+            branch.len() > MAGIC_COOKIE.len()
+                && branch[..MAGIC_COOKIE.len()].eq_ignore_ascii_case(MAGIC_COOKIE)
+        })
+    }
+}

@@ -1,0 +1,476 @@
+//! A parsed message: start line, headers, body, and typed views of the headers on demand.
+
+use crate::error::{CheckError, FieldError};
+use crate::field::auth::{Challenge, Credentials};
+use crate::field::cseq::{self, CSeq};
+use crate::field::event::Event;
+use crate::field::name_addr::NameAddr;
+use crate::field::replaces::Replaces;
+use crate::field::security::SecurityMechanism;
+use crate::field::subscription_state::SubscriptionState;
+use crate::field::via::Via;
+use crate::header::{Form, Header, HeaderName};
+use crate::method::Method;
+use crate::parse::Index;
+use crate::scan::{decimal, find_outside, is_space, trim};
+use crate::uri::{Scheme, Uri};
+
+/// A message: its bytes and their index. Copying it copies two pointers.
+#[derive(Copy, Clone, Debug)]
+pub struct Message<'b> {
+    bytes: &'b [u8],
+    index: &'b Index,
+}
+
+impl<'b> Message<'b> {
+    pub(crate) fn new(bytes: &'b [u8], index: &'b Index) -> Message<'b> {
+        Message { bytes, index }
+    }
+
+    /// The message from its start line to the end of its body: what all spans refer to.
+    pub fn bytes(&self) -> &'b [u8] {
+        self.bytes
+    }
+
+    /// Whether it is a request.
+    pub fn is_request(&self) -> bool {
+        self.index.start.status == 0
+    }
+
+    /// A request's method; for a response that of its CSeq (`Other` if that can't be read).
+    pub fn method(&self) -> Method {
+        if self.is_request() {
+            self.index.start.method
+        } else {
+            self.cseq().map_or(Method::Other, |cseq| cseq.method)
+        }
+    }
+
+    /// The method as spelled; for a response that of its CSeq (empty if that can't be read).
+    pub fn method_text(&self) -> &'b [u8] {
+        if self.is_request() {
+            return self.index.start.method_text.of(self.bytes);
+        }
+        let cseq = self.header(HeaderName::CSeq).unwrap_or_default();
+        cseq::parts(cseq).map_or(b"", |(_, method)| method)
+    }
+
+    /// The Request-URI; empty for a response.
+    pub fn request_uri(&self) -> &'b [u8] {
+        if self.is_request() { self.index.start.text.of(self.bytes) } else { b"" }
+    }
+
+    /// The status code, 100 to 699; 0 for a request.
+    pub fn status(&self) -> u16 {
+        self.index.start.status
+    }
+
+    /// The reason phrase; empty for a request.
+    pub fn reason(&self) -> &'b [u8] {
+        if self.is_request() { b"" } else { self.index.start.text.of(self.bytes) }
+    }
+
+    /// The body; empty if there is none.
+    pub fn body(&self) -> &'b [u8] {
+        self.index.body.of(self.bytes)
+    }
+
+    /// The header lines in order.
+    pub fn headers(&self) -> &'b [Header] {
+        &self.index.headers[..usize::from(self.index.count)]
+    }
+
+    /// The value of the first line of that name, without white space around it.
+    pub fn header(&self, name: HeaderName) -> Option<&'b [u8]> {
+        let line = self.index.first_line(name)?;
+        Some(self.index.headers[line].value.of(self.bytes))
+    }
+
+    /// All lines of that name: their number among [`headers`](Self::headers), and their value.
+    pub fn lines(&self, name: HeaderName) -> Lines<'b> {
+        let next = self.index.first_line(name).unwrap_or(usize::from(self.index.count));
+        Lines { message: *self, name, next }
+    }
+
+    /// The elements of a comma-separated header over all its lines, trimmed. An empty line has no
+    /// element; an element between two commas is empty.
+    pub fn list(&self, name: HeaderName) -> List<'b> {
+        List { lines: self.lines(name), rest: None }
+    }
+
+    /// Whether the list `name` (Require, Supported …) has that option tag, in any case.
+    pub fn has_option(&self, name: HeaderName, option: &str) -> bool {
+        self.list(name).any(|found| found.eq_ignore_ascii_case(option.as_bytes()))
+    }
+
+    /// The topmost Via.
+    ///
+    /// # Errors
+    /// If there is none, or it can't be read.
+    pub fn via(&self) -> Result<Via<'b>, FieldError> {
+        match self.vias().next() {
+            Some(via) => via,
+            None => Err(FieldError::absent(HeaderName::Via, "a Via")),
+        }
+    }
+
+    /// All Vias, topmost first.
+    pub fn vias(&self) -> impl Iterator<Item = Result<Via<'b>, FieldError>> + use<'b> {
+        self.list(HeaderName::Via)
+            .map(|element| Via::parse(element).map_err(|error| error.in_header(HeaderName::Via)))
+    }
+
+    /// From.
+    ///
+    /// # Errors
+    /// If there is none, or it can't be read.
+    pub fn from(&self) -> Result<NameAddr<'b>, FieldError> {
+        self.name_addr(HeaderName::From)
+    }
+
+    /// To.
+    ///
+    /// # Errors
+    /// If there is none, or it can't be read.
+    pub fn to(&self) -> Result<NameAddr<'b>, FieldError> {
+        self.name_addr(HeaderName::To)
+    }
+
+    /// The first Contact that is an address; `None` if there is none or it is `*`.
+    ///
+    /// # Errors
+    /// If it can't be read.
+    pub fn contact(&self) -> Result<Option<NameAddr<'b>>, FieldError> {
+        if self.is_contact_star() { Ok(None) } else { self.contacts().next().transpose() }
+    }
+
+    /// All Contacts; `*` is an error here.
+    pub fn contacts(&self) -> impl Iterator<Item = Result<NameAddr<'b>, FieldError>> + use<'b> {
+        self.name_addrs(HeaderName::Contact)
+    }
+
+    /// Whether the Contact is `*` (RFC 3261 10.2.2).
+    pub fn is_contact_star(&self) -> bool {
+        self.header(HeaderName::Contact) == Some(b"*")
+    }
+
+    /// All Routes, first hop first.
+    pub fn routes(&self) -> impl Iterator<Item = Result<NameAddr<'b>, FieldError>> + use<'b> {
+        self.name_addrs(HeaderName::Route)
+    }
+
+    /// All Record-Routes, in the order of the message.
+    pub fn record_routes(
+        &self,
+    ) -> impl Iterator<Item = Result<NameAddr<'b>, FieldError>> + use<'b> {
+        self.name_addrs(HeaderName::RecordRoute)
+    }
+
+    /// All Paths, in the order of the message.
+    pub fn paths(&self) -> impl Iterator<Item = Result<NameAddr<'b>, FieldError>> + use<'b> {
+        self.name_addrs(HeaderName::Path)
+    }
+
+    /// All Service-Routes, in the order of the message.
+    pub fn service_routes(
+        &self,
+    ) -> impl Iterator<Item = Result<NameAddr<'b>, FieldError>> + use<'b> {
+        self.name_addrs(HeaderName::ServiceRoute)
+    }
+
+    /// All P-Asserted-Identities (RFC 3325 9.1: at most a SIP and a tel URI).
+    pub fn asserted_identity(
+        &self,
+    ) -> impl Iterator<Item = Result<NameAddr<'b>, FieldError>> + use<'b> {
+        self.name_addrs(HeaderName::PAssertedIdentity)
+    }
+
+    /// All P-Preferred-Identities.
+    pub fn preferred_identity(
+        &self,
+    ) -> impl Iterator<Item = Result<NameAddr<'b>, FieldError>> + use<'b> {
+        self.name_addrs(HeaderName::PPreferredIdentity)
+    }
+
+    /// All P-Associated-URIs, the default identity first.
+    pub fn associated_uris(
+        &self,
+    ) -> impl Iterator<Item = Result<NameAddr<'b>, FieldError>> + use<'b> {
+        self.name_addrs(HeaderName::PAssociatedUri)
+    }
+
+    /// All elements of a header that lists addresses.
+    pub fn name_addrs(
+        &self,
+        name: HeaderName,
+    ) -> impl Iterator<Item = Result<NameAddr<'b>, FieldError>> + use<'b> {
+        self.list(name)
+            .map(move |element| NameAddr::parse(element).map_err(|error| error.in_header(name)))
+    }
+
+    /// CSeq.
+    ///
+    /// # Errors
+    /// If there is none, or it can't be read.
+    pub fn cseq(&self) -> Result<CSeq, FieldError> {
+        match self.header(HeaderName::CSeq) {
+            Some(value) => CSeq::parse(value).map_err(|error| error.in_header(HeaderName::CSeq)),
+            None => Err(FieldError::absent(HeaderName::CSeq, "a CSeq")),
+        }
+    }
+
+    /// Call-ID.
+    ///
+    /// # Errors
+    /// If there is none, it is empty, or there is white space in it.
+    pub fn call_id(&self) -> Result<&'b [u8], FieldError> {
+        let value = self.header(HeaderName::CallId).unwrap_or_default();
+        if value.is_empty() || value.iter().any(|&byte| is_space(byte)) {
+            return Err(FieldError::absent(HeaderName::CallId, "a Call-ID without white space"));
+        }
+        Ok(value)
+    }
+
+    /// Max-Forwards, 0 to 255.
+    ///
+    /// # Errors
+    /// If it is no number in that range.
+    pub fn max_forwards(&self) -> Result<Option<u32>, FieldError> {
+        match self.seconds(HeaderName::MaxForwards)? {
+            Some(hops) if hops > 255 => {
+                Err(FieldError::absent(HeaderName::MaxForwards, "a number up to 255"))
+            }
+            hops => Ok(hops),
+        }
+    }
+
+    /// Expires in seconds; `u32::MAX` where it is larger.
+    ///
+    /// # Errors
+    /// If it is no decimal number.
+    pub fn expires(&self) -> Result<Option<u32>, FieldError> {
+        self.seconds(HeaderName::Expires)
+    }
+
+    /// Min-Expires in seconds; `u32::MAX` where it is larger.
+    ///
+    /// # Errors
+    /// If it is no decimal number.
+    pub fn min_expires(&self) -> Result<Option<u32>, FieldError> {
+        self.seconds(HeaderName::MinExpires)
+    }
+
+    /// Retry-After in seconds, its comment and parameters left out; `u32::MAX` where it is larger.
+    ///
+    /// # Errors
+    /// If it doesn't start with a decimal number.
+    pub fn retry_after(&self) -> Result<Option<u32>, FieldError> {
+        let Some(value) = self.header(HeaderName::RetryAfter) else { return Ok(None) };
+        let digits = value.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        seconds(HeaderName::RetryAfter, &value[..digits]).map(Some)
+    }
+
+    /// Event.
+    ///
+    /// # Errors
+    /// If it can't be read.
+    pub fn event(&self) -> Result<Option<Event<'b>>, FieldError> {
+        self.optional(HeaderName::Event, Event::parse)
+    }
+
+    /// Subscription-State.
+    ///
+    /// # Errors
+    /// If it can't be read.
+    pub fn subscription_state(&self) -> Result<Option<SubscriptionState<'b>>, FieldError> {
+        self.optional(HeaderName::SubscriptionState, SubscriptionState::parse)
+    }
+
+    /// The first Authorization of scheme Digest; those of other schemes are passed over.
+    ///
+    /// # Errors
+    /// If one before it can't be read.
+    pub fn authorization(&self) -> Result<Option<Credentials<'b>>, FieldError> {
+        self.first_of(HeaderName::Authorization, Credentials::parse)
+    }
+
+    /// The first WWW-Authenticate of scheme Digest; those of other schemes are passed over.
+    ///
+    /// # Errors
+    /// If one before it can't be read.
+    pub fn www_authenticate(&self) -> Result<Option<Challenge<'b>>, FieldError> {
+        self.first_of(HeaderName::WwwAuthenticate, Challenge::parse)
+    }
+
+    /// The mechanisms of Security-Client, Security-Server or Security-Verify, in order.
+    pub fn security(
+        &self,
+        name: HeaderName,
+    ) -> impl Iterator<Item = Result<SecurityMechanism<'b>, FieldError>> + use<'b> {
+        self.list(name).map(move |element| {
+            SecurityMechanism::parse(element).map_err(|error| error.in_header(name))
+        })
+    }
+
+    /// Replaces.
+    ///
+    /// # Errors
+    /// If it can't be read, or there is a second one (RFC 3891 3: to be answered 400).
+    pub fn replaces(&self) -> Result<Option<Replaces<'b>>, FieldError> {
+        if self.lines(HeaderName::Replaces).nth(1).is_some() {
+            return Err(FieldError::absent(HeaderName::Replaces, "one Replaces only"));
+        }
+        self.optional(HeaderName::Replaces, Replaces::parse)
+    }
+
+    /// Whether the message has what RFC 3261 8.1.1 demands and no element may do without: Via, From
+    /// with a tag, To, Call-ID, CSeq with the request's method, each readable; a readable
+    /// Request-URI without headers; no header twice, with different values, that may be there once.
+    ///
+    /// # Errors
+    /// The status code and the reason to answer a request with; a response is dropped.
+    pub fn check(&self) -> Result<(), CheckError> {
+        let version = self.index.start.version.of(self.bytes);
+        if !version.eq_ignore_ascii_case(b"SIP/2.0") {
+            let reason = "Version Not Supported";
+            return Err(CheckError { status: 505, reason, header: None });
+        }
+        let via = self.via().map_err(|_| bad(HeaderName::Via, "Bad Via"))?;
+        if via.branch.is_some_and(|branch| branch.eq_ignore_ascii_case(b"z9hG4bK")) {
+            return Err(bad(HeaderName::Via, "Empty Branch"));
+        }
+        let from = self.from().map_err(|_| bad(HeaderName::From, "Bad From"))?;
+        if from.tag().is_none_or(<[u8]>::is_empty) {
+            return Err(bad(HeaderName::From, "From Without Tag"));
+        }
+        self.to().map_err(|_| bad(HeaderName::To, "Bad To"))?;
+        self.call_id().map_err(|_| bad(HeaderName::CallId, "Bad Call-ID"))?;
+        let cseq = self.header(HeaderName::CSeq).unwrap_or_default();
+        let (_, method) = cseq::parts(cseq).map_err(|_| bad(HeaderName::CSeq, "Bad CSeq"))?;
+        if self.is_request() {
+            if method != self.method_text() {
+                return Err(bad(HeaderName::CSeq, "CSeq Method Mismatch"));
+            }
+            self.max_forwards().map_err(|_| bad(HeaderName::MaxForwards, "Bad Max-Forwards"))?;
+            self.check_request_uri()?;
+        }
+        self.contact().map_err(|_| bad(HeaderName::Contact, "Bad Contact"))?;
+        self.check_repetitions()
+    }
+
+    fn check_request_uri(&self) -> Result<(), CheckError> {
+        let refuse = |reason| CheckError { status: 400, reason, header: None };
+        let uri = Uri::parse(self.request_uri()).map_err(|_| refuse("Bad Request-URI"))?;
+        if matches!(uri.scheme, Scheme::Sip | Scheme::Sips) && !uri.headers.is_empty() {
+            return Err(refuse("Headers In Request-URI"));
+        }
+        Ok(())
+    }
+
+    fn check_repetitions(&self) -> Result<(), CheckError> {
+        for (line, header) in self.headers().iter().enumerate() {
+            let Some(first) = self.index.first_line(header.name) else { continue };
+            if first != line
+                && header.name.form() == Form::Once
+                && self.headers()[first].value.of(self.bytes) != header.value.of(self.bytes)
+            {
+                return Err(bad(header.name, "Repeated Header"));
+            }
+        }
+        Ok(())
+    }
+
+    fn name_addr(&self, name: HeaderName) -> Result<NameAddr<'b>, FieldError> {
+        match self.header(name) {
+            Some(value) => NameAddr::parse(value).map_err(|error| error.in_header(name)),
+            None => Err(FieldError::absent(name, "an address")),
+        }
+    }
+
+    fn seconds(&self, name: HeaderName) -> Result<Option<u32>, FieldError> {
+        self.header(name).map(|value| seconds(name, value)).transpose()
+    }
+
+    fn optional<T>(
+        &self,
+        name: HeaderName,
+        parse: impl Fn(&'b [u8]) -> Result<T, FieldError>,
+    ) -> Result<Option<T>, FieldError> {
+        self.header(name)
+            .map(|value| parse(value).map_err(|error| error.in_header(name)))
+            .transpose()
+    }
+
+    fn first_of<T>(
+        &self,
+        name: HeaderName,
+        parse: impl Fn(&'b [u8]) -> Result<Option<T>, FieldError>,
+    ) -> Result<Option<T>, FieldError> {
+        for (_, value) in self.lines(name) {
+            if let Some(found) = parse(value).map_err(|error| error.in_header(name))? {
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
+    }
+}
+
+fn bad(header: HeaderName, reason: &'static str) -> CheckError {
+    CheckError { status: 400, reason, header: Some(header) }
+}
+
+fn seconds(name: HeaderName, text: &[u8]) -> Result<u32, FieldError> {
+    match decimal(text) {
+        Some(number) => Ok(u32::try_from(number).unwrap_or(u32::MAX)),
+        None => Err(FieldError::absent(name, "a decimal number")),
+    }
+}
+
+/// Iterates over the lines of one header: see [`Message::lines`].
+#[derive(Clone, Debug)]
+pub struct Lines<'b> {
+    message: Message<'b>,
+    name: HeaderName,
+    next: usize,
+}
+
+impl<'b> Iterator for Lines<'b> {
+    type Item = (usize, &'b [u8]);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let headers = self.message.headers();
+        while let Some(header) = headers.get(self.next) {
+            self.next += 1;
+            if header.name == self.name {
+                return Some((self.next - 1, header.value.of(self.message.bytes)));
+            }
+        }
+        None
+    }
+}
+
+/// Iterates over the elements of one header: see [`Message::list`].
+#[derive(Clone, Debug)]
+pub struct List<'b> {
+    lines: Lines<'b>,
+    rest: Option<&'b [u8]>,
+}
+
+impl<'b> Iterator for List<'b> {
+    type Item = &'b [u8];
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let rest = match self.rest.take() {
+            Some(rest) => rest,
+            None => loop {
+                let (_, value) = self.lines.next()?;
+                if !value.is_empty() {
+                    break value;
+                }
+            },
+        };
+        let end = find_outside(rest, b',', true);
+        self.rest = rest.get(end + 1..);
+        Some(trim(&rest[..end]))
+    }
+}

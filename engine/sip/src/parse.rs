@@ -1,0 +1,286 @@
+//! The index of a message: start line, headers, body, as spans. Nothing is copied or unescaped.
+
+use crate::error::{Expected, ParseError};
+use crate::header::{Header, HeaderName, NAMES};
+use crate::message::Message;
+use crate::method::Method;
+use crate::scan::{decimal, is_space, is_token, is_token_text, trim};
+use crate::span::Span;
+
+/// How many header lines a message may have. The longest IMS requests have 40 to 60; RFC 4475's
+/// longest has 50.
+pub const MAX_HEADERS: usize = 96;
+
+/// Longest message: spans are 16 bits wide, and no datagram is longer.
+const MAX_BYTES: usize = u16::MAX as usize;
+
+const NO_LINE: u8 = u8::MAX;
+const _: () = assert!(MAX_HEADERS < NO_LINE as usize);
+
+/// Where a message's parts lie. Owned by the caller and used again for each message; no heap.
+#[derive(Clone, Debug)]
+pub struct Index {
+    pub(crate) headers: [Header; MAX_HEADERS],
+    pub(crate) count: u8,
+    /// The first line of each name.
+    pub(crate) first: [u8; NAMES],
+    pub(crate) start: StartLine,
+    pub(crate) body: Span,
+}
+
+/// A request line or a status line.
+#[derive(Copy, Clone, Debug)]
+pub(crate) struct StartLine {
+    /// 0 for a request.
+    pub(crate) status: u16,
+    pub(crate) method: Method,
+    pub(crate) method_text: Span,
+    /// The Request-URI, or the reason phrase.
+    pub(crate) text: Span,
+    pub(crate) version: Span,
+    /// With its CRLF.
+    pub(crate) line: Span,
+}
+
+impl Default for Index {
+    fn default() -> Index {
+        let none = Span { start: 0, end: 0 };
+        let header =
+            Header { name: HeaderName::Extension, name_span: none, value: none, line: none };
+        let start = StartLine {
+            status: 0,
+            method: Method::Other,
+            method_text: none,
+            text: none,
+            version: none,
+            line: none,
+        };
+        Index {
+            headers: [header; MAX_HEADERS],
+            count: 0,
+            first: [NO_LINE; NAMES],
+            start,
+            body: none,
+        }
+    }
+}
+
+impl Index {
+    /// The number of the first line of that name.
+    #[inline]
+    pub(crate) fn first_line(&self, name: HeaderName) -> Option<usize> {
+        match self.first[name as usize] {
+            NO_LINE => None,
+            line => Some(usize::from(line)),
+        }
+    }
+}
+
+/// Indexes the message in `bytes`, a datagram's content or what [`Framer`](crate::Framer) cut out
+/// of a stream.
+///
+/// CRLFs before the message are skipped; what follows the Content-Length-th byte of the body is
+/// left out (RFC 3261 18.3), and without Content-Length the body reaches to the end.
+///
+/// # Errors
+/// The first thing that is not as RFC 3261 25.1 wants it: see [`Expected`].
+pub fn parse<'b>(bytes: &'b [u8], index: &'b mut Index) -> Result<Message<'b>, ParseError> {
+    let mut bytes = bytes;
+    while let [b'\r', b'\n', rest @ ..] = bytes {
+        bytes = rest;
+    }
+    if bytes.is_empty() {
+        return Err(error(bytes, 0, Expected::Bytes));
+    }
+    if bytes.len() > MAX_BYTES {
+        return Err(error(bytes, MAX_BYTES, Expected::ShorterMessage));
+    }
+    index.count = 0;
+    index.first = [NO_LINE; NAMES];
+    let end = line_end(bytes, 0)?;
+    index.start = start_line(bytes, end)?;
+    let body_start = headers(bytes, end, index)?;
+    let body_end = match content_length(bytes, index)? {
+        None => bytes.len(),
+        Some(length) => match body_start.checked_add(length) {
+            Some(end) if end <= bytes.len() => end,
+            _ => return Err(error(bytes, bytes.len(), Expected::Body)),
+        },
+    };
+    index.body = Span::new(body_start, body_end);
+    Ok(Message::new(&bytes[..body_end], index))
+}
+
+/// The offset behind the CRLF of the line that starts at `start`.
+#[inline]
+fn line_end(bytes: &[u8], start: usize) -> Result<usize, ParseError> {
+    match memchr::memchr3(b'\r', b'\n', 0, &bytes[start..]) {
+        Some(length) => {
+            let at = start + length;
+            if bytes[at] == b'\r' && bytes.get(at + 1) == Some(&b'\n') {
+                Ok(at + 2)
+            } else {
+                Err(error(bytes, at, Expected::EndOfLine))
+            }
+        }
+        None => Err(error(bytes, bytes.len(), Expected::EndOfLine)),
+    }
+}
+
+fn start_line(bytes: &[u8], end: usize) -> Result<StartLine, ParseError> {
+    let line = &bytes[..end - 2];
+    if line.len() > 4 && line[..4].eq_ignore_ascii_case(b"SIP/") {
+        return status_line(bytes, end);
+    }
+    let method_end = line.iter().position(|&byte| !is_token(byte)).unwrap_or(line.len());
+    if method_end == 0 || line.get(method_end) != Some(&b' ') {
+        return Err(error(line, method_end, Expected::Method));
+    }
+    let uri_start = method_end + 1;
+    let uri_len = memchr::memchr2(b' ', b'\t', &line[uri_start..]).unwrap_or(0);
+    let uri_end = uri_start + uri_len;
+    if uri_len == 0 || line[uri_end] != b' ' {
+        return Err(error(line, uri_end, Expected::RequestUri));
+    }
+    let version = &line[uri_end + 1..];
+    if !is_version(version) {
+        return Err(error(line, uri_end + 1, Expected::Version));
+    }
+    Ok(StartLine {
+        status: 0,
+        method: Method::parse(&line[..method_end]),
+        method_text: Span::new(0, method_end),
+        text: Span::new(uri_start, uri_end),
+        version: Span::new(uri_end + 1, line.len()),
+        line: Span::new(0, end),
+    })
+}
+
+fn status_line(bytes: &[u8], end: usize) -> Result<StartLine, ParseError> {
+    let line = &bytes[..end - 2];
+    let version_end = memchr::memchr(b' ', line).unwrap_or(line.len());
+    if !is_version(&line[..version_end]) {
+        return Err(error(line, 0, Expected::Version));
+    }
+    let code_start = (version_end + 1).min(line.len());
+    let code = &line[code_start..];
+    let code_len = memchr::memchr(b' ', code).unwrap_or(code.len());
+    let status = match decimal(&code[..code_len]) {
+        Some(status @ 100..=699) if code_len == 3 => status as u16,
+        _ => return Err(error(line, code_start, Expected::StatusCode)),
+    };
+    let reason_start = (code_start + code_len + 1).min(line.len());
+    let reason = &line[reason_start..];
+    if let Some(at) = reason.iter().position(|&byte| byte < b' ' && byte != b'\t') {
+        return Err(error(line, reason_start + at, Expected::ReasonPhrase));
+    }
+    Ok(StartLine {
+        status,
+        method: Method::Other,
+        method_text: Span::new(0, 0),
+        text: Span::new(reason_start, line.len()),
+        version: Span::new(0, version_end),
+        line: Span::new(0, end),
+    })
+}
+
+/// `SIP/` digits `.` digits; whether it is 2.0 is for [`Message::check`] to say, with a 505.
+fn is_version(text: &[u8]) -> bool {
+    let Some((name, number)) = text.split_at_checked(4) else { return false };
+    let Some(dot) = memchr::memchr(b'.', number) else { return false };
+    name.eq_ignore_ascii_case(b"SIP/")
+        && decimal(&number[..dot]).is_some()
+        && decimal(&number[dot + 1..]).is_some()
+}
+
+/// Fills in the header lines; returns the offset of the body.
+fn headers(bytes: &[u8], start: usize, index: &mut Index) -> Result<usize, ParseError> {
+    let mut at = start;
+    let mut count = 0;
+    loop {
+        match bytes.get(at) {
+            None => return Err(error(bytes, at, Expected::EndOfHeaders)),
+            Some(b'\r') if bytes.get(at + 1) == Some(&b'\n') => {
+                index.count = count as u8;
+                return Ok(at + 2);
+            }
+            Some(_) => {}
+        }
+        if count == MAX_HEADERS {
+            return Err(error(bytes, at, Expected::FewerHeaders));
+        }
+        let mut end = line_end(bytes, at)?;
+        while let Some(b' ' | b'\t') = bytes.get(end) {
+            end = line_end(bytes, end)?;
+        }
+        let header = header(bytes, at, end)?;
+        let first = &mut index.first[header.name as usize];
+        if *first == NO_LINE {
+            *first = count as u8;
+        }
+        index.headers[count] = header;
+        count += 1;
+        at = end;
+    }
+}
+
+/// The header whose line or lines are `start..end`, CRLF included.
+#[inline]
+fn header(bytes: &[u8], start: usize, end: usize) -> Result<Header, ParseError> {
+    let line = &bytes[start..end];
+    let name_len = line.iter().position(|&byte| !is_token(byte)).unwrap_or(0);
+    let mut colon = name_len;
+    while let Some(b' ' | b'\t') = line.get(colon) {
+        colon += 1;
+    }
+    if name_len == 0 || line.get(colon) != Some(&b':') {
+        return Err(error(bytes, start + colon, Expected::HeaderName));
+    }
+    let mut value_start = start + colon + 1;
+    let mut value_end = end;
+    while value_end > value_start && is_space(bytes[value_end - 1]) {
+        value_end -= 1;
+    }
+    while value_start < value_end && is_space(bytes[value_start]) {
+        value_start += 1;
+    }
+    Ok(Header {
+        name: HeaderName::lookup(&line[..name_len]),
+        name_span: Span::new(start, start + name_len),
+        value: Span::new(value_start, value_end),
+        line: Span::new(start, end),
+    })
+}
+
+/// What the Content-Length lines say; they must agree (RFC 4475 3.3.9).
+fn content_length(bytes: &[u8], index: &Index) -> Result<Option<usize>, ParseError> {
+    let Some(first) = index.first_line(HeaderName::ContentLength) else { return Ok(None) };
+    let mut length = None;
+    for header in &index.headers[first..usize::from(index.count)] {
+        if header.name != HeaderName::ContentLength {
+            continue;
+        }
+        let stated = decimal(trim(header.value.of(bytes)))
+            .map(|length| usize::try_from(length).unwrap_or(usize::MAX));
+        if stated.is_none() || length.is_some_and(|length| Some(length) != stated) {
+            let at = usize::from(header.value.start);
+            return Err(error(bytes, at, Expected::ContentLength));
+        }
+        length = stated;
+    }
+    Ok(length)
+}
+
+#[cold]
+fn error(bytes: &[u8], offset: usize, expected: Expected) -> ParseError {
+    ParseError {
+        offset: u16::try_from(offset).unwrap_or(u16::MAX),
+        expected,
+        found: bytes.get(offset).copied(),
+    }
+}
+
+/// Whether `text` could be a method: a token.
+pub(crate) fn is_method(text: &[u8]) -> bool {
+    is_token_text(text)
+}

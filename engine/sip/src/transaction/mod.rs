@@ -1,0 +1,13 @@
+//! Transactions (RFC 3261 17) as pure machines: event in, actions out.
+
+pub mod key;
+pub mod non_invite_client;
+pub mod non_invite_server;
+pub mod timings;
+pub mod tombstone;
+
+pub use key::{client_branch, read_client_branch, server_key};
+pub use non_invite_client::NonInviteClient;
+pub use non_invite_server::NonInviteServer;
+pub use timings::Timings;
+pub use tombstone::Tombstone;

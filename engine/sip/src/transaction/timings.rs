@@ -1,0 +1,68 @@
+//! Timer values (RFC 3261 17.1.1.1 and table 4, TS 24.229 table 7.8).
+
+/// T1, T2 and T4; the other timers follow from them.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub struct Timings {
+    /// Round-trip time estimate, nanoseconds.
+    pub t1_ns: u64,
+    /// Longest interval between retransmissions of a non-INVITE request, nanoseconds.
+    pub t2_ns: u64,
+    /// Longest time that a message stays in the network, nanoseconds.
+    pub t4_ns: u64,
+}
+
+const SECOND_NS: u64 = 1_000_000_000;
+
+impl Timings {
+    /// Between network elements: RFC 3261's defaults, 0.5 s, 4 s, 5 s.
+    pub const CORE: Timings =
+        Timings { t1_ns: SECOND_NS / 2, t2_ns: 4 * SECOND_NS, t4_ns: 5 * SECOND_NS };
+
+    /// At the UE, and at the P-CSCF towards it: 2 s, 16 s, 17 s.
+    pub const UE_LEG: Timings =
+        Timings { t1_ns: 2 * SECOND_NS, t2_ns: 16 * SECOND_NS, t4_ns: 17 * SECOND_NS };
+
+    /// INVITE client transaction's timeout: 64 T1.
+    pub const fn timer_b_ns(&self) -> u64 {
+        64 * self.t1_ns
+    }
+
+    /// How long an INVITE client waits for retransmitted final responses: 64 T1 (at least 32 s by
+    /// RFC 3261), 0 over a reliable transport.
+    pub const fn timer_d_ns(&self, reliable: bool) -> u64 {
+        if reliable { 0 } else { 64 * self.t1_ns }
+    }
+
+    /// The `step`th interval (from 0) between retransmissions of a non-INVITE request:
+    /// T1 doubled each time, T2 at most.
+    pub const fn timer_e_ns(&self, step: u8) -> u64 {
+        let doublings = if step > 16 { 16 } else { step };
+        let interval_ns = self.t1_ns << doublings;
+        if interval_ns > self.t2_ns { self.t2_ns } else { interval_ns }
+    }
+
+    /// Non-INVITE client transaction's timeout: 64 T1.
+    pub const fn timer_f_ns(&self) -> u64 {
+        64 * self.t1_ns
+    }
+
+    /// INVITE server transaction's wait for the ACK: 64 T1.
+    pub const fn timer_h_ns(&self) -> u64 {
+        64 * self.t1_ns
+    }
+
+    /// How long an INVITE server absorbs ACKs: T4, 0 over a reliable transport.
+    pub const fn timer_i_ns(&self, reliable: bool) -> u64 {
+        if reliable { 0 } else { self.t4_ns }
+    }
+
+    /// How long a non-INVITE server absorbs retransmissions: 64 T1, 0 over a reliable transport.
+    pub const fn timer_j_ns(&self, reliable: bool) -> u64 {
+        if reliable { 0 } else { 64 * self.t1_ns }
+    }
+
+    /// How long a non-INVITE client absorbs responses: T4, 0 over a reliable transport.
+    pub const fn timer_k_ns(&self, reliable: bool) -> u64 {
+        if reliable { 0 } else { self.t4_ns }
+    }
+}

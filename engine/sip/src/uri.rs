@@ -1,0 +1,345 @@
+//! URIs: `sip:` and `sips:` in full, `tel:` as far as IMS identities need, others as text.
+
+use crate::error::FieldError;
+use crate::params::Params;
+use crate::scan::{Cursor, decimal_u16, is_host, is_uri};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+/// A URI's scheme.
+#[derive(Copy, Clone, PartialEq, Eq, Hash, Debug)]
+pub enum Scheme {
+    /// `sip`
+    Sip,
+    /// `sips`
+    Sips,
+    /// `tel` (RFC 3966)
+    Tel,
+    /// Any other: the URI is only text.
+    Other,
+}
+
+/// A host: a name or an address.
+#[derive(Copy, Clone, PartialEq, Eq, Hash, Debug)]
+pub enum Host<'b> {
+    /// A domain name as spelled; empty for a URI that has no host.
+    Name(&'b [u8]),
+    /// An IPv4 address.
+    V4(Ipv4Addr),
+    /// An IPv6 reference, without its brackets.
+    V6(Ipv6Addr),
+}
+
+/// A URI, taken apart.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub struct Uri<'b> {
+    /// All of it.
+    pub text: &'b [u8],
+    /// Its scheme.
+    pub scheme: Scheme,
+    /// The user part as spelled (escapes as they are), without a password; a `tel:` URI's number.
+    pub user: Option<&'b [u8]>,
+    /// The password as spelled.
+    pub password: Option<&'b [u8]>,
+    /// The host; an empty name for `tel:` and other schemes.
+    pub host: Host<'b>,
+    /// The port, if one is given.
+    pub port: Option<u16>,
+    /// URI parameters.
+    pub params: Params<'b>,
+    /// What follows the question mark, without it.
+    pub headers: &'b [u8],
+}
+
+impl<'b> Host<'b> {
+    /// The host (and port) that `text` is.
+    ///
+    /// # Errors
+    /// If it is neither a name nor an address, or the port no number up to 65,535.
+    pub fn parse_with_port(text: &'b [u8]) -> Result<(Host<'b>, Option<u16>), FieldError> {
+        let mut cursor = Cursor::new(text);
+        let host = host(&mut cursor)?;
+        let port = port(&mut cursor)?;
+        if cursor.peek().is_some() { Err(cursor.error("the end")) } else { Ok((host, port)) }
+    }
+
+    /// The address, if it is one.
+    pub fn ip(&self) -> Option<IpAddr> {
+        match *self {
+            Host::Name(_) => None,
+            Host::V4(address) => Some(address.into()),
+            Host::V6(address) => Some(address.into()),
+        }
+    }
+
+    /// Whether both are the same host: names in any case, addresses by value.
+    pub fn same(&self, other: &Host<'_>) -> bool {
+        match (self, other) {
+            (Host::Name(a), Host::Name(b)) => a.eq_ignore_ascii_case(b),
+            (Host::V4(a), Host::V4(b)) => a == b,
+            (Host::V6(a), Host::V6(b)) => a == b,
+            _ => false,
+        }
+    }
+}
+
+impl<'b> Uri<'b> {
+    /// Takes `text` apart.
+    ///
+    /// # Errors
+    /// If it has no scheme, white space or angle brackets in it, or is a SIP URI without a host.
+    pub fn parse(text: &'b [u8]) -> Result<Uri<'b>, FieldError> {
+        let mut cursor = Cursor::new(text);
+        let scheme_text =
+            cursor.while_class(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte));
+        if !scheme_text.first().is_some_and(u8::is_ascii_alphabetic) || !cursor.accept(b':') {
+            return Err(cursor.error("a URI scheme and a colon"));
+        }
+        let body = cursor.while_class(is_uri);
+        if cursor.peek().is_some() {
+            return Err(cursor.error("a URI without white space, quotes or brackets"));
+        }
+        let scheme = scheme(scheme_text);
+        let mut uri = Uri {
+            text,
+            scheme,
+            user: None,
+            password: None,
+            host: Host::Name(b""),
+            port: None,
+            params: Params(b""),
+            headers: b"",
+        };
+        match scheme {
+            Scheme::Sip | Scheme::Sips => uri.sip(body)?,
+            Scheme::Tel => uri.tel(body)?,
+            Scheme::Other if body.is_empty() => return Err(cursor.error("something behind it")),
+            Scheme::Other => {}
+        }
+        Ok(uri)
+    }
+
+    /// Whether it is a loose router's: has the parameter `lr` (RFC 3261 19.1.1), escaped or not.
+    pub fn is_loose_router(&self) -> bool {
+        self.params.iter().any(|(name, _)| same_text(name, b"lr", true))
+    }
+
+    /// Host and port, if the host is an address.
+    pub fn socket_addr(&self, default_port: u16) -> Option<SocketAddr> {
+        self.host.ip().map(|ip| SocketAddr::new(ip, self.port.unwrap_or(default_port)))
+    }
+
+    /// The URI parameter of that name (in any case): `Some(None)` if it has no value.
+    pub fn param(&self, name: &str) -> Option<Option<&'b [u8]>> {
+        self.params.get(name)
+    }
+
+    /// Whether both name the same identity (address of record, RFC 3261 10.2): scheme, unescaped
+    /// user, host in any case, port; parameters and headers don't count. `tel:` numbers are
+    /// compared without visual separators, local ones with their phone-context (RFC 3966 4).
+    pub fn same_identity(&self, other: &Uri<'_>) -> bool {
+        if self.scheme != other.scheme {
+            return false;
+        }
+        match self.scheme {
+            Scheme::Sip | Scheme::Sips => {
+                same_option(self.user, other.user, false)
+                    && self.host.same(&other.host)
+                    && self.port == other.port
+            }
+            Scheme::Tel => {
+                let global = self.user.is_some_and(|number| number.starts_with(b"+"));
+                let context = |uri: &Uri<'b>| uri.params.value("phone-context");
+                same_number(self.user.unwrap_or_default(), other.user.unwrap_or_default())
+                    && (global
+                        || same_option(context(self), other.params.value("phone-context"), true))
+            }
+            Scheme::Other => self.text == other.text,
+        }
+    }
+
+    /// Whether both are equal by RFC 3261 19.1.4 (`tel:` by RFC 3966 4, others byte for byte).
+    pub fn same(&self, other: &Uri<'_>) -> bool {
+        match self.scheme {
+            Scheme::Other => self.text == other.text,
+            Scheme::Tel => self.same_identity(other) && same_params(self.params, other.params, &[]),
+            Scheme::Sip | Scheme::Sips => {
+                self.same_identity(other)
+                    && same_option(self.password, other.password, false)
+                    && same_params(self.params, other.params, SIGNIFICANT)
+                    && same_headers(self.headers, other.headers)
+            }
+        }
+    }
+
+    fn sip(&mut self, body: &'b [u8]) -> Result<(), FieldError> {
+        let mut cursor = Cursor::new(body);
+        if let Some(at) = memchr::memchr(b'@', body) {
+            let user = cursor.take(at);
+            cursor.accept(b'@');
+            let colon = memchr::memchr(b':', user);
+            let name = &user[..colon.unwrap_or(user.len())];
+            if name.is_empty() {
+                return Err(Cursor::new(body).error("a user before the @"));
+            }
+            self.user = Some(name);
+            self.password = colon.map(|colon| &user[colon + 1..]);
+        }
+        self.host = host(&mut cursor)?;
+        self.port = port(&mut cursor)?;
+        let rest = cursor.rest();
+        let question = memchr::memchr(b'?', rest).unwrap_or(rest.len());
+        let params = cursor.take(question);
+        if !params.is_empty() && params[0] != b';' {
+            return Err(Cursor::new(params).error("a parameter, a header or the end"));
+        }
+        self.params = Params(params);
+        self.headers = cursor.rest().get(1..).unwrap_or_default();
+        Ok(())
+    }
+
+    fn tel(&mut self, body: &'b [u8]) -> Result<(), FieldError> {
+        let end = memchr::memchr(b';', body).unwrap_or(body.len());
+        if end == 0 {
+            return Err(Cursor::new(body).error("a telephone number"));
+        }
+        self.user = Some(&body[..end]);
+        self.params = Params(&body[end..]);
+        Ok(())
+    }
+}
+
+/// Parameters that must be in both URIs or in neither (RFC 3261 19.1.4).
+const SIGNIFICANT: &[&str] = &["transport", "user", "ttl", "method", "maddr"];
+
+fn scheme(text: &[u8]) -> Scheme {
+    match text {
+        _ if text.eq_ignore_ascii_case(b"sip") => Scheme::Sip,
+        _ if text.eq_ignore_ascii_case(b"sips") => Scheme::Sips,
+        _ if text.eq_ignore_ascii_case(b"tel") => Scheme::Tel,
+        _ => Scheme::Other,
+    }
+}
+
+/// Steps over a host.
+pub(crate) fn host<'b>(cursor: &mut Cursor<'b>) -> Result<Host<'b>, FieldError> {
+    let start = *cursor;
+    if cursor.accept(b'[') {
+        let text = cursor.while_class(|byte| byte != b']');
+        let address = std::str::from_utf8(text).ok().and_then(|text| text.parse().ok());
+        return match address {
+            Some(address) if cursor.accept(b']') => Ok(Host::V6(address)),
+            _ => Err(start.error("an IPv6 address in brackets")),
+        };
+    }
+    let text = cursor.while_class(is_host);
+    if text.is_empty() {
+        return Err(cursor.error("a host"));
+    }
+    Ok(match ipv4(text) {
+        Some(address) => Host::V4(address),
+        None => Host::Name(text),
+    })
+}
+
+/// Steps over a colon and a port, if they are here.
+pub(crate) fn port(cursor: &mut Cursor<'_>) -> Result<Option<u16>, FieldError> {
+    if !cursor.accept(b':') {
+        return Ok(None);
+    }
+    let start = *cursor;
+    match decimal_u16(cursor.while_class(|byte| byte.is_ascii_digit())) {
+        Some(port) => Ok(Some(port)),
+        None => Err(start.error("a port up to 65535")),
+    }
+}
+
+/// An address that may stand in a parameter: IPv4, or IPv6 with or without brackets.
+pub(crate) fn address(text: &[u8]) -> Option<IpAddr> {
+    let text = match text {
+        [b'[', inner @ .., b']'] => inner,
+        _ => text,
+    };
+    std::str::from_utf8(text).ok()?.parse().ok()
+}
+
+fn ipv4(text: &[u8]) -> Option<Ipv4Addr> {
+    // Names that don't end in a digit are the usual case and need no attempt.
+    if !text.last().is_some_and(u8::is_ascii_digit) || text.len() > 15 {
+        return None;
+    }
+    std::str::from_utf8(text).ok()?.parse().ok()
+}
+
+fn same_option(a: Option<&[u8]>, b: Option<&[u8]>, any_case: bool) -> bool {
+    match (a, b) {
+        (None, None) => true,
+        (Some(a), Some(b)) => same_text(a, b, any_case),
+        _ => false,
+    }
+}
+
+/// Whether two texts are the same after unescaping. An escaped reserved character differs from the
+/// plain one (RFC 3261 19.1.4).
+fn same_text(a: &[u8], b: &[u8], any_case: bool) -> bool {
+    let fold = |unit: u16| match u8::try_from(unit) {
+        Ok(byte) if any_case => u16::from(byte.to_ascii_lowercase()),
+        _ => unit,
+    };
+    Unescaped(a).map(fold).eq(Unescaped(b).map(fold))
+}
+
+/// The characters of an escaped text; an escaped reserved one is marked by 0x100.
+struct Unescaped<'b>(&'b [u8]);
+
+impl Iterator for Unescaped<'_> {
+    type Item = u16;
+
+    fn next(&mut self) -> Option<u16> {
+        if let [b'%', high, low, rest @ ..] = self.0
+            && let (Some(high), Some(low)) = (hex_digit(*high), hex_digit(*low))
+        {
+            self.0 = rest;
+            let byte = high * 16 + low;
+            let reserved = b";/?:@&=+$,".iter().any(|&reserved| u16::from(reserved) == byte);
+            return Some(if reserved { byte | 0x100 } else { byte });
+        }
+        let (&first, rest) = self.0.split_first()?;
+        self.0 = rest;
+        Some(u16::from(first))
+    }
+}
+
+fn same_number(a: &[u8], b: &[u8]) -> bool {
+    digits(a).eq(digits(b))
+}
+
+/// A number's characters without visual separators (RFC 3966 5.1.1).
+fn digits(number: &[u8]) -> impl Iterator<Item = u8> {
+    number.iter().filter(|byte| !b"-.()".contains(byte)).map(u8::to_ascii_lowercase)
+}
+
+fn same_params(a: Params<'_>, b: Params<'_>, significant: &[&str]) -> bool {
+    let agrees = |name: &[u8], value: Option<&[u8]>, other: Params<'_>| match other
+        .iter()
+        .find(|(found, _)| same_text(found, name, true))
+    {
+        Some((_, found)) => same_option(found, value, true),
+        None => !significant.iter().any(|s| same_text(s.as_bytes(), name, true)),
+    };
+    a.iter().all(|(name, value)| agrees(name, value, b))
+        && b.iter().all(|(name, value)| agrees(name, value, a))
+}
+
+/// Header components are the same in any order, and none may be missing.
+fn same_headers(a: &[u8], b: &[u8]) -> bool {
+    let has =
+        |of: &[u8], wanted: &[u8]| of.split(|&b| b == b'&').any(|h| same_text(h, wanted, true));
+    let count = |of: &[u8]| of.split(|&b| b == b'&').count();
+    count(a) == count(b)
+        && a.split(|&b| b == b'&').all(|header| has(b, header))
+        && b.split(|&b| b == b'&').all(|header| has(a, header))
+}
+
+fn hex_digit(byte: u8) -> Option<u16> {
+    (byte as char).to_digit(16).map(|digit| digit as u16)
+}

@@ -1,0 +1,327 @@
+//! Writing messages into memory that the caller owns. Overflow is sticky and told at the end, so
+//! that a message is written without a check at each piece.
+
+use crate::error::WriteError;
+use crate::header::HeaderName;
+use crate::message::Message;
+use crate::method::Method;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use std::net::{IpAddr, SocketAddr};
+
+/// Writes text into a buffer. What doesn't fit is left out and makes the end fail.
+#[derive(Debug)]
+pub struct Writer<'a> {
+    out: &'a mut [u8],
+    len: usize,
+    overflow: bool,
+}
+
+impl<'a> Writer<'a> {
+    /// A writer that starts at the first byte of `out`.
+    pub fn new(out: &'a mut [u8]) -> Writer<'a> {
+        Writer { out, len: 0, overflow: false }
+    }
+
+    /// How many bytes are written.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether nothing is written yet.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Whether something did not fit.
+    pub fn has_overflowed(&self) -> bool {
+        self.overflow
+    }
+
+    /// What is written.
+    pub fn as_written(&self) -> &[u8] {
+        &self.out[..self.len]
+    }
+
+    /// Writes bytes as they are.
+    #[inline]
+    pub fn put(&mut self, bytes: &[u8]) -> &mut Self {
+        match self.out.get_mut(self.len..self.len + bytes.len()) {
+            Some(room) if !self.overflow => {
+                room.copy_from_slice(bytes);
+                self.len += bytes.len();
+            }
+            _ => self.overflow = true,
+        }
+        self
+    }
+
+    /// Writes text as it is.
+    #[inline]
+    pub fn text(&mut self, text: &str) -> &mut Self {
+        self.put(text.as_bytes())
+    }
+
+    /// Writes a decimal number without leading zeros.
+    #[inline]
+    pub fn decimal(&mut self, number: u64) -> &mut Self {
+        let mut digits = [0; 20];
+        let mut at = digits.len();
+        let mut rest = number;
+        loop {
+            at -= 1;
+            digits[at] = b'0' + (rest % 10) as u8;
+            rest /= 10;
+            if rest == 0 {
+                break;
+            }
+        }
+        self.put(&digits[at..])
+    }
+
+    /// Writes each byte as two lower-case hexadecimal digits.
+    #[inline]
+    pub fn hex(&mut self, bytes: &[u8]) -> &mut Self {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        for byte in bytes {
+            let high = DIGITS[usize::from(byte >> 4)];
+            self.put(&[high, DIGITS[usize::from(byte & 15)]]);
+        }
+        self
+    }
+
+    /// Writes 8 lower-case hexadecimal digits, the form of an RFC 2617 nonce count.
+    #[inline]
+    pub fn hex_u32(&mut self, number: u32) -> &mut Self {
+        self.hex(&number.to_be_bytes())
+    }
+
+    /// Writes 16 lower-case hexadecimal digits.
+    #[inline]
+    pub fn hex_u64(&mut self, number: u64) -> &mut Self {
+        self.hex(&number.to_be_bytes())
+    }
+
+    /// Writes base64 with padding (RFC 4648 4).
+    pub fn base64(&mut self, bytes: &[u8]) -> &mut Self {
+        let room = self.out.get_mut(self.len..).unwrap_or_default();
+        match STANDARD.encode_slice(bytes, room) {
+            Ok(len) if !self.overflow => self.len += len,
+            _ => self.overflow = true,
+        }
+        self
+    }
+
+    /// Writes an address; IPv6 in brackets.
+    pub fn ip(&mut self, address: IpAddr) -> &mut Self {
+        match address {
+            IpAddr::V4(address) => {
+                for (number, octet) in address.octets().into_iter().enumerate() {
+                    if number > 0 {
+                        self.put(b".");
+                    }
+                    self.decimal(u64::from(octet));
+                }
+                self
+            }
+            IpAddr::V6(address) => {
+                use std::io::Write;
+                self.put(b"[");
+                let room = self.out.get_mut(self.len..).unwrap_or_default();
+                let before = room.len();
+                let mut rest = room;
+                if write!(rest, "{address}").is_err() {
+                    self.overflow = true;
+                } else if !self.overflow {
+                    self.len += before - rest.len();
+                }
+                self.put(b"]")
+            }
+        }
+    }
+
+    /// Writes address, colon, port; IPv6 in brackets.
+    pub fn socket(&mut self, address: SocketAddr) -> &mut Self {
+        self.ip(address.ip()).put(b":").decimal(u64::from(address.port()))
+    }
+
+    /// Writes a request line with its CRLF.
+    pub fn request(&mut self, method: Method, uri: &[u8]) -> &mut Self {
+        assert!(method != Method::Other, "a request needs a method with a name");
+        self.text(method.as_str()).put(b" ").put(uri).put(b" SIP/2.0\r\n")
+    }
+
+    /// Writes a status line, with the status' usual reason phrase, and its CRLF.
+    pub fn status(&mut self, status: u16) -> &mut Self {
+        assert!((100..=699).contains(&status), "{status} is no status code");
+        self.put(b"SIP/2.0 ").decimal(u64::from(status)).put(b" ").text(reason(status)).end()
+    }
+
+    /// Writes a header's name, colon and space.
+    #[inline]
+    pub fn header(&mut self, name: HeaderName) -> &mut Self {
+        self.text(name.as_str()).put(b": ")
+    }
+
+    /// Writes CRLF.
+    #[inline]
+    pub fn end(&mut self) -> &mut Self {
+        self.put(b"\r\n")
+    }
+
+    /// Writes all lines of that name, byte for byte.
+    pub fn copy(&mut self, message: &Message<'_>, name: HeaderName) -> &mut Self {
+        for (line, _) in message.lines(name) {
+            self.put(message.headers()[line].line.of(message.bytes()));
+        }
+        self
+    }
+
+    /// Ends the message without a body: Content-Length 0 and the empty line. Returns its length.
+    ///
+    /// # Errors
+    /// If something did not fit.
+    pub fn finish(mut self) -> Result<usize, WriteError> {
+        self.put(b"Content-Length: 0\r\n\r\n");
+        self.done()
+    }
+
+    /// Ends the message with a body: Content-Type, Content-Length, the empty line, the body.
+    /// Returns its length.
+    ///
+    /// # Errors
+    /// If something did not fit.
+    pub fn finish_with_body(
+        mut self,
+        content_type: &str,
+        body: &[u8],
+    ) -> Result<usize, WriteError> {
+        self.body_headers(content_type.as_bytes(), body.len()).end().put(body);
+        self.done()
+    }
+
+    /// Ends what is no whole message: adds nothing, returns the length.
+    ///
+    /// # Errors
+    /// If something did not fit.
+    pub fn done(self) -> Result<usize, WriteError> {
+        if self.overflow { Err(WriteError) } else { Ok(self.len) }
+    }
+
+    pub(crate) fn body_headers(&mut self, content_type: &[u8], length: usize) -> &mut Self {
+        self.header(HeaderName::ContentType).put(content_type).end();
+        self.header(HeaderName::ContentLength).decimal(length as u64).end()
+    }
+}
+
+/// Starts the response to `request` (RFC 3261 8.2.6.2): status line, Vias, From, To (with `to_tag`,
+/// if it has no tag yet), Call-ID, CSeq. Record-Route is not copied: see [`Writer::copy`].
+pub fn response<'a>(
+    request: &Message<'_>,
+    status: u16,
+    to_tag: Option<&[u8]>,
+    out: &'a mut [u8],
+) -> Writer<'a> {
+    let mut writer = Writer::new(out);
+    writer.status(status).copy(request, HeaderName::Via).copy(request, HeaderName::From);
+    let has_tag = request.to().is_ok_and(|to| to.tag().is_some());
+    match (to_tag, request.header(HeaderName::To)) {
+        (Some(tag), Some(to)) if !has_tag => {
+            writer.header(HeaderName::To).put(to).put(b";tag=").put(tag).end();
+        }
+        _ => {
+            writer.copy(request, HeaderName::To);
+        }
+    }
+    writer.copy(request, HeaderName::CallId).copy(request, HeaderName::CSeq);
+    writer
+}
+
+/// The usual reason phrase of a status code; its class's where there is none.
+pub fn reason(status: u16) -> &'static str {
+    match REASONS.binary_search_by_key(&status, |row| row.0) {
+        Ok(row) => REASONS[row].1,
+        Err(_) => match status / 100 {
+            1 => "Session Progress",
+            2 => "OK",
+            3 => "Multiple Choices",
+            4 => "Bad Request",
+            5 => "Server Internal Error",
+            _ => "Decline",
+        },
+    }
+}
+
+/// RFC 3261 21 and the registry behind it, in order.
+static REASONS: &[(u16, &str)] = &[
+    (100, "Trying"),
+    (180, "Ringing"),
+    (181, "Call Is Being Forwarded"),
+    (182, "Queued"),
+    (183, "Session Progress"),
+    (199, "Early Dialog Terminated"),
+    (200, "OK"),
+    (202, "Accepted"),
+    (204, "No Notification"),
+    (300, "Multiple Choices"),
+    (301, "Moved Permanently"),
+    (302, "Moved Temporarily"),
+    (305, "Use Proxy"),
+    (380, "Alternative Service"),
+    (400, "Bad Request"),
+    (401, "Unauthorized"),
+    (402, "Payment Required"),
+    (403, "Forbidden"),
+    (404, "Not Found"),
+    (405, "Method Not Allowed"),
+    (406, "Not Acceptable"),
+    (407, "Proxy Authentication Required"),
+    (408, "Request Timeout"),
+    (410, "Gone"),
+    (412, "Conditional Request Failed"),
+    (413, "Request Entity Too Large"),
+    (414, "Request-URI Too Long"),
+    (415, "Unsupported Media Type"),
+    (416, "Unsupported URI Scheme"),
+    (417, "Unknown Resource-Priority"),
+    (420, "Bad Extension"),
+    (421, "Extension Required"),
+    (422, "Session Interval Too Small"),
+    (423, "Interval Too Brief"),
+    (424, "Bad Location Information"),
+    (428, "Use Identity Header"),
+    (429, "Provide Referrer Identity"),
+    (430, "Flow Failed"),
+    (433, "Anonymity Disallowed"),
+    (439, "First Hop Lacks Outbound Support"),
+    (440, "Max-Breadth Exceeded"),
+    (469, "Bad Info Package"),
+    (470, "Consent Needed"),
+    (480, "Temporarily Unavailable"),
+    (481, "Call/Transaction Does Not Exist"),
+    (482, "Loop Detected"),
+    (483, "Too Many Hops"),
+    (484, "Address Incomplete"),
+    (485, "Ambiguous"),
+    (486, "Busy Here"),
+    (487, "Request Terminated"),
+    (488, "Not Acceptable Here"),
+    (489, "Bad Event"),
+    (491, "Request Pending"),
+    (493, "Undecipherable"),
+    (494, "Security Agreement Required"),
+    (500, "Server Internal Error"),
+    (501, "Not Implemented"),
+    (502, "Bad Gateway"),
+    (503, "Service Unavailable"),
+    (504, "Server Time-out"),
+    (505, "Version Not Supported"),
+    (513, "Message Too Large"),
+    (555, "Push Notification Service Not Supported"),
+    (580, "Precondition Failure"),
+    (600, "Busy Everywhere"),
+    (603, "Decline"),
+    (604, "Does Not Exist Anywhere"),
+    (606, "Not Acceptable"),
+    (607, "Unwanted"),
+];
