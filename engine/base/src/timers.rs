@@ -302,10 +302,10 @@ mod tests {
         let mut random = Random::new(5);
         let (mut model, mut now) = (Vec::new(), 12_345u64);
         for id in 0..20_000u32 {
-            let after = match random.below(4) {
+            let after = match random.below(5) {
                 0 => constants[0],
                 1 => constants[1],
-                _ => random.below(NS_PER_S << random.below(12)),
+                shift => random.below(NS_PER_S << (2 * shift + u64::from(id) % 8)),
             };
             timers.arm(now, after, (now + after, id));
             model.push((now + after, id));
