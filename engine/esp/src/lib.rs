@@ -19,6 +19,10 @@ mod inner;
 mod packet;
 mod replay;
 mod sa;
+#[cfg(test)]
+mod test_data;
+#[cfg(test)]
+mod tests;
 mod transform;
 
 pub use agreement::{AgreementError, LocalPort, Offer, SaSet, SecurityParameters, choose};

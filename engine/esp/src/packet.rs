@@ -1,8 +1,9 @@
 //! ESP packets (RFC 4303), sealed and opened in place.
 
-use crate::inner::{InnerHeaderError, Selector};
+use crate::inner::{self, InnerHeaderError, PROTOCOL_UDP, Selector, UDP_HEADER_LEN};
+use crate::replay::ReplayError;
 use crate::sa::{Inbound, Outbound};
-use crate::transform::TransformState;
+use crate::transform::{ICV_LEN, TransformState};
 use core::fmt;
 use core::ops::Range;
 
@@ -17,6 +18,13 @@ pub const TAILROOM: usize = 15 + 2 + 12;
 /// The longest payload that can be sealed, in bytes: a datagram of 65,535 bytes less an outer IPv4
 /// header, an outer UDP header, and what is written around the payload. It holds in all modes.
 pub const PAYLOAD_LEN_MAX: usize = 65_535 - 20 - 8 - HEADROOM - TAILROOM;
+
+/// SPI and sequence number.
+const HEADER_LEN: usize = 8;
+/// Pad length and next header.
+const TRAILER_LEN: usize = 2;
+/// The monotonic padding of RFC 4303 2.4.
+const PADDING: [u8; 15] = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15];
 
 /// How the protected datagram is wrapped: RFC 3329's `mod`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -66,8 +74,44 @@ pub fn seal(
     payload_len: usize,
     iv_seed: u64,
 ) -> Result<Range<usize>, SealError> {
-    let _ = (state, sa, mode, buffer, payload_offset, payload_len, iv_seed);
-    unimplemented!()
+    let payload_end = payload_offset.saturating_add(payload_len);
+    assert!(payload_offset >= HEADROOM, "headroom: {payload_offset} bytes");
+    assert!(buffer.len().saturating_sub(payload_end) >= TAILROOM, "no tailroom");
+    if payload_len > PAYLOAD_LEN_MAX {
+        return Err(SealError::TooLong { got_len: payload_len });
+    }
+    let selectors = *sa.selectors();
+    let ip_header_len = inner::ip_header_len(&selectors).ok_or(SealError::AddressFamilies)?;
+    let sequence = sa.next_sequence().ok_or(SealError::SequenceExhausted)?;
+
+    let udp_start = payload_offset - UDP_HEADER_LEN;
+    inner::write_udp(&selectors, &mut buffer[udp_start..payload_end]);
+    let (inner_start, next_header) = match mode {
+        Mode::Transport => (udp_start, PROTOCOL_UDP),
+        Mode::UdpTunnel => {
+            let ip_start = udp_start - ip_header_len;
+            inner::write_ip(&selectors, &mut buffer[ip_start..payload_end]);
+            (ip_start, inner::ip_protocol(&selectors))
+        }
+    };
+
+    let unpadded_len = payload_end - inner_start + TRAILER_LEN;
+    let pad_len = unpadded_len.next_multiple_of(state.alignment()) - unpadded_len;
+    let icv_start = payload_end + pad_len + TRAILER_LEN;
+    let trailer = &mut buffer[payload_end..icv_start];
+    trailer[..pad_len].copy_from_slice(&PADDING[..pad_len]);
+    trailer[pad_len] = pad_len as u8;
+    trailer[pad_len + 1] = next_header;
+
+    let text_start = inner_start - state.iv_len();
+    let start = text_start - HEADER_LEN;
+    buffer[start..start + 4].copy_from_slice(&sa.spi().to_be_bytes());
+    buffer[start + 4..text_start].copy_from_slice(&sequence.to_be_bytes());
+    state.encrypt(sa.spi(), sequence, iv_seed, &mut buffer[text_start..icv_start]);
+    let icv = state.icv(&buffer[start..icv_start]);
+    let end = icv_start + ICV_LEN;
+    buffer[icv_start..end].copy_from_slice(&icv);
+    Ok(start..end)
 }
 
 /// Opens `packet`, which starts with the SPI, in place, and returns the range of its payload.
@@ -85,8 +129,82 @@ pub fn open(
     mode: Mode,
     packet: &mut [u8],
 ) -> Result<Range<usize>, OpenError> {
-    let _ = (state, sa, mode, packet);
-    unimplemented!()
+    let text_end = authenticate(state, sa, packet)?;
+    let inner_start = HEADER_LEN + state.iv_len();
+    state.decrypt(&mut packet[HEADER_LEN..text_end]);
+
+    let text = &packet[inner_start..text_end];
+    let (text, next_header) = remove_trailer(text)?;
+    let selectors = sa.selectors();
+    let expected = match mode {
+        Mode::Transport => PROTOCOL_UDP,
+        Mode::UdpTunnel => inner::ip_protocol(selectors),
+    };
+    if next_header != expected {
+        return Err(OpenError::NextHeader { expected, got: next_header });
+    }
+    // Bytes behind the datagram (RFC 4303 2.7) are refused: nobody negotiates them here.
+    let udp = match mode {
+        Mode::Transport => 0..text.len(),
+        Mode::UdpTunnel => inner::check_ip(selectors, text)?,
+    };
+    inner::check_udp(selectors, &text[udp.clone()])?;
+    Ok(inner_start + udp.start + UDP_HEADER_LEN..inner_start + udp.end)
+}
+
+/// Checks lengths, SPI, sequence number and ICV, moves the window, and returns where the ICV is.
+fn authenticate(
+    state: &TransformState,
+    sa: &mut Inbound,
+    packet: &[u8],
+) -> Result<usize, OpenError> {
+    let text_start = HEADER_LEN + state.iv_len();
+    let expected_min_len = text_start + TRAILER_LEN.next_multiple_of(state.alignment()) + ICV_LEN;
+    let got_len = packet.len();
+    let [i0, i1, i2, i3, s0, s1, s2, s3] = match packet.first_chunk::<HEADER_LEN>() {
+        Some(header) if got_len >= expected_min_len => *header,
+        _ => return Err(OpenError::Truncated { expected_min_len, got_len }),
+    };
+    let text_end = got_len - ICV_LEN;
+    // Null encryption aligns, too, but nothing here depends on it: let the peer be sloppy.
+    if state.iv_len() > 0 && !(text_end - text_start).is_multiple_of(state.alignment()) {
+        return Err(OpenError::BlockLength { got_len: text_end - text_start });
+    }
+    let got_spi = u32::from_be_bytes([i0, i1, i2, i3]);
+    if got_spi != sa.spi() {
+        return Err(OpenError::UnknownTransform { expected_spi: sa.spi(), got_spi });
+    }
+    let sequence = u32::from_be_bytes([s0, s1, s2, s3]);
+    sa.window.check(sequence)?;
+    let (authenticated, icv) = packet.split_at(text_end);
+    if !state.verify(authenticated, icv) {
+        return Err(OpenError::IntegrityFailed);
+    }
+    sa.window.update(sequence)?;
+    Ok(text_end)
+}
+
+/// Takes padding, pad length and next header off a decrypted text.
+fn remove_trailer(text: &[u8]) -> Result<(&[u8], u8), OpenError> {
+    let Some((padded, &[pad_len, next_header])) = text.split_last_chunk::<TRAILER_LEN>() else {
+        unreachable!("authenticate has checked the length");
+    };
+    let error = OpenError::Padding { got_len: pad_len };
+    let padding_start = padded.len().checked_sub(usize::from(pad_len)).ok_or(error)?;
+    let (text, padding) = padded.split_at(padding_start);
+    if padding.iter().zip(1..=u8::MAX).any(|(got, expected)| *got != expected) {
+        return Err(error);
+    }
+    Ok((text, next_header))
+}
+
+impl From<ReplayError> for OpenError {
+    fn from(error: ReplayError) -> Self {
+        match error {
+            ReplayError::Duplicate { got } => Self::ReplayDuplicate { got },
+            ReplayError::TooOld { highest, got } => Self::ReplayTooOld { highest, got },
+        }
+    }
 }
 
 /// The SPI of an ESP packet; nothing if it is too short to have one.

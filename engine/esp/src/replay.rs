@@ -9,15 +9,15 @@ const WINDOW_LEN: u32 = 128;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ReplayWindow {
     highest: u32,
-    // Two words and not a u128: that would align the association to 16 bytes.
-    seen: [u64; 2],
+    // Bytes and not a u128, which would align the association to 16 bytes.
+    seen: [u8; 16],
 }
 
 impl ReplayWindow {
     /// A window that has seen nothing: the first sequence number is 1.
     #[must_use]
     pub const fn new() -> Self {
-        Self { highest: 0, seen: [0; 2] }
+        Self { highest: 0, seen: [0; 16] }
     }
 
     /// Whether `sequence` may still be received. To be asked before the ICV is computed; nothing is
@@ -60,7 +60,7 @@ impl ReplayWindow {
         } else {
             bits |= 1 << (self.highest - sequence);
         }
-        self.seen = [bits as u64, (bits >> 64) as u64];
+        self.seen = bits.to_ne_bytes();
         Ok(())
     }
 
@@ -71,7 +71,7 @@ impl ReplayWindow {
     }
 
     const fn bits(&self) -> u128 {
-        self.seen[0] as u128 | (self.seen[1] as u128) << 64
+        u128::from_ne_bytes(self.seen)
     }
 }
 
@@ -104,3 +104,55 @@ impl fmt::Display for ReplayError {
 }
 
 impl core::error::Error for ReplayError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn zero_is_refused_and_the_last_number_is_the_end() {
+        let mut window = ReplayWindow::new();
+        assert_eq!(window.update(0), Err(ReplayError::TooOld { highest: 0, got: 0 }));
+        assert_eq!(window.update(u32::MAX), Ok(()));
+        assert_eq!(window.update(u32::MAX), Err(ReplayError::Duplicate { got: u32::MAX }));
+        // It does not wrap: 1 is not ahead of the last one.
+        assert_eq!(window.update(1), Err(ReplayError::TooOld { highest: u32::MAX, got: 1 }));
+        assert_eq!(window.update(u32::MAX - 127), Ok(()));
+    }
+
+    #[test]
+    fn the_window_is_128_wide() {
+        let mut window = ReplayWindow::new();
+        window.update(200).unwrap();
+        assert_eq!(window.check(73), Ok(()));
+        assert_eq!(window.check(72), Err(ReplayError::TooOld { highest: 200, got: 72 }));
+        window.update(73).unwrap();
+        window.update(201).unwrap();
+        assert_eq!(window.check(73), Err(ReplayError::TooOld { highest: 201, got: 73 }));
+        assert_eq!(window.check(200), Err(ReplayError::Duplicate { got: 200 }));
+        window.update(201 + 128).unwrap();
+        assert_eq!(window.check(202), Ok(()), "a jump over the whole window forgets it");
+    }
+
+    proptest! {
+        #[test]
+        fn it_agrees_with_a_set(sequences in proptest::collection::vec(0u32..400, 0..600)) {
+            let (mut window, mut seen, mut highest) = (ReplayWindow::new(), HashSet::new(), 0);
+            for got in sequences {
+                let expected = if got == 0 || got + WINDOW_LEN <= highest {
+                    Err(ReplayError::TooOld { highest, got })
+                } else if seen.insert(got) {
+                    Ok(())
+                } else {
+                    Err(ReplayError::Duplicate { got })
+                };
+                prop_assert_eq!(window.check(got), expected);
+                prop_assert_eq!(window.update(got), expected);
+                highest = highest.max(if expected.is_ok() { got } else { 0 });
+                prop_assert_eq!(window.highest(), highest);
+            }
+        }
+    }
+}
