@@ -211,3 +211,153 @@ fn encode(bytes: &[u8], out: &mut [u8]) {
     let len = BASE64.encode_slice(bytes, out).expect("the caller's array has the text's length");
     assert_eq!(len, out.len());
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::test_data::{digest_vectors, hex as from_hex};
+    use proptest::prelude::*;
+    use serde_json::Value;
+
+    fn text(value: &Value) -> &[u8] {
+        value.as_str().unwrap().as_bytes()
+    }
+
+    fn input<'a>(v: &'a Value, password: &'a [u8], qop: Option<&'a Value>) -> DigestInput<'a> {
+        DigestInput {
+            username: text(&v["username"]),
+            realm: text(&v["realm"]),
+            password,
+            nonce: text(&v["nonce"]),
+            uri: text(&v["uri"]),
+            method: text(&v["method"]),
+            qop: qop.map(|q| Qop { cnonce: text(&q["cnonce"]), nc: text(&q["nc"]) }),
+        }
+    }
+
+    #[test]
+    fn passwords_give_the_digests_of_rfc_2617_and_7616() {
+        let mut tested = 0;
+        for v in digest_vectors() {
+            // MD5 has 32 digits; RFC 7616's other example is SHA-256.
+            let Some(expected) = v["expected"].as_str().filter(|text| text.len() == 32) else {
+                continue;
+            };
+            let p = &v["params"];
+            let got = response(&input(p, text(&p["password"]), Some(p)));
+            assert_eq!(got, *expected.as_bytes(), "{}", v["src"]);
+            tested += 1;
+        }
+        assert_eq!(tested, 2);
+    }
+
+    #[test]
+    fn aka_gives_the_digests_of_the_vectors() {
+        let vectors = digest_vectors();
+        let akas = vectors.iter().filter(|v| v["RES"].is_string());
+        let mut tested = 0;
+        for v in akas {
+            let res: [u8; 8] = from_hex(v["RES"].as_str().unwrap());
+            let qop = &v["qop_auth"];
+            assert_eq!(response(&input(v, &res, None)), text(&v["response_no_qop"]));
+            assert_eq!(response(&input(v, &res, Some(qop))), text(&qop["response"]));
+
+            let sync = &v["sync_failure"];
+            let empty = response(&input(v, b"", Some(qop)));
+            assert_eq!(empty, text(&sync["response_empty_pw_qop_auth"]));
+            let auts = decode_auts(text(&sync["auts"])).unwrap();
+            assert_eq!(encode_auts(&auts), text(&sync["auts"]));
+
+            let v2 = &v["AKAv2-MD5"];
+            let (ik, ck) = (v["IK"].as_str().unwrap(), v["CK"].as_str().unwrap());
+            let password = akav2_md5_password(&res, &from_hex(ik), &from_hex(ck));
+            assert_eq!(password, text(&v2["password"]));
+            let got = response(&input(v, &password, Some(qop)));
+            assert_eq!(got, text(&v2["response_qop_auth"]));
+
+            let (rand, autn) = decode_nonce(text(&v["nonce"])).unwrap();
+            assert_eq!(autn, from_hex(v["AUTN"].as_str().unwrap()));
+            let mut nonce = [0; NONCE_TEXT_LEN];
+            encode_nonce(&rand, &autn, &mut nonce);
+            assert_eq!(nonce, text(&v["nonce"]));
+            tested += 1;
+        }
+        assert_eq!(tested, 12);
+    }
+
+    #[test]
+    fn res_and_nonce_are_bytes_and_no_text() {
+        let rand = *b"\0[]\"\\\r\n\0\xff\x80%\0:[\0\x01";
+        let autn = *b"[\0[\0[\0[\0[\0[\0[\0[\0";
+        let mut nonce = [0; NONCE_TEXT_LEN];
+        encode_nonce(&rand, &autn, &mut nonce);
+        assert_eq!(&nonce, b"AFtdIlwNCgD/gCUAOlsAAVsAWwBbAFsAWwBbAFsAWwA=");
+        assert_eq!(decode_nonce(&nonce), Ok((rand, autn)));
+        let got = response(&DigestInput {
+            username: b"a@b",
+            realm: b"b",
+            password: b"\0[]\"\r\n:\xff",
+            nonce: &nonce,
+            uri: b"sip:a@b",
+            method: b"SUBSCRIBE",
+            qop: Some(Qop { cnonce: b"c", nc: b"00000001" }),
+        });
+        // Computed with Python's hashlib.
+        assert_eq!(&got, b"79299c149c4447fce6113ebec46d7344");
+    }
+
+    #[test]
+    fn a_digest_is_verified_in_full() {
+        let expected = *b"8ca523f5e9506fed4657c9700eebdbec";
+        assert!(verify(&expected, &expected));
+        assert!(!verify(&expected, &expected[..31]));
+        assert!(!verify(&expected, b""));
+        for i in 0..32 {
+            let mut other = expected;
+            other[i] ^= 1;
+            assert!(!verify(&expected, &other));
+        }
+    }
+
+    #[test]
+    fn a_nonce_may_carry_more_and_lack_padding_and_not_less() {
+        let mut nonce = [0; NONCE_TEXT_LEN];
+        encode_nonce(&[1; 16], &[2; 16], &mut nonce);
+        let expected = Ok(([1; 16], [2; 16]));
+        assert_eq!(decode_nonce(&nonce[..43]), expected);
+        let more = BASE64.encode([[1; 16], [2; 16], [3; 16]].concat());
+        assert_eq!(decode_nonce(more.as_bytes()), expected);
+        assert_eq!(decode_nonce(&nonce[..40]), Err(NonceError::TooShort { got_len: 30 }));
+        assert_eq!(decode_nonce(b""), Err(NonceError::TooShort { got_len: 0 }));
+        assert_eq!(decode_nonce(&[b'!'; 44]), Err(NonceError::NotBase64));
+        assert!(decode_nonce(&[b'A'; NONCE_TEXT_LEN_MAX]).is_ok());
+        let too_long = NONCE_TEXT_LEN_MAX + 1;
+        let refused = Err(NonceError::TooLong { got_len: too_long });
+        assert_eq!(decode_nonce(&vec![b'A'; too_long]), refused);
+        assert_eq!(decode_auts(b"uoU/PBI8z0TpNZbjVcb="), Err(AutsError { got_len: 20 }));
+        assert_eq!(decode_auts(b"uoU/PBI8z0TpNZbj"), Err(AutsError { got_len: 16 }));
+    }
+
+    proptest! {
+        #[test]
+        fn nonces_and_auts_come_back(rand: [u8; 16], autn: [u8; 16], auts: [u8; 14]) {
+            let mut nonce = [0; NONCE_TEXT_LEN];
+            encode_nonce(&rand, &autn, &mut nonce);
+            prop_assert_eq!(decode_nonce(&nonce), Ok((rand, autn)));
+            prop_assert_eq!(decode_auts(&encode_auts(&auts)), Ok(auts));
+        }
+
+        #[test]
+        fn whatever_comes_reading_never_panics(bytes in proptest::collection::vec(any::<u8>(), 0..500)) {
+            // Base64 needs 43 characters for 32 bytes.
+            prop_assert!(decode_nonce(&bytes).is_err() || bytes.len() >= 43);
+            prop_assert!(decode_auts(&bytes).is_err() || bytes.len() >= 19);
+        }
+
+        #[test]
+        fn whatever_base64_comes_reading_never_panics(text in "[A-Za-z0-9+/]{0,400}={0,3}") {
+            prop_assert!(decode_nonce(text.as_bytes()).is_err() || text.len() >= 43);
+            prop_assert!(decode_auts(text.as_bytes()).is_err() || text.len() >= 19);
+        }
+    }
+}

@@ -15,6 +15,8 @@
 mod digest;
 mod milenage;
 mod sqn;
+#[cfg(test)]
+mod test_data;
 mod vector;
 
 pub use digest::{

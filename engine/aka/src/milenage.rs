@@ -163,3 +163,29 @@ fn xor(a: &[u8; 16], b: &[u8; 16]) -> [u8; 16] {
 fn rotate<const BYTES: u32>(block: &[u8; 16]) -> [u8; 16] {
     u128::from_be_bytes(*block).rotate_left(8 * BYTES).to_be_bytes()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::test_data::milenage_sets;
+
+    #[test]
+    fn the_functions_are_those_of_ts_35_207_and_208() {
+        for set in milenage_sets() {
+            let milenage = Milenage::new(&set.k, &set.opc);
+            assert_eq!(opc_from_op(&set.k, &set.op), set.opc);
+            assert_eq!(milenage.f1(&set.rand, set.sqn, set.amf), set.mac_a);
+            assert_eq!(milenage.f1_star(&set.rand, set.sqn, set.amf), set.mac_s);
+            assert_eq!(milenage.f5_star(&set.rand), set.ak_star);
+            let response = milenage.f2345(&set.rand);
+            assert_eq!(response, Response { res: set.res, ck: set.ck, ik: set.ik, ak: set.ak });
+        }
+    }
+
+    #[test]
+    fn debug_shows_no_secret() {
+        let milenage = Milenage::new(&[0xaa; 16], &[0xbb; 16]);
+        assert_eq!(format!("{milenage:?}"), "Milenage { .. }");
+        assert_eq!(format!("{:?}", milenage.f2345(&[1; 16])), "Response { .. }");
+    }
+}

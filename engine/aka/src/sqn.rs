@@ -186,3 +186,102 @@ impl Default for Freshness {
         Self::new()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_number_is_seq_and_ind() {
+        let sqn = Sqn::from_bytes([0xff, 0x9b, 0xb4, 0xd0, 0xb6, 0x07]);
+        assert_eq!(sqn.value(), 0xff9b_b4d0_b607);
+        assert_eq!((sqn.seq(), sqn.ind()), (0xff9b_b4d0_b607 >> 5, 7));
+        assert_eq!(Sqn::from_parts(sqn.seq(), 7), sqn);
+        assert_eq!(sqn.to_bytes(), [0xff, 0x9b, 0xb4, 0xd0, 0xb6, 0x07]);
+        assert_eq!(Sqn::new(u64::MAX).value(), (1 << 48) - 1);
+    }
+
+    #[test]
+    fn vectors_of_concurrent_challenges_may_be_used_in_any_order_once() {
+        let (mut generator, mut freshness) = (Generator::default(), Freshness::new());
+        let mut numbers: Vec<_> = (0..IND_COUNT).map(|_| generator.next()).collect();
+        numbers.reverse();
+        for &sqn in &numbers {
+            assert_eq!(freshness.accept(sqn), Ok(()), "{sqn:?}");
+        }
+        let highest = numbers[0];
+        for &sqn in &numbers {
+            assert_eq!(freshness.accept(sqn), Err(SqnMs(highest)), "{sqn:?}");
+        }
+    }
+
+    #[test]
+    fn zero_and_what_is_too_old_or_too_far_is_refused() {
+        let mut freshness = Freshness::new();
+        assert_eq!(freshness.accept(Sqn::new(0)), Err(SqnMs(Sqn::new(0))));
+        let far = Sqn::from_parts(JUMP_LIMIT, 1);
+        assert!(freshness.accept(Sqn::from_parts(JUMP_LIMIT + 1, 1)).is_err());
+        assert_eq!(freshness.accept(far), Ok(()));
+        assert!(freshness.accept(Sqn::from_parts(JUMP_LIMIT - AGE_LIMIT, 2)).is_err());
+        assert_eq!(freshness.accept(Sqn::from_parts(JUMP_LIMIT - AGE_LIMIT + 1, 2)), Ok(()));
+        assert_eq!(freshness.sqn_ms(), far);
+    }
+
+    #[test]
+    fn resynchronisation_goes_up_and_down_and_only_when_needed() {
+        let at = |seq| Generator::new(Sqn::from_parts(seq, 9));
+        // (SEQ of the HSS, SEQ_MS, SEQ of the next vector)
+        for (seq, seq_ms, expected) in [
+            (100, 100, 101),
+            (100, 500, 501),
+            (500, 100, 501),
+            (JUMP_LIMIT + 99, 100, JUMP_LIMIT + 100),
+            (JUMP_LIMIT + 100, 100, 101),
+            (100, SEQ_MASK, 0),
+        ] {
+            let mut generator = at(seq);
+            generator.resynchronise(Sqn::from_parts(seq_ms, 30));
+            assert_eq!(generator.next(), Sqn::from_parts(expected, 10), "{seq} {seq_ms}");
+        }
+    }
+
+    /// TS 33.102 C.2.2 as it is written, with SEQ_MS in full.
+    fn accept_as_written(seq_ms: &mut [u64; IND_COUNT], sqn: Sqn) -> bool {
+        let highest = *seq_ms.iter().max().unwrap();
+        let fresh = sqn.seq() > seq_ms[sqn.ind()]
+            && sqn.seq() <= highest + JUMP_LIMIT
+            && sqn.seq() + AGE_LIMIT > highest;
+        if fresh {
+            seq_ms[sqn.ind()] = sqn.seq();
+        }
+        fresh
+    }
+
+    proptest! {
+        #[test]
+        fn the_compact_array_is_the_whole_one(
+            steps in proptest::collection::vec((-1100i64..1100, 0u8..32, 0u8..20), 1..200),
+        ) {
+            let (mut freshness, mut seq_ms) = (Freshness::new(), [0; IND_COUNT]);
+            for (distance, ind, scale) in steps {
+                let distance = if scale < 17 { distance } else { distance << 18 };
+                let seq = freshness.sqn_ms().seq().saturating_add_signed(distance);
+                let sqn = Sqn::from_parts(seq, ind);
+                let expected = accept_as_written(&mut seq_ms, sqn);
+                prop_assert_eq!(freshness.accept(sqn).is_ok(), expected, "{:?}", sqn);
+                prop_assert_eq!(freshness.sqn_ms().seq(), *seq_ms.iter().max().unwrap());
+            }
+        }
+
+        #[test]
+        fn one_resynchronisation_is_enough(hss in any::<u64>(), ue in 0u64..1 << 47, ind in 0u8..32) {
+            let mut generator = Generator::new(Sqn::new(hss));
+            let mut freshness = Freshness::after(Sqn::from_parts(ue >> 5, ind));
+            if let Err(SqnMs(sqn_ms)) = freshness.accept(generator.next()) {
+                generator.resynchronise(sqn_ms);
+                prop_assert_eq!(freshness.accept(generator.next()), Ok(()));
+            }
+        }
+    }
+}

@@ -155,3 +155,68 @@ pub fn resynchronise(
 fn xor(a: [u8; 6], b: [u8; 6]) -> [u8; 6] {
     core::array::from_fn(|i| a[i] ^ b[i])
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sqn::Generator;
+    use crate::test_data::milenage_sets;
+
+    #[test]
+    fn vectors_are_those_of_the_sets() {
+        for set in milenage_sets() {
+            let milenage = Milenage::new(&set.k, &set.opc);
+            let sqn = Sqn::from_bytes(set.sqn);
+            let vector = generate(&milenage, set.amf, sqn, set.rand);
+            assert_eq!(vector.autn, set.autn);
+            assert_eq!((vector.xres, vector.ck, vector.ik), (set.res, set.ck, set.ik));
+
+            let before = Sqn::from_parts(sqn.seq() - 1, 0);
+            let mut freshness = Freshness::after(before);
+            let response = answer(&milenage, &mut freshness, &set.rand, &set.autn).unwrap();
+            assert_eq!(response, UeResponse { res: set.res, ck: set.ck, ik: set.ik });
+            assert_eq!(freshness.sqn_ms(), sqn);
+
+            // The same once more: SQN_MS is this SQN now.
+            let again = answer(&milenage, &mut freshness, &set.rand, &set.autn);
+            assert_eq!(again, Err(Refusal::SqnOutOfRange { auts: set.auts }));
+            assert_eq!(resynchronise(&milenage, &set.rand, &set.auts), Ok(sqn));
+        }
+    }
+
+    #[test]
+    fn each_flipped_bit_of_autn_and_auts_is_found() {
+        let set = &milenage_sets()[0];
+        let milenage = Milenage::new(&set.k, &set.opc);
+        let mut freshness = Freshness::new();
+        for bit in 0..128 {
+            let mut autn = set.autn;
+            autn[bit / 8] ^= 1 << (bit % 8);
+            let refused = answer(&milenage, &mut freshness, &set.rand, &autn);
+            assert_eq!(refused, Err(Refusal::MacFailure), "bit {bit}");
+        }
+        assert_eq!(freshness, Freshness::new(), "a forgery is not remembered");
+        for bit in 0..112 {
+            let mut auts = set.auts;
+            auts[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(resynchronise(&milenage, &set.rand, &auts), Err(MacSFailure));
+        }
+        let other_rand = [0; 16];
+        assert_eq!(resynchronise(&milenage, &other_rand, &set.auts), Err(MacSFailure));
+    }
+
+    #[test]
+    fn a_hss_that_lost_its_numbers_catches_up() {
+        let milenage = Milenage::new(&[1; 16], &[2; 16]);
+        let mut freshness = Freshness::after(Sqn::from_parts(1000, 3));
+        let mut hss = Generator::new(Sqn::new(0));
+        let stale = generate(&milenage, [0x80, 0], hss.next(), [3; 16]);
+        let refusal = answer(&milenage, &mut freshness, &stale.rand, &stale.autn);
+        let Err(Refusal::SqnOutOfRange { auts }) = refusal else { panic!("{refusal:?}") };
+        hss.resynchronise(resynchronise(&milenage, &stale.rand, &auts).unwrap());
+        let fresh = generate(&milenage, [0x80, 0], hss.next(), [4; 16]);
+        let response = answer(&milenage, &mut freshness, &fresh.rand, &fresh.autn).unwrap();
+        assert_eq!(response.res, fresh.xres);
+        assert_eq!((response.ck, response.ik), (fresh.ck, fresh.ik));
+    }
+}
