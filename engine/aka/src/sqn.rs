@@ -93,7 +93,6 @@ impl Generator {
     ///
     /// After the highest SEQ it starts again at zero. No use reaches that; a UE that claims it in
     /// AUTS shuts out itself, nobody else, and must not stop the HSS.
-    #[expect(clippy::should_implement_trait, reason = "it never ends, and is no iterator")]
     pub const fn next(&mut self) -> Sqn {
         let ind = (self.last.ind() + 1) % IND_COUNT;
         self.last = Sqn::from_parts(self.last.seq().wrapping_add(1), ind as u8);

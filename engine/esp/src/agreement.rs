@@ -283,3 +283,76 @@ pub fn choose(
 fn transform(p: &SecurityParameters, ck: &[u8; 16], ik: &[u8; 16]) -> TransformState {
     TransformState::new(&Keys::expand(ck, ik, p.suite.integrity, p.suite.encryption))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use EncryptionAlgorithm::{AesCbc, Null};
+    use IntegrityAlgorithm::{HmacMd5_96, HmacSha1_96};
+
+    fn parameters() -> SecurityParameters {
+        SecurityParameters {
+            spi_uc: 256,
+            spi_us: u32::MAX,
+            port_uc: 5062,
+            port_us: 5063,
+            spi_pc: 257,
+            spi_ps: 258,
+            // The peer's ports may be like our own: they are at another address.
+            port_pc: 5062,
+            port_ps: 5063,
+            ue_ip: "10.0.0.1".parse().unwrap(),
+            pcscf_ip: "10.0.0.2".parse().unwrap(),
+            suite: Suite::ALL[0],
+            mode: Mode::Transport,
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_used_is_refused() {
+        assert_eq!(parameters().validate(), Ok(()));
+        let refused = |edit: fn(&mut SecurityParameters)| {
+            let mut parameters = parameters();
+            edit(&mut parameters);
+            parameters.validate().unwrap_err()
+        };
+        assert_eq!(refused(|p| p.spi_us = 255), AgreementError::ReservedSpi { got: 255 });
+        assert_eq!(refused(|p| p.spi_ps = 0), AgreementError::ReservedSpi { got: 0 });
+        assert_eq!(refused(|p| p.spi_us = 256), AgreementError::SameSpi { got: 256 });
+        assert_eq!(refused(|p| p.spi_uc = 258), AgreementError::SameSpi { got: 258 });
+        assert_eq!(refused(|p| p.port_us = 5060), AgreementError::Port { got: 5060 });
+        assert_eq!(refused(|p| p.port_uc = 0), AgreementError::Port { got: 0 });
+        assert_eq!(refused(|p| p.port_us = 5062), AgreementError::SamePort { got: 5062 });
+        assert_eq!(refused(|p| p.port_ps = 5062), AgreementError::SamePort { got: 5062 });
+        let families = refused(|p| p.ue_ip = "::1".parse().unwrap());
+        assert_eq!(families, AgreementError::AddressFamilies);
+    }
+
+    #[test]
+    fn the_servers_preference_decides_among_what_is_offered() {
+        let offer = |integrity, encryption, mode| Offer { integrity, encryption, mode };
+        let trans = |integrity, encryption| offer(integrity, encryption, Mode::Transport);
+        let choose = |offers: &[Offer], supported: &[Suite]| {
+            choose(offers.iter().copied(), supported, Mode::Transport)
+        };
+        let weak_first = [trans(HmacMd5_96, Null), trans(HmacMd5_96, AesCbc)];
+        assert_eq!(choose(&weak_first, &Suite::ALL), Some(Suite::new(HmacMd5_96, AesCbc)));
+        let only_null = [Suite::new(HmacMd5_96, Null), Suite::new(HmacMd5_96, AesCbc)];
+        assert_eq!(choose(&weak_first, &only_null), Some(Suite::new(HmacMd5_96, Null)));
+        assert_eq!(choose(&weak_first, &Suite::ALL[..1]), None);
+        assert_eq!(choose(&[], &Suite::ALL), None);
+        let tunnel = [offer(HmacSha1_96, AesCbc, Mode::UdpTunnel)];
+        assert_eq!(choose(&tunnel, &Suite::ALL), None);
+        let both = [tunnel[0], trans(HmacSha1_96, Null)];
+        assert_eq!(choose(&both, &Suite::ALL), Some(Suite::new(HmacSha1_96, Null)));
+    }
+
+    #[test]
+    fn the_modes_have_their_names() {
+        for mode in [Mode::Transport, Mode::UdpTunnel] {
+            assert_eq!(Mode::parse(mode.as_str().as_bytes()), Some(mode));
+        }
+        assert_eq!(Mode::parse(b"udp-enc-tun"), Some(Mode::UdpTunnel));
+        assert_eq!(Mode::parse(b"tun"), None);
+    }
+}

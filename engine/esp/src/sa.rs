@@ -94,3 +94,26 @@ impl Outbound {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::*;
+
+    #[test]
+    fn sequence_numbers_end_and_do_not_cycle() {
+        let ip = "127.0.0.1".parse().unwrap();
+        let selectors = Selectors { local_ip: ip, remote_ip: ip, local_port: 1, remote_port: 2 };
+        let mut sa = Outbound::new(256, selectors);
+        sa.sequence = u32::MAX - 1;
+        let (integrity, encryption) = (IntegrityAlgorithm::HmacMd5_96, EncryptionAlgorithm::Null);
+        let keys = Keys::expand(&[0; 16], &[0; 16], integrity, encryption);
+        let state = TransformState::new(&keys);
+        let mut buffer = [0; HEADROOM + TAILROOM];
+        let mut seal =
+            || seal(&state, &mut sa, Mode::Transport, &mut buffer, HEADROOM, 0, 0).map(|_| ());
+        assert_eq!(seal(), Ok(()));
+        assert_eq!(seal(), Err(SealError::SequenceExhausted));
+        assert_eq!(seal(), Err(SealError::SequenceExhausted));
+    }
+}

@@ -319,7 +319,10 @@ fn hmac_96<D: EagerHash>(core: &HmacCore<D>, message: &[u8]) -> [u8; ICV_LEN] {
     icv
 }
 
-pub(crate) fn name_of<A: PartialEq>(names: &[(A, &'static str)], algorithm: A) -> &'static str {
+pub(crate) fn name_of<A: Copy + PartialEq>(
+    names: &[(A, &'static str)],
+    algorithm: A,
+) -> &'static str {
     let row = names.iter().find(|row| row.0 == algorithm);
     row.expect("each algorithm has its row").1
 }
