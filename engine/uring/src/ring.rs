@@ -1,0 +1,555 @@
+//! The back end on io_uring: multishot receives into provided buffers that are the inbox's slots, a
+//! `sendmsg` for each datagram of the outbox, one submit a turn.
+//!
+//! Notes, measured on Linux 6.18: a multishot receive ends with ENOBUFS when the buffers run out, and is
+//! armed again in the next turn, when they are back; an enter may give only some of the completions, so
+//! it is repeated while the kernel says that there is more; zero-copy sends on a ring that receives
+//! starve the receives, so there are none.
+
+use crate::backend::Sizes;
+use crate::buf_ring::{BUFFERS_MAX, BufRing};
+use crate::clock::{Clock, wall_minus_monotonic_ns};
+use crate::counters::{Counters, SendFailure};
+use crate::message::{self, CONTROL_BYTES, NAME_BYTES};
+use crate::mmsg::{REPEATS_MAX, index_by_id};
+use crate::udp::BoundSocket;
+use crate::wake::Waker;
+use imstorm_base::{Inbox, Io, Outbox};
+use io_uring::types::{Fd, SubmitArgs, Timespec};
+use io_uring::{IoUring, cqueue, opcode, squeue};
+use std::io;
+
+/// What the kernel writes before a datagram in its buffer: a header of 16 bytes, its source and its
+/// control messages. A multiple of 16, so that payloads are aligned for ciphers.
+pub(crate) const HEADER_BYTES: usize = 16 + NAME_BYTES + CONTROL_BYTES;
+const _: () = assert!(HEADER_BYTES.is_multiple_of(16));
+
+const GROUP: u16 = 0;
+const SUBMISSIONS: u32 = 1024;
+/// The most completions that a ring can have room for.
+const COMPLETIONS_MAX: usize = 1 << 16;
+const SENDS_MAX: usize = 1 << 14;
+const _: () = assert!(BUFFERS_MAX + SENDS_MAX + 256 + 2 < COMPLETIONS_MAX);
+/// Enters a turn while the kernel says that there is more: enough for a batch of hundreds, and an end
+/// when datagrams come faster than they are reaped.
+const ENTERS_MAX: usize = 16;
+/// How long to wait at most while the kernel has no memory for our datagrams.
+const BLOCKED_WAIT_NS: u64 = 1_000_000;
+/// How long to wait for the kernel to let go of our memory at the end.
+const DROP_WAIT_S: u64 = 2;
+
+/// See the module. Made and used on one thread.
+pub struct Uring {
+    // Dropped first: closing the ring ends the registration of `buffers`.
+    ring: IoUring,
+    buffers: BufRing,
+    inbox: Inbox,
+    outbox: Outbox,
+    sockets: Vec<BoundSocket>,
+    by_id: [u8; 256],
+    /// Per socket whether its multishot receive is armed.
+    armed: Vec<bool>,
+    wake_armed: bool,
+    /// Buffers that the kernel has given us: they hold the batch, and go back in the next turn.
+    given: Vec<u16>,
+    /// The shape of received messages; the kernel copies it when a receive is armed.
+    receive_shape: Box<libc::msghdr>,
+    /// A send's headers, by outbox slot: in use from its submission to its completion.
+    sends: Box<[Send]>,
+    sends_in_flight: usize,
+    /// Slots whose datagram is to be sent again in the next turn.
+    retry: Vec<u32>,
+    blocked: bool,
+    woken: bool,
+    waker: Waker,
+    counters: Counters,
+}
+
+/// One datagram's way out: what `sendmsg` points to.
+struct Send {
+    header: libc::msghdr,
+    vector: libc::iovec,
+    name: [u8; NAME_BYTES],
+    control: Control,
+    socket: u8,
+    repeats: u8,
+}
+
+#[repr(align(8))]
+struct Control([u8; CONTROL_BYTES]);
+
+/// What a completion is about: the upper half says what, the lower which.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Token {
+    Receive(u32),
+    Send(u32),
+    Wake,
+    Cancel,
+}
+
+impl Token {
+    fn to_u64(self) -> u64 {
+        let (kind, which) = match self {
+            Token::Receive(which) => (1u64, which),
+            Token::Send(which) => (2, which),
+            Token::Wake => (3, 0),
+            Token::Cancel => (4, 0),
+        };
+        (kind << 32) | u64::from(which)
+    }
+
+    fn from_u64(word: u64) -> Token {
+        match word >> 32 {
+            1 => Token::Receive(word as u32),
+            2 => Token::Send(word as u32),
+            3 => Token::Wake,
+            4 => Token::Cancel,
+            _ => panic!("a completion of nothing that was submitted: {word:#x}"),
+        }
+    }
+}
+
+impl Uring {
+    /// A back end over `sockets`. Errors where io_uring is forbidden or too old. Asserts that there
+    /// are fewer than 255 sockets, of distinct ids, and the limits that `Sizes` names.
+    pub fn new(sockets: Vec<BoundSocket>, sizes: &Sizes) -> io::Result<Uring> {
+        assert!(sizes.inbox_slots <= BUFFERS_MAX, "io_uring has at most {BUFFERS_MAX} buffers");
+        assert!(sizes.outbox_slots <= SENDS_MAX, "io_uring sends at most {SENDS_MAX} at a time");
+        let by_id = index_by_id(&sockets);
+        let waker = Waker::new()?;
+        let completions = sizes.inbox_slots + sizes.outbox_slots + sockets.len() + 2;
+        let ring = build(completions.next_power_of_two() as u32)?;
+        let features = ring.params();
+        if !(features.is_feature_ext_arg() && features.is_feature_nodrop()) {
+            return Err(io::Error::new(io::ErrorKind::Unsupported, "this kernel is before 5.11"));
+        }
+        let buffers = BufRing::register(&ring.submitter(), sizes.inbox_slots, GROUP)?;
+        // SAFETY: null pointers and zero lengths are valid values of a msghdr.
+        let mut receive_shape: Box<libc::msghdr> = Box::new(unsafe { std::mem::zeroed() });
+        receive_shape.msg_namelen = NAME_BYTES as u32;
+        receive_shape.msg_controllen = CONTROL_BYTES;
+        let mut io = Uring {
+            ring,
+            buffers,
+            inbox: Inbox::new(sizes.inbox_slots, sizes.inbox_datagram_bytes + HEADER_BYTES),
+            outbox: Outbox::new(sizes.outbox_slots, sizes.outbox_datagram_bytes),
+            armed: vec![false; sockets.len()],
+            sockets,
+            by_id,
+            wake_armed: false,
+            given: (0..sizes.inbox_slots).map(|id| id as u16).collect(),
+            receive_shape,
+            sends: (0..sizes.outbox_slots).map(|_| Send::new()).collect(),
+            sends_in_flight: 0,
+            retry: Vec::with_capacity(sizes.outbox_slots),
+            blocked: false,
+            woken: false,
+            waker,
+            counters: Counters::default(),
+        };
+        // Datagrams that come before the first turn wait in the sockets' buffers.
+        io.give_back();
+        Ok(io)
+    }
+
+    /// Wakes this back end from other threads.
+    #[must_use]
+    pub fn waker(&self) -> Waker {
+        self.waker.clone()
+    }
+
+    /// What it counted.
+    #[must_use]
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// Its sockets, in the order given.
+    #[must_use]
+    pub fn sockets(&self) -> &[BoundSocket] {
+        &self.sockets
+    }
+
+    /// Returns the batch's buffers to the kernel.
+    fn give_back(&mut self) {
+        let slot_bytes = self.inbox.slot_bytes();
+        let memory = self.inbox.memory_mut();
+        for &id in &self.given {
+            let slot = &mut memory[usize::from(id) * slot_bytes..][..slot_bytes];
+            // SAFETY: the slot is `slot_bytes` of the inbox's memory, which is never moved nor freed
+            // while the ring lives (see `drop`). Each id is provided once: it was given to us by a
+            // completion (or never provided), and `given` is emptied below. The batch that pointed
+            // to the slot was cleared, so nobody reads it until its next completion; what the
+            // inbox lends out in between are slots of the batch only, which the kernel doesn't have.
+            unsafe { self.buffers.provide(slot.as_mut_ptr(), slot_bytes as u32, id) };
+        }
+        self.given.clear();
+        self.buffers.publish();
+    }
+
+    /// Arms what isn't armed: receives, and the wake-up.
+    fn arm(&mut self) -> io::Result<()> {
+        for at in 0..self.sockets.len() {
+            if self.armed[at] {
+                continue;
+            }
+            let fd = Fd(self.sockets[at].raw_fd());
+            let shape: *const libc::msghdr = &raw const *self.receive_shape;
+            let entry = opcode::RecvMsgMulti::new(fd, shape, GROUP)
+                .build()
+                .user_data(Token::Receive(at as u32).to_u64());
+            // SAFETY: the shape is boxed and lives as long as the ring; its pointers are null, which
+            // multishot receives don't use; the buffers are the group's.
+            unsafe { self.push(&entry)? };
+            self.armed[at] = true;
+        }
+        if !self.wake_armed {
+            let entry = opcode::PollAdd::new(Fd(self.waker.raw_fd()), libc::POLLIN as u32)
+                .multi(true)
+                .build()
+                .user_data(Token::Wake.to_u64());
+            // SAFETY: a poll touches no memory of ours, and the waker keeps its descriptor open.
+            unsafe { self.push(&entry)? };
+            self.wake_armed = true;
+        }
+        Ok(())
+    }
+
+    /// Submits a send for each datagram that is queued or to be repeated.
+    fn queue_sends(&mut self) -> io::Result<()> {
+        self.blocked = false;
+        while let Some(slot) = self.retry.pop() {
+            self.queue_send(slot)?;
+        }
+        while let Some(queued) = self.outbox.take() {
+            let at = self.by_id[usize::from(queued.socket.0)];
+            assert!(usize::from(at) < self.sockets.len(), "no socket {}", queued.socket.0);
+            let bytes = self.outbox.bytes(&queued);
+            let send = &mut self.sends[queued.slot as usize];
+            (send.socket, send.repeats) = (at, 0);
+            let base = bytes.as_ptr().cast_mut().cast();
+            send.vector = libc::iovec { iov_base: base, iov_len: bytes.len() };
+            let name_bytes = message::write_name(queued.peer, &mut send.name);
+            let control_bytes = queued
+                .source
+                .map_or(0, |source| message::write_source(source, &mut send.control.0));
+            send.header.msg_name = send.name.as_mut_ptr().cast();
+            send.header.msg_namelen = name_bytes as u32;
+            send.header.msg_iov = &raw mut send.vector;
+            send.header.msg_iovlen = 1;
+            send.header.msg_control = if control_bytes == 0 {
+                std::ptr::null_mut()
+            } else {
+                send.control.0.as_mut_ptr().cast()
+            };
+            send.header.msg_controllen = control_bytes;
+            self.queue_send(queued.slot)?;
+        }
+        Ok(())
+    }
+
+    /// Submits the send of a slot whose headers stand.
+    fn queue_send(&mut self, slot: u32) -> io::Result<()> {
+        let send = &self.sends[slot as usize];
+        let fd = Fd(self.sockets[usize::from(send.socket)].raw_fd());
+        let entry = opcode::SendMsg::new(fd, &raw const send.header)
+            .build()
+            .user_data(Token::Send(slot).to_u64());
+        // SAFETY: header, vector, name and control are in `sends[slot]`, a boxed slice that is never
+        // moved; the datagram is in the outbox's memory, which isn't either. Both stay unchanged
+        // until the completion: the slot is taken until `complete`, and `sends[slot]` is written only
+        // for a slot newly taken. `drop` waits for what is in flight.
+        unsafe { self.push(&entry)? };
+        self.sends_in_flight += 1;
+        Ok(())
+    }
+
+    /// Adds an entry to the submission queue, submitting when that is full.
+    ///
+    /// # Safety
+    ///
+    /// What the entry points to must stay valid until its completion.
+    unsafe fn push(&mut self, entry: &squeue::Entry) -> io::Result<()> {
+        loop {
+            // SAFETY: the caller's promise.
+            if unsafe { self.ring.submission().push(entry) }.is_ok() {
+                return Ok(());
+            }
+            self.counters.system_calls += 1;
+            match self.ring.submit() {
+                Ok(_) => {}
+                Err(error) if is_transient(&error) => self.reap(),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Submits what is queued, and takes what is complete, without waiting.
+    fn enter(&mut self) -> io::Result<()> {
+        for _ in 0..ENTERS_MAX {
+            let queue = self.ring.submission();
+            if queue.is_empty() && !queue.taskrun() && !queue.cq_overflow() {
+                break;
+            }
+            drop(queue);
+            self.counters.system_calls += 1;
+            match self.ring.submit() {
+                Ok(_) => {}
+                Err(error) if is_transient(&error) => {}
+                Err(error) => return Err(error),
+            }
+            self.reap();
+        }
+        self.reap();
+        Ok(())
+    }
+
+    /// Waits for a datagram or a wake-up, at most `wait_ns`.
+    fn wait(&mut self, wait_ns: u64) -> io::Result<()> {
+        if !self.waker.sleep() {
+            return self.enter();
+        }
+        let wait_ns = if self.blocked || !self.retry.is_empty() {
+            wait_ns.min(BLOCKED_WAIT_NS)
+        } else {
+            wait_ns
+        };
+        let clock = Clock::new();
+        let end = clock.now().saturating_add(wait_ns);
+        let mut left = wait_ns;
+        // Completions of sends end a wait too; then it goes on.
+        while left > 0 && self.inbox.is_empty() && !self.woken {
+            let time =
+                Timespec::new().sec(left / 1_000_000_000).nsec((left % 1_000_000_000) as u32);
+            let arguments = SubmitArgs::new().timespec(&time);
+            self.counters.system_calls += 1;
+            match self.ring.submitter().submit_with_args(1, &arguments) {
+                Ok(_) => {}
+                Err(error) if error.raw_os_error() == Some(libc::ETIME) => {}
+                Err(error) if is_transient(&error) => {}
+                Err(error) => return Err(error),
+            }
+            self.reap();
+            self.enter()?;
+            // What ended must be armed again or nothing would end the wait.
+            if self.armed.contains(&false) || !self.wake_armed {
+                break;
+            }
+            left = end.saturating_sub(clock.now());
+        }
+        Ok(())
+    }
+
+    /// Takes all completions that are there.
+    fn reap(&mut self) {
+        loop {
+            // A copy of each, so that the ring isn't borrowed while it is worked on.
+            let Some(completion) = self.ring.completion().next() else { return };
+            let (result, flags) = (completion.result(), completion.flags());
+            match Token::from_u64(completion.user_data()) {
+                Token::Receive(at) => self.received(at as usize, result, flags),
+                Token::Send(slot) => self.sent(slot, result),
+                Token::Wake => {
+                    self.woken = true;
+                    self.waker.drain();
+                    self.wake_armed = cqueue::more(flags);
+                }
+                Token::Cancel => {}
+            }
+        }
+    }
+
+    fn received(&mut self, at: usize, result: i32, flags: u32) {
+        if !cqueue::more(flags) {
+            self.armed[at] = false;
+            self.counters.rearmed += 1;
+        }
+        let id = cqueue::buffer_select(flags);
+        if let Some(id) = id {
+            self.given.push(id);
+        }
+        match (result, id) {
+            (0.., Some(id)) => self.deliver(at, usize::from(id), result as usize),
+            (0.., None) => {}
+            (error, _) => match -error {
+                libc::ENOBUFS => self.counters.buffers_exhausted += 1,
+                libc::ECONNREFUSED => self.counters.refused += 1,
+                libc::ECANCELED | libc::EINTR | libc::EAGAIN => {}
+                _ => self.counters.receive_other += 1,
+            },
+        }
+    }
+
+    /// Adds to the batch the datagram that the kernel put into buffer `id`, `len` bytes with headers.
+    fn deliver(&mut self, at: usize, id: usize, len: usize) {
+        let slot_bytes = self.inbox.slot_bytes();
+        let start = id * slot_bytes;
+        let slot = &self.inbox.memory()[start..start + len.min(slot_bytes)];
+        let word = |at: usize| {
+            slot.get(at..)?.first_chunk().map(|&bytes| u32::from_ne_bytes(bytes) as usize)
+        };
+        // struct io_uring_recvmsg_out: namelen, controllen, payloadlen, flags.
+        let (Some(name_bytes), Some(control_bytes), Some(flags)) = (word(0), word(4), word(12))
+        else {
+            self.counters.receive_other += 1;
+            return;
+        };
+        if flags & libc::MSG_TRUNC as usize != 0 {
+            self.inbox.count_truncated();
+            return;
+        }
+        let name = slot.get(16..16 + name_bytes.min(NAME_BYTES)).unwrap_or(&[]);
+        let control_at = 16 + NAME_BYTES;
+        let control = slot.get(control_at..control_at + control_bytes.min(CONTROL_BYTES));
+        let control = message::read_control(control.unwrap_or(&[]));
+        let Some(peer) = message::read_name(name).filter(|_| slot.len() >= HEADER_BYTES) else {
+            self.counters.receive_other += 1;
+            return;
+        };
+        let end = start + slot.len();
+        let socket = &self.sockets[at];
+        let local = control.local.unwrap_or(socket.local().ip());
+        let arrival_ns =
+            control.wall_ns.map_or(0, |wall| wall.wrapping_sub(wall_minus_monotonic_ns()));
+        let payload = start + HEADER_BYTES..end;
+        self.inbox.push_filled(socket.id(), peer, local, arrival_ns, payload);
+        self.counters.received += 1;
+    }
+
+    fn sent(&mut self, slot: u32, result: i32) {
+        self.sends_in_flight -= 1;
+        if result >= 0 {
+            self.counters.sent += 1;
+            self.outbox.complete(slot);
+            return;
+        }
+        let send = &mut self.sends[slot as usize];
+        match self.counters.send_failed(-result) {
+            SendFailure::Repeat if send.repeats < REPEATS_MAX => {
+                send.repeats += 1;
+                self.retry.push(slot);
+            }
+            SendFailure::Later => {
+                self.blocked = true;
+                self.retry.push(slot);
+            }
+            SendFailure::Repeat | SendFailure::Drop => self.outbox.complete(slot),
+        }
+    }
+
+    /// Ends everything in flight, so that the kernel no longer knows our memory. False if it didn't
+    /// end in time.
+    fn end_all(&mut self) -> bool {
+        let entry = opcode::AsyncCancel2::new(io_uring::types::CancelBuilder::any())
+            .build()
+            .user_data(Token::Cancel.to_u64());
+        // SAFETY: a cancellation points to nothing.
+        if unsafe { self.push(&entry) }.is_err() {
+            return false;
+        }
+        let clock = Clock::new();
+        let end = clock.now().saturating_add(DROP_WAIT_S * 1_000_000_000);
+        let time = Timespec::new().nsec(10_000_000);
+        while self.armed.contains(&true) || self.sends_in_flight > 0 {
+            // The batch may be full: what comes now is nobody's.
+            self.inbox.clear();
+            let _ = self.ring.submitter().submit_with_args(1, &SubmitArgs::new().timespec(&time));
+            self.reap();
+            if clock.now() > end {
+                return false;
+            }
+        }
+        true
+    }
+}
+
+impl Io for Uring {
+    fn turn(&mut self, wait_ns: u64) -> io::Result<()> {
+        self.counters.turns += 1;
+        self.inbox.clear();
+        self.woken = false;
+        if !self.given.is_empty() {
+            self.give_back();
+        }
+        self.arm()?;
+        self.queue_sends()?;
+        self.reap();
+        let is_idle = self.ring.submission().is_empty() && self.sends_in_flight == 0;
+        // With nothing to submit the wait itself is the one enter.
+        if wait_ns == 0 || !is_idle || !self.inbox.is_empty() {
+            self.enter()?;
+        }
+        if wait_ns > 0 && self.inbox.is_empty() {
+            self.wait(wait_ns)?;
+        }
+        if self.waker.take() {
+            self.counters.woken += 1;
+        }
+        Ok(())
+    }
+
+    fn parts(&mut self) -> (&mut Inbox, &mut Outbox) {
+        (&mut self.inbox, &mut self.outbox)
+    }
+}
+
+impl Drop for Uring {
+    fn drop(&mut self) {
+        if !self.end_all() {
+            // Never seen; leaking is better than a kernel that writes into freed memory.
+            std::mem::forget(std::mem::replace(&mut self.inbox, Inbox::new(1, 1)));
+            std::mem::forget(std::mem::replace(&mut self.outbox, Outbox::new(1, 1)));
+            std::mem::forget(std::mem::take(&mut self.sends));
+        }
+        // Otherwise the kernel holds no request of ours, and closing the ring frees the group.
+        let _ = self.ring.submitter().unregister_buf_ring(GROUP);
+    }
+}
+
+impl std::fmt::Debug for Uring {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Uring")
+            .field("sockets", &self.sockets)
+            .field("sends_in_flight", &self.sends_in_flight)
+            .field("counters", &self.counters)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Send {
+    fn new() -> Send {
+        // SAFETY: null pointers, zero lengths and zero bytes are valid values of all its fields.
+        unsafe { std::mem::zeroed() }
+    }
+}
+
+/// The cheapest set-up that the kernel knows: completions run in our own enters only, if possible.
+fn build(completions: u32) -> io::Result<IoUring> {
+    let mut first_error = None;
+    for attempt in 0..3 {
+        let mut builder = IoUring::builder();
+        builder.setup_cqsize(completions.max(SUBMISSIONS * 2)).setup_clamp().dontfork();
+        match attempt {
+            0 => {
+                builder.setup_single_issuer().setup_defer_taskrun().setup_taskrun_flag();
+            }
+            1 => {
+                builder.setup_coop_taskrun().setup_taskrun_flag();
+            }
+            _ => {}
+        }
+        match builder.build(SUBMISSIONS) {
+            Ok(ring) => return Ok(ring),
+            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
+                first_error.get_or_insert(error);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Err(first_error.unwrap_or_else(|| io::ErrorKind::Unsupported.into()))
+}
+
+/// Errors of an enter that go away when completions are taken, or by themselves.
+fn is_transient(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EINTR | libc::EBUSY | libc::EAGAIN))
+}
