@@ -11,7 +11,7 @@ use crate::field::subscription_state::SubscriptionState;
 use crate::field::via::Via;
 use crate::header::{Form, Header, HeaderName};
 use crate::method::Method;
-use crate::parse::Index;
+use crate::parse::{Index, StartLine};
 use crate::scan::{decimal, find_outside, is_space, trim};
 use crate::uri::{Scheme, Uri};
 
@@ -356,6 +356,10 @@ impl<'b> Message<'b> {
         }
         self.contact().map_err(|_| bad(HeaderName::Contact, "Bad Contact"))?;
         self.check_repetitions()
+    }
+
+    pub(crate) fn start_line(&self) -> &'b StartLine {
+        &self.index.start
     }
 
     fn check_request_uri(&self) -> Result<(), CheckError> {

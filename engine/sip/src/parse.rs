@@ -4,7 +4,7 @@ use crate::error::{Expected, ParseError};
 use crate::header::{Header, HeaderName, NAMES};
 use crate::message::Message;
 use crate::method::Method;
-use crate::scan::{decimal, is_space, is_token, is_token_text, trim};
+use crate::scan::{decimal, is_space, is_token, trim};
 use crate::span::Span;
 
 /// How many header lines a message may have. The longest IMS requests have 40 to 60; RFC 4475's
@@ -278,9 +278,4 @@ fn error(bytes: &[u8], offset: usize, expected: Expected) -> ParseError {
         expected,
         found: bytes.get(offset).copied(),
     }
-}
-
-/// Whether `text` could be a method: a token.
-pub(crate) fn is_method(text: &[u8]) -> bool {
-    is_token_text(text)
 }

@@ -58,21 +58,21 @@ pub(crate) fn is_host(byte: u8) -> bool {
     CLASS[usize::from(byte)] & HOST != 0
 }
 
-/// Whether `text` is a token.
-#[inline]
-pub(crate) fn is_token_text(text: &[u8]) -> bool {
-    !text.is_empty() && text.iter().all(|&byte| is_token(byte))
-}
-
 /// `text` without white space (and folds) around it.
 #[inline]
-pub(crate) fn trim(mut text: &[u8]) -> &[u8] {
+pub(crate) fn trim(text: &[u8]) -> &[u8] {
+    trim_end(trim_start(text))
+}
+
+/// `text` without white space (and folds) before it.
+#[inline]
+pub(crate) fn trim_start(mut text: &[u8]) -> &[u8] {
     while let [first, rest @ ..] = text
         && is_space(*first)
     {
         text = rest;
     }
-    trim_end(text)
+    text
 }
 
 /// `text` without white space (and folds) behind it.

@@ -208,6 +208,11 @@ impl<'a> Writer<'a> {
         if self.overflow { Err(WriteError) } else { Ok(self.len) }
     }
 
+    /// Takes back all that is written, but not that something did not fit.
+    pub(crate) fn clear(&mut self) {
+        self.len = 0;
+    }
+
     pub(crate) fn body_headers(&mut self, content_type: &[u8], length: usize) -> &mut Self {
         self.header(HeaderName::ContentType).put(content_type).end();
         self.header(HeaderName::ContentLength).decimal(length as u64).end()

@@ -6,7 +6,7 @@ pub mod non_invite_server;
 pub mod timings;
 pub mod tombstone;
 
-pub use key::{client_branch, read_client_branch, server_key};
+pub use key::{client_branch, read_client_branch, server_key, server_key_as};
 pub use non_invite_client::NonInviteClient;
 pub use non_invite_server::NonInviteServer;
 pub use timings::Timings;

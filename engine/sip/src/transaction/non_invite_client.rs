@@ -77,8 +77,8 @@ pub enum State {
 pub struct Actions {
     /// Hand the response to the transaction's user.
     pub pass_up: bool,
-    /// Send the request (again).
-    pub send: bool,
+    /// Send the request again.
+    pub retransmit: bool,
     /// Start timer E with this many nanoseconds.
     pub arm_e: Option<u64>,
     /// Start timer F with this many nanoseconds.
@@ -109,16 +109,50 @@ impl NonInviteClient {
         NonInviteClient { state: State::Trying, step: 0, reliable: false }
     }
 
-    /// Sends the request: starts timer F, and over an unreliable transport timer E.
-    #[allow(clippy::todo, unused_variables)]
+    /// The request is sent now: starts timer F, and over an unreliable transport timer E.
     pub fn start(&mut self, timings: &Timings, reliable: bool) -> Actions {
-        todo!()
+        *self = NonInviteClient { reliable, ..NonInviteClient::new() };
+        let arm_e = if reliable { None } else { Some(timings.timer_e_ns(0)) };
+        Actions { arm_e, arm_f: Some(timings.timer_f_ns()), ..Actions::default() }
     }
 
-    /// Takes an event.
-    #[allow(clippy::todo, unused_variables)]
+    /// Takes an event. A terminated machine does nothing any more.
     pub fn handle(&mut self, event: Event, timings: &Timings) -> Actions {
-        todo!()
+        use State::{Completed, Proceeding, Terminated, Trying};
+        let none = Actions::default();
+        match (self.state, event) {
+            (Trying | Proceeding, Event::Response { is_final: false }) => {
+                self.state = Proceeding;
+                Actions { pass_up: true, ..none }
+            }
+            (Trying | Proceeding, Event::Response { is_final: true }) => {
+                // Timer K is zero over a reliable transport: completed is then terminated.
+                self.state = if self.reliable { Terminated } else { Completed };
+                let arm_k = (!self.reliable).then(|| timings.timer_k_ns(false));
+                Actions { pass_up: true, arm_k, terminated: self.reliable, ..none }
+            }
+            (Trying, Event::TimerE) => {
+                self.step = self.step.saturating_add(1);
+                Actions { retransmit: true, arm_e: Some(timings.timer_e_ns(self.step)), ..none }
+            }
+            (Proceeding, Event::TimerE) => {
+                Actions { retransmit: true, arm_e: Some(timings.t2_ns), ..none }
+            }
+            (Trying | Proceeding, Event::TimerF) => {
+                self.state = Terminated;
+                Actions { timed_out: true, terminated: true, ..none }
+            }
+            (Trying | Proceeding, Event::TransportError) => {
+                self.state = Terminated;
+                Actions { transport_failed: true, terminated: true, ..none }
+            }
+            (Completed, Event::TimerK) => {
+                self.state = Terminated;
+                Actions { terminated: true, ..none }
+            }
+            // A retransmitted final response is absorbed; timers that were overtaken do nothing.
+            (Trying | Proceeding, Event::TimerK) | (Completed | Terminated, _) => none,
+        }
     }
 
     /// Where it is.
@@ -130,5 +164,108 @@ impl NonInviteClient {
 impl Default for NonInviteClient {
     fn default() -> NonInviteClient {
         NonInviteClient::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use State::{Completed, Proceeding, Terminated, Trying};
+
+    const S: u64 = 1_000_000_000;
+    const EVENTS: [Event; 6] = [
+        Event::Response { is_final: false },
+        Event::Response { is_final: true },
+        Event::TimerE,
+        Event::TimerF,
+        Event::TimerK,
+        Event::TransportError,
+    ];
+
+    /// One line an event: the state behind it and what is done.
+    fn table(state: State, reliable: bool) -> String {
+        let mut text = String::new();
+        for event in EVENTS {
+            let mut machine = NonInviteClient { state, step: 0, reliable };
+            let done = machine.handle(event, &Timings::CORE);
+            let mut said = vec![format!("{:?}", machine.state)];
+            let flags = [
+                (done.pass_up, "pass_up"),
+                (done.retransmit, "retransmit"),
+                (done.timed_out, "timed_out"),
+                (done.transport_failed, "transport_failed"),
+                (done.terminated, "terminated"),
+            ];
+            said.extend(flags.into_iter().filter(|flag| flag.0).map(|flag| flag.1.to_string()));
+            for (timer, name) in [(done.arm_e, "E"), (done.arm_f, "F"), (done.arm_k, "K")] {
+                said.extend(timer.map(|ns| format!("{name}={}ms", ns / 1_000_000)));
+            }
+            text += &format!("{}\n", said.join(" "));
+        }
+        text
+    }
+
+    #[test]
+    fn every_state_and_event() {
+        assert_eq!(
+            table(Trying, false),
+            "Proceeding pass_up\n\
+             Completed pass_up K=5000ms\n\
+             Trying retransmit E=1000ms\n\
+             Terminated timed_out terminated\n\
+             Trying\n\
+             Terminated transport_failed terminated\n"
+        );
+        assert_eq!(
+            table(Proceeding, false),
+            "Proceeding pass_up\n\
+             Completed pass_up K=5000ms\n\
+             Proceeding retransmit E=4000ms\n\
+             Terminated timed_out terminated\n\
+             Proceeding\n\
+             Terminated transport_failed terminated\n"
+        );
+        assert_eq!(
+            table(Completed, false),
+            "Completed\nCompleted\nCompleted\nCompleted\nTerminated terminated\nCompleted\n"
+        );
+        assert_eq!(table(Terminated, false), "Terminated\n".repeat(6));
+    }
+
+    #[test]
+    fn over_a_reliable_transport_nothing_waits() {
+        assert!(table(Trying, true).contains("Terminated pass_up terminated\n"));
+        assert!(table(Proceeding, true).contains("Terminated pass_up terminated\n"));
+        let mut machine = NonInviteClient::new();
+        let started = machine.start(&Timings::CORE, true);
+        assert_eq!((started.arm_e, started.arm_f), (None, Some(32 * S)));
+    }
+
+    /// RFC 3261 17.1.2.2: "500 ms, 1 s, 2 s, 4 s, 4 s, 4 s"; TS 24.229 table 7.8 towards the UE.
+    #[test]
+    fn retransmission_intervals() {
+        for (timings, seconds_f, halves) in [
+            (Timings::CORE, 32, [1, 2, 4, 8, 8, 8]),
+            (Timings::UE_LEG, 128, [4, 8, 16, 32, 32, 32]),
+        ] {
+            let mut machine = NonInviteClient::new();
+            let mut done = machine.start(&timings, false);
+            assert_eq!(done.arm_f, Some(seconds_f * S));
+            for half_seconds in halves {
+                assert_eq!(done.arm_e, Some(half_seconds * S / 2));
+                done = machine.handle(Event::TimerE, &timings);
+                assert!(done.retransmit);
+            }
+        }
+    }
+
+    #[test]
+    fn the_step_saturates() {
+        let mut machine = NonInviteClient::new();
+        machine.start(&Timings::CORE, false);
+        for _ in 0..1000 {
+            let done = machine.handle(Event::TimerE, &Timings::CORE);
+            assert!(done.arm_e.is_some_and(|ns| ns <= 4 * S));
+        }
     }
 }
