@@ -183,6 +183,14 @@ mod tests {
     }
 
     #[test]
+    fn secrets_are_wiped_on_drop() {
+        // The cipher does so only with its feature `zeroize`: this fails to compile without.
+        const fn wipes<T: ZeroizeOnDrop>() {}
+        wipes::<Aes128Enc>();
+        wipes::<Milenage>();
+    }
+
+    #[test]
     fn debug_shows_no_secret() {
         let milenage = Milenage::new(&[0xaa; 16], &[0xbb; 16]);
         assert_eq!(format!("{milenage:?}"), "Milenage { .. }");

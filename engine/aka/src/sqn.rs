@@ -234,6 +234,7 @@ mod tests {
         for (seq, seq_ms, expected) in [
             (100, 100, 101),
             (100, 500, 501),
+            (99, 100, 101),
             (500, 100, 501),
             (JUMP_LIMIT + 99, 100, JUMP_LIMIT + 100),
             (JUMP_LIMIT + 100, 100, 101),

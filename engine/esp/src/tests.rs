@@ -289,6 +289,14 @@ fn malformed_inner_headers_are_refused() {
         Err(OpenError::InnerChecksum),
         "the IPv4 header's own"
     );
+    assert_eq!(
+        open_edited(Mode::UdpTunnel, true, |t| t[5] += 1),
+        Err(OpenError::InnerHeader(Length { expected: 16, got: 17 }))
+    );
+    assert_eq!(
+        open_edited(Mode::UdpTunnel, true, |t| t[0] = 0x45),
+        Err(OpenError::InnerHeader(Version { expected: 6, got: 0x45 }))
+    );
     let udp = |edit: fn(&mut Vec<u8>)| open_edited(Mode::Transport, false, edit);
     assert_eq!(udp(|t| t[5] -= 1), Err(OpenError::InnerHeader(Length { expected: 16, got: 15 })));
     assert_eq!(
@@ -302,6 +310,22 @@ fn malformed_inner_headers_are_refused() {
     assert!(udp(|t| t[6..8].fill(0)).is_ok());
     let ipv6 = open_edited(Mode::Transport, true, |t| t[6..8].fill(0));
     assert_eq!(ipv6, Err(OpenError::InnerChecksum));
+}
+
+#[test]
+fn a_checksum_that_comes_out_as_zero_is_sent_as_ones() {
+    let suite = Suite::new(IntegrityAlgorithm::HmacMd5_96, EncryptionAlgorithm::Null);
+    let (mut ue, mut pcscf) = pair(suite, Mode::Transport, false);
+    let mut ones = 0;
+    // Among all payloads of two bytes, the sum takes each value.
+    for payload in 0..=u16::MAX {
+        let mut packet = sealed(&mut ue, LocalPort::Client, &payload.to_be_bytes());
+        let checksum = [packet[8 + 6], packet[8 + 7]];
+        assert_ne!(checksum, [0; 2], "payload {payload}");
+        ones += u32::from(checksum == [0xff; 2]);
+        pcscf.open(LocalPort::Server, &mut packet).unwrap();
+    }
+    assert!(ones > 0);
 }
 
 #[test]

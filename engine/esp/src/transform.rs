@@ -265,6 +265,9 @@ impl TransformState {
     }
 }
 
+// HMAC's states and the keys wipe themselves.
+impl ZeroizeOnDrop for TransformState {}
+
 impl fmt::Debug for TransformState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TransformState").field("suite", &self.suite()).finish_non_exhaustive()
@@ -422,6 +425,17 @@ mod tests {
             state.decrypt(&mut text);
             assert_eq!(text[16..], [9; 16 * 11]);
         }
+    }
+
+    #[test]
+    fn secrets_are_wiped_on_drop() {
+        // The algorithms do so only with their feature `zeroize`: this fails to compile without.
+        const fn wipes<T: ZeroizeOnDrop>() {}
+        wipes::<Aes128Enc>();
+        wipes::<Aes128Dec>();
+        wipes::<<Sha1 as EagerHash>::Core>();
+        wipes::<<Md5 as EagerHash>::Core>();
+        wipes::<Encryption>();
     }
 
     #[test]
