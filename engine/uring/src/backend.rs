@@ -84,16 +84,16 @@ impl Sizes {
 #[derive(Debug)]
 pub enum AnyIo {
     /// io_uring.
-    Uring(Uring),
+    Uring(Box<Uring>),
     /// epoll, recvmmsg and sendmmsg.
-    Mmsg(Mmsg),
+    Mmsg(Box<Mmsg>),
 }
 
 /// Opens a back end over `sockets` (of distinct ids, asserted), on the thread that is to use it.
 pub fn open(kind: Backend, sockets: Vec<BoundSocket>, sizes: &Sizes) -> io::Result<AnyIo> {
     match kind {
-        Backend::Uring => Uring::new(sockets, sizes).map(AnyIo::Uring),
-        Backend::Mmsg => Mmsg::new(sockets, sizes).map(AnyIo::Mmsg),
+        Backend::Uring => Uring::new(sockets, sizes).map(|io| AnyIo::Uring(Box::new(io))),
+        Backend::Mmsg => Mmsg::new(sockets, sizes).map(|io| AnyIo::Mmsg(Box::new(io))),
     }
 }
 

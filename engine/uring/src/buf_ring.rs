@@ -40,11 +40,10 @@ impl BufRing {
             handle_alloc_error(layout)
         };
         let ring = BufRing { entries, count: count as u16, tail: 0, layout };
+        let address = entries.as_ptr() as u64;
         // SAFETY: the memory is `count` zeroed entries on a page boundary. It is freed in `drop`,
         // which the owner lets happen only after the io_uring is closed or the group unregistered.
-        unsafe {
-            submitter.register_buf_ring_with_flags(entries.as_ptr() as u64, ring.count, group, 0)?
-        };
+        unsafe { submitter.register_buf_ring_with_flags(address, ring.count, group, 0)? };
         Ok(ring)
     }
 

@@ -179,10 +179,13 @@ struct Queue<M> {
     /// Next to be filled: written by the producer.
     tail: CachePadded<AtomicUsize>,
     /// Per slot what goes with the datagram, and its length.
-    metas: Box<[UnsafeCell<MaybeUninit<(M, usize)>>]>,
+    metas: Box<[Meta<M>]>,
     memory: Box<[UnsafeCell<u8>]>,
     slot_bytes: usize,
 }
+
+/// What goes with the datagram of a slot, and its length.
+type Meta<M> = UnsafeCell<MaybeUninit<(M, usize)>>;
 
 // SAFETY: of all that is behind `UnsafeCell`, each slot is touched by one side at a time, as head and
 // tail say; they are handed over with release and acquire. `M` is sent from thread to thread.

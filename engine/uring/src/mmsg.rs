@@ -2,7 +2,7 @@
 //! is forbidden.
 
 use crate::backend::Sizes;
-use crate::clock::wall_minus_monotonic_ns;
+use crate::clock::{Clock, wall_minus_monotonic_ns};
 use crate::counters::{Counters, SendFailure};
 use crate::message::{self, CONTROL_BYTES, NAME_BYTES};
 use crate::udp::BoundSocket;
@@ -130,21 +130,34 @@ impl Mmsg {
             (true, true) => wait_ns.min(BLOCKED_WAIT_NS),
             (true, false) => wait_ns,
         };
-        let timeout = Timespec {
-            tv_sec: (wait_ns / 1_000_000_000).try_into().unwrap_or(i64::MAX),
-            tv_nsec: (wait_ns % 1_000_000_000) as i64,
-        };
         self.events.clear();
-        self.counters.system_calls += 1;
-        let buffer = rustix::buffer::spare_capacity(&mut self.events);
-        let result = epoll::wait(&self.epoll, buffer, Some(&timeout));
+        let result = self.wait_for_events(wait_ns);
         if self.waker.take() {
             self.counters.woken += 1;
         }
-        match result {
-            // A signal ends the wait; the caller's next turn goes on.
-            Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
-            Err(error) => Err(error.into()),
+        result
+    }
+
+    fn wait_for_events(&mut self, wait_ns: u64) -> io::Result<()> {
+        let clock = Clock::new();
+        let end = if wait_ns > 0 { clock.now().saturating_add(wait_ns) } else { 0 };
+        let mut left = wait_ns;
+        loop {
+            let timeout = Timespec {
+                tv_sec: (left / 1_000_000_000) as i64,
+                tv_nsec: (left % 1_000_000_000) as i64,
+            };
+            self.counters.system_calls += 1;
+            let buffer = rustix::buffer::spare_capacity(&mut self.events);
+            match epoll::wait(&self.epoll, buffer, Some(&timeout)) {
+                Ok(_) => return Ok(()),
+                // Signals are not what was waited for, and the kernel's own end a wait too.
+                Err(rustix::io::Errno::INTR) if end > clock.now() => {
+                    left = end.saturating_sub(clock.now());
+                }
+                Err(rustix::io::Errno::INTR) => return Ok(()),
+                Err(error) => return Err(error.into()),
+            }
         }
     }
 

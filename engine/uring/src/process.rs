@@ -94,12 +94,14 @@ mod tests {
 
     #[test]
     fn cpu_time_rises_with_work() {
-        let (thread, process) = (thread_cpu_ns(), process_cpu_ns());
+        let (process, thread) = (process_cpu_ns(), thread_cpu_ns());
         let mut sum = 0u64;
-        while thread_cpu_ns() < thread + 2_000_000 {
+        while thread_cpu_ns() < thread + 20_000_000 {
             sum = std::hint::black_box(sum.wrapping_add(1));
         }
-        assert!(process_cpu_ns() >= process + 2_000_000, "{sum}");
+        // The kernel adds up the threads' times at its ticks, so it may be one behind.
+        let took = process_cpu_ns() - process;
+        assert!(took >= 10_000_000, "{took}, {sum}");
     }
 
     #[test]

@@ -271,7 +271,7 @@ fn a_wait_is_as_long_as_asked() {
             let start = clock.now();
             io.turn(wait_ns).unwrap();
             let took = clock.now() - start;
-            assert!(took >= wait_ns, "{kind}: {took} of {wait_ns}");
+            assert!(took >= wait_ns, "{kind}: {took} of {wait_ns}, {:?}", io.counters());
             assert!(took < wait_ns + 2 * NS_PER_S, "{kind}: {took} of {wait_ns}");
             assert!(io.parts().0.is_empty());
         }
