@@ -34,7 +34,7 @@ pub use header::{Form, Header, HeaderName};
 pub use message::{Lines, List, Message};
 pub use method::Method;
 pub use params::{Params, ParamsIter};
-pub use parse::{Index, MAX_HEADERS, parse};
+pub use parse::{Index, MAX_HEADERS, parse, parse_head};
 pub use span::Span;
 pub use uri::{Host, Scheme, Uri};
 pub use write::{Writer, reason, response};

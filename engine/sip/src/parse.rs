@@ -85,6 +85,32 @@ impl Index {
 /// # Errors
 /// The first thing that is not as RFC 3261 25.1 wants it: see [`Expected`].
 pub fn parse<'b>(bytes: &'b [u8], index: &'b mut Index) -> Result<Message<'b>, ParseError> {
+    let (bytes, body_start) = head(bytes, index)?;
+    let body_end = match content_length(bytes, index)? {
+        None => bytes.len(),
+        Some(length) => match body_start.checked_add(length) {
+            Some(end) if end <= bytes.len() => end,
+            _ => return Err(error(bytes, bytes.len(), Expected::Body)),
+        },
+    };
+    index.body = Span::new(body_start, body_end);
+    Ok(Message::new(&bytes[..body_end], index))
+}
+
+/// Indexes start line and headers only: whatever Content-Length says, the message has no body. For
+/// the 400 to a request that [`parse`] refused because of its [`Expected::ContentLength`] or
+/// [`Expected::Body`] (RFC 3261 18.3).
+///
+/// # Errors
+/// As [`parse`].
+pub fn parse_head<'b>(bytes: &'b [u8], index: &'b mut Index) -> Result<Message<'b>, ParseError> {
+    let (bytes, end) = head(bytes, index)?;
+    index.body = Span::new(end, end);
+    Ok(Message::new(&bytes[..end], index))
+}
+
+/// Fills in all but the body; returns the bytes behind leading CRLFs and the offset of the body.
+fn head<'b>(bytes: &'b [u8], index: &mut Index) -> Result<(&'b [u8], usize), ParseError> {
     let mut bytes = bytes;
     while let [b'\r', b'\n', rest @ ..] = bytes {
         bytes = rest;
@@ -100,30 +126,24 @@ pub fn parse<'b>(bytes: &'b [u8], index: &'b mut Index) -> Result<Message<'b>, P
     let end = line_end(bytes, 0)?;
     index.start = start_line(bytes, end)?;
     let body_start = headers(bytes, end, index)?;
-    let body_end = match content_length(bytes, index)? {
-        None => bytes.len(),
-        Some(length) => match body_start.checked_add(length) {
-            Some(end) if end <= bytes.len() => end,
-            _ => return Err(error(bytes, bytes.len(), Expected::Body)),
-        },
-    };
-    index.body = Span::new(body_start, body_end);
-    Ok(Message::new(&bytes[..body_end], index))
+    Ok((bytes, body_start))
 }
 
-/// The offset behind the CRLF of the line that starts at `start`.
+/// The offset behind the CRLF of the line that starts at `start`. A NUL may stand there only as RFC
+/// 3261 25.1's `quoted-pair`, behind a backslash (RFC 4475 3.1.1.2).
 #[inline]
 fn line_end(bytes: &[u8], start: usize) -> Result<usize, ParseError> {
-    match memchr::memchr3(b'\r', b'\n', 0, &bytes[start..]) {
-        Some(length) => {
-            let at = start + length;
-            if bytes[at] == b'\r' && bytes.get(at + 1) == Some(&b'\n') {
-                Ok(at + 2)
-            } else {
-                Err(error(bytes, at, Expected::EndOfLine))
-            }
+    let mut at = start;
+    loop {
+        match memchr::memchr3(b'\r', b'\n', 0, &bytes[at..]) {
+            Some(length) => at += length,
+            None => return Err(error(bytes, bytes.len(), Expected::EndOfLine)),
         }
-        None => Err(error(bytes, bytes.len(), Expected::EndOfLine)),
+        match bytes[at] {
+            b'\r' if bytes.get(at + 1) == Some(&b'\n') => return Ok(at + 2),
+            0 if at > start && bytes[at - 1] == b'\\' => at += 1,
+            _ => return Err(error(bytes, at, Expected::EndOfLine)),
+        }
     }
 }
 
@@ -277,5 +297,91 @@ fn error(bytes: &[u8], offset: usize, expected: Expected) -> ParseError {
         offset: u16::try_from(offset).unwrap_or(u16::MAX),
         expected,
         found: bytes.get(offset).copied(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(text: &[u8]) -> (Expected, u16) {
+        let error = parse(text, &mut Index::default()).unwrap_err();
+        (error.expected, error.offset)
+    }
+
+    #[test]
+    fn a_request_and_its_parts() {
+        let text = b"\r\n\r\nFOO sip:a SIP/2.0\r\nv : 1\r\nX-y:\r\nVIA:\r\n\t 2\r\n 3 \r\n\
+            l: 2\r\n\r\nhi!";
+        let mut index = Index::default();
+        let message = parse(text, &mut index).unwrap();
+        assert!(message.is_request());
+        assert_eq!((message.method(), message.method_text()), (Method::Other, &b"FOO"[..]));
+        assert_eq!((message.request_uri(), message.status()), (&b"sip:a"[..], 0));
+        assert_eq!((message.body(), message.reason()), (&b"hi"[..], &b""[..]));
+        assert_eq!(message.bytes(), &text[4..text.len() - 1]);
+        let lines: Vec<_> = message.lines(HeaderName::Via).collect();
+        assert_eq!(lines, [(0, &b"1"[..]), (2, &b"2\r\n 3"[..])]);
+        assert_eq!(message.headers()[1].name_span.of(message.bytes()), b"X-y");
+        assert_eq!(message.headers()[2].line.of(message.bytes()), b"VIA:\r\n\t 2\r\n 3 \r\n");
+        assert_eq!(message.header(HeaderName::Route), None);
+    }
+
+    #[test]
+    fn an_index_forgets_the_last_message() {
+        let mut index = Index::default();
+        parse(b"A sip:a SIP/2.0\r\nRoute: x\r\n\r\n", &mut index).unwrap();
+        let message = parse(b"SIP/2.0 200\r\nVia: x\r\n\r\nabc", &mut index).unwrap();
+        assert_eq!(message.header(HeaderName::Route), None);
+        assert_eq!((message.status(), message.reason()), (200, &b""[..]));
+        assert_eq!((message.body(), message.headers().len()), (&b"abc"[..], 1));
+    }
+
+    #[test]
+    fn what_is_refused_and_where() {
+        assert_eq!(refused(b""), (Expected::Bytes, 0));
+        assert_eq!(refused(b"\r\n\r\n"), (Expected::Bytes, 0));
+        assert_eq!(refused(&[b'x'; 65_536]), (Expected::ShorterMessage, u16::MAX));
+        assert_eq!(refused(b"A"), (Expected::EndOfLine, 1));
+        assert_eq!(refused(b"@ sip:a SIP/2.0\r\n\r\n"), (Expected::Method, 0));
+        assert_eq!(refused(b"A\tsip:a SIP/2.0\r\n\r\n"), (Expected::Method, 1));
+        assert_eq!(refused(b"A  SIP/2.0\r\n\r\n"), (Expected::RequestUri, 2));
+        assert_eq!(refused(b"A sip:a SIP/2\r\n\r\n"), (Expected::Version, 8));
+        assert_eq!(refused(b"A sip:a SIP/2.0 \r\n\r\n"), (Expected::Version, 8));
+        assert_eq!(refused(b"SIP/2.0 99 x\r\n\r\n"), (Expected::StatusCode, 8));
+        assert_eq!(refused(b"SIP/2.0 700 x\r\n\r\n"), (Expected::StatusCode, 8));
+        assert_eq!(refused(b"SIP/2.0 0200 x\r\n\r\n"), (Expected::StatusCode, 8));
+        assert_eq!(refused(b"SIP/2.0 200 \x07\r\n\r\n"), (Expected::ReasonPhrase, 12));
+        let headers = |text: &str| refused(format!("A sip:a SIP/2.0\r\n{text}").as_bytes());
+        assert_eq!(headers(""), (Expected::EndOfHeaders, 17));
+        assert_eq!(headers("A: b\r\n"), (Expected::EndOfHeaders, 23));
+        assert_eq!(headers("A: b\n\r\n"), (Expected::EndOfLine, 21));
+        assert_eq!(headers("A: \rb\r\n\r\n"), (Expected::EndOfLine, 20));
+        assert_eq!(headers("A: \0b\r\n\r\n"), (Expected::EndOfLine, 20));
+        assert_eq!(headers(": b\r\n\r\n"), (Expected::HeaderName, 17));
+        assert_eq!(headers("A b: c\r\n\r\n"), (Expected::HeaderName, 19));
+        assert_eq!(headers("A\r\n : c\r\n\r\n"), (Expected::HeaderName, 18));
+        assert_eq!(headers(" A: c\r\n\r\n"), (Expected::HeaderName, 18));
+        assert_eq!(headers("l: 1\r\n\r\n"), (Expected::Body, 25));
+        assert_eq!(headers("l: 99999999999999999999\r\n\r\n").0, Expected::Body);
+        assert_eq!(headers("l: \r\n\r\n"), (Expected::ContentLength, 19));
+        assert_eq!(headers("l: +0\r\n\r\n").0, Expected::ContentLength);
+        assert_eq!(headers(&"A: b\r\n".repeat(97)), (Expected::FewerHeaders, 17 + 96 * 6));
+    }
+
+    #[test]
+    fn a_head_without_its_body() {
+        let text = b"A sip:a SIP/2.0\r\nl: 99\r\n\r\nhi";
+        let mut index = Index::default();
+        let message = parse_head(text, &mut index).unwrap();
+        assert_eq!((message.body(), message.headers().len()), (&b""[..], 1));
+    }
+
+    #[test]
+    fn as_many_headers_as_fit() {
+        let text = format!("A sip:a SIP/2.0\r\n{}\r\n", "W: y\r\n".repeat(MAX_HEADERS));
+        let mut index = Index::default();
+        let message = parse(text.as_bytes(), &mut index).unwrap();
+        assert_eq!(message.lines(HeaderName::Extension).count(), MAX_HEADERS);
     }
 }

@@ -109,9 +109,13 @@ impl<'b> Uri<'b> {
             params: Params(b""),
             headers: b"",
         };
+        let in_text = |mut error: FieldError| {
+            error.offset = error.offset.saturating_add((text.len() - body.len()) as u16);
+            error
+        };
         match scheme {
-            Scheme::Sip | Scheme::Sips => uri.sip(body)?,
-            Scheme::Tel => uri.tel(body)?,
+            Scheme::Sip | Scheme::Sips => uri.sip(body).map_err(in_text)?,
+            Scheme::Tel => uri.tel(body).map_err(in_text)?,
             Scheme::Other if body.is_empty() => return Err(cursor.error("something behind it")),
             Scheme::Other => {}
         }
@@ -186,13 +190,12 @@ impl<'b> Uri<'b> {
         }
         self.host = host(&mut cursor)?;
         self.port = port(&mut cursor)?;
+        if !matches!(cursor.peek(), None | Some(b';' | b'?')) {
+            return Err(cursor.error("a parameter, a header or the end"));
+        }
         let rest = cursor.rest();
         let question = memchr::memchr(b'?', rest).unwrap_or(rest.len());
-        let params = cursor.take(question);
-        if !params.is_empty() && params[0] != b';' {
-            return Err(Cursor::new(params).error("a parameter, a header or the end"));
-        }
-        self.params = Params(params);
+        self.params = Params(cursor.take(question));
         self.headers = cursor.rest().get(1..).unwrap_or_default();
         Ok(())
     }
