@@ -54,6 +54,18 @@ impl<T> Slab<T> {
         Slab { places: Vec::with_capacity(capacity), capacity, free: NONE, len: 0 }
     }
 
+    /// The key that the next `insert` will give; `None` when it would be `Full`. For values that must
+    /// know their own key.
+    #[must_use]
+    pub fn vacant_key(&self) -> Option<Key> {
+        if self.free != NONE {
+            let index = self.free;
+            return Some(Key { index, generation: self.places[index as usize].generation });
+        }
+        (self.places.len() < self.capacity)
+            .then_some(Key { index: self.places.len() as u32, generation: 0 })
+    }
+
     /// Puts `value` in; `Full` when `capacity` values are there (the value is dropped).
     pub fn insert(&mut self, value: T) -> Result<Key, Full> {
         if self.free != NONE {

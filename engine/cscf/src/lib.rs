@@ -1,1 +1,31 @@
 //! P-CSCF, I-CSCF, S-CSCF and HSS as state machines.
+//!
+//! This crate is the IMS core's behaviour and nothing else: it reads no clock, opens no socket, starts no thread, and takes its
+//! randomness from its caller. The same code runs on io_uring, in the simulator and under a fuzzer. What a role is given, and
+//! where its outputs go, is in [`event`].
+//!
+//! How a datagram passes: [`Pcscf::unprotected`] or [`Pcscf::esp`] takes it, the latter after opening it with the security
+//! association that its SPI names. The P-CSCF writes it, edited, into [`mw::MwQueue`]; [`Icscf::mw`] finds the S-CSCF, and
+//! [`Scscf::mw`] is authenticator and notifier. Answers and NOTIFYs come back the same way, and leave through the
+//! [`Outbox`](imstorm_base::io::Outbox), sealed in place. Whoever drives the roles moves messages between them: see the engine's
+//! tick.
+#![forbid(unsafe_code)]
+
+pub mod counters;
+pub mod event;
+pub mod hss;
+pub mod icscf;
+pub mod identity;
+pub mod mw;
+pub mod pcscf;
+pub mod proxy;
+pub mod scscf;
+pub mod tombstones;
+
+pub use counters::Counters;
+pub use event::{Alarm, Context};
+pub use hss::{Directory, Hss};
+pub use icscf::{Icscf, IcscfConfig};
+pub use mw::MwQueue;
+pub use pcscf::{Pcscf, PcscfConfig};
+pub use scscf::{Scscf, ScscfConfig};

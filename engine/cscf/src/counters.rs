@@ -1,0 +1,153 @@
+//! What the engine counts. One table: each row is a field, and its name in `/v1/status`.
+
+macro_rules! counters {
+    ($($(#[$doc:meta])* $name:ident,)*) => {
+        /// One shard's counters. Written by that shard alone; the control plane reads a published copy.
+        #[derive(Clone, Debug, Default, PartialEq, Eq)]
+        pub struct Counters {
+            $($(#[$doc])* pub $name: u64,)*
+        }
+
+        impl Counters {
+            /// How many counters there are.
+            pub const COUNT: usize = [$(stringify!($name)),*].len();
+            /// Their names, in the order of [`Counters::values`].
+            pub const NAMES: [&'static str; Self::COUNT] = [$(stringify!($name)),*];
+
+            /// Their values.
+            #[must_use]
+            pub fn values(&self) -> [u64; Self::COUNT] {
+                [$(self.$name),*]
+            }
+        }
+    };
+}
+
+counters! {
+    /// SIP messages that the roles were given: from UEs, from Mw, and from each other in memory.
+    messages_in,
+    /// SIP messages that the roles sent.
+    messages_out,
+    /// Datagrams that came on any socket.
+    datagrams_in,
+    /// Datagrams that were handed to the sockets.
+    datagrams_out,
+    /// First messages handed to the shard that owns their user.
+    shard_hops,
+    /// Datagrams for which the outbox had no room; the sender's timer repeats them.
+    outbox_full,
+    /// Messages for which a queue between roles or shards had no room.
+    queue_full,
+
+    /// Datagrams that are no SIP message (RFC 3261 clause 7).
+    malformed,
+    /// Requests with a missing or wrong mandatory header (RFC 3261 clause 8.1.1).
+    bad_request,
+    /// Requests on the unprotected port that only a security association may carry.
+    unprotected_refused,
+    /// Requests on the unprotected port with more than one Via.
+    unprotected_via,
+    /// Datagrams on a Mw port from an address that is no configured peer.
+    mw_untrusted,
+    /// Responses that match no transaction.
+    stray_response,
+    /// Requests whose hops ran out (RFC 3261 clause 16.3).
+    too_many_hops,
+
+    /// ESP packets that were refused, for any of the reasons below.
+    esp_rejected,
+    /// ESP packets with an SPI that no security association has.
+    esp_unknown_spi,
+    /// ESP packets too short or of an impossible length.
+    esp_malformed,
+    /// ESP packets whose sequence number came before, or lies behind the window (RFC 4303 clause 3.4.3).
+    esp_replayed,
+    /// ESP packets whose integrity check failed.
+    esp_integrity_failed,
+    /// ESP packets whose inner addresses, ports or protocol are not the security association's.
+    esp_selector_mismatch,
+    /// Messages that could not be sealed.
+    esp_seal_failed,
+
+    /// 421: the UE did not ask for the security agreement (RFC 3329 clause 2.3.1).
+    sec_agree_missing,
+    /// 494: no proposal that the P-CSCF can accept.
+    sec_agree_unacceptable,
+    /// 494: Security-Verify or Security-Client differs from what was agreed: somebody may be bidding down.
+    sec_agree_altered,
+    /// 403: the private identity in Authorization is not the one of the security association.
+    wrong_private_identity,
+    /// 403 or 481: a request in a dialog that is not this connection's.
+    wrong_dialog,
+    /// 403: the public identity is none of this private identity's, or the private one is unknown.
+    identity_refused,
+    /// A 401 without keys, or with ones that can't be read, was not passed on as protected.
+    keys_missing,
+
+    /// Challenges sent.
+    challenges,
+    /// Challenges that nobody answered in time.
+    challenges_expired,
+    /// 403: the response to a challenge was wrong.
+    authentication_failed,
+    /// 401 stale: the nonce is not the one that is in force.
+    stale_nonce,
+    /// Requests for resynchronisation of the sequence number that were followed.
+    resynchronised,
+    /// AUTS that was not made with the user's key.
+    resynchronisation_refused,
+
+    /// Security set-ups begun at the P-CSCF.
+    setups_begun,
+    /// Security set-ups given up at the P-CSCF because they were not finished in time.
+    setups_expired,
+    /// Security set-ups that made room for newer ones of the same user and address.
+    setups_evicted,
+    /// Secure connections made.
+    connections_made,
+    /// Secure connections ended.
+    connections_ended,
+    /// Secure connections whose lifetime ran out.
+    connections_expired,
+    /// 503: a table has no room.
+    table_full,
+
+    /// Subscriptions of UEs that were made.
+    subscriptions_made,
+    /// Subscriptions that were refreshed.
+    subscriptions_refreshed,
+    /// Subscriptions that were ended.
+    subscriptions_ended,
+    /// 489: an event package that is not served.
+    event_refused,
+    /// 423: the asked lifetime is below the least one.
+    interval_too_brief,
+    /// 481: a request in a dialog that does not exist.
+    dialog_unknown,
+    /// 403: somebody who is not the UE's P-CSCF asked for its subscription.
+    watcher_refused,
+    /// Requests by which the P-CSCF asked for its own subscription that failed.
+    own_subscription_failed,
+    /// NOTIFYs that ended without a 2xx.
+    notify_failed,
+
+    /// Requests of UEs that came again.
+    retransmissions_in,
+    /// Requests to UEs or over Mw that were sent again.
+    retransmissions_out,
+    /// Transactions that ended by Timer F.
+    transactions_timed_out,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_values_have_one_order() {
+        let counters = Counters { malformed: 3, ..Counters::default() };
+        let at = Counters::NAMES.iter().position(|name| *name == "malformed").unwrap();
+        assert_eq!(counters.values()[at], 3);
+        assert_eq!(counters.values().iter().sum::<u64>(), 3);
+    }
+}

@@ -1,0 +1,38 @@
+//! What a role is given besides its own state: the time, and where its outputs go.
+
+use imstorm_base::io::Outbox;
+use imstorm_base::random::SecretRandom;
+use imstorm_base::time::Time;
+use imstorm_base::timers::Timers;
+
+use crate::counters::Counters;
+use crate::mw::MwQueue;
+use crate::pcscf::PcscfAlarm;
+use crate::scscf::ScscfAlarm;
+
+/// A timer of one of the roles on a shard. Cancelling is lazy: each carries the generation key of what it is about, and a role
+/// ignores an alarm whose key leads nowhere.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum Alarm {
+    /// For the P-CSCF with this number on the shard.
+    Pcscf(u8, PcscfAlarm),
+    /// For the S-CSCF.
+    Scscf(ScscfAlarm),
+}
+
+/// The outside of a role during one step.
+#[derive(Debug)]
+pub struct Context<'a> {
+    /// The time of this step, in nanoseconds of a clock that never goes back.
+    pub now: Time,
+    /// Datagrams to UEs go here.
+    pub outbox: &'a mut Outbox,
+    /// Messages to other roles go here.
+    pub mw: &'a mut MwQueue,
+    /// The shard's timers.
+    pub timers: &'a mut Timers<Alarm>,
+    /// Unpredictable numbers: challenges, tokens, tags.
+    pub random: &'a mut SecretRandom,
+    /// The shard's counters.
+    pub counters: &'a mut Counters,
+}

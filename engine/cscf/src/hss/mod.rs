@@ -1,0 +1,128 @@
+//! The HSS (TS 29.228): who a user is, which identities belong together, and fresh authentication vectors.
+//!
+//! The Cx procedures are plain calls here, since I-CSCF and S-CSCF of a user always stand on the shard that owns the user;
+//! each has the name of the Cx command that it stands for.
+
+pub mod derived;
+pub mod directory;
+
+use std::sync::Arc;
+
+use imstorm_aka::Generator;
+use imstorm_aka::Milenage;
+use imstorm_aka::{AuthenticationVector, MacSFailure};
+use zeroize::Zeroize;
+
+use crate::identity::IdentityList;
+pub use directory::{Directory, DirectoryError, UserId};
+
+/// The long-term keys of a subscriber. Zeroed when dropped, and never shown.
+#[derive(Clone)]
+pub struct SubscriberKeys {
+    /// The subscriber key K.
+    pub k: [u8; 16],
+    /// The operator variant configuration OPc (TS 35.206).
+    pub opc: [u8; 16],
+    /// The authentication management field (not secret).
+    pub amf: [u8; 2],
+}
+
+impl std::fmt::Debug for SubscriberKeys {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SubscriberKeys").field("amf", &self.amf).finish_non_exhaustive()
+    }
+}
+
+impl Drop for SubscriberKeys {
+    fn drop(&mut self) {
+        self.k.zeroize();
+        self.opc.zeroize();
+    }
+}
+
+/// Why a Cx procedure was refused (TS 29.229 clause 6.2).
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum CxError {
+    /// `DIAMETER_ERROR_USER_UNKNOWN`: no subscriber has this private identity.
+    UserUnknown,
+    /// `DIAMETER_ERROR_IDENTITIES_DONT_MATCH`: the public identity is not one of this private identity.
+    IdentitiesDontMatch,
+}
+
+/// The longest packed identity list of one subscriber, in bytes: about fifty identities.
+pub const IDENTITIES_BYTES_MAX: usize = 4096;
+
+/// One shard's HSS: the shared directory, and the sequence numbers of the users that this shard owns.
+#[derive(Debug)]
+pub struct Hss {
+    directory: Arc<Directory>,
+    /// By [`UserId`]; `None` until the user's first vector. Memory that no user of this shard touches is never written.
+    sequences: Vec<Option<Generator>>,
+}
+
+impl Hss {
+    /// An HSS over this directory.
+    #[must_use]
+    pub fn new(directory: Arc<Directory>) -> Self {
+        let users = usize::try_from(directory.len()).unwrap_or(usize::MAX);
+        let mut sequences = Vec::new();
+        sequences.resize_with(users, || None);
+        Self { directory, sequences }
+    }
+
+    /// The subscribers.
+    #[must_use]
+    pub fn directory(&self) -> &Directory {
+        &self.directory
+    }
+
+    /// UAR (TS 29.228 clause 6.1.1): may this private identity use this public one?
+    ///
+    /// # Errors
+    /// As [`CxError`] says.
+    pub fn user_authorization(&self, impi: &[u8], impu: &[u8]) -> Result<UserId, CxError> {
+        let user = self.directory.find(impi).ok_or(CxError::UserUnknown)?;
+        let mut buffer = [0; IDENTITIES_BYTES_MAX];
+        let packed =
+            self.directory.identities(user, &mut buffer).map_err(|_| CxError::UserUnknown)?;
+        match IdentityList::new(packed).find(impu) {
+            Some(_) => Ok(user),
+            None => Err(CxError::IdentitiesDontMatch),
+        }
+    }
+
+    /// MAR (TS 29.228 clause 6.3.1): a fresh vector for the user. `rand` is the caller's random challenge.
+    pub fn multimedia_auth(&mut self, user: UserId, rand: [u8; 16]) -> AuthenticationVector {
+        let keys = self.directory.keys(user);
+        let sqn = self.sequence(user).next();
+        imstorm_aka::generate(&Milenage::new(&keys.k, &keys.opc), keys.amf, sqn, rand)
+    }
+
+    /// MAR with SIP-Authorization (TS 33.102 clause 6.3.5): the user's USIM asked for resynchronisation. The next vector
+    /// continues from the USIM's own number.
+    ///
+    /// # Errors
+    /// [`MacSFailure`] where AUTS was not made with the user's key over this RAND; nothing changes then.
+    pub fn resynchronise(
+        &mut self,
+        user: UserId,
+        rand: &[u8; 16],
+        auts: &[u8; 14],
+    ) -> Result<(), MacSFailure> {
+        let keys = self.directory.keys(user);
+        let sqn = imstorm_aka::resynchronise(&Milenage::new(&keys.k, &keys.opc), rand, auts)?;
+        self.sequence(user).resynchronise(sqn);
+        Ok(())
+    }
+
+    /// SAR (TS 29.228 clause 6.1.2): the user's identities as a packed list, for the S-CSCF that now serves the user.
+    #[must_use]
+    pub fn server_assignment<'a>(&self, user: UserId, out: &'a mut [u8]) -> IdentityList<'a> {
+        IdentityList::new(self.directory.identities(user, out).unwrap_or_default())
+    }
+
+    fn sequence(&mut self, user: UserId) -> &mut Generator {
+        let last = self.directory.last_sqn(user);
+        self.sequences[user.0 as usize].get_or_insert_with(|| Generator::new(last))
+    }
+}

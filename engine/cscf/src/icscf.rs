@@ -1,0 +1,171 @@
+//! The I-CSCF (TS 24.229 clause 5.3): the home network's entry point, which asks the HSS whether the user may, and finds the
+//! S-CSCF that serves the user.
+//!
+//! It keeps no state: it is a stateless proxy (RFC 3261 clause 16.11), whose branch follows from the branch that came, so that a
+//! retransmission takes the same way again.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use imstorm_base::hash::HashSeed;
+use imstorm_sip::header::HeaderName;
+use imstorm_sip::{Edits, Message, Method, Writer, response};
+
+use crate::event::Context;
+use crate::hss::{CxError, Directory, Hss};
+use crate::mw::MwError;
+use crate::proxy;
+
+/// An I-CSCF's settings.
+#[derive(Clone, Debug)]
+pub struct IcscfConfig {
+    /// Its address on Mw.
+    pub mw: SocketAddr,
+    /// The S-CSCF's addresses, one for each of its shards.
+    pub scscf: Vec<SocketAddr>,
+    /// Seeds the hashes that its branches come from.
+    pub seed: u64,
+}
+
+/// An I-CSCF.
+#[derive(Debug)]
+pub struct Icscf {
+    config: IcscfConfig,
+    hash: HashSeed,
+    directory: Arc<Directory>,
+}
+
+impl Icscf {
+    /// An I-CSCF that looks users up in this directory.
+    #[must_use]
+    pub fn new(config: IcscfConfig, directory: Arc<Directory>) -> Self {
+        assert!(!config.scscf.is_empty(), "an I-CSCF needs an S-CSCF");
+        let hash = HashSeed::new(config.seed);
+        Self { config, hash, directory }
+    }
+
+    /// Its settings.
+    #[must_use]
+    pub fn config(&self) -> &IcscfConfig {
+        &self.config
+    }
+
+    /// A message on Mw.
+    pub fn mw(
+        &mut self,
+        ctx: &mut Context<'_>,
+        hss: &Hss,
+        from: SocketAddr,
+        message: &Message<'_>,
+    ) {
+        ctx.counters.messages_in += 1;
+        if message.is_request() {
+            self.request(ctx, hss, from, message);
+        } else {
+            self.pass_back(ctx, message);
+        }
+    }
+
+    fn request(
+        &mut self,
+        ctx: &mut Context<'_>,
+        hss: &Hss,
+        from: SocketAddr,
+        message: &Message<'_>,
+    ) {
+        if message.method() == Method::Ack {
+            return;
+        }
+        if let Err(error) = message.check() {
+            ctx.counters.bad_request += 1;
+            return self.refuse(ctx, from, message, error.status, "");
+        }
+        let hops = message.max_forwards().ok().flatten().unwrap_or(70);
+        if hops == 0 {
+            ctx.counters.too_many_hops += 1;
+            return self.refuse(ctx, from, message, 483, "");
+        }
+        let (Ok(Some(credentials)), Ok(to)) = (message.authorization(), message.to()) else {
+            ctx.counters.bad_request += 1;
+            return self.refuse(ctx, from, message, 403, "Authorization with a username expected");
+        };
+        match hss.user_authorization(credentials.username, to.uri_text) {
+            Ok(_) => self.pass_on(ctx, message, credentials.username, hops),
+            Err(CxError::UserUnknown) => {
+                ctx.counters.identity_refused += 1;
+                self.refuse(ctx, from, message, 403, "The private identity is unknown");
+            }
+            Err(CxError::IdentitiesDontMatch) => {
+                ctx.counters.identity_refused += 1;
+                let why = "The public identity is none of the private identity's";
+                self.refuse(ctx, from, message, 403, why);
+            }
+        }
+    }
+
+    fn pass_on(&mut self, ctx: &mut Context<'_>, message: &Message<'_>, impi: &[u8], hops: u32) {
+        let shard = self.directory.owner(impi, self.config.scscf.len());
+        let scscf = self.config.scscf[shard];
+        let Ok(via) = message.via() else { return };
+        let branch = self.hash.hash2(via.text, message.method_text());
+        let mut edits = Edits::new();
+        edits.insert_first(HeaderName::Via, |out| {
+            out.put(b"SIP/2.0/UDP ").socket(self.config.mw).put(b";branch=z9hG4bK");
+            out.hex_u64(branch);
+        });
+        edits.set(message, HeaderName::MaxForwards, |out| {
+            out.decimal(u64::from(hops - 1));
+        });
+        if message.routes().next().is_some() {
+            edits.pop_first(message, HeaderName::Route);
+        }
+        self.send(ctx, scscf, |out| edits.write(message, out).ok());
+    }
+
+    fn pass_back(&mut self, ctx: &mut Context<'_>, message: &Message<'_>) {
+        let ours = message.via().ok().as_ref().and_then(proxy::sent_by) == Some(self.config.mw);
+        let Some(next) = proxy::next_response_hop(message).filter(|_| ours) else {
+            ctx.counters.stray_response += 1;
+            return;
+        };
+        let mut edits = Edits::new();
+        edits.pop_first(message, HeaderName::Via);
+        self.send(ctx, next, |out| edits.write(message, out).ok());
+    }
+
+    /// Answers by itself. `why` goes into Warning 399 (RFC 3261 clause 20.43).
+    fn refuse(
+        &mut self,
+        ctx: &mut Context<'_>,
+        to: SocketAddr,
+        message: &Message<'_>,
+        status: u16,
+        why: &str,
+    ) {
+        let tag = self.hash.hash(message.header(HeaderName::CallId).unwrap_or_default());
+        let mut text = [0; 16];
+        let mut writer = Writer::new(&mut text);
+        writer.hex_u64(tag);
+        let tag = writer.as_written();
+        let host = self.config.mw;
+        self.send(ctx, to, |out| {
+            let mut writer = response(message, status, Some(tag), out);
+            if !why.is_empty() {
+                writer.header(HeaderName::Warning).put(b"399 ").socket(host);
+                writer.put(b" \"").text(why).put(b"\"").end();
+            }
+            writer.finish().ok()
+        });
+    }
+
+    fn send(
+        &self,
+        ctx: &mut Context<'_>,
+        to: SocketAddr,
+        write: impl FnOnce(&mut [u8]) -> Option<usize>,
+    ) {
+        let sent = ctx.mw.send(self.config.mw, to, write);
+        ctx.counters.messages_out += u64::from(sent.is_ok());
+        ctx.counters.queue_full += u64::from(sent == Err(MwError::Full));
+    }
+}

@@ -1,0 +1,174 @@
+//! The security mechanism agreement at the P-CSCF (RFC 3329, TS 33.203 clause 7): what the UE offers, what is answered, and
+//! whether the UE repeats it unaltered.
+
+use imstorm_base::hash::HashSeed;
+use imstorm_esp::Mode;
+use imstorm_esp::{EncryptionAlgorithm, IntegrityAlgorithm, Suite};
+use imstorm_esp::{Offer, choose};
+use imstorm_sip::Message;
+use imstorm_sip::SecurityMechanism;
+use imstorm_sip::header::HeaderName;
+use imstorm_sip::write::Writer;
+
+/// The only mechanism between UE and P-CSCF (TS 33.203 annex H).
+const MECHANISM: &[u8] = b"ipsec-3gpp";
+/// More offers than this are not looked at: every algorithm pair, in both modes, twice.
+const OFFERS_MAX: usize = 64;
+
+/// What of a Security-Client header the P-CSCF keeps.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub struct ClientOffer {
+    /// The UE's SPI for its client port.
+    pub spi_uc: u32,
+    /// The UE's SPI for its server port.
+    pub spi_us: u32,
+    /// The UE's protected client port.
+    pub port_uc: u16,
+    /// The UE's protected server port.
+    pub port_us: u16,
+    /// The algorithms that the P-CSCF prefers among those offered. The UE comes to the same choice by itself, from `q`.
+    pub suite: Suite,
+    /// Of the whole header's parameters, to see whether the UE repeats it (TS 33.203 clause 7.2).
+    pub fingerprint: u64,
+}
+
+/// Why a proposal can't be taken.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum Unacceptable {
+    /// No mechanism with algorithms and mode that the P-CSCF has, or one without SPIs and ports.
+    NoProposal,
+    /// The header breaks RFC 3329's grammar.
+    Malformed,
+}
+
+/// Reads Security-Client and makes the P-CSCF's choice.
+///
+/// # Errors
+/// As [`Unacceptable`] says.
+pub fn read_client(
+    message: &Message<'_>,
+    mode: Mode,
+    hash: &HashSeed,
+) -> Result<ClientOffer, Unacceptable> {
+    let mechanisms = || message.security(HeaderName::SecurityClient).take(OFFERS_MAX);
+    if mechanisms().any(|mechanism| mechanism.is_err()) {
+        return Err(Unacceptable::Malformed);
+    }
+    let usable = |mechanism: &SecurityMechanism<'_>| offer_of(mechanism);
+    let offers = mechanisms().flatten().filter_map(|mechanism| usable(&mechanism));
+    let suite = choose(offers, &Suite::ALL, mode).ok_or(Unacceptable::NoProposal)?;
+    let chosen = mechanisms()
+        .flatten()
+        .find(|mechanism| {
+            usable(mechanism).is_some_and(|offer| {
+                Suite::new(offer.integrity, offer.encryption) == suite && offer.mode == mode
+            })
+        })
+        .ok_or(Unacceptable::NoProposal)?;
+    let (Some(spi_uc), Some(spi_us), Some(port_uc), Some(port_us)) =
+        (chosen.spi_c, chosen.spi_s, chosen.port_c, chosen.port_s)
+    else {
+        return Err(Unacceptable::NoProposal);
+    };
+    let fingerprint = fingerprint(message, hash);
+    Ok(ClientOffer { spi_uc, spi_us, port_uc, port_us, suite, fingerprint })
+}
+
+/// A fingerprint of Security-Client's parameters: the same for the same mechanisms in the same order, however they are spaced.
+#[must_use]
+pub fn fingerprint(message: &Message<'_>, hash: &HashSeed) -> u64 {
+    let mut sum = 0;
+    for mechanism in message.security(HeaderName::SecurityClient).take(OFFERS_MAX) {
+        let Ok(mechanism) = mechanism else { return !sum };
+        let mut numbers = [0; 16];
+        numbers[..4].copy_from_slice(&mechanism.spi_c.unwrap_or(0).to_be_bytes());
+        numbers[4..8].copy_from_slice(&mechanism.spi_s.unwrap_or(0).to_be_bytes());
+        numbers[8..10].copy_from_slice(&mechanism.port_c.unwrap_or(0).to_be_bytes());
+        numbers[10..12].copy_from_slice(&mechanism.port_s.unwrap_or(0).to_be_bytes());
+        numbers[12..14].copy_from_slice(&mechanism.q_millis.unwrap_or(u16::MAX).to_be_bytes());
+        for part in [
+            mechanism.mechanism,
+            mechanism.alg.unwrap_or_default(),
+            mechanism.ealg,
+            mechanism.prot,
+            mechanism.mode,
+            &numbers,
+        ] {
+            sum = hash.hash2(&sum.to_be_bytes(), part);
+        }
+    }
+    sum
+}
+
+fn offer_of(mechanism: &SecurityMechanism<'_>) -> Option<Offer> {
+    let wanted = mechanism.mechanism.eq_ignore_ascii_case(MECHANISM)
+        && mechanism.prot.eq_ignore_ascii_case(b"esp")
+        && mechanism.spi_c.is_some()
+        && mechanism.spi_s.is_some()
+        && mechanism.port_c.is_some()
+        && mechanism.port_s.is_some();
+    wanted.then_some(())?;
+    Some(Offer {
+        integrity: IntegrityAlgorithm::parse(mechanism.alg?)?,
+        encryption: EncryptionAlgorithm::parse(mechanism.ealg)?,
+        mode: Mode::parse(mechanism.mode)?,
+    })
+}
+
+/// The P-CSCF's side of a set, as Security-Server shows it.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub struct ServerSide {
+    /// The P-CSCF's SPI for its client port.
+    pub spi_pc: u32,
+    /// The P-CSCF's SPI for its server port.
+    pub spi_ps: u32,
+    /// The P-CSCF's protected client port.
+    pub port_pc: u16,
+    /// The P-CSCF's protected server port.
+    pub port_ps: u16,
+}
+
+/// Writes the value of Security-Server: every algorithm pair that the P-CSCF has, in its order of preference, with a `q` of its
+/// own each. Without a set (in a 421, or a 494 to a proposal that can't be taken) there are no SPIs and ports.
+pub fn write_server(mode: Mode, side: Option<&ServerSide>, out: &mut Writer<'_>) {
+    for (place, suite) in Suite::ALL.iter().enumerate() {
+        if place > 0 {
+            out.put(b", ");
+        }
+        out.put(MECHANISM).put(b";q=0.").decimal(9 - place as u64);
+        out.put(b";alg=").text(suite.integrity.as_str());
+        out.put(b";ealg=").text(suite.encryption.as_str());
+        out.put(b";prot=esp;mod=").text(mode.as_str());
+        if let Some(side) = side {
+            out.put(b";spi-c=").decimal(u64::from(side.spi_pc));
+            out.put(b";spi-s=").decimal(u64::from(side.spi_ps));
+            out.put(b";port-c=").decimal(u64::from(side.port_pc));
+            out.put(b";port-s=").decimal(u64::from(side.port_ps));
+        }
+    }
+}
+
+/// Whether Security-Verify repeats the Security-Server that was sent for this set: the same mechanisms in the same order with
+/// the same parameters (RFC 3329 clause 2.3.1).
+#[must_use]
+pub fn verify_matches(message: &Message<'_>, mode: Mode, side: &ServerSide) -> bool {
+    let mut text = [0; 1024];
+    let mut expected = Writer::new(&mut text);
+    write_server(mode, Some(side), &mut expected);
+    let expected = expected.as_written();
+    let mut lines = message.lines(HeaderName::SecurityVerify);
+    if let (Some((_, only)), None) = (lines.next(), lines.next())
+        && only == expected
+    {
+        return true;
+    }
+    let mut received = message.security(HeaderName::SecurityVerify);
+    let mut sent = expected.split(|byte| *byte == b',').map(SecurityMechanism::parse);
+    loop {
+        match (sent.next(), received.next()) {
+            (None, None) => return true,
+            (Some(Ok(sent)), Some(Ok(received))) if sent.same(&received) => {}
+            _ => return false,
+        }
+    }
+}

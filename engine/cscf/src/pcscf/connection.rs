@@ -1,0 +1,118 @@
+//! What the P-CSCF keeps for one secure connection of a UE: the connection itself, and a set of four security associations for
+//! each authentication that is in force or under way.
+
+use std::net::{IpAddr, SocketAddr};
+
+use imstorm_base::slab::Key;
+use imstorm_base::strings::{Handle, Strings};
+use imstorm_base::time::Time;
+use imstorm_esp::SaSet;
+
+use super::agreement::{ClientOffer, ServerSide};
+
+/// How far a connection is.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// The first SUBSCRIBE is under way, or its challenge has gone to the UE.
+    SettingUp,
+    /// The UE is authenticated; the connection carries requests.
+    Live,
+    /// The subscription is over. What is under way still ends; nothing new begins.
+    Ending,
+}
+
+/// A secure connection, from the first SUBSCRIBE to the last message on its security associations.
+#[derive(Debug)]
+pub struct Connection {
+    pub stage: Stage,
+    /// The private identity, as in Authorization.
+    pub impi: Handle,
+    /// Of (private identity, UE address, Call-ID): the key of a set-up that is under way.
+    pub setup: u64,
+    /// Of (private identity, UE address): at most [`super::SETS_MAX`] connections share it.
+    pub access: u64,
+    /// Of the Call-ID of the security dialog.
+    pub call_id: u64,
+    /// The UE's address, the inner one of all its sets.
+    pub ue_ip: IpAddr,
+    /// The highest CSeq that the UE has used in the security dialog.
+    pub cseq: u32,
+    /// Transactions that are not completed.
+    pub pending: u16,
+    /// The UE's newest Security-Client, for the challenge that is expected.
+    pub offer: Option<ClientOffer>,
+    /// The set that carries requests.
+    pub live: Option<Key>,
+    /// The set of a challenge that is not answered successfully yet.
+    pub temporary: Option<Key>,
+    /// The connection's lifetime as last granted, on the clock.
+    pub expires_at: Time,
+    /// The lifetime that the UE was last granted, in seconds.
+    pub granted_s: u32,
+    /// The P-CSCF's own subscription to the UE's security state.
+    pub own: Own,
+    /// The UE's authorised identities, a packed list, from the P-CSCF's own subscription.
+    pub identities: Handle,
+}
+
+/// The P-CSCF's own subscription (the paper's section 3.1, "Impact of security event package on P-CSCF").
+#[derive(Debug, Default)]
+pub struct Own {
+    pub state: OwnState,
+    /// The dialog's strings once the notifier has accepted; until then the URI that is asked.
+    pub dialog: Handle,
+    pub has_dialog: bool,
+    /// CSeq of the last SUBSCRIBE.
+    pub cseq: u32,
+    /// CSeq of the last NOTIFY that was taken.
+    pub notify_cseq: u32,
+    /// The lifetime that the running SUBSCRIBE asks for, in seconds.
+    pub asked_s: u32,
+    /// Attempts of the running SUBSCRIBE that have failed.
+    pub failures: u8,
+}
+
+/// How far the P-CSCF's own subscription is.
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
+pub enum OwnState {
+    /// Not begun.
+    #[default]
+    None,
+    /// A SUBSCRIBE is under way.
+    Asking,
+    /// The notifier has accepted it.
+    Active,
+    /// A SUBSCRIBE with Expires 0 is under way.
+    Leaving,
+    /// It is over.
+    Over,
+}
+
+/// A set of four security associations, as the P-CSCF holds it.
+#[derive(Debug)]
+pub struct SecuritySet {
+    pub sa: SaSet,
+    pub connection: Key,
+    pub server: ServerSide,
+    /// Of the Security-Client that asked for this set.
+    pub client_fingerprint: u64,
+    /// Where ESP for the UE goes: the source of the last packet that passed integrity and replay check; until there is one, the
+    /// UE's address and the usual port.
+    pub outer: SocketAddr,
+    /// When the set ends if nothing prolongs it.
+    pub expires_at: Time,
+}
+
+impl Connection {
+    /// The set on which the P-CSCF sends to the UE. A NOTIFY may overtake the 200 that makes the new set the live one.
+    pub fn sending_set(&self) -> Option<Key> {
+        self.live.or(self.temporary)
+    }
+
+    /// Gives the strings back.
+    pub fn release(self, strings: &mut Strings) {
+        strings.release(self.impi);
+        strings.release(self.own.dialog);
+        strings.release(self.identities);
+    }
+}

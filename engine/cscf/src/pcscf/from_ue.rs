@@ -1,0 +1,205 @@
+//! Requests and responses of UEs: what each port takes, and whom it takes it from.
+
+use std::net::SocketAddr;
+
+use imstorm_base::slab::Key;
+use imstorm_sip::Message;
+use imstorm_sip::header::HeaderName;
+use imstorm_sip::method::Method;
+use imstorm_sip::transaction::key::server_key;
+
+use super::connection::Stage;
+use super::transaction::{Peer, Purpose};
+use super::{MODE, Pcscf, agreement};
+use crate::event::Context;
+
+/// The event package that this is all about.
+pub const SECURITY_EVENT: &[u8] = b"security";
+
+impl Pcscf {
+    /// A message on the unprotected port. It may begin a set-up, or say that a challenge could not be answered; it never changes
+    /// anything that is live.
+    pub fn unprotected(&mut self, ctx: &mut Context<'_>, from: SocketAddr, message: &Message<'_>) {
+        ctx.counters.messages_in += 1;
+        if !message.is_request() || message.method() == Method::Ack {
+            ctx.counters.unprotected_refused += 1;
+            return;
+        }
+        let peer = Peer::Unprotected(from);
+        if message.vias().nth(1).is_some() {
+            ctx.counters.unprotected_via += 1;
+            return self.refuse(ctx, peer, message, 502, |_| ());
+        }
+        if let Err(error) = message.check() {
+            ctx.counters.bad_request += 1;
+            return self.refuse(ctx, peer, message, error.status, |_| ());
+        }
+        let begins = message.method() == Method::Subscribe && is_security_event(message);
+        if !begins || has_to_tag(message) {
+            ctx.counters.unprotected_refused += 1;
+            return self.refuse(ctx, peer, message, 403, |_| ());
+        }
+        if !asks_for_agreement(message) {
+            ctx.counters.sec_agree_missing += 1;
+            return self.refuse_agreement(ctx, peer, message, 421, None);
+        }
+        let Ok(Some(credentials)) = message.authorization() else {
+            ctx.counters.unprotected_refused += 1;
+            return self.refuse(ctx, peer, message, 403, |_| ());
+        };
+        // The answer to a challenge belongs on the security association that it made; only a failure comes without one.
+        if !credentials.response.is_empty() && credentials.auts.is_none() {
+            ctx.counters.unprotected_refused += 1;
+            return self.refuse(ctx, peer, message, 403, |_| ());
+        }
+        let Ok(offer) = agreement::read_client(message, MODE, &self.hash) else {
+            ctx.counters.sec_agree_unacceptable += 1;
+            return self.refuse_agreement(ctx, peer, message, 494, None);
+        };
+        self.begin_setup(ctx, from, message, credentials.username, offer);
+    }
+
+    /// A message that came through `set`.
+    pub(super) fn protected(&mut self, ctx: &mut Context<'_>, set: Key, message: &Message<'_>) {
+        ctx.counters.messages_in += 1;
+        if !message.is_request() {
+            return self.ue_response(ctx, set, message);
+        }
+        if message.method() == Method::Ack {
+            return;
+        }
+        let peer = Peer::Protected(set);
+        if let Err(error) = message.check() {
+            ctx.counters.bad_request += 1;
+            return self.refuse(ctx, peer, message, error.status, |_| ());
+        }
+        let connection_key = self.sets.get(set).expect("a set that opened a packet").connection;
+        let connection = self.connections.get(connection_key).expect("a set's connection");
+        if connection.stage == Stage::Ending && !self.is_known(ctx, peer, message) {
+            ctx.counters.wrong_dialog += 1;
+            return self.refuse(ctx, peer, message, 481, |_| ());
+        }
+        if message.method() != Method::Subscribe {
+            return self.refuse(ctx, peer, message, 405, |out| {
+                out.header(HeaderName::Allow).text("SUBSCRIBE, NOTIFY").end();
+            });
+        }
+        if !is_security_event(message) {
+            ctx.counters.event_refused += 1;
+            return self.refuse(ctx, peer, message, 489, |out| {
+                out.header(HeaderName::AllowEvents).text("security").end();
+            });
+        }
+        if let Err(status) = self.check_security_request(ctx, set, message) {
+            return match status {
+                494 => self.refuse_agreement(ctx, peer, message, 494, Some(set)),
+                _ => self.refuse(ctx, peer, message, status, |_| ()),
+            };
+        }
+        self.security_request(ctx, set, connection_key, message);
+    }
+
+    /// What a SUBSCRIBE to the security state must show before it goes on to the core.
+    fn check_security_request(
+        &self,
+        ctx: &mut Context<'_>,
+        set_key: Key,
+        message: &Message<'_>,
+    ) -> Result<(), u16> {
+        let set = self.sets.get(set_key).expect("a set that opened a packet");
+        let connection = self.connections.get(set.connection).expect("a set's connection");
+        let altered = |ctx: &mut Context<'_>| {
+            ctx.counters.sec_agree_altered += 1;
+            494
+        };
+        if !asks_for_agreement(message) || !agreement::verify_matches(message, MODE, &set.server) {
+            return Err(altered(ctx));
+        }
+        if connection.temporary == Some(set_key)
+            && agreement::fingerprint(message, &self.hash) != set.client_fingerprint
+        {
+            return Err(altered(ctx));
+        }
+        let Ok(Some(credentials)) = message.authorization() else {
+            // Without credentials the S-CSCF challenges; the security association says who it is.
+            return self.check_dialog(ctx, set.connection, message);
+        };
+        if credentials.username != self.strings.get(&connection.impi) {
+            ctx.counters.wrong_private_identity += 1;
+            return Err(403);
+        }
+        self.check_dialog(ctx, set.connection, message)
+    }
+
+    /// The request must be of the security dialog of the connection that it came through.
+    fn check_dialog(
+        &self,
+        ctx: &mut Context<'_>,
+        connection: Key,
+        message: &Message<'_>,
+    ) -> Result<(), u16> {
+        let connection = self.connections.get(connection).expect("a set's connection");
+        let call_id = self.hash.hash(message.call_id().map_err(|_| 400_u16)?);
+        if call_id != connection.call_id {
+            ctx.counters.wrong_dialog += 1;
+            return Err(403);
+        }
+        Ok(())
+    }
+
+    /// Whether a request belongs to a transaction, under way or completed.
+    fn is_known(&mut self, ctx: &Context<'_>, peer: Peer, message: &Message<'_>) -> bool {
+        let key = self.server_key(peer, message);
+        self.servers.find(key, |_| true).is_some() || self.tombstones.find(ctx.now, key).is_some()
+    }
+
+    /// The key of the server transaction that a request belongs to (RFC 3261 clause 17.2.3).
+    pub(super) fn server_key(&self, peer: Peer, message: &Message<'_>) -> u64 {
+        let source = match peer {
+            Peer::Unprotected(from) | Peer::Mw(from) => from,
+            Peer::Protected(set) => match self.sets.get(set).map(|set| set.connection) {
+                // One source for all of a connection's sets: a request may come again on the new one.
+                Some(connection) => SocketAddr::new(
+                    self.connections.get(connection).expect("a set's connection").ue_ip,
+                    0,
+                ),
+                None => self.config.mw,
+            },
+            Peer::Own => self.config.mw,
+        };
+        // A request whose Via can't be read has been refused before it comes here.
+        server_key(message, source, self.config.seed).unwrap_or_default()
+    }
+
+    /// A response of the UE, to what was sent to it.
+    fn ue_response(&mut self, ctx: &mut Context<'_>, set: Key, message: &Message<'_>) {
+        let found = self.transaction_of(message, self.protected_address());
+        let connection = self.sets.get(set).map(|set| set.connection);
+        let Some(key) = found.filter(|key| {
+            self.transactions.get(*key).is_some_and(|transaction| {
+                Some(transaction.connection) == connection
+                    && matches!(transaction.purpose, Purpose::Notify { .. })
+            })
+        }) else {
+            ctx.counters.stray_response += 1;
+            return;
+        };
+        self.response(ctx, key, message);
+    }
+}
+
+/// Whether the request is about the security event package.
+pub(super) fn is_security_event(message: &Message<'_>) -> bool {
+    matches!(message.event(), Ok(Some(event)) if event.package.eq_ignore_ascii_case(SECURITY_EVENT))
+}
+
+/// Whether To has a tag: the request is inside a dialog.
+pub(super) fn has_to_tag(message: &Message<'_>) -> bool {
+    message.to().is_ok_and(|to| to.tag().is_some())
+}
+
+/// Whether sec-agree is required of both the P-CSCF and the next hop (RFC 3329 clause 2.3.1).
+fn asks_for_agreement(message: &Message<'_>) -> bool {
+    message.has_option(HeaderName::Require, "sec-agree")
+        && message.has_option(HeaderName::ProxyRequire, "sec-agree")
+}

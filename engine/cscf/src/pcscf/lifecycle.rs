@@ -1,0 +1,442 @@
+//! The life of transactions, sets and connections at the P-CSCF: what a response does, what a timer does, and when the security
+//! associations go.
+
+use std::net::SocketAddr;
+
+use imstorm_base::slab::Key;
+use imstorm_base::strings::Handle;
+use imstorm_base::time::{Time, seconds};
+use imstorm_esp::{LocalPort, SaSet, SecurityParameters};
+use imstorm_sip::Message;
+use imstorm_sip::edit::Edits;
+use imstorm_sip::header::HeaderName;
+use imstorm_sip::transaction::Timings;
+use imstorm_sip::transaction::non_invite_client::{Actions, Event};
+
+use super::agreement::{ServerSide, write_server};
+use super::connection::{OwnState, SecuritySet, Stage};
+use super::transaction::{Peer, Purpose, Transaction};
+use super::{AWAIT_AUTH_NS, GRACE_S, MODE, Pcscf, PcscfAlarm, SPI_GENERATIONS, SPI_MIN};
+use crate::event::{Alarm, Context};
+use crate::proxy::respond_upstream;
+
+impl Pcscf {
+    /// Begins a transaction. None where the table is full.
+    pub(super) fn open_transaction(
+        &mut self,
+        ctx: &mut Context<'_>,
+        transaction: Transaction,
+    ) -> Option<Key> {
+        let (server_key, connection) = (transaction.server_key, transaction.connection);
+        let Ok(key) = self.transactions.insert(transaction) else {
+            ctx.counters.table_full += 1;
+            return None;
+        };
+        if server_key != 0 {
+            let indexed = self.servers.insert(server_key, key.index).is_ok();
+            assert!(indexed, "the index has room for as many as the slab");
+        }
+        if let Some(connection) = self.connections.get_mut(connection) {
+            connection.pending += 1;
+        }
+        Some(key)
+    }
+
+    /// The request has been sent for the first time: starts the client transaction's timers.
+    pub(super) fn start_client(&mut self, ctx: &mut Context<'_>, key: Key, request: Handle) {
+        let reliable = {
+            let transaction = self.transactions.get(key).expect("a transaction just opened");
+            self.is_reliable(ctx, transaction.downstream)
+        };
+        let timings = self.timings(key);
+        let transaction = self.transactions.get_mut(key).expect("a transaction just opened");
+        transaction.request = request;
+        let actions = transaction.client.start(&timings, reliable);
+        self.arm_client(ctx, key, &actions);
+    }
+
+    /// A final or provisional response to a transaction's request.
+    pub(super) fn response(&mut self, ctx: &mut Context<'_>, key: Key, message: &Message<'_>) {
+        let is_final = message.status() >= 200;
+        let timings = self.timings(key);
+        let transaction = self.transactions.get_mut(key).expect("a transaction that was found");
+        let actions = transaction.client.handle(Event::Response { is_final }, &timings);
+        self.arm_client(ctx, key, &actions);
+        if !is_final {
+            return;
+        }
+        let transaction = self.close_transaction(ctx, key, message.status());
+        match transaction.purpose {
+            Purpose::Security => self.security_response(ctx, &transaction, message),
+            Purpose::Notify { terminates } => {
+                self.notify_response(ctx, &transaction, terminates, message);
+            }
+            Purpose::Own => self.own_response(ctx, transaction.connection, message),
+        }
+        self.settle(ctx, transaction.connection);
+    }
+
+    pub(super) fn timer_e(&mut self, ctx: &mut Context<'_>, key: Key) {
+        if self.transactions.get(key).is_none() {
+            return;
+        }
+        let timings = self.timings(key);
+        let transaction = self.transactions.get_mut(key).expect("a transaction that was found");
+        let actions = transaction.client.handle(Event::TimerE, &timings);
+        if actions.retransmit {
+            self.send_again(ctx, key);
+        }
+        self.arm_client(ctx, key, &actions);
+    }
+
+    pub(super) fn timer_f(&mut self, ctx: &mut Context<'_>, key: Key) {
+        if self.transactions.get(key).is_none() {
+            return;
+        }
+        ctx.counters.transactions_timed_out += 1;
+        self.answer_timed_out(ctx, key);
+        let transaction = self.close_transaction(ctx, key, 408);
+        match transaction.purpose {
+            // RFC 4320 clause 4.2: a late 408 helps nobody; the UE's own Timer F tells it.
+            Purpose::Security => {}
+            Purpose::Notify { terminates: true } => self.leave_own(ctx, transaction.connection),
+            Purpose::Notify { terminates: false } => {}
+            Purpose::Own => self.own_failed(ctx, transaction.connection),
+        }
+        self.settle(ctx, transaction.connection);
+    }
+
+    fn timings(&self, key: Key) -> Timings {
+        match self.transactions.get(key).map(|transaction| transaction.downstream) {
+            Some(Peer::Protected(_) | Peer::Unprotected(_)) => self.config.ue_leg,
+            _ => self.config.core,
+        }
+    }
+
+    fn arm_client(&self, ctx: &mut Context<'_>, key: Key, actions: &Actions) {
+        if let Some(after_ns) = actions.arm_e {
+            self.arm(ctx, after_ns, PcscfAlarm::TimerE(key));
+        }
+        if let Some(after_ns) = actions.arm_f {
+            self.arm(ctx, after_ns, PcscfAlarm::TimerF(key));
+        }
+    }
+
+    pub(super) fn arm(&self, ctx: &mut Context<'_>, after_ns: u64, alarm: PcscfAlarm) {
+        ctx.timers.arm(ctx.now, after_ns, Alarm::Pcscf(self.config.number, alarm));
+    }
+
+    /// Ends a transaction. Timers I and K need nothing kept: a late response finds no key. Timer J's tombstone stays.
+    fn close_transaction(&mut self, ctx: &mut Context<'_>, key: Key, status: u16) -> Transaction {
+        let mut transaction = self.transactions.remove(key).expect("a transaction that was found");
+        self.strings.release(std::mem::take(&mut transaction.request));
+        if let Some(connection) = self.connections.get_mut(transaction.connection) {
+            connection.pending -= 1;
+        }
+        if transaction.server_key != 0 {
+            self.servers.remove(transaction.server_key, |index| index == key.index);
+            if !self.is_reliable(ctx, transaction.upstream) {
+                self.tombstones.bury(
+                    ctx.now,
+                    transaction.server_key,
+                    transaction.connection,
+                    transaction.cseq,
+                    status,
+                );
+            }
+        }
+        transaction
+    }
+
+    /// The core has answered the UE's SUBSCRIBE.
+    fn security_response(
+        &mut self,
+        ctx: &mut Context<'_>,
+        transaction: &Transaction,
+        message: &Message<'_>,
+    ) {
+        match message.status() {
+            401 => self.challenge(ctx, transaction, message),
+            200..=299 => self.accepted(ctx, transaction, message),
+            _ => {
+                let mut edits = Edits::new();
+                edits.pop_first(message, HeaderName::Via);
+                let upstream = transaction.upstream;
+                self.send(ctx, upstream, |out| edits.write(message, out).ok());
+                // A set-up that was refused before its challenge leaves nothing.
+                let connection = self.connections.get(transaction.connection);
+                if connection.is_some_and(|connection| {
+                    connection.stage == Stage::SettingUp && connection.temporary.is_none()
+                }) {
+                    self.drop_connection(ctx, transaction.connection);
+                }
+            }
+        }
+    }
+
+    /// 401: keeps the keys to itself, makes the temporary set, and tells the UE its half of it.
+    fn challenge(
+        &mut self,
+        ctx: &mut Context<'_>,
+        transaction: &Transaction,
+        message: &Message<'_>,
+    ) {
+        let Some(connection) = self.connections.get(transaction.connection) else { return };
+        let kept = if transaction.again { connection.temporary } else { None };
+        let set = match kept {
+            Some(set) => Some(set),
+            None => self.temporary_set(ctx, transaction.connection, message),
+        };
+        let mut edits = Edits::new();
+        edits.pop_first(message, HeaderName::Via);
+        edits.remove(HeaderName::RecordRoute);
+        let Some(server) = set.and_then(|set| self.sets.get(set)).map(|set| set.server) else {
+            // Without keys there is nothing to protect the answer with: the challenge must not reach the UE.
+            ctx.counters.keys_missing += 1;
+            let upstream = transaction.upstream;
+            self.send(ctx, upstream, |out| respond_upstream(message, 500, out));
+            return;
+        };
+        edits.remove_auth_params(message, HeaderName::WwwAuthenticate, &["ik", "ck"]);
+        edits.append(HeaderName::SecurityServer, |out| write_server(MODE, Some(&server), out));
+        self.send(ctx, transaction.upstream, |out| edits.write(message, out).ok());
+    }
+
+    /// Makes the four security associations that wait for the UE's answer.
+    fn temporary_set(
+        &mut self,
+        ctx: &mut Context<'_>,
+        connection_key: Key,
+        message: &Message<'_>,
+    ) -> Option<Key> {
+        let challenge = message.www_authenticate().ok()??;
+        let (ik, ck) = (hex_key(challenge.ik?)?, hex_key(challenge.ck?)?);
+        let connection = self.connections.get_mut(connection_key)?;
+        let offer = connection.offer?;
+        let ue_ip = connection.ue_ip;
+        let old = connection.temporary.take();
+        let live = connection.live;
+        if let Some(old) = old {
+            self.drop_set(ctx, old);
+        }
+        let live = live.and_then(|live| self.sets.get(live)).map(|set| set.server.port_pc);
+        let place = self.sets.vacant_key()?;
+        let (spi_ps, spi_pc) = self.spis(place);
+        let first = self.config.port_pc;
+        let server = ServerSide {
+            spi_pc,
+            spi_ps,
+            port_pc: if live == Some(first) { first + 1 } else { first },
+            port_ps: self.config.port_ps,
+        };
+        let parameters = SecurityParameters {
+            spi_uc: offer.spi_uc,
+            spi_us: offer.spi_us,
+            port_uc: offer.port_uc,
+            port_us: offer.port_us,
+            spi_pc,
+            spi_ps,
+            port_pc: server.port_pc,
+            port_ps: server.port_ps,
+            ue_ip,
+            pcscf_ip: self.config.unprotected.ip(),
+            suite: offer.suite,
+            mode: MODE,
+        };
+        parameters.validate().ok()?;
+        let set = SecuritySet {
+            sa: SaSet::for_pcscf(&parameters, &ck, &ik),
+            connection: connection_key,
+            server,
+            client_fingerprint: offer.fingerprint,
+            outer: SocketAddr::new(ue_ip, self.config.ue_esp_port),
+            expires_at: ctx.now + AWAIT_AUTH_NS,
+        };
+        let key = self.sets.insert(set).ok()?;
+        assert!(key == place, "the key that was promised");
+        self.arm(ctx, AWAIT_AUTH_NS, PcscfAlarm::Set(key));
+        let connection = self.connections.get_mut(connection_key).expect("found above");
+        connection.temporary = Some(key);
+        if connection.stage == Stage::SettingUp {
+            connection.expires_at = ctx.now + AWAIT_AUTH_NS;
+        }
+        Some(key)
+    }
+
+    /// A 2xx: the set that the request came through is the live one, for as long as was granted.
+    fn accepted(
+        &mut self,
+        ctx: &mut Context<'_>,
+        transaction: &Transaction,
+        message: &Message<'_>,
+    ) {
+        let key = transaction.connection;
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        let granted_s = message.expires().ok().flatten().unwrap_or(0);
+        connection.granted_s = granted_s;
+        let mut ended = None;
+        if granted_s == 0 {
+            self.begin_end(ctx, key);
+        } else {
+            let expires_at = lifetime_end(ctx.now, granted_s);
+            connection.expires_at = expires_at;
+            if let Peer::Protected(set) = transaction.upstream
+                && connection.temporary == Some(set)
+            {
+                connection.temporary = None;
+                ended = connection.live.replace(set);
+            }
+            if connection.stage == Stage::SettingUp {
+                connection.stage = Stage::Live;
+                ctx.counters.connections_made += 1;
+                let setup = connection.setup;
+                self.setups.remove(setup, |index| index == key.index);
+            }
+            if let Some(set) = self.live_set(key).and_then(|set| self.sets.get_mut(set)) {
+                set.expires_at = expires_at;
+            }
+        }
+        let mut edits = Edits::new();
+        edits.pop_first(message, HeaderName::Via);
+        self.rewrite_record_route(&mut edits, message, self.config.mw, |out| {
+            self.write_protected_uri(out);
+        });
+        // From the 200 on everything goes on the new set, the 200 first of all.
+        let to = self.live_set(key).map_or(transaction.upstream, Peer::Protected);
+        self.send(ctx, to, |out| edits.write(message, out).ok());
+        if let Some(old) = ended {
+            self.drop_set(ctx, old);
+        }
+        if granted_s > 0 && !transaction.again {
+            self.ask_own(ctx, key, message);
+        }
+    }
+
+    fn live_set(&self, connection: Key) -> Option<Key> {
+        self.connections.get(connection).and_then(|connection| connection.live)
+    }
+
+    /// The subscription ends. What is under way may still end, for as long as a transaction can take.
+    pub(super) fn begin_end(&mut self, ctx: &mut Context<'_>, key: Key) {
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        if connection.stage == Stage::Ending {
+            return;
+        }
+        if connection.stage == Stage::SettingUp {
+            let setup = connection.setup;
+            self.setups.remove(setup, |index| index == key.index);
+        }
+        connection.stage = Stage::Ending;
+        self.arm(ctx, 2 * self.config.ue_leg.timer_f_ns(), PcscfAlarm::Release(key));
+    }
+
+    /// Drops a connection that has ended, once nothing of it is under way.
+    pub(super) fn settle(&mut self, ctx: &mut Context<'_>, key: Key) {
+        let done = self.connections.get(key).is_some_and(|connection| {
+            connection.stage == Stage::Ending
+                && connection.pending == 0
+                && matches!(connection.own.state, OwnState::None | OwnState::Over)
+        });
+        if done {
+            self.drop_connection(ctx, key);
+        }
+    }
+
+    /// Ends a connection at once, with all its sets.
+    pub(super) fn drop_connection(&mut self, ctx: &mut Context<'_>, key: Key) {
+        let Some(connection) = self.connections.remove(key) else { return };
+        for set in [connection.live, connection.temporary].into_iter().flatten() {
+            self.drop_set(ctx, set);
+        }
+        if connection.stage == Stage::SettingUp {
+            self.setups.remove(connection.setup, |index| index == key.index);
+        } else {
+            ctx.counters.connections_ended += 1;
+        }
+        self.accesses.remove(connection.access, |index| index == key.index);
+        connection.release(&mut self.strings);
+    }
+
+    fn drop_set(&mut self, _ctx: &mut Context<'_>, key: Key) {
+        self.sets.remove(key);
+    }
+
+    /// A set-up's time is over: reg-await-auth (TS 24.229 clause 5.2.2).
+    pub(super) fn setup_is_late(&mut self, ctx: &mut Context<'_>, key: Key) {
+        let Some(connection) = self.connections.get(key) else { return };
+        if connection.stage != Stage::SettingUp {
+            return;
+        }
+        if connection.expires_at > ctx.now {
+            let remaining_ns = connection.expires_at - ctx.now;
+            return self.arm(ctx, remaining_ns, PcscfAlarm::SetUp(key));
+        }
+        ctx.counters.setups_expired += 1;
+        self.drop_connection(ctx, key);
+    }
+
+    /// A set's alarm: its lifetime is over, unless it was prolonged since the alarm was set.
+    pub(super) fn set_is_due(&mut self, ctx: &mut Context<'_>, key: Key) {
+        let Some(set) = self.sets.get(key) else { return };
+        if set.expires_at > ctx.now {
+            let remaining_ns = set.expires_at - ctx.now;
+            return self.arm(ctx, remaining_ns, PcscfAlarm::Set(key));
+        }
+        let connection_key = set.connection;
+        let Some(connection) = self.connections.get_mut(connection_key) else { return };
+        if connection.temporary == Some(key) {
+            connection.temporary = None;
+            self.drop_set(ctx, key);
+            return;
+        }
+        ctx.counters.connections_expired += 1;
+        self.drop_connection(ctx, connection_key);
+    }
+
+    /// The SPIs of the set at this place: (spi_ps, spi_pc). An SPI leads back to its set without a look-up, and to its shard
+    /// by its remainder.
+    fn spis(&self, place: Key) -> (u32, u32) {
+        let sets = u32::try_from(self.sets.capacity()).unwrap_or(u32::MAX);
+        let number = (place.generation % SPI_GENERATIONS) * sets + place.index;
+        let spi = |which: u32| {
+            self.spi_base() + (2 * number + which) * self.config.shards + self.config.shard
+        };
+        (spi(0), spi(1))
+    }
+
+    fn spi_base(&self) -> u32 {
+        SPI_MIN.next_multiple_of(self.config.shards)
+    }
+
+    /// The set that an SPI names, and the port of ours that it is for.
+    pub(super) fn set_of_spi(&self, spi: u32) -> Option<(Key, LocalPort)> {
+        let number = spi.checked_sub(self.spi_base())?;
+        if number % self.config.shards != self.config.shard {
+            return None;
+        }
+        let number = number / self.config.shards;
+        let sets = u32::try_from(self.sets.capacity()).ok()?;
+        let (place, generation) = ((number / 2) % sets, number / 2 / sets);
+        let key = self.sets.key_at(place)?;
+        if key.generation % SPI_GENERATIONS != generation {
+            return None;
+        }
+        let port = if number.is_multiple_of(2) { LocalPort::Server } else { LocalPort::Client };
+        Some((key, port))
+    }
+}
+
+/// When security associations end that were granted `granted_s` seconds now.
+fn lifetime_end(now: Time, granted_s: u32) -> Time {
+    now.saturating_add(seconds(u64::from(granted_s) + GRACE_S))
+}
+
+/// IK or CK from WWW-Authenticate: 32 hex digits.
+fn hex_key(text: &[u8]) -> Option<[u8; 16]> {
+    (text.len() == 32).then_some(())?;
+    let mut key = [0; 16];
+    for (byte, digits) in key.iter_mut().zip(text.chunks_exact(2)) {
+        *byte = u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?;
+    }
+    Some(key)
+}

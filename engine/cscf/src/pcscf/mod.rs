@@ -1,0 +1,249 @@
+//! The P-CSCF (TS 24.229 clause 5.2): where the UE's security ends.
+//!
+//! A datagram on the unprotected port may only begin a set-up ([`setup`](self)). One on the ESP port is opened with the security
+//! association that its SPI names; from there on *that* says who the UE is, not a header. Requests of the UE go on to the core
+//! without the headers of the security agreement, with the P-CSCF's own word on how they came; what the core sends for a UE
+//! goes to it through its live set. Each UE's connection is one [`Connection`], each run of AKA one [`SecuritySet`].
+
+mod agreement;
+mod connection;
+mod from_ue;
+mod lifecycle;
+mod own_subscription;
+mod security;
+mod send;
+mod to_ue;
+mod transaction;
+
+use std::net::SocketAddr;
+
+use imstorm_base::hash::HashSeed;
+use imstorm_base::index::Index;
+use imstorm_base::io::SocketId;
+use imstorm_base::slab::{Key, Slab};
+use imstorm_base::strings::Strings;
+use imstorm_base::time::seconds;
+use imstorm_esp::{Datagram, Mode, OpenError, classify};
+use imstorm_sip::Message;
+use imstorm_sip::parse::parse;
+use imstorm_sip::transaction::Timings;
+
+use crate::event::Context;
+use crate::tombstones::Tombstones;
+use connection::{Connection, SecuritySet};
+use transaction::Transaction;
+
+/// Sets of security associations for one private identity at one address (TS 33.203 clause 7.4 allows six SAs a direction).
+pub const SETS_MAX: usize = 6;
+/// How long a challenge may stay unanswered: reg-await-auth (TS 24.229 clause 7.8).
+pub const AWAIT_AUTH_NS: u64 = seconds(4 * 60);
+/// How much longer than the subscription its security associations live (TS 24.229 clause 5.1.1.5.1).
+pub const GRACE_S: u64 = 30;
+/// How much longer than the UE's the P-CSCF's own subscription is asked for.
+const OWN_MARGIN_S: u32 = 600;
+/// SPIs below are reserved (RFC 4303 clause 2.1).
+const SPI_MIN: u32 = 256;
+/// How many generations of a set's place an SPI tells apart: a late packet of a set that is gone meets an unknown SPI, not
+/// its successor's.
+const SPI_GENERATIONS: u32 = 16;
+
+/// A P-CSCF's settings.
+#[derive(Clone, Debug)]
+pub struct PcscfConfig {
+    /// Its number on the shard, for its alarms.
+    pub number: u8,
+    /// Where UEs send what is not protected.
+    pub unprotected: SocketAddr,
+    /// The socket bound there.
+    pub unprotected_socket: SocketId,
+    /// The socket for ESP in UDP (TS 33.203 annex M).
+    pub esp_socket: SocketId,
+    /// The port at which a UE takes ESP until its first packet shows another.
+    pub ue_esp_port: u16,
+    /// The protected server port, the same for all UEs.
+    pub port_ps: u16,
+    /// The first of two protected client ports, taken in turn, so that a re-authentication's sets share no selectors.
+    pub port_pc: u16,
+    /// Its address on Mw, a different one on each shard.
+    pub mw: SocketAddr,
+    /// The I-CSCF that is the home network's entry point.
+    pub icscf: SocketAddr,
+    /// P-Visited-Network-ID (RFC 7315 clause 4.3).
+    pub visited_network: String,
+    /// How many connections it holds at most, half-open ones included.
+    pub connections_max: usize,
+    /// How many completed transactions are remembered at most.
+    pub tombstones_max: usize,
+    /// Bytes for the strings of connections, and for requests that may have to be sent again.
+    pub strings_bytes: usize,
+    /// This shard's number, and how many there are: SPIs lead to their shard.
+    pub shard: u32,
+    /// See [`PcscfConfig::shard`].
+    pub shards: u32,
+    /// Timers towards the UE (TS 24.229 table 7.8).
+    pub ue_leg: Timings,
+    /// Timers towards the core (RFC 3261 table 4).
+    pub core: Timings,
+    /// Seeds the tables' hashes and what makes this start's Call-IDs its own.
+    pub seed: u64,
+}
+
+/// A timer of the P-CSCF.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum PcscfAlarm {
+    /// Timer E of a client transaction.
+    TimerE(Key),
+    /// Timer F of a client transaction.
+    TimerF(Key),
+    /// A set-up's time is over.
+    SetUp(Key),
+    /// A set's lifetime may be over.
+    Set(Key),
+    /// A connection that ends has had its time.
+    Release(Key),
+    /// Try the P-CSCF's own subscription again.
+    Own(Key),
+}
+
+/// What is held at this moment.
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
+pub struct PcscfTables {
+    /// Connections, half-open ones included.
+    pub connections: usize,
+    /// Sets of four security associations.
+    pub sets: usize,
+    /// Transactions that are not completed.
+    pub transactions: usize,
+    /// Completed transactions that are remembered.
+    pub tombstones: usize,
+    /// Bytes of strings.
+    pub strings_bytes: usize,
+}
+
+/// A P-CSCF on one shard.
+#[derive(Debug)]
+pub struct Pcscf {
+    config: PcscfConfig,
+    hash: HashSeed,
+    connections: Slab<Connection>,
+    sets: Slab<SecuritySet>,
+    transactions: Slab<Transaction>,
+    tombstones: Tombstones,
+    strings: Strings,
+    /// Set-ups under way, by (private identity, UE address, Call-ID).
+    setups: Index,
+    /// All connections, by (private identity, UE address).
+    accesses: Index,
+    /// Server transactions that are not completed.
+    servers: Index,
+}
+
+impl Pcscf {
+    /// A P-CSCF with empty tables.
+    #[must_use]
+    pub fn new(config: PcscfConfig) -> Self {
+        let connections = config.connections_max;
+        let sets = 2 * connections;
+        let spis = 2 * sets as u64 * u64::from(SPI_GENERATIONS) * u64::from(config.shards);
+        assert!(
+            spis < u64::from(u32::MAX) - 2 * u64::from(SPI_MIN),
+            "too many connections for SPIs"
+        );
+        Self {
+            hash: HashSeed::new(config.seed),
+            connections: Slab::with_capacity(connections),
+            sets: Slab::with_capacity(sets),
+            transactions: Slab::with_capacity(connections.max(1024)),
+            tombstones: Tombstones::new(config.tombstones_max, config.ue_leg.timer_j_ns(false)),
+            strings: Strings::with_capacity(config.strings_bytes),
+            setups: Index::with_capacity(connections),
+            accesses: Index::with_capacity(connections),
+            servers: Index::with_capacity(connections.max(1024)),
+            config,
+        }
+    }
+
+    /// Its settings.
+    #[must_use]
+    pub fn config(&self) -> &PcscfConfig {
+        &self.config
+    }
+
+    /// What it holds.
+    #[must_use]
+    pub fn tables(&self) -> PcscfTables {
+        PcscfTables {
+            connections: self.connections.len(),
+            sets: self.sets.len(),
+            transactions: self.transactions.len(),
+            tombstones: self.tombstones.len(),
+            strings_bytes: self.strings.used_bytes(),
+        }
+    }
+
+    /// A datagram on the ESP port, from `peer`.
+    pub fn esp(
+        &mut self,
+        ctx: &mut Context<'_>,
+        headers: &mut imstorm_sip::Index,
+        peer: SocketAddr,
+        datagram: &mut [u8],
+    ) {
+        let Datagram::Esp(spi) = classify(datagram) else { return };
+        let Some((key, port)) = self.set_of_spi(spi) else {
+            ctx.counters.esp_rejected += 1;
+            ctx.counters.esp_unknown_spi += 1;
+            return;
+        };
+        let set = self.sets.get_mut(key).expect("a set that was just found");
+        let payload = match set.sa.open(port, datagram) {
+            Ok(payload) => payload,
+            Err(error) => return count_open_error(ctx, &error),
+        };
+        set.outer = peer;
+        let Ok(message) = parse(&datagram[payload], headers) else {
+            ctx.counters.malformed += 1;
+            return;
+        };
+        self.protected(ctx, key, &message);
+    }
+
+    /// A message on Mw, from a role or a configured peer.
+    pub fn mw(&mut self, ctx: &mut Context<'_>, from: SocketAddr, message: &Message<'_>) {
+        ctx.counters.messages_in += 1;
+        if message.is_request() {
+            self.mw_request(ctx, from, message);
+        } else {
+            self.mw_response(ctx, message);
+        }
+    }
+
+    /// One of its timers fired.
+    pub fn alarm(&mut self, ctx: &mut Context<'_>, alarm: PcscfAlarm) {
+        match alarm {
+            PcscfAlarm::TimerE(key) => self.timer_e(ctx, key),
+            PcscfAlarm::TimerF(key) => self.timer_f(ctx, key),
+            PcscfAlarm::SetUp(key) => self.setup_is_late(ctx, key),
+            PcscfAlarm::Set(key) => self.set_is_due(ctx, key),
+            PcscfAlarm::Release(key) => self.drop_connection(ctx, key),
+            PcscfAlarm::Own(key) => self.ask_again(ctx, key),
+        }
+    }
+}
+
+/// Each reason has its own counter; all of them together are `esp_rejected`.
+fn count_open_error(ctx: &mut Context<'_>, error: &OpenError) {
+    let counters = &mut *ctx.counters;
+    counters.esp_rejected += 1;
+    match error {
+        OpenError::ReplayDuplicate { .. } | OpenError::ReplayTooOld { .. } => {
+            counters.esp_replayed += 1;
+        }
+        OpenError::IntegrityFailed => counters.esp_integrity_failed += 1,
+        OpenError::SelectorMismatch { .. } => counters.esp_selector_mismatch += 1,
+        _ => counters.esp_malformed += 1,
+    }
+}
+
+/// The encapsulation that this P-CSCF speaks: ESP in UDP, which needs no privilege.
+const MODE: Mode = Mode::UdpTunnel;

@@ -1,0 +1,304 @@
+//! The P-CSCF's own subscription to the security state of each UE, from which it learns the UE's authorised identities (the
+//! paper's section 3.1, "Impact of security event package on P-CSCF"). It begins when the UE's 200 passes, is refreshed with
+//! the UE's, and ends with it.
+
+use imstorm_base::slab::Key;
+use imstorm_base::strings::Handle;
+use imstorm_base::time::seconds;
+use imstorm_sip::body::secinfo::Secinfo;
+use imstorm_sip::dialog;
+use imstorm_sip::header::HeaderName;
+use imstorm_sip::transaction::NonInviteClient;
+use imstorm_sip::{DialogParts, Message, Method, Uri, Writer};
+
+use super::connection::{OwnState, Stage};
+use super::transaction::{Peer, Purpose, Transaction};
+use super::{OWN_MARGIN_S, Pcscf, PcscfAlarm};
+use crate::event::Context;
+use crate::hss::IDENTITIES_BYTES_MAX;
+use crate::identity::{Identity, IdentityListWriter};
+use crate::proxy::DEFAULT_PORT;
+
+/// How often a SUBSCRIBE of the P-CSCF's own is tried before the connection is given up.
+const FAILURES_MAX: u8 = 3;
+/// How long it waits in between.
+const RETRY_NS: u64 = seconds(2);
+/// Room for a dialog's strings.
+const DIALOG_BYTES_MAX: usize = 1024;
+
+impl Pcscf {
+    /// The UE's subscription was granted or prolonged (`message` is its 200): so is ours.
+    pub(super) fn ask_own(&mut self, ctx: &mut Context<'_>, key: Key, message: &Message<'_>) {
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        let asked_s = connection.granted_s.saturating_add(OWN_MARGIN_S);
+        connection.own.asked_s = asked_s;
+        match connection.own.state {
+            OwnState::None => {
+                let Ok(Some(contact)) = message.contact() else {
+                    ctx.counters.own_subscription_failed += 1;
+                    return;
+                };
+                // Until the notifier answers, the dialog has its Contact and no tag.
+                let Ok(target) = self.strings.store(contact.uri_text) else {
+                    ctx.counters.table_full += 1;
+                    return;
+                };
+                let connection = self.connections.get_mut(key).expect("found above");
+                connection.own.dialog = target;
+                self.subscribe(ctx, key, asked_s);
+            }
+            OwnState::Active => self.subscribe(ctx, key, asked_s),
+            OwnState::Asking | OwnState::Leaving | OwnState::Over => {}
+        }
+    }
+
+    /// The UE's subscription is over: so is ours.
+    pub(super) fn leave_own(&mut self, ctx: &mut Context<'_>, key: Key) {
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        match connection.own.state {
+            OwnState::Active => {
+                connection.own.state = OwnState::Leaving;
+                self.subscribe(ctx, key, 0);
+            }
+            // The answer to the SUBSCRIBE under way comes first.
+            OwnState::Asking => connection.own.asked_s = 0,
+            OwnState::None | OwnState::Leaving | OwnState::Over => {}
+        }
+    }
+
+    /// Sends the P-CSCF's own SUBSCRIBE.
+    fn subscribe(&mut self, ctx: &mut Context<'_>, key: Key, expires_s: u32) {
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        connection.own.cseq += 1;
+        if connection.own.state != OwnState::Leaving {
+            connection.own.state = OwnState::Asking;
+        }
+        let (cseq, has_dialog) = (connection.own.cseq, connection.own.has_dialog);
+        let blob = self.strings.get(&connection.own.dialog);
+        let target = if has_dialog { DialogParts::decode(blob).remote_target } else { blob };
+        let address = Uri::parse(target).ok().and_then(|uri| uri.socket_addr(DEFAULT_PORT));
+        let Some(address) = address else { return self.own_failed(ctx, key) };
+        let downstream = Peer::Mw(address);
+        let transaction = Transaction {
+            purpose: Purpose::Own,
+            server_key: 0,
+            upstream: Peer::Own,
+            client: NonInviteClient::new(),
+            downstream,
+            connection: key,
+            cseq,
+            request: Handle::EMPTY,
+            again: false,
+        };
+        let Some(transaction) = self.open_transaction(ctx, transaction) else {
+            return self.own_failed(ctx, key);
+        };
+        let mut text = [0; 4096];
+        let Some(len) = self.write_subscribe(key, transaction, has_dialog, expires_s, &mut text)
+        else {
+            return self.own_failed(ctx, key);
+        };
+        let request = self.send_kept(ctx, downstream, |out| {
+            out.get_mut(..len)?.copy_from_slice(&text[..len]);
+            Some(len)
+        });
+        self.start_client(ctx, transaction, request);
+    }
+
+    fn write_subscribe(
+        &self,
+        key: Key,
+        transaction: Key,
+        has_dialog: bool,
+        expires_s: u32,
+        out: &mut [u8],
+    ) -> Option<usize> {
+        let connection = self.connections.get(key)?;
+        let blob = self.strings.get(&connection.own.dialog);
+        let mut names = [0; 256];
+        let own = OwnNames::write(self, key, &mut names)?;
+        let parts = if has_dialog {
+            DialogParts::decode(blob)
+        } else {
+            DialogParts {
+                call_id: own.call_id,
+                local_tag: own.tag,
+                remote_tag: b"",
+                local_uri: own.uri,
+                remote_uri: blob,
+                remote_target: blob,
+                routes: b"",
+            }
+        };
+        let mut writer = dialog::request(&parts, Method::Subscribe, connection.own.cseq, out);
+        writer.header(HeaderName::Via).put(b"SIP/2.0/UDP ").socket(self.config.mw);
+        writer.put(b";branch=z9hG4bK").hex_u64(transaction.to_u64());
+        writer.hex_u64(self.config.seed).end();
+        writer.header(HeaderName::Contact).put(b"<sip:").hex_u64(key.to_u64());
+        writer.put(b"@").socket(self.config.mw).put(b">").end();
+        writer.header(HeaderName::PAssertedIdentity).put(b"<").put(own.uri).put(b">").end();
+        writer.header(HeaderName::Event).text("security").end();
+        writer.header(HeaderName::Accept).text("application/secinfo+xml").end();
+        writer.header(HeaderName::Expires).decimal(u64::from(expires_s)).end();
+        writer.finish().ok()
+    }
+
+    /// The notifier has answered the P-CSCF's own SUBSCRIBE.
+    pub(super) fn own_response(&mut self, ctx: &mut Context<'_>, key: Key, message: &Message<'_>) {
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        match message.status() {
+            200..=299 => {
+                connection.own.failures = 0;
+                if connection.own.state == OwnState::Leaving {
+                    // The last NOTIFY ends it.
+                    return;
+                }
+                let leave = connection.own.asked_s == 0;
+                if !connection.own.has_dialog && !self.keep_dialog(key, message) {
+                    return self.own_failed(ctx, key);
+                }
+                let connection = self.connections.get_mut(key).expect("found above");
+                if connection.own.state == OwnState::Asking {
+                    connection.own.state = OwnState::Active;
+                }
+                if leave {
+                    self.leave_own(ctx, key);
+                }
+            }
+            481 => connection.own.state = OwnState::Over,
+            _ => self.own_failed(ctx, key),
+        }
+    }
+
+    fn keep_dialog(&mut self, key: Key, message: &Message<'_>) -> bool {
+        let mut names = [0; 256];
+        let Some(own) = OwnNames::write(self, key, &mut names) else { return false };
+        let Ok(to) = message.to() else { return false };
+        let Ok(Some(contact)) = message.contact() else { return false };
+        let parts = DialogParts {
+            call_id: own.call_id,
+            local_tag: own.tag,
+            remote_tag: to.tag().unwrap_or_default(),
+            local_uri: own.uri,
+            remote_uri: to.uri_text,
+            remote_target: contact.uri_text,
+            routes: b"",
+        };
+        let mut blob = [0; DIALOG_BYTES_MAX];
+        let Ok(len) = parts.encode(&mut blob) else { return false };
+        let connection = self.connections.get_mut(key).expect("a connection that asked");
+        let kept = self.strings.replace(&mut connection.own.dialog, &blob[..len]).is_ok();
+        connection.own.has_dialog = kept;
+        kept
+    }
+
+    /// The P-CSCF's own subscription can't be had: it is tried again a few times, then the connection is given up.
+    pub(super) fn own_failed(&mut self, ctx: &mut Context<'_>, key: Key) {
+        ctx.counters.own_subscription_failed += 1;
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        connection.own.failures += 1;
+        if connection.own.failures < FAILURES_MAX && connection.stage != Stage::Ending {
+            return self.arm(ctx, RETRY_NS, PcscfAlarm::Own(key));
+        }
+        connection.own.state = OwnState::Over;
+        self.begin_end(ctx, key);
+    }
+
+    /// Time to try the P-CSCF's own subscription again.
+    pub(super) fn ask_again(&mut self, ctx: &mut Context<'_>, key: Key) {
+        let Some(connection) = self.connections.get(key) else { return };
+        if connection.stage != Stage::Ending && connection.own.failures > 0 {
+            let asked_s = connection.own.asked_s;
+            self.subscribe(ctx, key, asked_s);
+        }
+    }
+
+    /// A NOTIFY for the P-CSCF itself.
+    pub(super) fn own_notify(
+        &mut self,
+        ctx: &mut Context<'_>,
+        peer: Peer,
+        key: Key,
+        message: &Message<'_>,
+    ) {
+        let mut names = [0; 256];
+        let is_ours = OwnNames::write(self, key, &mut names).is_some_and(|own| {
+            message.call_id() == Ok(own.call_id)
+                && message.to().is_ok_and(|to| to.tag() == Some(own.tag))
+        });
+        let (Ok(cseq), Ok(Some(state))) = (message.cseq(), message.subscription_state()) else {
+            ctx.counters.bad_request += 1;
+            return self.refuse(ctx, peer, message, 400, |_| ());
+        };
+        if !is_ours || self.connections.get(key).is_none() {
+            ctx.counters.dialog_unknown += 1;
+            return self.refuse(ctx, peer, message, 481, |_| ());
+        }
+        self.respond_ok(ctx, peer, message);
+        let connection = self.connections.get_mut(key).expect("found above");
+        let connection_cseq = &mut connection.own.notify_cseq;
+        if cseq.number <= *connection_cseq {
+            ctx.counters.retransmissions_in += 1;
+            return;
+        }
+        *connection_cseq = cseq.number;
+        if state.state.eq_ignore_ascii_case(b"terminated") {
+            connection.own.state = OwnState::Over;
+            self.begin_end(ctx, key);
+            return self.settle(ctx, key);
+        }
+        self.learn_identities(ctx, key, message);
+    }
+
+    fn respond_ok(&mut self, ctx: &mut Context<'_>, peer: Peer, message: &Message<'_>) {
+        self.send(ctx, peer, |out| imstorm_sip::response(message, 200, None, out).finish().ok());
+    }
+
+    fn learn_identities(&mut self, ctx: &mut Context<'_>, key: Key, message: &Message<'_>) {
+        let Ok(secinfo) = Secinfo::parse(message.body()) else {
+            ctx.counters.malformed += 1;
+            return;
+        };
+        let mut packed = [0; IDENTITIES_BYTES_MAX];
+        let mut list = IdentityListWriter::new(&mut packed);
+        for identity in secinfo.identities() {
+            let mut uri = [0; 512];
+            let mut writer = Writer::new(&mut uri);
+            imstorm_sip::body::secinfo::unescape(identity.uri, &mut writer);
+            let entry = Identity {
+                uri: writer.as_written(),
+                is_default: identity.is_default,
+                barred: identity.is_barred,
+            };
+            if list.push(entry).is_err() {
+                ctx.counters.table_full += 1;
+                return;
+            }
+        }
+        let list = list.finish();
+        let connection = self.connections.get_mut(key).expect("a connection that was notified");
+        let handle = &mut connection.identities;
+        if self.strings.get(handle) != list && self.strings.replace(handle, list).is_err() {
+            ctx.counters.table_full += 1;
+        }
+    }
+}
+
+/// The names of the P-CSCF's side of its own dialog, which follow from the connection's key.
+struct OwnNames<'a> {
+    call_id: &'a [u8],
+    tag: &'a [u8],
+    uri: &'a [u8],
+}
+
+impl<'a> OwnNames<'a> {
+    fn write(pcscf: &Pcscf, key: Key, out: &'a mut [u8; 256]) -> Option<Self> {
+        let mut writer = Writer::new(out);
+        writer.hex_u64(key.to_u64()).put(b"-").hex_u64(pcscf.config.seed);
+        let call_id = writer.len();
+        writer.put(b"sip:").socket(pcscf.config.mw);
+        let len = writer.done().ok()?;
+        let (call_id, uri) = out[..len].split_at(call_id);
+        Some(Self { call_id, tag: &call_id[..16], uri })
+    }
+}

@@ -1,0 +1,386 @@
+//! The UE's subscription to its own security state as it passes through the P-CSCF: first set-up, answer to a challenge,
+//! refresh, end (the paper's section 3.1).
+
+use std::net::SocketAddr;
+
+use imstorm_base::slab::Key;
+use imstorm_base::strings::Handle;
+use imstorm_sip::Message;
+use imstorm_sip::edit::Edits;
+use imstorm_sip::field::auth::Credentials;
+use imstorm_sip::header::HeaderName;
+use imstorm_sip::transaction::non_invite_client::NonInviteClient;
+use imstorm_sip::write::Writer;
+
+use super::agreement::{self, ClientOffer};
+use super::connection::{Connection, Own, Stage};
+use super::from_ue::has_to_tag;
+use super::transaction::{Peer, Purpose, Transaction};
+use super::{AWAIT_AUTH_NS, MODE, Pcscf, PcscfAlarm, SETS_MAX};
+use crate::event::Context;
+use crate::proxy;
+
+impl Pcscf {
+    /// A first SUBSCRIBE without protection, or one that says that a challenge could not be answered.
+    pub(super) fn begin_setup(
+        &mut self,
+        ctx: &mut Context<'_>,
+        from: SocketAddr,
+        message: &Message<'_>,
+        impi: &[u8],
+        offer: ClientOffer,
+    ) {
+        let peer = Peer::Unprotected(from);
+        let Some(again) = self.pass_retransmission(ctx, peer, message) else { return };
+        let (Ok(cseq), Ok(call_id)) = (message.cseq(), message.call_id()) else { return };
+        let mut address = [0; 16];
+        let address = ip_bytes(from, &mut address);
+        let access = self.hash.hash2(impi, address);
+        let setup = self.hash.hash2(&access.to_be_bytes(), call_id);
+        let found = self.setups.find(setup, |index| self.is_setup(index, setup, impi));
+        let key = match found.and_then(|index| self.connections.key_at(index)) {
+            Some(key) => {
+                let connection = self.connections.get_mut(key).expect("a key that was just made");
+                // An older request that comes late changes nothing.
+                if cseq.number < connection.cseq || (cseq.number == connection.cseq && !again) {
+                    return;
+                }
+                connection.cseq = cseq.number;
+                connection.offer = Some(offer);
+                key
+            }
+            None if again => return,
+            None => {
+                let call_id = self.hash.hash(call_id);
+                let (begun, ip) = (Begun { access, setup, call_id, cseq: cseq.number }, from.ip());
+                match self.open_connection(ctx, ip, impi, offer, &begun) {
+                    Some(key) => key,
+                    None => {
+                        ctx.counters.table_full += 1;
+                        return self.refuse(ctx, peer, message, 503, |out| {
+                            out.header(HeaderName::RetryAfter).decimal(10).end();
+                        });
+                    }
+                }
+            }
+        };
+        self.forward_security(ctx, key, peer, message, again);
+    }
+
+    /// A SUBSCRIBE to the security state through a security association, checked.
+    pub(super) fn security_request(
+        &mut self,
+        ctx: &mut Context<'_>,
+        set: Key,
+        key: Key,
+        message: &Message<'_>,
+    ) {
+        let peer = Peer::Protected(set);
+        let Some(again) = self.pass_retransmission(ctx, peer, message) else { return };
+        let Ok(cseq) = message.cseq() else { return };
+        let offer = agreement::read_client(message, MODE, &self.hash);
+        let connection = self.connections.get_mut(key).expect("a set's connection");
+        if !again {
+            if cseq.number <= connection.cseq {
+                // RFC 3261 clause 12.2.2: out of order.
+                return self.refuse(ctx, peer, message, 500, |_| ());
+            }
+            connection.cseq = cseq.number;
+            // On the temporary set Security-Client repeats the first one; on the live one it offers a new set.
+            if connection.live == Some(set) {
+                connection.offer = offer.ok();
+            }
+        }
+        self.forward_security(ctx, key, peer, message, again);
+    }
+
+    /// Absorbs a request whose transaction is under way, and lets one through whose transaction is completed (`Some(true)`, its
+    /// answer is to be made anew) or that is new (`Some(false)`).
+    pub(super) fn pass_retransmission(
+        &mut self,
+        ctx: &mut Context<'_>,
+        peer: Peer,
+        message: &Message<'_>,
+    ) -> Option<bool> {
+        let key = self.server_key(peer, message);
+        if self.servers.find(key, |index| self.serves(index, key)).is_some() {
+            ctx.counters.retransmissions_in += 1;
+            return None;
+        }
+        let Some(tombstone) = self.tombstones.find(ctx.now, key) else { return Some(false) };
+        ctx.counters.retransmissions_in += 1;
+        // The UE that has moved on to its next request has had the answer to this one.
+        let connection = self.connections.get(Key::from_u64(tombstone.owner))?;
+        (connection.cseq == tombstone.cseq).then_some(true)
+    }
+
+    pub(super) fn serves(&self, index: u32, server_key: u64) -> bool {
+        self.transactions
+            .key_at(index)
+            .and_then(|key| self.transactions.get(key))
+            .is_some_and(|transaction| transaction.server_key == server_key)
+    }
+
+    fn is_setup(&self, index: u32, setup: u64, impi: &[u8]) -> bool {
+        self.connections.key_at(index).and_then(|key| self.connections.get(key)).is_some_and(
+            |connection| {
+                connection.setup == setup
+                    && connection.stage == Stage::SettingUp
+                    && self.strings.get(&connection.impi) == impi
+            },
+        )
+    }
+
+    fn open_connection(
+        &mut self,
+        ctx: &mut Context<'_>,
+        ue_ip: std::net::IpAddr,
+        impi: &[u8],
+        offer: ClientOffer,
+        begun: &Begun,
+    ) -> Option<Key> {
+        if !self.make_room(ctx, begun.access) {
+            return None;
+        }
+        if self.connections.len() == self.connections.capacity() {
+            return None;
+        }
+        let impi = self.strings.store(impi).ok()?;
+        let connection = Connection {
+            stage: Stage::SettingUp,
+            impi,
+            setup: begun.setup,
+            access: begun.access,
+            call_id: begun.call_id,
+            ue_ip,
+            cseq: begun.cseq,
+            pending: 0,
+            offer: Some(offer),
+            live: None,
+            temporary: None,
+            expires_at: ctx.now + AWAIT_AUTH_NS,
+            granted_s: 0,
+            own: Own::default(),
+            identities: Handle::EMPTY,
+        };
+        let key = self.connections.insert(connection).expect("room, as just seen");
+        let indexed = self.setups.insert(begun.setup, key.index).is_ok()
+            && self.accesses.insert(begun.access, key.index).is_ok();
+        assert!(indexed, "the indexes have room for as many as the slab");
+        self.arm(ctx, AWAIT_AUTH_NS, PcscfAlarm::SetUp(key));
+        ctx.counters.setups_begun += 1;
+        Some(key)
+    }
+
+    /// Six sets at most for one private identity at one address: the oldest set-up makes room, a live connection never.
+    fn make_room(&mut self, ctx: &mut Context<'_>, access: u64) -> bool {
+        let mut count = 0;
+        let mut oldest: Option<(u64, Key)> = None;
+        self.accesses.find(access, |index| {
+            if let Some(key) = self.connections.key_at(index)
+                && let Some(connection) = self.connections.get(key)
+                && connection.access == access
+            {
+                count += 1;
+                let begun = connection.expires_at;
+                if connection.stage == Stage::SettingUp
+                    && oldest.is_none_or(|(other, _)| begun < other)
+                {
+                    oldest = Some((begun, key));
+                }
+            }
+            false
+        });
+        if count < SETS_MAX {
+            return true;
+        }
+        let Some((_, key)) = oldest else { return false };
+        ctx.counters.setups_evicted += 1;
+        self.drop_connection(ctx, key);
+        true
+    }
+
+    /// Sends the UE's SUBSCRIBE on into the core: to the home network's entry point, or in its dialog straight to the notifier.
+    fn forward_security(
+        &mut self,
+        ctx: &mut Context<'_>,
+        connection: Key,
+        upstream: Peer,
+        message: &Message<'_>,
+        again: bool,
+    ) {
+        let in_dialog = has_to_tag(message);
+        let Ok(max_forwards) = message.max_forwards() else { return };
+        let hops = max_forwards.unwrap_or(70);
+        if hops == 0 {
+            ctx.counters.too_many_hops += 1;
+            return self.refuse(ctx, upstream, message, 483, |_| ());
+        }
+        let target = if in_dialog {
+            let uri = imstorm_sip::uri::Uri::parse(message.request_uri()).ok();
+            uri.and_then(|uri| uri.socket_addr(5060))
+        } else {
+            Some(self.config.icscf)
+        };
+        let Some(target) = target else {
+            ctx.counters.wrong_dialog += 1;
+            return self.refuse(ctx, upstream, message, 404, |_| ());
+        };
+        let downstream = Peer::Mw(target);
+        let server_key = self.server_key(upstream, message);
+        let cseq = message.cseq().map_or(0, |cseq| cseq.number);
+        let Some(key) = self.open_transaction(
+            ctx,
+            Transaction {
+                purpose: Purpose::Security,
+                server_key,
+                upstream,
+                client: NonInviteClient::new(),
+                downstream,
+                connection,
+                cseq,
+                request: Handle::EMPTY,
+                again,
+            },
+        ) else {
+            return self.refuse(ctx, upstream, message, 503, |_| ());
+        };
+
+        let mut edits = Edits::new();
+        self.note_source(&mut edits, message, upstream);
+        self.push_via(&mut edits, self.config.mw, key);
+        edits.set(message, HeaderName::MaxForwards, |out| {
+            out.decimal(u64::from(hops - 1));
+        });
+        if message.routes().next().is_some() {
+            edits.pop_first(message, HeaderName::Route);
+        }
+        for header in
+            [HeaderName::SecurityClient, HeaderName::SecurityVerify, HeaderName::SecurityServer]
+        {
+            edits.remove(header);
+        }
+        edits.remove_options(message, HeaderName::Require, &["sec-agree"]);
+        edits.remove_options(message, HeaderName::ProxyRequire, &["sec-agree", "secevt"]);
+        edits.remove(HeaderName::PAssertedIdentity);
+        let protected = matches!(upstream, Peer::Protected(_));
+        if let Ok(Some(credentials)) = message.authorization() {
+            edits.set(message, HeaderName::Authorization, |out| {
+                write_credentials(message, &credentials, protected, out);
+            });
+        }
+        edits.insert_first(HeaderName::RecordRoute, |out| self.write_route(connection, out));
+        if !in_dialog {
+            edits.append(HeaderName::Path, |out| self.write_route(connection, out));
+            edits.set(message, HeaderName::PVisitedNetworkId, |out| {
+                out.put(b"\"").text(&self.config.visited_network).put(b"\"");
+            });
+        }
+        edits.set(message, HeaderName::PChargingVector, |out| {
+            out.put(b"icid-value=\"").hex_u64(self.config.seed).hex_u64(key.to_u64());
+            out.put(b"\";orig-ioi=\"").text(&self.config.visited_network).put(b"\"");
+        });
+        let request = self.send_kept(ctx, downstream, |out| edits.write(message, out).ok());
+        self.start_client(ctx, key, request);
+    }
+
+    /// Via as the request really came (RFC 3261 clause 18.2.1, RFC 3581 clause 4).
+    fn note_source(&self, edits: &mut Edits, message: &Message<'_>, upstream: Peer) {
+        let Peer::Unprotected(from) = upstream else { return };
+        let Ok(via) = message.via() else { return };
+        let differs = proxy::sent_by(&via).is_none_or(|sent_by| sent_by.ip() != from.ip());
+        let asks = matches!(via.rport, Some(None));
+        if !(differs || asks) || via.received.is_some() {
+            return;
+        }
+        let Some((line, value)) = message.lines(HeaderName::Via).next() else { return };
+        edits.replace(line, |out| {
+            if asks {
+                write_without_rport(value, out);
+                out.put(b";rport=").decimal(u64::from(from.port()));
+            } else {
+                out.put(value);
+            }
+            out.put(b";received=").ip(from.ip());
+        });
+    }
+}
+
+/// How a set-up began.
+struct Begun {
+    access: u64,
+    setup: u64,
+    call_id: u64,
+    cseq: u32,
+}
+
+/// Authorization with the P-CSCF's own word on how the request came (TS 33.203 clause 7.2A.2): whatever the UE itself says there
+/// is dropped.
+fn write_credentials(
+    message: &Message<'_>,
+    credentials: &Credentials<'_>,
+    protected: bool,
+    out: &mut Writer<'_>,
+) {
+    let word: &[u8] = if protected { b"yes" } else { b"no" };
+    if credentials.integrity_protected.is_none() {
+        out.put(message.header(HeaderName::Authorization).unwrap_or_default());
+    } else {
+        write_known_params(credentials, out);
+    }
+    out.put(b",integrity-protected=\"").put(word).put(b"\"");
+}
+
+/// The parameters of Authorization that RFC 2617 and RFC 3310 define.
+fn write_known_params(credentials: &Credentials<'_>, out: &mut Writer<'_>) {
+    out.put(b"Digest username=\"").put(credentials.username);
+    for (name, value) in [
+        ("realm", credentials.realm),
+        ("nonce", credentials.nonce),
+        ("uri", credentials.uri),
+        ("response", credentials.response),
+    ] {
+        out.put(b"\",").text(name).put(b"=\"").put(value);
+    }
+    out.put(b"\"");
+    for (name, value) in
+        [("algorithm", credentials.algorithm), ("qop", credentials.qop), ("nc", credentials.nc)]
+    {
+        if let Some(value) = value {
+            out.put(b",").text(name).put(b"=").put(value);
+        }
+    }
+    for (name, value) in
+        [("cnonce", credentials.cnonce), ("opaque", credentials.opaque), ("auts", credentials.auts)]
+    {
+        if let Some(value) = value {
+            out.put(b",").text(name).put(b"=\"").put(value).put(b"\"");
+        }
+    }
+}
+
+/// A Via's text without its empty `rport` parameter.
+fn write_without_rport(value: &[u8], out: &mut Writer<'_>) {
+    let mut parts = value.split(|byte| *byte == b';');
+    if let Some(first) = parts.next() {
+        out.put(first);
+    }
+    for part in parts {
+        if !part.trim_ascii().eq_ignore_ascii_case(b"rport") {
+            out.put(b";").put(part);
+        }
+    }
+}
+
+fn ip_bytes(address: SocketAddr, out: &mut [u8; 16]) -> &[u8] {
+    match address {
+        SocketAddr::V4(v4) => {
+            out[..4].copy_from_slice(&v4.ip().octets());
+            &out[..4]
+        }
+        SocketAddr::V6(v6) => {
+            out.copy_from_slice(&v6.ip().octets());
+            &out[..]
+        }
+    }
+}

@@ -1,0 +1,241 @@
+//! How the P-CSCF's messages leave: plain, sealed, or on Mw.
+
+use std::net::SocketAddr;
+
+use imstorm_base::slab::{Key, Slab};
+use imstorm_base::strings::Handle;
+use imstorm_esp::LocalPort;
+use imstorm_esp::{HEADROOM, TAILROOM};
+use imstorm_sip::Message;
+use imstorm_sip::edit::Edits;
+use imstorm_sip::header::HeaderName;
+use imstorm_sip::write::{Writer, response};
+
+use super::connection::SecuritySet;
+use super::transaction::Peer;
+use super::{MODE, Pcscf, PcscfConfig, agreement};
+use crate::event::Context;
+use crate::mw::MwError;
+use crate::proxy::{self, read_hex_u64};
+
+impl Pcscf {
+    /// Writes a message to `peer` through `write`, which gives its length. True where it left.
+    pub(super) fn send(
+        &mut self,
+        ctx: &mut Context<'_>,
+        peer: Peer,
+        write: impl FnOnce(&mut [u8]) -> Option<usize>,
+    ) -> bool {
+        send(&self.config, &mut self.sets, ctx, peer, write)
+    }
+
+    /// As [`Pcscf::send`], and keeps a copy where the transport is not reliable.
+    pub(super) fn send_kept(
+        &mut self,
+        ctx: &mut Context<'_>,
+        peer: Peer,
+        write: impl FnOnce(&mut [u8]) -> Option<usize>,
+    ) -> Handle {
+        if self.is_reliable(ctx, peer) {
+            self.send(ctx, peer, write);
+            return Handle::EMPTY;
+        }
+        let strings = &mut self.strings;
+        let mut kept = Handle::EMPTY;
+        send(&self.config, &mut self.sets, ctx, peer, |out| {
+            let len = write(out)?;
+            // A full pool costs this request its retransmissions, not its first sending.
+            kept = strings.store(&out[..len]).unwrap_or_default();
+            Some(len)
+        });
+        kept
+    }
+
+    /// Sends a kept request again. Through a set it is sealed anew: its sequence number must be new.
+    pub(super) fn send_again(&mut self, ctx: &mut Context<'_>, transaction: Key) {
+        let Some(transaction) = self.transactions.get(transaction) else { return };
+        if transaction.request.is_empty() {
+            return;
+        }
+        ctx.counters.retransmissions_out += 1;
+        let bytes = self.strings.get(&transaction.request);
+        send(&self.config, &mut self.sets, ctx, transaction.downstream, |out| {
+            out.get_mut(..bytes.len())?.copy_from_slice(bytes);
+            Some(bytes.len())
+        });
+    }
+
+    /// Whether what is sent to `peer` arrives: memory does, a datagram may not.
+    pub(super) fn is_reliable(&self, ctx: &Context<'_>, peer: Peer) -> bool {
+        matches!(peer, Peer::Mw(to) if ctx.mw.is_reliable(to))
+    }
+
+    /// Answers a request by ourselves, without keeping a transaction: the same request gets the same answer again.
+    pub(super) fn refuse(
+        &mut self,
+        ctx: &mut Context<'_>,
+        peer: Peer,
+        request: &Message<'_>,
+        status: u16,
+        more: impl FnOnce(&mut Writer<'_>),
+    ) {
+        let tag = self.hash.hash(request.header(HeaderName::CallId).unwrap_or_default());
+        let mut text = [0; 16];
+        let mut tag_text = Writer::new(&mut text);
+        tag_text.hex_u64(tag);
+        let tag = tag_text.as_written();
+        self.send(ctx, peer, |out| {
+            let mut writer = response(request, status, Some(tag), out);
+            more(&mut writer);
+            writer.finish().ok()
+        });
+    }
+
+    /// 421 or 494: what the UE has to do first (RFC 3329 clause 2.3.1).
+    pub(super) fn refuse_agreement(
+        &mut self,
+        ctx: &mut Context<'_>,
+        peer: Peer,
+        request: &Message<'_>,
+        status: u16,
+        set: Option<Key>,
+    ) {
+        let side = set.and_then(|set| self.sets.get(set)).map(|set| set.server);
+        self.refuse(ctx, peer, request, status, |writer| {
+            writer.header(HeaderName::Require).text("sec-agree").end();
+            writer.header(HeaderName::SecurityServer);
+            agreement::write_server(MODE, side.as_ref(), writer);
+            writer.end();
+        });
+    }
+
+    /// A CSCF's URI on Mw that leads back to a connection: `<sip:KEY@address;lr>`.
+    pub(super) fn write_route(&self, connection: Key, out: &mut Writer<'_>) {
+        out.put(b"<sip:").hex_u64(connection.to_u64()).put(b"@").socket(self.config.mw);
+        out.put(b";lr>");
+    }
+
+    /// The P-CSCF's URI towards UEs: `<sip:address:port_ps;lr>`.
+    pub(super) fn write_protected_uri(&self, out: &mut Writer<'_>) {
+        out.put(b"<sip:").socket(self.protected_address()).put(b";lr>");
+    }
+
+    pub(super) fn protected_address(&self) -> SocketAddr {
+        SocketAddr::new(self.config.unprotected.ip(), self.config.port_ps)
+    }
+
+    /// Puts our Via on top (RFC 3261 clause 16.6, step 8), its branch the key of the transaction.
+    pub(super) fn push_via(&self, edits: &mut Edits, sent_by: SocketAddr, transaction: Key) {
+        let seed = self.config.seed;
+        edits.insert_first(HeaderName::Via, |out| {
+            out.put(b"SIP/2.0/UDP ").socket(sent_by);
+            out.put(b";branch=z9hG4bK").hex_u64(transaction.to_u64()).hex_u64(seed);
+        });
+    }
+
+    /// The transaction that a response belongs to, if its topmost Via is one of ours.
+    pub(super) fn transaction_of(
+        &self,
+        response: &Message<'_>,
+        sent_by: SocketAddr,
+    ) -> Option<Key> {
+        let via = response.via().ok()?;
+        if proxy::sent_by(&via) != Some(sent_by) {
+            return None;
+        }
+        let branch = via.branch?.strip_prefix(b"z9hG4bK")?;
+        let (key, seed) = branch.split_at_checked(16)?;
+        (read_hex_u64(seed)? == self.config.seed).then_some(())?;
+        let key = Key::from_u64(read_hex_u64(key)?);
+        self.transactions.get(key).map(|_| key)
+    }
+
+    /// Record-Route as the other side has to see it: our entry with the address of that side.
+    pub(super) fn rewrite_record_route(
+        &self,
+        edits: &mut Edits,
+        message: &Message<'_>,
+        ours: SocketAddr,
+        write: impl Fn(&mut Writer<'_>),
+    ) {
+        let is_ours = |entry: &[u8]| {
+            imstorm_sip::field::name_addr::NameAddr::parse(entry)
+                .is_ok_and(|entry| entry.uri.socket_addr(5060) == Some(ours))
+        };
+        if !message.list(HeaderName::RecordRoute).any(is_ours) {
+            return;
+        }
+        edits.set(message, HeaderName::RecordRoute, |out| {
+            for (place, entry) in message.list(HeaderName::RecordRoute).enumerate() {
+                if place > 0 {
+                    out.put(b", ");
+                }
+                if is_ours(entry) {
+                    write(out);
+                } else {
+                    out.put(entry);
+                }
+            }
+        });
+    }
+}
+
+fn send(
+    config: &PcscfConfig,
+    sets: &mut Slab<SecuritySet>,
+    ctx: &mut Context<'_>,
+    peer: Peer,
+    write: impl FnOnce(&mut [u8]) -> Option<usize>,
+) -> bool {
+    match peer {
+        Peer::Unprotected(to) => {
+            let sent = ctx
+                .outbox
+                .send(config.unprotected_socket, None, to, |slot| write(slot).map(|len| 0..len));
+            count_sent(ctx, sent.is_ok())
+        }
+        Peer::Protected(set) => {
+            sets.get_mut(set).is_some_and(|set| send_protected(config, set, ctx, write))
+        }
+        Peer::Mw(to) => send_mw(config, ctx, to, write),
+        Peer::Own => true,
+    }
+}
+
+fn send_protected(
+    config: &PcscfConfig,
+    set: &mut SecuritySet,
+    ctx: &mut Context<'_>,
+    write: impl FnOnce(&mut [u8]) -> Option<usize>,
+) -> bool {
+    let seed = ctx.random.next_u64();
+    let mut refused = false;
+    let sent = ctx.outbox.send(config.esp_socket, None, set.outer, |slot| {
+        let end = slot.len().checked_sub(TAILROOM)?;
+        let len = write(slot.get_mut(HEADROOM..end)?)?;
+        // Over UDP everything goes from port_pc to port_us (TS 33.203 clause 7.1, SA 2a).
+        let sealed = set.sa.seal(LocalPort::Client, slot, HEADROOM, len, seed);
+        refused = sealed.is_err();
+        sealed.ok()
+    });
+    ctx.counters.esp_seal_failed += u64::from(refused);
+    count_sent(ctx, sent.is_ok())
+}
+
+fn send_mw(
+    config: &PcscfConfig,
+    ctx: &mut Context<'_>,
+    to: SocketAddr,
+    write: impl FnOnce(&mut [u8]) -> Option<usize>,
+) -> bool {
+    let sent = ctx.mw.send(config.mw, to, write);
+    ctx.counters.queue_full += u64::from(sent == Err(MwError::Full));
+    ctx.counters.messages_out += u64::from(sent.is_ok());
+    sent.is_ok()
+}
+
+fn count_sent(ctx: &mut Context<'_>, sent: bool) -> bool {
+    ctx.counters.messages_out += u64::from(sent);
+    ctx.counters.outbox_full += u64::from(!sent);
+    sent
+}

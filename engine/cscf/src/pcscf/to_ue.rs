@@ -1,0 +1,154 @@
+//! What comes from the core: requests for UEs, and responses to what went into the core.
+
+use std::net::SocketAddr;
+
+use imstorm_base::slab::Key;
+use imstorm_base::strings::Handle;
+use imstorm_sip::header::HeaderName;
+use imstorm_sip::transaction::NonInviteClient;
+use imstorm_sip::{Edits, Message, Method, Uri};
+
+use super::Pcscf;
+use super::transaction::{Peer, Purpose, Transaction};
+use crate::event::Context;
+use crate::proxy::{DEFAULT_PORT, read_hex_u64, respond_upstream};
+
+impl Pcscf {
+    pub(super) fn mw_response(&mut self, ctx: &mut Context<'_>, message: &Message<'_>) {
+        match self.transaction_of(message, self.config.mw) {
+            Some(key) => self.response(ctx, key, message),
+            None => ctx.counters.stray_response += 1,
+        }
+    }
+
+    pub(super) fn mw_request(
+        &mut self,
+        ctx: &mut Context<'_>,
+        from: SocketAddr,
+        message: &Message<'_>,
+    ) {
+        let peer = Peer::Mw(from);
+        if message.method() == Method::Ack {
+            return;
+        }
+        if let Err(error) = message.check() {
+            ctx.counters.bad_request += 1;
+            return self.refuse(ctx, peer, message, error.status, |_| ());
+        }
+        if message.method() != Method::Notify {
+            return self.refuse(ctx, peer, message, 405, |out| {
+                out.header(HeaderName::Allow).text("NOTIFY").end();
+            });
+        }
+        if let Some(key) = self.key_of_uri(message.request_uri()) {
+            return self.own_notify(ctx, peer, key, message);
+        }
+        let route = message.routes().next().and_then(Result::ok);
+        let key = route.and_then(|route| self.key_of_uri(route.uri_text));
+        let connection = key.and_then(|key| self.connections.get(key).map(|found| (key, found)));
+        let Some((key, connection)) = connection else {
+            // RFC 5626 clause 5.3.1: what the route named is gone.
+            ctx.counters.dialog_unknown += 1;
+            return self.refuse(ctx, peer, message, 430, |_| ());
+        };
+        self.notify_ue(ctx, peer, key, connection.sending_set(), message);
+    }
+
+    /// The connection that a URI of ours names: `sip:KEY@our-address`.
+    fn key_of_uri(&self, text: &[u8]) -> Option<Key> {
+        let uri = Uri::parse(text).ok()?;
+        (uri.socket_addr(DEFAULT_PORT)? == self.config.mw).then_some(())?;
+        Some(Key::from_u64(read_hex_u64(uri.user?)?))
+    }
+
+    fn notify_ue(
+        &mut self,
+        ctx: &mut Context<'_>,
+        upstream: Peer,
+        connection: Key,
+        set: Option<Key>,
+        message: &Message<'_>,
+    ) {
+        let server_key = self.server_key(upstream, message);
+        if self.servers.find(server_key, |index| self.serves(index, server_key)).is_some() {
+            ctx.counters.retransmissions_in += 1;
+            return;
+        }
+        if let Some(tombstone) = self.tombstones.find(ctx.now, server_key) {
+            ctx.counters.retransmissions_in += 1;
+            return self.refuse(ctx, upstream, message, tombstone.status, |_| ());
+        }
+        let hops = message.max_forwards().ok().flatten().unwrap_or(70);
+        if hops == 0 {
+            ctx.counters.too_many_hops += 1;
+            return self.refuse(ctx, upstream, message, 483, |_| ());
+        }
+        let Some(set) = set else {
+            return self.refuse(ctx, upstream, message, 430, |_| ());
+        };
+        let state = message.subscription_state().ok().flatten();
+        let terminates = state.is_some_and(|state| state.state.eq_ignore_ascii_case(b"terminated"));
+        let downstream = Peer::Protected(set);
+        let transaction = Transaction {
+            purpose: Purpose::Notify { terminates },
+            server_key,
+            upstream,
+            client: NonInviteClient::new(),
+            downstream,
+            connection,
+            cseq: message.cseq().map_or(0, |cseq| cseq.number),
+            request: Handle::EMPTY,
+            again: false,
+        };
+        let Some(key) = self.open_transaction(ctx, transaction) else {
+            return self.refuse(ctx, upstream, message, 503, |_| ());
+        };
+        if terminates {
+            self.begin_end(ctx, connection);
+        }
+        let mut edits = Edits::new();
+        self.push_via(&mut edits, self.protected_address(), key);
+        edits.set(message, HeaderName::MaxForwards, |out| {
+            out.decimal(u64::from(hops - 1));
+        });
+        edits.pop_first(message, HeaderName::Route);
+        // The dialog may be formed by this NOTIFY (RFC 6665 clause 4.4.1): it always says how to come back.
+        edits.insert_first(HeaderName::RecordRoute, |out| self.write_protected_uri(out));
+        let request = self.send_kept(ctx, downstream, |out| edits.write(message, out).ok());
+        self.start_client(ctx, key, request);
+    }
+
+    /// The UE has answered a NOTIFY.
+    pub(super) fn notify_response(
+        &mut self,
+        ctx: &mut Context<'_>,
+        transaction: &Transaction,
+        terminates: bool,
+        message: &Message<'_>,
+    ) {
+        let mut edits = Edits::new();
+        edits.pop_first(message, HeaderName::Via);
+        self.rewrite_record_route(&mut edits, message, self.protected_address(), |out| {
+            self.write_route(transaction.connection, out);
+        });
+        self.send(ctx, transaction.upstream, |out| edits.write(message, out).ok());
+        if terminates {
+            self.leave_own(ctx, transaction.connection);
+        }
+    }
+
+    /// Timer F of a NOTIFY for the UE: the notifier is told, before the transaction goes.
+    pub(super) fn answer_timed_out(&mut self, ctx: &mut Context<'_>, key: Key) {
+        let Some(transaction) = self.transactions.get(key) else { return };
+        let upstream = transaction.upstream;
+        let mut headers = imstorm_sip::Index::default();
+        let bytes = self.strings.get(&transaction.request);
+        if let Ok(request) = imstorm_sip::parse(bytes, &mut headers) {
+            let mw = self.config.mw;
+            if let Peer::Mw(to) = upstream {
+                let sent = ctx.mw.send(mw, to, |out| respond_upstream(&request, 408, out));
+                ctx.counters.queue_full += u64::from(sent.is_err());
+            }
+        }
+    }
+}

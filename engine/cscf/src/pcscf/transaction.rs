@@ -1,0 +1,50 @@
+//! A request that passes through the P-CSCF, or starts there: RFC 3261's server transaction on the one side and client
+//! transaction on the other (clause 16), in one record.
+
+use std::net::SocketAddr;
+
+use imstorm_base::slab::Key;
+use imstorm_base::strings::Handle;
+use imstorm_sip::transaction::non_invite_client::NonInviteClient;
+
+/// What a request is about, which says what its response does.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// The UE's SUBSCRIBE to its own security state, whether the first, the answer to a challenge or a refresh.
+    Security,
+    /// A NOTIFY for the UE. True where it ends the subscription.
+    Notify { terminates: bool },
+    /// The P-CSCF's own SUBSCRIBE.
+    Own,
+}
+
+/// One end of a transaction.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum Peer {
+    /// A UE without security, at this address.
+    Unprotected(SocketAddr),
+    /// A UE, through this set.
+    Protected(Key),
+    /// Another CSCF, at this Mw address.
+    Mw(SocketAddr),
+    /// The P-CSCF itself.
+    Own,
+}
+
+/// A transaction that is not completed.
+#[derive(Debug)]
+pub struct Transaction {
+    pub purpose: Purpose,
+    /// The server transaction's key, and whom its responses go to.
+    pub server_key: u64,
+    pub upstream: Peer,
+    /// The client transaction, and whom its request goes to.
+    pub client: NonInviteClient,
+    pub downstream: Peer,
+    pub connection: Key,
+    pub cseq: u32,
+    /// The request as sent, where it may have to be sent again.
+    pub request: Handle,
+    /// The server transaction was completed before: this one only makes its final response anew.
+    pub again: bool,
+}

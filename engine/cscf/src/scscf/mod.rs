@@ -1,0 +1,225 @@
+//! The S-CSCF (TS 24.229 clause 5.4): authenticates the user, and is the notifier of the `security` event package, by which it
+//! tells UE and P-CSCF how long the secure connection lives and which identities may use it.
+//!
+//! A SUBSCRIBE without a To tag is challenged with a vector from the HSS; its answer makes a [`Subscription`]. In-dialog ones
+//! refresh or end it. Each change goes to the UE and to its P-CSCF, which has a subscription of its own, as a NOTIFY.
+
+mod challenge;
+mod notify;
+mod security_event;
+mod subscription;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use imstorm_base::hash::HashSeed;
+use imstorm_base::index::Index;
+use imstorm_base::slab::{Key, Slab};
+use imstorm_base::strings::Strings;
+use imstorm_base::time::seconds;
+use imstorm_sip::header::HeaderName;
+use imstorm_sip::transaction::Timings;
+use imstorm_sip::{Message, Method, Writer, response};
+
+use crate::event::{Alarm, Context};
+use crate::hss::{Directory, Hss};
+use crate::mw::MwError;
+use notify::Notification;
+pub use subscription::Reason;
+use subscription::{Challenge, Subscription};
+
+/// How long a challenge may stay unanswered: request-await-auth (TS 24.229 clause 7.8).
+const AWAIT_AUTH_NS: u64 = seconds(4 * 60);
+
+/// An S-CSCF's settings.
+#[derive(Clone, Debug)]
+pub struct ScscfConfig {
+    /// Its address on Mw, a different one on each shard.
+    pub mw: SocketAddr,
+    /// The authentication realm: the home domain.
+    pub realm: String,
+    /// How many subscriptions it holds at most; also how many challenges.
+    pub subscriptions_max: usize,
+    /// Bytes for the strings of dialogs.
+    pub strings_bytes: usize,
+    /// The longest lifetime that is granted, in seconds.
+    pub expires_max_s: u32,
+    /// The shortest lifetime that may be asked for, in seconds.
+    pub expires_min_s: u32,
+    /// Timers towards the core (RFC 3261 table 4).
+    pub core: Timings,
+    /// Timers at the UE, behind the P-CSCF: how long the answer to a NOTIFY may take.
+    pub ue_leg: Timings,
+    /// Seeds the tables' hashes.
+    pub seed: u64,
+}
+
+/// A timer of the S-CSCF.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum ScscfAlarm {
+    /// A challenge's time is over.
+    Challenge(Key),
+    /// A subscription's lifetime may be over.
+    Subscription(Key),
+    /// Timer E of a NOTIFY.
+    TimerE(Key),
+    /// Timer F of a NOTIFY.
+    TimerF(Key),
+    /// A subscription that ends has had its time.
+    Release(Key),
+}
+
+/// What is held at this moment.
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
+pub struct ScscfTables {
+    /// Subscriptions of UEs.
+    pub subscriptions: usize,
+    /// Challenges that wait for their answers.
+    pub challenges: usize,
+    /// NOTIFYs under way.
+    pub notifications: usize,
+    /// Bytes of strings.
+    pub strings_bytes: usize,
+}
+
+/// An S-CSCF on one shard.
+#[derive(Debug)]
+pub struct Scscf {
+    config: ScscfConfig,
+    hash: HashSeed,
+    directory: Arc<Directory>,
+    challenges: Slab<Challenge>,
+    subscriptions: Slab<Subscription>,
+    notifications: Slab<Notification>,
+    strings: Strings,
+    /// Challenges, by (private identity, Call-ID, From tag).
+    by_challenge: Index,
+    /// Subscriptions, by the same of the request that made them.
+    by_request: Index,
+    /// By user: its newest subscription.
+    by_user: Vec<Option<Key>>,
+}
+
+impl Scscf {
+    /// An S-CSCF with empty tables.
+    #[must_use]
+    pub fn new(config: ScscfConfig, directory: Arc<Directory>) -> Self {
+        let capacity = config.subscriptions_max;
+        let users = usize::try_from(directory.len()).unwrap_or(usize::MAX);
+        Self {
+            hash: HashSeed::new(config.seed),
+            directory,
+            challenges: Slab::with_capacity(capacity),
+            subscriptions: Slab::with_capacity(capacity),
+            notifications: Slab::with_capacity(2 * capacity),
+            strings: Strings::with_capacity(config.strings_bytes),
+            by_challenge: Index::with_capacity(capacity),
+            by_request: Index::with_capacity(capacity),
+            by_user: vec![None; users],
+            config,
+        }
+    }
+
+    /// Its settings.
+    #[must_use]
+    pub fn config(&self) -> &ScscfConfig {
+        &self.config
+    }
+
+    /// What it holds.
+    #[must_use]
+    pub fn tables(&self) -> ScscfTables {
+        ScscfTables {
+            subscriptions: self.subscriptions.len(),
+            challenges: self.challenges.len(),
+            notifications: self.notifications.len(),
+            strings_bytes: self.strings.used_bytes(),
+        }
+    }
+
+    /// A message on Mw.
+    pub fn mw(
+        &mut self,
+        ctx: &mut Context<'_>,
+        hss: &mut Hss,
+        from: SocketAddr,
+        message: &Message<'_>,
+    ) {
+        ctx.counters.messages_in += 1;
+        if !message.is_request() {
+            return self.notify_response(ctx, message);
+        }
+        if message.method() == Method::Ack {
+            return;
+        }
+        if let Err(error) = message.check() {
+            ctx.counters.bad_request += 1;
+            return self.refuse(ctx, from, message, error.status, |_| ());
+        }
+        if message.method() != Method::Subscribe {
+            return self.refuse(ctx, from, message, 405, |out| {
+                out.header(HeaderName::Allow).text("SUBSCRIBE").end();
+            });
+        }
+        self.subscribe(ctx, hss, from, message);
+    }
+
+    /// One of its timers fired.
+    pub fn alarm(&mut self, ctx: &mut Context<'_>, alarm: ScscfAlarm) {
+        match alarm {
+            ScscfAlarm::Challenge(key) => self.challenge_is_due(ctx, key),
+            ScscfAlarm::Subscription(key) => self.subscription_is_due(ctx, key),
+            ScscfAlarm::TimerE(key) => self.timer_e(ctx, key),
+            ScscfAlarm::TimerF(key) => self.timer_f(ctx, key),
+            ScscfAlarm::Release(key) => self.release_is_due(ctx, key),
+        }
+    }
+
+    fn arm(&self, ctx: &mut Context<'_>, after_ns: u64, alarm: ScscfAlarm) {
+        ctx.timers.arm(ctx.now, after_ns, Alarm::Scscf(alarm));
+    }
+
+    /// Answers a request without a dialog.
+    fn refuse(
+        &self,
+        ctx: &mut Context<'_>,
+        to: SocketAddr,
+        message: &Message<'_>,
+        status: u16,
+        more: impl FnOnce(&mut Writer<'_>),
+    ) {
+        let tag = self.hash.hash(message.header(HeaderName::CallId).unwrap_or_default());
+        self.respond(ctx, to, message, status, tag, more);
+    }
+
+    fn respond(
+        &self,
+        ctx: &mut Context<'_>,
+        to: SocketAddr,
+        message: &Message<'_>,
+        status: u16,
+        tag: u64,
+        more: impl FnOnce(&mut Writer<'_>),
+    ) {
+        let mut text = [0; 16];
+        let mut writer = Writer::new(&mut text);
+        writer.hex_u64(tag);
+        let tag = writer.as_written();
+        self.send(ctx, to, |out| {
+            let mut writer = response(message, status, Some(tag), out);
+            more(&mut writer);
+            writer.finish().ok()
+        });
+    }
+
+    fn send(
+        &self,
+        ctx: &mut Context<'_>,
+        to: SocketAddr,
+        write: impl FnOnce(&mut [u8]) -> Option<usize>,
+    ) {
+        let sent = ctx.mw.send(self.config.mw, to, write);
+        ctx.counters.messages_out += u64::from(sent.is_ok());
+        ctx.counters.queue_full += u64::from(sent == Err(MwError::Full));
+    }
+}

@@ -1,0 +1,552 @@
+//! SUBSCRIBE to the `security` event package (the paper's section 3.1): set-up, refresh and end by the UE, and the P-CSCF's own
+//! subscription.
+
+use std::net::SocketAddr;
+
+use imstorm_aka::AuthenticationVector;
+use imstorm_base::slab::Key;
+use imstorm_base::time::{Time, seconds};
+use imstorm_sip::header::HeaderName;
+use imstorm_sip::{Credentials, DialogParts, Message, Uri, dialog};
+
+use super::challenge::{Challenged, count_of};
+use super::subscription::{Authenticated, Reason, Subscription, Watcher, Whose};
+use super::{Scscf, ScscfAlarm};
+use crate::event::Context;
+use crate::hss::{Hss, UserId};
+use crate::proxy::{DEFAULT_PORT, read_hex_u64};
+
+/// The lifetime of a SUBSCRIBE that asks for none (TS 24.229 clause 5.1.1.2.1).
+const EXPIRES_DEFAULT_S: u32 = 600_000;
+/// Room for a dialog's strings.
+const DIALOG_BYTES_MAX: usize = 2048;
+
+impl Scscf {
+    pub(super) fn subscribe(
+        &mut self,
+        ctx: &mut Context<'_>,
+        hss: &mut Hss,
+        from: SocketAddr,
+        message: &Message<'_>,
+    ) {
+        let is_security = matches!(message.event(),
+            Ok(Some(event)) if event.package.eq_ignore_ascii_case(b"security"));
+        if !is_security {
+            ctx.counters.event_refused += 1;
+            return self.refuse(ctx, from, message, 489, |out| {
+                out.header(HeaderName::AllowEvents).text("security").end();
+            });
+        }
+        let Ok(asked_s) = message.expires() else {
+            ctx.counters.bad_request += 1;
+            return self.refuse(ctx, from, message, 400, |_| ());
+        };
+        let asked_s = asked_s.unwrap_or(EXPIRES_DEFAULT_S);
+        match message.to().ok().and_then(|to| to.tag()) {
+            Some(tag) => self.in_dialog(ctx, hss, from, message, tag, asked_s),
+            None => match self.connection_of(message.request_uri()) {
+                Some(key) => self.pcscf_subscribes(ctx, from, message, key, asked_s),
+                None => self.ue_subscribes(ctx, hss, from, message, asked_s),
+            },
+        }
+    }
+
+    /// A SUBSCRIBE of a UE outside a dialog: the first, or the answer to its challenge.
+    fn ue_subscribes(
+        &mut self,
+        ctx: &mut Context<'_>,
+        hss: &mut Hss,
+        from: SocketAddr,
+        message: &Message<'_>,
+        asked_s: u32,
+    ) {
+        let (Ok(Some(credentials)), Ok(to), Ok(cseq)) =
+            (message.authorization(), message.to(), message.cseq())
+        else {
+            ctx.counters.bad_request += 1;
+            return self.refuse(ctx, from, message, 403, |_| ());
+        };
+        let Ok(user) = hss.user_authorization(credentials.username, to.uri_text) else {
+            ctx.counters.identity_refused += 1;
+            return self.refuse(ctx, from, message, 403, |_| ());
+        };
+        if asked_s < self.config.expires_min_s {
+            ctx.counters.interval_too_brief += 1;
+            let least_s = self.config.expires_min_s;
+            return self.refuse(ctx, from, message, 423, |out| {
+                out.header(HeaderName::MinExpires).decimal(u64::from(least_s)).end();
+            });
+        }
+        let Some(key) = self.request_key(message, &credentials) else {
+            ctx.counters.bad_request += 1;
+            return self.refuse(ctx, from, message, 400, |_| ());
+        };
+        if let Some(made) = self.made_by(key, cseq.number) {
+            return self.accept(ctx, from, message, made, Whose::Ue);
+        }
+        let challenge = self.challenge_of(key);
+        let protected = is_protected(&credentials);
+        let mut whom = Challenged { user, key, cseq: cseq.number, stale: false };
+        if let Some(challenge) = challenge {
+            let is_again =
+                self.challenges.get(challenge).is_some_and(|found| found.cseq == cseq.number);
+            if is_again && !protected {
+                return self.repeat_challenge(ctx, from, message, challenge, false);
+            }
+            if credentials.auts.is_some() {
+                self.resynchronise(ctx, hss, challenge, &credentials);
+            } else if protected && !credentials.response.is_empty() {
+                if !self.challenge_has_nonce(challenge, &credentials) {
+                    ctx.counters.stale_nonce += 1;
+                    whom.stale = true;
+                } else if let Some(authenticated) = self.answered(challenge, &credentials, message)
+                {
+                    self.drop_challenge(challenge);
+                    return self.set_up(ctx, from, message, &whom, authenticated, asked_s);
+                } else {
+                    // The challenge stays until its timer, and so does whatever was live (TS 24.229 5.4.1.2.3A).
+                    ctx.counters.authentication_failed += 1;
+                    return self.refuse(ctx, from, message, 403, |_| ());
+                }
+            }
+        }
+        self.send_challenge(ctx, hss, from, message, &whom);
+    }
+
+    /// A SUBSCRIBE inside a dialog that was formed here.
+    fn in_dialog(
+        &mut self,
+        ctx: &mut Context<'_>,
+        hss: &mut Hss,
+        from: SocketAddr,
+        message: &Message<'_>,
+        tag: &[u8],
+        asked_s: u32,
+    ) {
+        let found = read_tag(tag).filter(|(key, whose)| self.is_dialog(*key, *whose, message));
+        let (Some((key, whose)), Ok(cseq)) = (found, message.cseq()) else {
+            ctx.counters.dialog_unknown += 1;
+            return self.refuse(ctx, from, message, 481, |_| ());
+        };
+        let subscription = self.subscriptions.get_mut(key).expect("a dialog that was found");
+        if subscription.pcscf != from {
+            ctx.counters.watcher_refused += 1;
+            return self.refuse(ctx, from, message, 403, |_| ());
+        }
+        let user = subscription.user;
+        let ending = subscription.ending.is_some();
+        let watcher = subscription.watcher(whose);
+        if cseq.number == watcher.remote_cseq {
+            return self.accept(ctx, from, message, key, whose);
+        }
+        if cseq.number < watcher.remote_cseq {
+            return self.refuse(ctx, from, message, 500, |_| ());
+        }
+        if (ending && whose == Whose::Ue) || watcher.over {
+            ctx.counters.dialog_unknown += 1;
+            return self.refuse(ctx, from, message, 481, |_| ());
+        }
+        if asked_s == 0 {
+            watcher.remote_cseq = cseq.number;
+            watcher.granted_s = 0;
+            self.accept(ctx, from, message, key, whose);
+            return match whose {
+                Whose::Ue => self.end(ctx, key, Reason::Timeout),
+                Whose::Pcscf => self.leave_pcscf(ctx, key),
+            };
+        }
+        if asked_s < self.config.expires_min_s {
+            ctx.counters.interval_too_brief += 1;
+            let least_s = self.config.expires_min_s;
+            return self.refuse(ctx, from, message, 423, |out| {
+                out.header(HeaderName::MinExpires).decimal(u64::from(least_s)).end();
+            });
+        }
+        if whose == Whose::Ue {
+            match self.check_refresh(key, message) {
+                Refresh::Right { nc } => {
+                    let subscription = self.subscriptions.get_mut(key).expect("found above");
+                    subscription.authenticated.nc = nc;
+                }
+                Refresh::Answers(challenge, authenticated) => {
+                    self.drop_challenge(challenge);
+                    let subscription = self.subscriptions.get_mut(key).expect("found above");
+                    subscription.authenticated = authenticated;
+                }
+                Refresh::Unprotected => {
+                    ctx.counters.unprotected_refused += 1;
+                    return self.refuse(ctx, from, message, 403, |_| ());
+                }
+                Refresh::Challenge { stale } => {
+                    ctx.counters.stale_nonce += u64::from(stale);
+                    ctx.counters.authentication_failed += u64::from(!stale);
+                    let request = self.subscriptions.get(key).expect("found above").key;
+                    let whom = Challenged { user, key: request, cseq: cseq.number, stale };
+                    return self.send_challenge(ctx, hss, from, message, &whom);
+                }
+            }
+            ctx.counters.subscriptions_refreshed += 1;
+        }
+        self.prolong(ctx, key, whose, cseq.number, asked_s);
+        self.accept(ctx, from, message, key, whose);
+        self.notify(ctx, key, whose);
+    }
+
+    /// Whether a refresh shows that its sender still knows the key.
+    fn check_refresh(&self, key: Key, message: &Message<'_>) -> Refresh {
+        let subscription = self.subscriptions.get(key).expect("a dialog that was found");
+        let Ok(Some(credentials)) = message.authorization() else {
+            return Refresh::Challenge { stale: false };
+        };
+        if !is_protected(&credentials) {
+            return Refresh::Unprotected;
+        }
+        if let Some(challenge) = self.challenge_of(subscription.key)
+            && self.challenge_has_nonce(challenge, &credentials)
+        {
+            return match self.answered(challenge, &credentials, message) {
+                Some(authenticated) => Refresh::Answers(challenge, authenticated),
+                None => Refresh::Challenge { stale: false },
+            };
+        }
+        let last = &subscription.authenticated;
+        if !last.is_nonce(&credentials) {
+            return Refresh::Challenge { stale: true };
+        }
+        if last.agrees(&credentials, message, last.nc) {
+            return Refresh::Right { nc: count_of(&credentials).unwrap_or(last.nc) };
+        }
+        Refresh::Challenge { stale: false }
+    }
+
+    fn challenge_has_nonce(&self, challenge: Key, credentials: &Credentials<'_>) -> bool {
+        self.challenges.get(challenge).is_some_and(|found| {
+            let AuthenticationVector { rand, autn, .. } = &found.vector;
+            imstorm_aka::decode_nonce(credentials.nonce)
+                .is_ok_and(|(given_rand, given_autn)| given_rand == *rand && given_autn == *autn)
+        })
+    }
+
+    /// The user is authenticated: makes the subscription, answers, notifies. An older connection from the same address ends.
+    fn set_up(
+        &mut self,
+        ctx: &mut Context<'_>,
+        from: SocketAddr,
+        message: &Message<'_>,
+        whom: &Challenged,
+        authenticated: Authenticated,
+        asked_s: u32,
+    ) {
+        let Some((contact, pcscf)) = addresses(message) else {
+            ctx.counters.bad_request += 1;
+            return self.refuse(ctx, from, message, 400, |_| ());
+        };
+        let user = whom.user;
+        let made = self.subscriptions.vacant_key().and_then(|key| {
+            let blob = self.dialog_blob(key, message)?;
+            let subscription = Subscription {
+                user,
+                key: whom.key,
+                secret: ctx.random.next_u64(),
+                contact,
+                pcscf,
+                authenticated,
+                ue: Watcher { dialog: blob, ..Watcher::default() },
+                watching_pcscf: Watcher::default(),
+                ending: None,
+                next_of_user: self.by_user[user.0 as usize],
+            };
+            self.subscriptions.insert(subscription).ok()
+        });
+        let Some(key) = made else {
+            ctx.counters.table_full += 1;
+            return self.refuse(ctx, from, message, 503, |out| {
+                out.header(HeaderName::RetryAfter).decimal(10).end();
+            });
+        };
+        let indexed = self.by_request.insert(whom.key, key.index).is_ok();
+        assert!(indexed, "the index has room for as many as the slab");
+        let older = self.older_from(user, contact);
+        self.by_user[user.0 as usize] = Some(key);
+        ctx.counters.subscriptions_made += 1;
+        let granted_s = self.prolong(ctx, key, Whose::Ue, whom.cseq, asked_s);
+        self.arm(ctx, seconds(u64::from(granted_s)), ScscfAlarm::Subscription(key));
+        self.accept(ctx, from, message, key, Whose::Ue);
+        self.notify(ctx, key, Whose::Ue);
+        if let Some(older) = older {
+            self.end(ctx, older, Reason::NoResource);
+        }
+    }
+
+    /// A live connection of the user from this address.
+    fn older_from(&self, user: UserId, contact: SocketAddr) -> Option<Key> {
+        let mut next = self.by_user[user.0 as usize];
+        while let Some(key) = next {
+            let subscription = self.subscriptions.get(key)?;
+            if subscription.contact.ip() == contact.ip() && subscription.ending.is_none() {
+                return Some(key);
+            }
+            next = subscription.next_of_user;
+        }
+        None
+    }
+
+    /// The P-CSCF asks for its own subscription. Nobody else may: it must come from the P-CSCF that the UE's dialog passes, in
+    /// that P-CSCF's own name.
+    fn pcscf_subscribes(
+        &mut self,
+        ctx: &mut Context<'_>,
+        from: SocketAddr,
+        message: &Message<'_>,
+        key: Key,
+        asked_s: u32,
+    ) {
+        let Ok(cseq) = message.cseq() else { return };
+        let asserted = message.asserted_identity().next().and_then(Result::ok);
+        let asserted = asserted.and_then(|identity| identity.uri.socket_addr(DEFAULT_PORT));
+        let subscription = self.subscriptions.get(key).expect("a connection that was found");
+        if subscription.pcscf != from || asserted != Some(from) {
+            ctx.counters.watcher_refused += 1;
+            return self.refuse(ctx, from, message, 403, |_| ());
+        }
+        let watcher = &subscription.watching_pcscf;
+        if watcher.exists() {
+            if self.is_dialog_request(key, message) && watcher.remote_cseq == cseq.number {
+                return self.accept(ctx, from, message, key, Whose::Pcscf);
+            }
+            ctx.counters.watcher_refused += 1;
+            return self.refuse(ctx, from, message, 403, |_| ());
+        }
+        if subscription.ending.is_some() {
+            ctx.counters.dialog_unknown += 1;
+            return self.refuse(ctx, from, message, 481, |_| ());
+        }
+        let Some(blob) = self.dialog_blob_of(key, message, Whose::Pcscf) else {
+            ctx.counters.table_full += 1;
+            return self.refuse(ctx, from, message, 503, |_| ());
+        };
+        let subscription = self.subscriptions.get_mut(key).expect("found above");
+        subscription.watching_pcscf.dialog = blob;
+        self.prolong(ctx, key, Whose::Pcscf, cseq.number, asked_s);
+        self.accept(ctx, from, message, key, Whose::Pcscf);
+        self.notify(ctx, key, Whose::Pcscf);
+    }
+
+    /// Grants what was asked, within what the network allows.
+    fn prolong(
+        &mut self,
+        ctx: &Context<'_>,
+        key: Key,
+        whose: Whose,
+        cseq: u32,
+        asked_s: u32,
+    ) -> u32 {
+        // The P-CSCF's outlives the UE's by its margin; otherwise it would lapse first.
+        let most_s = match whose {
+            Whose::Ue => self.config.expires_max_s,
+            Whose::Pcscf => self.config.expires_max_s.saturating_add(3600),
+        };
+        let granted_s = asked_s.min(most_s);
+        let subscription = self.subscriptions.get_mut(key).expect("a dialog that was found");
+        let watcher = subscription.watcher(whose);
+        watcher.remote_cseq = cseq;
+        watcher.granted_s = granted_s;
+        watcher.expires_at = ctx.now.saturating_add(seconds(u64::from(granted_s)));
+        granted_s
+    }
+
+    /// 200, with what was granted: the same one for the same request again.
+    fn accept(
+        &mut self,
+        ctx: &mut Context<'_>,
+        to: SocketAddr,
+        message: &Message<'_>,
+        key: Key,
+        whose: Whose,
+    ) {
+        let subscription = self.subscriptions.get_mut(key).expect("a dialog that was found");
+        let secret = subscription.secret;
+        let granted_s = subscription.watcher(whose).granted_s;
+        let mut tag = [0; TAG_LEN];
+        write_tag(key, whose, &mut tag);
+        self.send(ctx, to, |out| {
+            let mut writer = imstorm_sip::response(message, 200, Some(&tag), out);
+            writer.copy(message, HeaderName::RecordRoute);
+            writer.header(HeaderName::Contact);
+            self.write_contact(key, secret, &mut writer);
+            writer.end();
+            writer.header(HeaderName::Expires).decimal(u64::from(granted_s)).end();
+            writer.finish().ok()
+        });
+    }
+
+    /// The connection's service route: `<sip:S-CSCF;sess=TOKEN;lr>`. Without `lr` it would be a strict route.
+    pub(super) fn write_contact(&self, key: Key, secret: u64, out: &mut imstorm_sip::Writer<'_>) {
+        out.put(b"<sip:").socket(self.config.mw).put(b";sess=").hex_u64(key.to_u64());
+        out.hex_u64(secret).put(b";lr>");
+    }
+
+    /// The connection whose token a URI of ours carries.
+    fn connection_of(&self, uri: &[u8]) -> Option<Key> {
+        let uri = Uri::parse(uri).ok()?;
+        (uri.socket_addr(DEFAULT_PORT)? == self.config.mw).then_some(())?;
+        let (place, secret) = uri.param("sess")??.split_at_checked(16)?;
+        let key = Key::from_u64(read_hex_u64(place)?);
+        let secret = read_hex_u64(secret)?;
+        self.subscriptions.get(key).filter(|found| found.secret == secret).map(|_| key)
+    }
+
+    /// The subscription that this very request made.
+    fn made_by(&self, request: u64, cseq: u32) -> Option<Key> {
+        let place = self.by_request.find(request, |place| {
+            self.subscriptions
+                .key_at(place)
+                .and_then(|key| self.subscriptions.get(key))
+                .is_some_and(|found| found.key == request && found.ue.remote_cseq == cseq)
+        })?;
+        self.subscriptions.key_at(place)
+    }
+
+    fn request_key(&self, message: &Message<'_>, credentials: &Credentials<'_>) -> Option<u64> {
+        let tag = message.from().ok()?.tag()?;
+        let call = self.hash.hash2(message.call_id().ok()?, tag);
+        Some(self.hash.hash2(&call.to_be_bytes(), credentials.username))
+    }
+
+    fn dialog_blob(
+        &mut self,
+        key: Key,
+        message: &Message<'_>,
+    ) -> Option<imstorm_base::strings::Handle> {
+        self.dialog_blob_of(key, message, Whose::Ue)
+    }
+
+    /// The strings of the dialog that a SUBSCRIBE forms, as its notifier keeps them.
+    fn dialog_blob_of(
+        &mut self,
+        key: Key,
+        message: &Message<'_>,
+        whose: Whose,
+    ) -> Option<imstorm_base::strings::Handle> {
+        let mut tag = [0; TAG_LEN];
+        write_tag(key, whose, &mut tag);
+        let (from, to) = (message.from().ok()?, message.to().ok()?);
+        let mut routes = [0; 1024];
+        let len = dialog::route_set(message, false, &mut routes).ok()?;
+        let parts = DialogParts {
+            call_id: message.call_id().ok()?,
+            local_tag: &tag,
+            remote_tag: from.tag().unwrap_or_default(),
+            local_uri: to.uri_text,
+            remote_uri: from.uri_text,
+            remote_target: message.contact().ok()??.uri_text,
+            routes: &routes[..len],
+        };
+        let mut blob = [0; DIALOG_BYTES_MAX];
+        let len = parts.encode(&mut blob).ok()?;
+        self.strings.store(&blob[..len]).ok()
+    }
+
+    /// Whether a request is of the dialog that this tag of ours names.
+    fn is_dialog(&self, key: Key, whose: Whose, message: &Message<'_>) -> bool {
+        let Some(subscription) = self.subscriptions.get(key) else { return false };
+        let watcher = match whose {
+            Whose::Ue => &subscription.ue,
+            Whose::Pcscf => &subscription.watching_pcscf,
+        };
+        if !watcher.exists() {
+            return false;
+        }
+        let parts = DialogParts::decode(self.strings.get(&watcher.dialog));
+        message.call_id() == Ok(parts.call_id)
+            && message.from().is_ok_and(|from| from.tag().unwrap_or_default() == parts.remote_tag)
+    }
+
+    /// Whether a request without a To tag is the one that formed the P-CSCF's dialog.
+    fn is_dialog_request(&self, key: Key, message: &Message<'_>) -> bool {
+        self.is_dialog(key, Whose::Pcscf, message)
+    }
+
+    /// The subscription's alarm: its lifetime is over, unless it was prolonged meanwhile.
+    pub(super) fn subscription_is_due(&mut self, ctx: &mut Context<'_>, key: Key) {
+        let Some(subscription) = self.subscriptions.get(key) else { return };
+        if subscription.ending.is_some() {
+            return;
+        }
+        let expires_at: Time = subscription.ue.expires_at;
+        if expires_at > ctx.now {
+            return self.arm(ctx, expires_at - ctx.now, ScscfAlarm::Subscription(key));
+        }
+        self.end(ctx, key, Reason::Timeout);
+    }
+
+    /// Takes a subscription out of all tables.
+    pub(super) fn drop_subscription(&mut self, ctx: &mut Context<'_>, key: Key) {
+        let Some(subscription) = self.subscriptions.remove(key) else { return };
+        ctx.counters.subscriptions_ended += 1;
+        self.by_request.remove(subscription.key, |place| place == key.index);
+        if let Some(challenge) = self.challenge_of(subscription.key) {
+            self.drop_challenge(challenge);
+        }
+        let head = subscription.user.0 as usize;
+        if self.by_user[head] == Some(key) {
+            self.by_user[head] = subscription.next_of_user;
+        } else {
+            let mut next = self.by_user[head];
+            while let Some(other) = next {
+                let other = self.subscriptions.get_mut(other).expect("a user's list is whole");
+                if other.next_of_user == Some(key) {
+                    other.next_of_user = subscription.next_of_user;
+                    break;
+                }
+                next = other.next_of_user;
+            }
+        }
+        subscription.release(&mut self.strings);
+    }
+}
+
+/// What a refresh shows.
+enum Refresh {
+    /// The right response over the nonce in force.
+    Right { nc: u32 },
+    /// The right answer to a running challenge.
+    Answers(Key, Authenticated),
+    /// It did not come through a security association.
+    Unprotected,
+    /// No or a wrong response, or a nonce that is not in force.
+    Challenge { stale: bool },
+}
+
+/// The P-CSCF's word on how the request came (TS 33.203 clause 7.2A.2).
+fn is_protected(credentials: &Credentials<'_>) -> bool {
+    credentials.integrity_protected.is_some_and(|word| word.eq_ignore_ascii_case(b"yes"))
+}
+
+/// The UE's address, and the P-CSCF's on Mw.
+fn addresses(message: &Message<'_>) -> Option<(SocketAddr, SocketAddr)> {
+    let contact = message.contact().ok()??.uri.socket_addr(DEFAULT_PORT)?;
+    let route = message.record_routes().next()?.ok()?;
+    Some((contact, route.uri.socket_addr(DEFAULT_PORT)?))
+}
+
+/// Our tag in a dialog: the subscription's place, and whose dialog it is.
+const TAG_LEN: usize = 17;
+
+fn write_tag(key: Key, whose: Whose, out: &mut [u8; TAG_LEN]) {
+    let mut writer = imstorm_sip::Writer::new(out);
+    writer.hex_u64(key.to_u64()).put(match whose {
+        Whose::Ue => b"u",
+        Whose::Pcscf => b"p",
+    });
+}
+
+fn read_tag(tag: &[u8]) -> Option<(Key, Whose)> {
+    let (place, whose) = tag.split_at_checked(16)?;
+    let whose = match whose {
+        b"u" => Whose::Ue,
+        b"p" => Whose::Pcscf,
+        _ => return None,
+    };
+    Some((Key::from_u64(read_hex_u64(place)?), whose))
+}

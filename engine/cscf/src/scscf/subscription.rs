@@ -1,0 +1,137 @@
+//! What the S-CSCF keeps: a challenge until it is answered, and a subscription for each secure connection.
+
+use std::net::SocketAddr;
+
+use imstorm_aka::AuthenticationVector;
+use imstorm_base::slab::Key;
+use imstorm_base::strings::{Handle, Strings};
+use imstorm_base::time::Time;
+
+use crate::hss::UserId;
+
+/// A challenge that waits for its answer.
+#[derive(Debug)]
+pub struct Challenge {
+    pub user: UserId,
+    /// Of (private identity, Call-ID, From tag).
+    pub key: u64,
+    pub vector: AuthenticationVector,
+    /// CSeq of the request that was challenged: the same one again gets the same challenge.
+    pub cseq: u32,
+    pub expires_at: Time,
+}
+
+/// What authenticated a connection: a refresh shows that it still knows the key (RFC 2617 clause 3.2.2).
+#[derive(Debug)]
+pub struct Authenticated {
+    pub rand: [u8; 16],
+    pub autn: [u8; 16],
+    pub xres: [u8; 8],
+    /// The highest nonce count that was used.
+    pub nc: u32,
+}
+
+/// One subscriber's side of a subscription: the UE's, or its P-CSCF's.
+#[derive(Debug, Default)]
+pub struct Watcher {
+    /// The dialog's strings. Empty: there is no such subscriber.
+    pub dialog: Handle,
+    /// CSeq of the last SUBSCRIBE.
+    pub remote_cseq: u32,
+    /// CSeq of the last NOTIFY.
+    pub local_cseq: u32,
+    /// The version of the next body.
+    pub version: u32,
+    /// When the subscription ends if it is not refreshed.
+    pub expires_at: Time,
+    /// The last 2xx's Expires, for a SUBSCRIBE that comes again.
+    pub granted_s: u32,
+    /// A NOTIFY is under way; another one has to wait.
+    pub notifying: bool,
+    /// Something changed meanwhile: notify again.
+    pub notify_again: bool,
+    /// The last NOTIFY has been sent.
+    pub over: bool,
+}
+
+impl Watcher {
+    /// Whether there is such a subscriber.
+    pub fn exists(&self) -> bool {
+        !self.dialog.is_empty()
+    }
+
+    /// Whether nothing more is to come from this one.
+    pub fn is_done(&self) -> bool {
+        !self.exists() || (self.over && !self.notifying)
+    }
+}
+
+/// Why a subscription ends (RFC 6665 clause 4.2.2).
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// It was not refreshed, or its subscriber ended it.
+    Timeout,
+    /// What it was about is gone.
+    NoResource,
+    /// The network ended it; the subscriber may come back at once.
+    Deactivated,
+    /// The network ended it; the subscriber may not come back.
+    Rejected,
+}
+
+impl Reason {
+    /// The value of `reason`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Timeout => "timeout",
+            Self::NoResource => "noresource",
+            Self::Deactivated => "deactivated",
+            Self::Rejected => "rejected",
+        }
+    }
+}
+
+/// A secure connection of a user, as its notifier sees it.
+#[derive(Debug)]
+pub struct Subscription {
+    pub user: UserId,
+    /// Of (private identity, Call-ID, From tag): finds it when the request that made it comes again.
+    pub key: u64,
+    /// The unpredictable half of the connection's token; the other half is its place.
+    pub secret: u64,
+    /// The UE's address: a new connection from it replaces this one.
+    pub contact: SocketAddr,
+    /// The P-CSCF, by the topmost Record-Route of the UE's dialog.
+    pub pcscf: SocketAddr,
+    pub authenticated: Authenticated,
+    pub ue: Watcher,
+    pub watching_pcscf: Watcher,
+    /// Set once it ends.
+    pub ending: Option<Reason>,
+    /// The next connection of the same user.
+    pub next_of_user: Option<Key>,
+}
+
+impl Subscription {
+    pub fn watcher(&mut self, whose: Whose) -> &mut Watcher {
+        match whose {
+            Whose::Ue => &mut self.ue,
+            Whose::Pcscf => &mut self.watching_pcscf,
+        }
+    }
+
+    /// Gives the strings back.
+    pub fn release(self, strings: &mut Strings) {
+        strings.release(self.ue.dialog);
+        strings.release(self.watching_pcscf.dialog);
+    }
+}
+
+/// Which of a connection's two subscribers.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum Whose {
+    /// The UE.
+    Ue,
+    /// Its P-CSCF.
+    Pcscf,
+}

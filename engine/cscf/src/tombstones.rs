@@ -1,0 +1,123 @@
+//! What completed server transactions leave behind until Timer J fires (RFC 3261 clause 17.2.2): enough to know a request that
+//! comes again, but not its final response, which is made anew from the state that it was made from.
+
+use std::collections::VecDeque;
+
+use imstorm_base::index::Index;
+use imstorm_base::slab::Key;
+use imstorm_base::time::Time;
+use imstorm_sip::transaction::Tombstone;
+
+/// The tombstones of one role, oldest first: Timer J is the same for all of them.
+#[derive(Debug)]
+pub struct Tombstones {
+    timer_j_ns: u64,
+    capacity: usize,
+    /// The running number of the oldest one.
+    first: u32,
+    ring: VecDeque<Tombstone>,
+    index: Index,
+}
+
+impl Tombstones {
+    /// Room for `capacity` of them; beyond that the oldest goes early.
+    #[must_use]
+    pub fn new(capacity: usize, timer_j_ns: u64) -> Self {
+        Self {
+            timer_j_ns,
+            capacity,
+            first: 0,
+            ring: VecDeque::with_capacity(capacity.min(1 << 16)),
+            index: Index::with_capacity(capacity),
+        }
+    }
+
+    /// Remembers a completed transaction.
+    pub fn bury(&mut self, now: Time, transaction: u64, connection: Key, cseq: u32, status: u16) {
+        self.expire(now);
+        if self.ring.len() == self.capacity {
+            self.drop_oldest();
+        }
+        let number = self.first.wrapping_add(u32::try_from(self.ring.len()).unwrap_or(u32::MAX));
+        if self.index.insert(transaction, number).is_ok() {
+            self.ring.push_back(Tombstone {
+                key: transaction,
+                to_tag: 0,
+                owner: connection.to_u64(),
+                ends_at_ns: now + self.timer_j_ns,
+                detail: 0,
+                cseq,
+                status,
+                kind: 0,
+            });
+        }
+    }
+
+    /// The completed transaction with this key, if Timer J still runs.
+    pub fn find(&mut self, now: Time, transaction: u64) -> Option<Tombstone> {
+        self.expire(now);
+        let at = |number: u32| number.wrapping_sub(self.first) as usize;
+        let number = self.index.find(transaction, |number| {
+            self.ring.get(at(number)).is_some_and(|found| found.key == transaction)
+        })?;
+        self.ring.get(at(number)).copied()
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.ring.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.ring.is_empty()
+    }
+
+    /// Lets go of those whose Timer J has fired.
+    pub fn expire(&mut self, now: Time) {
+        while self.ring.front().is_some_and(|oldest| oldest.ends_at_ns <= now) {
+            self.drop_oldest();
+        }
+    }
+
+    fn drop_oldest(&mut self) {
+        if let Some(oldest) = self.ring.pop_front() {
+            let number = self.first;
+            self.index.remove(oldest.key, |candidate| candidate == number);
+            self.first = self.first.wrapping_add(1);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: Key = Key { index: 1, generation: 2 };
+
+    #[test]
+    fn a_tombstone_is_found_until_timer_j() {
+        let mut tombstones = Tombstones::new(8, 100);
+        tombstones.bury(1000, 77, KEY, 5, 200);
+        assert_eq!(
+            tombstones.find(1099, 77).map(|found| (found.cseq, found.status)),
+            Some((5, 200))
+        );
+        assert_eq!(tombstones.find(1099, 78), None);
+        assert_eq!(tombstones.find(1100, 77), None);
+        assert!(tombstones.is_empty());
+    }
+
+    #[test]
+    fn the_oldest_makes_room() {
+        let mut tombstones = Tombstones::new(4, 1000);
+        for transaction in 0..10 {
+            tombstones.bury(0, transaction, KEY, 1, 200);
+        }
+        assert_eq!(tombstones.len(), 4);
+        assert_eq!(tombstones.find(1, 5), None);
+        assert!((6..10).all(|transaction| tombstones.find(1, transaction).is_some()));
+    }
+}
