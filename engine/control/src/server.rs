@@ -1,0 +1,408 @@
+//! The admin server: HTTP/1.1, one handler, small limits.
+
+use crate::runtime::{self, Runtime};
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use hyper::body::{Bytes, Incoming};
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, WWW_AUTHENTICATE};
+use hyper::{StatusCode, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use std::convert::Infallible;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+use subtle::ConstantTimeEq;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, oneshot};
+
+/// The longest request body, in bytes: a subscriber list of thousands, no more.
+pub const BODY_BYTES_MAX: usize = 1 << 20;
+/// Connections at a time; one more gets 503.
+pub const CONNECTIONS_MAX: usize = 64;
+/// How long a client may take over a request's header.
+pub const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a client may take over a request's body.
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A request, read whole.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Request {
+    /// `GET`, `POST`, ….
+    pub method: String,
+    /// The path, from its slash on, still percent-encoded.
+    pub path: String,
+    /// What follows the question mark, or empty.
+    pub query: String,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+/// A handler's answer.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Response {
+    /// The status code, 200 to 599 (else 500 is sent).
+    pub status: u16,
+    /// The media type.
+    pub content_type: &'static str,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+impl Response {
+    /// An answer in JSON.
+    #[must_use]
+    pub fn json(status: u16, body: impl Into<Vec<u8>>) -> Response {
+        Response { status, content_type: "application/json", body: body.into() }
+    }
+
+    /// An answer in plain text.
+    #[must_use]
+    pub fn text(status: u16, body: impl Into<Vec<u8>>) -> Response {
+        Response { status, content_type: "text/plain; charset=utf-8", body: body.into() }
+    }
+}
+
+/// Answers requests. Called on the control thread, one request at a time: it should take milliseconds.
+pub type Handler = Arc<dyn Fn(Request) -> Response + Send + Sync>;
+
+/// Why an address was refused: anyone who reaches it could end subscriptions. `start` gives it inside an
+/// `io::Error` of kind `PermissionDenied`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct NotLoopback {
+    /// The address.
+    pub address: SocketAddr,
+}
+
+impl std::fmt::Display for NotLoopback {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "admin HTTP on {}: off loopback it needs a token", self.address)
+    }
+}
+
+impl std::error::Error for NotLoopback {}
+
+/// A running server; dropping it stops it.
+#[derive(Debug)]
+pub struct Server {
+    /// Where it listens, with the port that it got.
+    pub local_addr: SocketAddr,
+    /// What it runs on.
+    pub runtime: Runtime,
+    stop: Option<oneshot::Sender<Infallible>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// Starts a server on a loopback address, on a thread of its own. Errors: the address can't be bound,
+/// or is not loopback (`NotLoopback`).
+pub fn start(address: SocketAddr, handler: Handler) -> io::Result<Server> {
+    if !address.ip().is_loopback() {
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, NotLoopback { address }));
+    }
+    start_thread(address, handler, None)
+}
+
+/// Starts a server on any address, for clients that send `Authorization: Bearer` and `token` (at least
+/// 16 bytes, else `InvalidInput`). It is HTTP without TLS: for networks of one's own.
+pub fn start_with_token(address: SocketAddr, handler: Handler, token: &str) -> io::Result<Server> {
+    if token.len() < 16 {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "token below 16 bytes"));
+    }
+    start_thread(address, handler, Some(format!("Bearer {token}").into_bytes()))
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Dropping the sender ends the thread's main future, and with it all connections.
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn start_thread(
+    address: SocketAddr,
+    handler: Handler,
+    authorization: Option<Vec<u8>>,
+) -> io::Result<Server> {
+    // Bound here, so that the caller has the error.
+    let listener = std::net::TcpListener::bind(address)?;
+    listener.set_nonblocking(true)?;
+    let local_addr = listener.local_addr()?;
+    let (stop, stopped) = oneshot::channel();
+    let (started, starts) = std::sync::mpsc::channel();
+    let service = Service { handler, authorization };
+    let thread = std::thread::Builder::new().name("control".into()).spawn(move || {
+        let failed = started.clone();
+        let result = runtime::run(|runtime| async move {
+            match TcpListener::from_std(listener) {
+                Ok(listener) => {
+                    let _ = started.send(Ok(runtime));
+                    tokio::task::spawn_local(accept(listener, Rc::new(service)));
+                    // Ends when the sender is dropped.
+                    let _ = stopped.await;
+                }
+                Err(error) => drop(started.send(Err(error))),
+            }
+        });
+        if let Err(error) = result {
+            let _ = failed.send(Err(error));
+        }
+    })?;
+    let runtime = starts.recv().map_err(|_| io::Error::other("the control thread ended"))??;
+    Ok(Server { local_addr, runtime, stop: Some(stop), thread: Some(thread) })
+}
+
+struct Service {
+    handler: Handler,
+    /// The whole value of the header that is asked for.
+    authorization: Option<Vec<u8>>,
+}
+
+async fn accept(listener: TcpListener, service: Rc<Service>) {
+    let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    loop {
+        let Ok((stream, _)) = listener.accept().await else {
+            // Out of descriptors, mostly: others will be closed.
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            continue;
+        };
+        let Ok(permit) = Arc::clone(&permits).try_acquire_owned() else {
+            refuse(&stream);
+            continue;
+        };
+        let service = Rc::clone(&service);
+        tokio::task::spawn_local(async move {
+            serve(stream, service).await;
+            drop(permit);
+        });
+    }
+}
+
+/// Best effort: a new connection's send buffer has room for this.
+fn refuse(stream: &TcpStream) {
+    let _ = stream.try_write(
+        b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\n\
+          Connection: close\r\n\r\n",
+    );
+}
+
+async fn serve(stream: TcpStream, service: Rc<Service>) {
+    let answer = service_fn(move |request| {
+        let service = Rc::clone(&service);
+        async move { Ok::<_, Infallible>(render(service.answer(request).await)) }
+    });
+    // Its errors are the client's: broken requests and connections.
+    let _ = hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_TIMEOUT)
+        .serve_connection(TokioIo::new(stream), answer)
+        .await;
+}
+
+impl Service {
+    async fn answer(&self, request: hyper::Request<Incoming>) -> Response {
+        if let Err(refusal) = self.admit(&request) {
+            return refusal;
+        }
+        let (head, body) = request.into_parts();
+        let body = Limited::new(body, BODY_BYTES_MAX).collect();
+        let body = match tokio::time::timeout(BODY_TIMEOUT, body).await {
+            Ok(Ok(body)) => body.to_bytes().to_vec(),
+            Ok(Err(error)) if error.is::<LengthLimitError>() => {
+                return Response::text(413, format!("body above {BODY_BYTES_MAX} bytes\n"));
+            }
+            Ok(Err(_)) => return Response::text(400, "broken body\n"),
+            Err(_) => return Response::text(408, "the body took too long\n"),
+        };
+        (self.handler)(Request {
+            method: head.method.as_str().to_owned(),
+            path: head.uri.path().to_owned(),
+            query: head.uri.query().unwrap_or("").to_owned(),
+            body,
+        })
+    }
+
+    /// With a token: who has it. Without: who named us by a loopback address, since a web page that
+    /// had its own name resolve to 127.0.0.1 could otherwise command us through a browser here.
+    fn admit(&self, request: &hyper::Request<Incoming>) -> Result<(), Response> {
+        let headers = request.headers();
+        if let Some(expected) = &self.authorization {
+            let got = headers.get(AUTHORIZATION).map_or(&b""[..], |value| value.as_bytes());
+            return if bool::from(expected.ct_eq(got)) {
+                Ok(())
+            } else {
+                Err(Response::text(401, "expected `Authorization: Bearer` and the token\n"))
+            };
+        }
+        let host = headers.get(HOST).and_then(|value| value.to_str().ok()).unwrap_or("");
+        let is_cross_site = headers.get("origin").is_some_and(|origin| {
+            origin.to_str().ok().and_then(|origin| origin.strip_prefix("http://")) != Some(host)
+        });
+        if is_loopback_host(host) && !is_cross_site {
+            Ok(())
+        } else {
+            Err(Response::text(403, "expected a loopback address in Host, and no other Origin\n"))
+        }
+    }
+}
+
+/// Whether a Host header names this machine: `127.0.0.1:8080`, `[::1]`, `localhost`.
+fn is_loopback_host(host: &str) -> bool {
+    if let Ok(address) = host.parse::<SocketAddr>() {
+        return address.ip().is_loopback();
+    }
+    let name = host.split_once(':').map_or(host, |(name, _)| name);
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    name.eq_ignore_ascii_case("localhost")
+        || bare.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}
+
+fn render(response: Response) -> hyper::Response<Full<Bytes>> {
+    let status = StatusCode::from_u16(response.status)
+        .ok()
+        .filter(|status| (200..600).contains(&status.as_u16()))
+        .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut out = hyper::Response::new(Full::new(Bytes::from(response.body)));
+    *out.status_mut() = status;
+    if let Ok(value) = response.content_type.parse() {
+        out.headers_mut().insert(CONTENT_TYPE, value);
+    }
+    if status == StatusCode::UNAUTHORIZED {
+        out.headers_mut()
+            .insert(WWW_AUTHENTICATE, hyper::header::HeaderValue::from_static("Bearer"));
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{get, post, request};
+    use std::io::{Read, Write};
+
+    const SOON: Duration = Duration::from_secs(10);
+
+    fn echo() -> Handler {
+        Arc::new(|request: Request| {
+            let line = format!("{} {} {}|", request.method, request.path, request.query);
+            let status = if request.path == "/none" { 404 } else { 200 };
+            Response::text(status, [line.into_bytes(), request.body].concat())
+        })
+    }
+
+    fn loopback() -> SocketAddr {
+        ([127, 0, 0, 1], 0).into()
+    }
+
+    fn raw(server: &Server, bytes: &[u8]) -> String {
+        let mut stream = std::net::TcpStream::connect(server.local_addr).unwrap();
+        stream.set_read_timeout(Some(SOON)).unwrap();
+        stream.write_all(bytes).unwrap();
+        let mut answer = [0; 512];
+        let n = stream.read(&mut answer).unwrap();
+        String::from_utf8_lossy(&answer[..n]).into_owned()
+    }
+
+    #[test]
+    fn requests_reach_the_handler_and_answers_the_client() {
+        let server = start(loopback(), echo()).unwrap();
+        let url = format!("http://{}", server.local_addr);
+        let (status, body) = get(&format!("{url}/v1/status?a=b"), SOON).unwrap();
+        assert_eq!((status, &body[..]), (200, &b"GET /v1/status a=b|"[..]));
+        assert_eq!(get(&format!("{url}/none"), SOON).unwrap().0, 404);
+        let (_, body) = post(&format!("{url}/x"), b"{}", SOON).unwrap();
+        assert_eq!(body, b"POST /x |{}");
+        let (_, body) = request("DELETE", &url, None, b"", SOON).unwrap();
+        assert_eq!(body, b"DELETE / |");
+    }
+
+    #[test]
+    fn it_stops_when_dropped_and_its_port_is_free() {
+        let server = start(loopback(), echo()).unwrap();
+        let address = server.local_addr;
+        let _open = std::net::TcpStream::connect(address).unwrap();
+        drop(server);
+        assert!(get(&format!("http://{address}/"), SOON).is_err());
+        drop(start(address, echo()).unwrap());
+    }
+
+    #[test]
+    fn bodies_are_limited() {
+        let server = start(loopback(), echo()).unwrap();
+        let url = format!("http://{}/", server.local_addr);
+        let most = vec![b'x'; BODY_BYTES_MAX];
+        assert_eq!(post(&url, &most, SOON).unwrap().0, 200);
+        // What is too long is refused, by an answer or by the connection's end.
+        let more = vec![b'x'; BODY_BYTES_MAX + 1];
+        assert!(post(&url, &more, SOON).map_or(true, |(status, _)| status == 413));
+    }
+
+    #[test]
+    fn off_loopback_a_token_is_asked_for() {
+        let everywhere: SocketAddr = ([0, 0, 0, 0], 0).into();
+        let error = start(everywhere, echo()).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::PermissionDenied);
+        assert!(error.get_ref().unwrap().is::<NotLoopback>());
+        assert!(start_with_token(everywhere, echo(), "short").is_err());
+        let token = "0123456789abcdef";
+        let server = start_with_token(loopback(), echo(), token).unwrap();
+        let url = format!("http://{}/", server.local_addr);
+        assert_eq!(get(&url, SOON).unwrap().0, 401);
+        assert_eq!(request("GET", &url, Some("0123456789abcdeX"), b"", SOON).unwrap().0, 401);
+        assert_eq!(request("GET", &url, Some(token), b"", SOON).unwrap().0, 200);
+    }
+
+    #[test]
+    fn a_browser_can_not_be_made_to_command_us() {
+        let server = start(loopback(), echo()).unwrap();
+        let ask =
+            |headers: &str| raw(&server, format!("GET / HTTP/1.1\r\n{headers}\r\n").as_bytes());
+        assert!(ask("Host: localhost:80\r\n").starts_with("HTTP/1.1 200"));
+        assert!(ask("Host: [::1]\r\n").starts_with("HTTP/1.1 200"));
+        assert!(ask("Host: evil.example\r\n").starts_with("HTTP/1.1 403"));
+        assert!(ask("Host: localhost.evil.example\r\n").starts_with("HTTP/1.1 403"));
+        let foreign = "Host: 127.0.0.1\r\nOrigin: http://evil.example\r\n";
+        assert!(ask(foreign).starts_with("HTTP/1.1 403"));
+        assert!(ask("Host: 127.0.0.1\r\nOrigin: http://127.0.0.1\r\n").starts_with("HTTP/1.1 200"));
+        assert!(raw(&server, b"nonsense\r\n\r\n").starts_with("HTTP/1.1 400"));
+    }
+
+    #[test]
+    fn connections_are_limited() {
+        let server = start(loopback(), echo()).unwrap();
+        let open: Vec<_> = (0..CONNECTIONS_MAX)
+            .map(|_| {
+                let mut stream = std::net::TcpStream::connect(server.local_addr).unwrap();
+                stream.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+                let mut byte = [0; 1];
+                stream.read_exact(&mut byte).unwrap();
+                stream
+            })
+            .collect();
+        let url = format!("http://{}/", server.local_addr);
+        // 503, or a reset if that arrived before our request was sent.
+        assert!(get(&url, SOON).map_or(true, |(status, _)| status == 503));
+        drop(open);
+        let came_back = (0..1_000).any(|_| get(&url, SOON).is_ok_and(|(status, _)| status == 200));
+        assert!(came_back);
+    }
+
+    #[test]
+    fn plain_tokio_serves_too() {
+        let listener = std::net::TcpListener::bind(loopback()).unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let address = listener.local_addr().unwrap();
+        let client = std::thread::spawn(move || get(&format!("http://{address}/"), SOON));
+        let service = Service { handler: echo(), authorization: None };
+        let served = runtime::run_on_tokio(async {
+            let listener = TcpListener::from_std(listener).unwrap();
+            let (stream, _) = listener.accept().await.unwrap();
+            serve(stream, Rc::new(service)).await;
+        });
+        served.unwrap();
+        assert_eq!(client.join().unwrap().unwrap().0, 200);
+    }
+}
