@@ -478,3 +478,113 @@ impl<'b> Iterator for List<'b> {
         Some(trim(&rest[..end]))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::parse::parse;
+
+    const GOOD: &str = "SUBSCRIBE sip:a@h SIP/2.0\r\nVia: SIP/2.0/UDP h;branch=z9hG4bK1\r\n\
+        From: <sip:f>;tag=1\r\nTo: <sip:t>\r\nCall-ID: c@h\r\nCSeq: 1 SUBSCRIBE\r\n";
+
+    fn with<T>(lines: &str, f: impl FnOnce(Message<'_>) -> T) -> T {
+        let text = format!("{GOOD}{lines}\r\n");
+        let mut index = Index::default();
+        f(parse(text.as_bytes(), &mut index).unwrap())
+    }
+
+    fn list(lines: &str) -> Vec<String> {
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+        with(lines, |message| message.list(HeaderName::Route).map(text).collect())
+    }
+
+    #[test]
+    fn lists() {
+        assert_eq!(list(""), [""; 0]);
+        assert_eq!(list("Route:\r\nRoute: a\r\n"), ["a"]);
+        let lines = "Route: a , \"b,\" <c,d>;e\r\nX-Y: z\r\nRoute: f,\r\n g\r\n";
+        assert_eq!(list(lines), ["a", "\"b,\" <c,d>;e", "f", "g"]);
+        assert_eq!(list("Route: a,,b,\r\n"), ["a", "", "b", ""]);
+        assert_eq!(list("Route: \"a,b\r\n"), ["\"a,b"]);
+    }
+
+    #[test]
+    fn options() {
+        with("Require: path, Sec-Agree\r\nk:\r\n", |message| {
+            assert!(message.has_option(HeaderName::Require, "sec-agree"));
+            assert!(!message.has_option(HeaderName::Require, "sec"));
+            assert!(!message.has_option(HeaderName::Supported, "path"));
+        });
+    }
+
+    #[test]
+    fn numbers() {
+        with("Expires: 99999999999\r\nMax-Forwards: 256\r\nMin-Expires: x\r\n", |message| {
+            assert_eq!(message.expires(), Ok(Some(u32::MAX)));
+            assert!(message.max_forwards().is_err() && message.min_expires().is_err());
+        });
+        with("Retry-After: 18000 (soon) ;duration=3600\r\n", |message| {
+            assert_eq!(message.retry_after(), Ok(Some(18_000)));
+            assert_eq!(message.expires(), Ok(None));
+        });
+    }
+
+    #[test]
+    fn contacts() {
+        with("Contact: *\r\n", |message| {
+            assert!(message.is_contact_star());
+            assert_eq!(message.contact(), Ok(None));
+            assert_eq!(message.check(), Ok(()));
+        });
+        with("m: <sip:a>,<sip:b>\r\nm: <sip:c>\r\n", |message| {
+            assert_eq!(message.contact().unwrap().unwrap().uri_text, b"sip:a");
+            assert_eq!(message.contacts().count(), 3);
+        });
+    }
+
+    #[test]
+    fn one_replaces_only() {
+        let one = "Replaces: a;to-tag=b;from-tag=c\r\n";
+        assert!(with(one, |message| message.replaces()).is_ok_and(|found| found.is_some()));
+        assert!(with(&one.repeat(2), |message| message.replaces().is_err()));
+        assert_eq!(with("", |message| message.replaces().map(|found| found.is_some())), Ok(false));
+    }
+
+    #[test]
+    fn a_response_has_its_cseqs_method() {
+        let text = "SIP/2.0 200 OK\r\nCSeq: 1 SUBSCRIBE\r\n\r\n";
+        let mut index = Index::default();
+        let message = parse(text.as_bytes(), &mut index).unwrap();
+        assert_eq!(message.method(), Method::Subscribe);
+        assert_eq!(message.method_text(), b"SUBSCRIBE");
+        assert_eq!(message.request_uri(), b"");
+    }
+
+    #[test]
+    fn checks() {
+        let status = |text: &str| {
+            let mut index = Index::default();
+            let text = format!("{text}\r\n");
+            let checked = parse(text.as_bytes(), &mut index).unwrap().check();
+            checked.map_err(|error| error.status)
+        };
+        assert_eq!(status(GOOD), Ok(()));
+        assert_eq!(status(&GOOD.replace("SIP/2.0\r\nVia", "SIP/2.1\r\nVia")), Err(505));
+        for line in GOOD.lines().skip(1) {
+            assert_eq!(status(&GOOD.replace(&format!("{line}\r\n"), "")), Err(400), "{line}");
+        }
+        for (right, wrong) in [
+            (";tag=1", ""),
+            ("c@h", "c h"),
+            ("1 SUBSCRIBE", "1 NOTIFY"),
+            ("<sip:t>", "<sip:t"),
+            ("sip:a@h", "sip:a@h?b=c"),
+            ("z9hG4bK1", "z9hG4bK"),
+        ] {
+            assert_eq!(status(&GOOD.replace(right, wrong)), Err(400), "{wrong}");
+        }
+        assert_eq!(status(&format!("{GOOD}Expires: 1\r\nExpires: 1\r\n")), Ok(()));
+        assert_eq!(status(&format!("{GOOD}Expires: 1\r\nExpires: 2\r\n")), Err(400));
+        assert_eq!(status(&format!("{GOOD}Max-Forwards: x\r\n")), Err(400));
+    }
+}

@@ -144,25 +144,25 @@ pub(crate) fn quoted_len(text: &[u8]) -> Option<usize> {
 /// text's length. An unterminated quoted string reaches to the end.
 #[inline]
 pub(crate) fn find_outside(text: &[u8], separator: u8, angles: bool) -> usize {
+    // Without angles the third needle is the separator again.
+    let opening = if angles { b'<' } else { separator };
     let mut at = 0;
-    while let Some(&byte) = text.get(at) {
-        if byte == separator {
-            return at;
-        }
-        at += match byte {
-            b'"' => quoted_len(&text[at..]).unwrap_or(text.len() - at),
-            b'<' if angles => match memchr::memchr(b'>', &text[at..]) {
-                Some(closing) => closing + 1,
-                None => text.len() - at,
-            },
-            _ => 1,
+    while let Some(found) =
+        text.get(at..).and_then(|rest| memchr::memchr3(separator, b'"', opening, rest))
+    {
+        at += found;
+        let rest = &text[at..];
+        at += match rest[0] {
+            byte if byte == separator => return at,
+            b'"' => quoted_len(rest).unwrap_or(rest.len()),
+            _ => memchr::memchr(b'>', rest).map_or(rest.len(), |closing| closing + 1),
         };
     }
     text.len()
 }
 
 /// A place in a value that is being parsed.
-#[derive(Copy, Clone)]
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Cursor<'b> {
     text: &'b [u8],
     at: usize,
@@ -263,6 +263,42 @@ impl<'b> Cursor<'b> {
             expected,
             offset: u16::try_from(self.at).unwrap_or(u16::MAX),
             found: self.peek(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn separators_in_quotes_and_brackets_do_not_count() {
+        assert_eq!(find_outside(b"a,b", b',', true), 1);
+        assert_eq!(find_outside(b"\"x,\\\",\"<a,b>;c,d", b',', true), 14);
+        assert_eq!(find_outside(b"<a,b>,", b',', false), 2);
+        assert_eq!(find_outside(b"\"a,b", b',', true), 4);
+        assert_eq!(find_outside(b"<a,b", b',', true), 4);
+        assert_eq!(find_outside(b"", b',', true), 0);
+    }
+
+    #[test]
+    fn quoted_strings_end_at_an_unescaped_quote() {
+        assert_eq!(quoted_len(b"\"\"x"), Some(2));
+        assert_eq!(quoted_len(b"\"a\\\"\\\\\"x"), Some(7));
+        for open in [&b""[..], b"a", b"\"", b"\"a\\", b"\"a\\\""] {
+            assert_eq!(quoted_len(open), None, "{open:?}");
+        }
+    }
+
+    #[test]
+    fn numbers_saturate_and_never_wrap() {
+        assert_eq!(decimal(b"0068"), Some(68));
+        assert_eq!(decimal(b"18446744073709551616"), Some(u64::MAX));
+        assert_eq!(decimal_u32(b"4294967295"), Some(u32::MAX));
+        assert_eq!(decimal_u32(b"4294967296"), None);
+        assert_eq!(decimal_u16(b"65536"), None);
+        for bad in [&b""[..], b"-1", b"+1", b"1 ", b"0x1"] {
+            assert_eq!(decimal(bad), None);
         }
     }
 }

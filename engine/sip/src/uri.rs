@@ -346,3 +346,112 @@ fn same_headers(a: &[u8], b: &[u8]) -> bool {
 fn hex_digit(byte: u8) -> Option<u16> {
     (byte as char).to_digit(16).map(|digit| digit as u16)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn uri(text: &str) -> Uri<'_> {
+        Uri::parse(text.as_bytes()).unwrap_or_else(|error| panic!("{text}: {error}"))
+    }
+
+    #[test]
+    fn parts() {
+        let found = uri("sips:u;v=1:pw@[2001:db8::1]:5061;LR;maddr=1.2.3.4?a=b&c=d");
+        assert_eq!(found.scheme, Scheme::Sips);
+        assert_eq!((found.user, found.password), (Some(&b"u;v=1"[..]), Some(&b"pw"[..])));
+        assert_eq!(found.socket_addr(1), Some("[2001:db8::1]:5061".parse().unwrap()));
+        assert_eq!(found.param("maddr"), Some(Some(&b"1.2.3.4"[..])));
+        assert_eq!((found.param("x"), found.headers), (None, &b"a=b&c=d"[..]));
+        assert!(found.is_loose_router());
+        assert_eq!(uri("sip:1.2.3.4").socket_addr(5060), Some("1.2.3.4:5060".parse().unwrap()));
+        assert_eq!(uri("sip:h").socket_addr(5060), None);
+        assert_eq!(uri("sip:1.2.3.400").host, Host::Name(b"1.2.3.400"));
+        let found = uri("tel:+49-30;phone-context=x");
+        assert_eq!((found.scheme, found.user), (Scheme::Tel, Some(&b"+49-30"[..])));
+        assert_eq!(found.param("Phone-Context"), Some(Some(&b"x"[..])));
+        assert_eq!(uri("urn:service:sos").scheme, Scheme::Other);
+    }
+
+    #[test]
+    fn what_is_refused() {
+        for bad in [
+            "",
+            "sip",
+            ":a",
+            "sip:",
+            "sip:@h",
+            "sip:u@",
+            "sip:h:",
+            "sip:h:65536",
+            "sip:h:1x",
+            "sip:h/x",
+            "sip:[::1",
+            "sip:[::g]",
+            "sip:h h",
+            "<sip:h>",
+            "sip:\"h",
+            "tel:",
+            "tel:;x",
+            "urn:",
+            "1sip:h",
+        ] {
+            assert!(Uri::parse(bad.as_bytes()).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn identities() {
+        for (a, b) in [
+            ("sip:alice@home.net", "sip:%61lice@HOME.NET;user=phone"),
+            ("sip:a@[::1]", "sip:a@[0:0::1]"),
+            ("tel:+1-(202)", "TEL:+1202;isub=3"),
+            ("tel:12;phone-context=a", "tel:1-2;phone-context=A"),
+            ("urn:x", "urn:x"),
+        ] {
+            assert!(uri(a).same_identity(&uri(b)) && uri(b).same_identity(&uri(a)), "{a} {b}");
+        }
+        for (a, b) in [
+            ("sip:alice@home.net", "sip:Alice@home.net"),
+            ("sip:alice@home.net", "sips:alice@home.net"),
+            ("sip:alice@home.net", "sip:alice@home.net:5060"),
+            ("sip:alice@home.net", "sip:home.net"),
+            ("sip:a%3Bb@h", "sip:a;b@h"),
+            ("tel:12;phone-context=a", "tel:12;phone-context=b"),
+            ("tel:+12", "sip:+12@h"),
+        ] {
+            assert!(!uri(a).same_identity(&uri(b)), "{a} {b}");
+        }
+    }
+
+    /// RFC 3261 19.1.4's examples.
+    #[test]
+    fn equality() {
+        for (a, b) in [
+            ("sip:%61lice@atlanta.com;transport=TCP", "sip:alice@AtlanTa.CoM;Transport=tcp"),
+            ("sip:carol@chicago.com", "sip:carol@chicago.com;newparam=5"),
+            ("sip:carol@chicago.com;security=on", "sip:carol@chicago.com;newparam=5"),
+            (
+                "sip:biloxi.com;transport=tcp;method=REGISTER?to=sip:bob%40biloxi.com",
+                "sip:biloxi.com;method=REGISTER;transport=tcp?to=sip:bob%40biloxi.com",
+            ),
+            (
+                "sip:alice@atlanta.com?subject=project%20x&priority=urgent",
+                "sip:alice@atlanta.com?priority=urgent&subject=project%20x",
+            ),
+        ] {
+            assert!(uri(a).same(&uri(b)) && uri(b).same(&uri(a)), "{a} {b}");
+        }
+        for (a, b) in [
+            ("SIP:ALICE@AtLanTa.CoM;Transport=udp", "sip:alice@AtLanTa.CoM;Transport=UDP"),
+            ("sip:bob@biloxi.com", "sip:bob@biloxi.com:5060"),
+            ("sip:bob@biloxi.com", "sip:bob@biloxi.com;transport=udp"),
+            ("sip:bob@biloxi.com", "sip:bob@biloxi.com:6000;transport=tcp"),
+            ("sip:carol@chicago.com", "sip:carol@chicago.com?Subject=next%20meeting"),
+            ("sip:bob@phone21.boxesbybob.com", "sip:bob@192.0.2.4"),
+            ("sip:carol@chicago.com;security=on", "sip:carol@chicago.com;security=off"),
+        ] {
+            assert!(!uri(a).same(&uri(b)) && !uri(b).same(&uri(a)), "{a} {b}");
+        }
+    }
+}

@@ -330,3 +330,91 @@ static REASONS: &[(u16, &str)] = &[
     (606, "Not Acceptable"),
     (607, "Unwanted"),
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::parse::{Index, parse};
+
+    fn written(f: impl FnOnce(&mut Writer<'_>)) -> String {
+        let mut out = [0; 400];
+        let mut writer = Writer::new(&mut out);
+        f(&mut writer);
+        assert!(!writer.has_overflowed());
+        String::from_utf8(writer.as_written().to_vec()).unwrap()
+    }
+
+    #[test]
+    fn pieces() {
+        let text = written(|w| {
+            w.decimal(0).put(b" ").decimal(u64::MAX).put(b" ").hex(&[0, 0xab]).put(b" ").hex_u32(1);
+        });
+        assert_eq!(text, "0 18446744073709551615 00ab 00000001");
+        let text = written(|w| {
+            w.hex_u64(0xfe).put(b" ").base64(b"any carnal pleas").put(b" ").base64(b"");
+        });
+        assert_eq!(text, "00000000000000fe YW55IGNhcm5hbCBwbGVhcw== ");
+        for address in ["1.20.255.0:5060", "[2001:db8::1]:0", "[::ffff:1.2.3.4]:65535"] {
+            let parsed: SocketAddr = address.parse().unwrap();
+            assert_eq!(written(|w| _ = w.socket(parsed)), address);
+        }
+        assert_eq!(written(|w| _ = w.status(494)), "SIP/2.0 494 Security Agreement Required\r\n");
+        assert_eq!(written(|w| _ = w.status(699)), "SIP/2.0 699 Decline\r\n");
+    }
+
+    #[test]
+    fn reasons_are_in_order() {
+        assert!(REASONS.is_sorted_by(|a, b| a.0 < b.0));
+    }
+
+    #[test]
+    fn overflow_is_sticky_wherever_it_happens() {
+        let pieces: [fn(&mut Writer<'_>); 6] = [
+            |w| _ = w.put(b"abcd"),
+            |w| _ = w.decimal(1234),
+            |w| _ = w.hex(&[1, 2]),
+            |w| _ = w.base64(&[1]),
+            |w| _ = w.ip([1, 2, 3, 4].into()),
+            |w| _ = w.ip([1u16, 2, 3, 4, 5, 6, 7, 8].into()),
+        ];
+        for piece in pieces {
+            let mut out = [0; 5];
+            let mut writer = Writer::new(&mut out);
+            writer.text("ab");
+            piece(&mut writer);
+            assert!(writer.has_overflowed());
+            writer.text("c").base64(b"").ip([0; 4].into());
+            assert!(writer.as_written().starts_with(b"ab") && writer.len() <= 5);
+            assert_eq!(writer.done(), Err(WriteError));
+        }
+        let mut out = [0; 20];
+        assert_eq!(Writer::new(&mut out).finish(), Err(WriteError));
+        let mut out = [0; 21];
+        assert_eq!(Writer::new(&mut out).finish(), Ok(21));
+    }
+
+    #[test]
+    fn responses_mirror_the_request() {
+        let request =
+            b"MESSAGE sip:a SIP/2.0\r\nv: 1\r\nCSeq: 1 MESSAGE\r\nVia: 2\r\nf: <sip:f>\r\n\
+            t:   <sip:t>  \r\ni: c\r\nRecord-Route: <sip:r>\r\n\r\n";
+        let mut index = Index::default();
+        let message = parse(request, &mut index).unwrap();
+        let mut out = [0; 400];
+        let len = response(&message, 200, Some(b"x"), &mut out).finish().unwrap();
+        assert_eq!(
+            std::str::from_utf8(&out[..len]).unwrap(),
+            "SIP/2.0 200 OK\r\nv: 1\r\nVia: 2\r\nf: <sip:f>\r\nTo: <sip:t>;tag=x\r\ni: c\r\n\
+             CSeq: 1 MESSAGE\r\nContent-Length: 0\r\n\r\n"
+        );
+        let len = response(&message, 100, None, &mut out).finish_with_body("a/b", b"c").unwrap();
+        let text = std::str::from_utf8(&out[..len]).unwrap();
+        assert!(text.contains("\r\nt:   <sip:t>  \r\n"));
+        assert!(text.ends_with("Content-Type: a/b\r\nContent-Length: 1\r\n\r\nc"));
+        let tagged = b"MESSAGE sip:a SIP/2.0\r\nTo: <sip:t>;tag=y\r\n\r\n";
+        let mut index = Index::default();
+        let message = parse(tagged, &mut index).unwrap();
+        let writer = response(&message, 200, Some(b"x"), &mut out);
+        assert!(writer.as_written().ends_with(b"To: <sip:t>;tag=y\r\n"));
+    }
+}

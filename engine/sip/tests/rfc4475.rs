@@ -116,7 +116,8 @@ fn white_space_and_folds() {
     assert_eq!(vias, [&b"390skdjuw"[..], b"z9hG4bK9ikj8", b"z9hG4bK30239"]);
     let contact = message.contact().unwrap().unwrap();
     assert_eq!(contact.display, b"\"Quoted string \\\"\\\"\"");
-    assert_eq!(contact.params.value("secondparam"), Some(&b"newvalue"[..]));
+    assert_eq!(contact.params.value("newparam"), Some(&b"newvalue"[..]));
+    assert_eq!(contact.params.get("secondparam"), Some(None));
     assert_eq!(contact.params.get("q"), Some(Some(&b"0.33"[..])));
     assert!(message.routes().next().unwrap().unwrap().uri.is_loose_router());
 }

@@ -1,7 +1,10 @@
 //! Digest credentials and challenges (RFC 2617, 7616, 3310) with the parameters of TS 24.229 7.2A.
 
 use crate::error::FieldError;
-use crate::scan::{Cursor, is_space, unquote};
+use crate::scan::{Cursor, is_space, is_token, unquote};
+
+/// How many parameters credentials may have; all that is specified makes 16.
+const MAX_PARAMS: usize = 24;
 
 /// Authorization of scheme Digest. Values come without their quotes, escapes as they are; they may
 /// hold any byte but a quote.
@@ -63,25 +66,47 @@ impl<'b> Credentials<'b> {
     /// # Errors
     /// If it is no scheme with `name=value` pairs.
     pub fn parse(value: &'b [u8]) -> Result<Option<Credentials<'b>>, FieldError> {
-        let Some(params) = AuthParams::digest(value)? else { return Ok(None) };
-        let text = |name| params.get(name).unwrap_or_default();
-        Ok(Some(Credentials {
-            username: text("username"),
-            realm: text("realm"),
-            nonce: text("nonce"),
-            uri: text("uri"),
-            response: text("response"),
-            algorithm: params.get("algorithm"),
-            cnonce: params.get("cnonce"),
-            qop: params.get("qop"),
-            nc: params.get("nc"),
-            opaque: params.get("opaque"),
-            auts: params.get("auts"),
-            integrity_protected: params
-                .get("integrity-protected")
-                .or_else(|| params.get("integrity-protection")),
+        let Some(params) = AuthParams::digest(value) else { return Ok(None) };
+        let mut found = Credentials {
+            username: b"",
+            realm: b"",
+            nonce: b"",
+            uri: b"",
+            response: b"",
+            algorithm: None,
+            cnonce: None,
+            qop: None,
+            nc: None,
+            opaque: None,
+            auts: None,
+            integrity_protected: None,
             params,
-        }))
+        };
+        params.each(|name, text| found.take(name, text))?;
+        Ok(Some(found))
+    }
+
+    fn take(&mut self, name: &[u8], text: &'b [u8]) {
+        let is = |wanted: &str| name.eq_ignore_ascii_case(wanted.as_bytes());
+        match name.len() {
+            2 if is("nc") => self.nc = Some(text),
+            3 if is("uri") => self.uri = text,
+            3 if is("qop") => self.qop = Some(text),
+            4 if is("auts") => self.auts = Some(text),
+            5 if is("realm") => self.realm = text,
+            5 if is("nonce") => self.nonce = text,
+            6 if is("cnonce") => self.cnonce = Some(text),
+            6 if is("opaque") => self.opaque = Some(text),
+            8 if is("username") => self.username = text,
+            8 if is("response") => self.response = text,
+            9 if is("algorithm") => self.algorithm = Some(text),
+            19 if is("integrity-protected") => self.integrity_protected = Some(text),
+            20 if is("integrity-protection") => {
+                // The right spelling wins, so that a stray one can't overrule it.
+                self.integrity_protected = self.integrity_protected.or(Some(text));
+            }
+            _ => {}
+        }
     }
 
     /// The parameter of that name, in any case.
@@ -96,18 +121,35 @@ impl<'b> Challenge<'b> {
     /// # Errors
     /// If it is no scheme with `name=value` pairs.
     pub fn parse(value: &'b [u8]) -> Result<Option<Challenge<'b>>, FieldError> {
-        let Some(params) = AuthParams::digest(value)? else { return Ok(None) };
-        Ok(Some(Challenge {
-            realm: params.get("realm").unwrap_or_default(),
-            nonce: params.get("nonce").unwrap_or_default(),
-            algorithm: params.get("algorithm"),
-            qop: params.get("qop"),
-            opaque: params.get("opaque"),
-            stale: params.get("stale").is_some_and(|text| text.eq_ignore_ascii_case(b"true")),
-            ik: params.get("ik"),
-            ck: params.get("ck"),
+        let Some(params) = AuthParams::digest(value) else { return Ok(None) };
+        let mut found = Challenge {
+            realm: b"",
+            nonce: b"",
+            algorithm: None,
+            qop: None,
+            opaque: None,
+            stale: false,
+            ik: None,
+            ck: None,
             params,
-        }))
+        };
+        params.each(|name, text| found.take(name, text))?;
+        Ok(Some(found))
+    }
+
+    fn take(&mut self, name: &[u8], text: &'b [u8]) {
+        let is = |wanted: &str| name.eq_ignore_ascii_case(wanted.as_bytes());
+        match name.len() {
+            2 if is("ik") => self.ik = Some(text),
+            2 if is("ck") => self.ck = Some(text),
+            3 if is("qop") => self.qop = Some(text),
+            5 if is("realm") => self.realm = text,
+            5 if is("nonce") => self.nonce = text,
+            5 if is("stale") => self.stale = text.eq_ignore_ascii_case(b"true"),
+            6 if is("opaque") => self.opaque = Some(text),
+            9 if is("algorithm") => self.algorithm = Some(text),
+            _ => {}
+        }
     }
 
     /// The parameter of that name, in any case.
@@ -116,29 +158,44 @@ impl<'b> Challenge<'b> {
     }
 }
 
-/// `name=value, name="value"` behind a scheme; checked, so that iterating can't fail.
+/// `name=value, name="value"` behind the scheme.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
-struct AuthParams<'b>(&'b [u8]);
+struct AuthParams<'b> {
+    /// The whole value, so that errors can say where they are.
+    value: Cursor<'b>,
+}
 
 impl<'b> AuthParams<'b> {
-    fn digest(value: &'b [u8]) -> Result<Option<AuthParams<'b>>, FieldError> {
+    /// `None` if the scheme is not Digest.
+    fn digest(value: &'b [u8]) -> Option<AuthParams<'b>> {
         let mut cursor = Cursor::new(value);
         cursor.space();
-        if !cursor.token("an authentication scheme")?.eq_ignore_ascii_case(b"Digest") {
-            return Ok(None);
-        }
-        if !cursor.peek().is_some_and(is_space) {
-            return Err(cursor.error("white space behind the scheme"));
-        }
-        let params = cursor.rest();
+        let is_digest = cursor.while_class(is_token).eq_ignore_ascii_case(b"Digest");
+        let is_scheme = cursor.peek().is_none_or(is_space);
+        (is_digest && is_scheme).then_some(AuthParams { value: cursor })
+    }
+
+    /// Hands each name and unquoted value to `take`. A name that comes twice is an error: its two
+    /// readers might differ in which they take.
+    fn each(self, mut take: impl FnMut(&'b [u8], &'b [u8])) -> Result<(), FieldError> {
+        let mut cursor = self.value;
+        let mut seen = [&b""[..]; MAX_PARAMS];
+        let mut count = 0;
         while !cursor.at_end() {
-            pair(&mut cursor)?;
+            let start = cursor;
+            let (name, value) = pair(&mut cursor)?;
+            if seen[..count].iter().any(|seen| seen.eq_ignore_ascii_case(name)) {
+                return Err(start.error("each parameter once"));
+            }
+            *seen.get_mut(count).ok_or_else(|| start.error("fewer parameters"))? = name;
+            count += 1;
+            take(name, unquote(value));
         }
-        Ok(Some(AuthParams(params)))
+        Ok(())
     }
 
     fn get(self, name: &str) -> Option<&'b [u8]> {
-        let mut cursor = Cursor::new(self.0);
+        let mut cursor = self.value;
         while !cursor.at_end() {
             let (found, value) = pair(&mut cursor).ok()?;
             if found.eq_ignore_ascii_case(name.as_bytes()) {
@@ -166,4 +223,87 @@ pub(crate) fn pair<'b>(cursor: &mut Cursor<'b>) -> Result<(&'b [u8], &'b [u8]), 
         return Err(cursor.error("a comma"));
     }
     Ok((name, value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn credentials(value: &[u8]) -> Credentials<'_> {
+        Credentials::parse(value).unwrap().unwrap()
+    }
+
+    #[test]
+    fn an_answer_to_an_aka_challenge() {
+        let found = credentials(
+            b"Digest username=\"u@h\",realm=\"h\", nonce=\"AAA[\0,=/+\" ,uri=\"sip:h\",\
+            RESPONSE=\"0011\",algorithm=AKAv1-MD5, cnonce=\"c\",qop=auth,nc=00000001,opaque=\"\",\
+            auts=\"xx==\",integrity-protected=yes",
+        );
+        assert_eq!((found.username, found.realm), (&b"u@h"[..], &b"h"[..]));
+        assert_eq!((found.nonce, found.uri), (&b"AAA[\0,=/+"[..], &b"sip:h"[..]));
+        assert_eq!((found.response, found.algorithm), (&b"0011"[..], Some(&b"AKAv1-MD5"[..])));
+        assert_eq!((found.cnonce, found.qop), (Some(&b"c"[..]), Some(&b"auth"[..])));
+        assert_eq!((found.nc, found.opaque), (Some(&b"00000001"[..]), Some(&b""[..])));
+        assert_eq!((found.auts, found.get("AUTS")), (Some(&b"xx=="[..]), Some(&b"xx=="[..])));
+        assert_eq!(found.integrity_protected, Some(&b"yes"[..]));
+    }
+
+    #[test]
+    fn what_real_networks_send() {
+        let found =
+            credentials(b"Digest username=u@h,nonce=\"\",response=\"\",integrity-protection=no");
+        assert_eq!(
+            (found.username, found.nonce, found.response),
+            (&b"u@h"[..], &b""[..], &b""[..])
+        );
+        assert_eq!(found.integrity_protected, Some(&b"no"[..]));
+        assert_eq!(found.realm, b"");
+        for both in [
+            b"Digest integrity-protected=no,integrity-protection=yes",
+            b"Digest integrity-protection=yes,integrity-protected=no",
+        ] {
+            assert_eq!(credentials(both).integrity_protected, Some(&b"no"[..]));
+        }
+        let found = credentials(b"digest\r\n nonce=dcd98b==,\r\n\trealm = \"a\\\"b\"");
+        assert_eq!((found.nonce, found.realm), (&b"dcd98b=="[..], &b"a\\\"b"[..]));
+    }
+
+    #[test]
+    fn a_challenge_with_keys() {
+        let value = b"Digest realm=\"h\", nonce=\"n\", algorithm=AKAv1-MD5,ik=\"00\", ck=\"11\", \
+            stale=TRUE, qop=\"auth,auth-int\"";
+        let found = Challenge::parse(value).unwrap().unwrap();
+        assert_eq!((found.realm, found.nonce), (&b"h"[..], &b"n"[..]));
+        assert_eq!((found.ik, found.ck), (Some(&b"00"[..]), Some(&b"11"[..])));
+        assert_eq!((found.stale, found.qop), (true, Some(&b"auth,auth-int"[..])));
+        assert_eq!(found.get("opaque"), None);
+    }
+
+    #[test]
+    fn other_schemes_are_no_error() {
+        for value in [&b"NoOneKnowsThisScheme opaque-data=here"[..], b"Bearer abc", b"DigestX a=b"]
+        {
+            assert_eq!(Credentials::parse(value), Ok(None));
+            assert_eq!(Challenge::parse(value), Ok(None));
+        }
+    }
+
+    #[test]
+    fn what_is_refused() {
+        for bad in [
+            &b"Digest realm"[..],
+            b"Digest realm=",
+            b"Digest =x",
+            b"Digest realm=\"x",
+            b"Digest realm=\"x\" nonce=\"y\"",
+            b"Digest realm=\"x\"y",
+            b"Digest nonce=a,NONCE=b",
+            b"Digest ,",
+        ] {
+            assert!(Credentials::parse(bad).is_err(), "{}", bad.escape_ascii());
+        }
+        let many = (0..=MAX_PARAMS).map(|n| format!("p{n}=x")).collect::<Vec<_>>().join(",");
+        assert!(Credentials::parse(format!("Digest {many}").as_bytes()).is_err());
+    }
 }

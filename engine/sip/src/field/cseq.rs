@@ -40,3 +40,18 @@ pub(crate) fn parts(value: &[u8]) -> Result<(u32, &[u8]), FieldError> {
     let method = cursor.token("a method")?;
     if cursor.at_end() { Ok((number, method)) } else { Err(cursor.error("the end")) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values() {
+        let invite = CSeq { number: 9, method: Method::Invite };
+        assert_eq!(CSeq::parse(b"0009\r\n  INVITE"), Ok(invite));
+        assert_eq!(CSeq::parse(b"4294967295 X").unwrap().number, u32::MAX);
+        for bad in [&b""[..], b"1", b"INVITE", b"4294967296 A", b"-1 A", b"1A", b"1 A B", b"1 @"] {
+            assert!(CSeq::parse(bad).is_err(), "{}", bad.escape_ascii());
+        }
+    }
+}

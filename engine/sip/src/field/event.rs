@@ -33,3 +33,21 @@ impl<'b> Event<'b> {
         self.package == other.package && self.id == other.id
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values() {
+        let event = Event::parse(b"security ; id=a1;x").unwrap();
+        assert_eq!((event.package, event.id), (&b"security"[..], Some(&b"a1"[..])));
+        assert!(event.same(&Event::parse(b"security;id=a1").unwrap()));
+        assert!(!event.same(&Event::parse(b"security").unwrap()));
+        assert!(!event.same(&Event::parse(b"Security;id=a1").unwrap()));
+        assert_eq!(Event::parse(b"presence.winfo").unwrap().package, b"presence.winfo");
+        for bad in [&b""[..], b";id=1", b"a b", b"a;;", b"a,b"] {
+            assert!(Event::parse(bad).is_err(), "{}", bad.escape_ascii());
+        }
+    }
+}

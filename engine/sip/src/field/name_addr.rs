@@ -79,3 +79,56 @@ fn display<'b>(cursor: &mut Cursor<'b>) -> Result<&'b [u8], FieldError> {
         _ => Err(ahead.error("an angle bracket or a URI")),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parts(text: &str) -> (&str, &str, &str) {
+        let found = NameAddr::parse(text.as_bytes()).unwrap();
+        let text = |bytes| std::str::from_utf8(bytes).unwrap();
+        (text(found.display), text(found.uri_text), text(found.params.0))
+    }
+
+    #[test]
+    fn forms() {
+        assert_eq!(parts("<sip:a;x>;tag=1"), ("", "sip:a;x", ";tag=1"));
+        assert_eq!(parts("sip:a@b;tag=1"), ("", "sip:a@b", ";tag=1"));
+        assert_eq!(parts("tel:+1;tag=1"), ("", "tel:+1", ";tag=1"));
+        assert_eq!(parts("A B <sip:a> ; tag=1"), ("A B", "sip:a", "; tag=1"));
+        assert_eq!(parts("caller<sip:a>"), ("caller", "sip:a", ""));
+        assert_eq!(parts("\"<,\\\"\" <sip:a>"), ("\"<,\\\"\"", "sip:a", ""));
+        assert_eq!(parts("J\u{fc}rgen <sip:a>"), ("J\u{fc}rgen", "sip:a", ""));
+        assert_eq!(parts("<sip:a?b=c,d>"), ("", "sip:a?b=c,d", ""));
+        let tagged = NameAddr::parse(b"<sip:a;tag=x>;TAG=y").unwrap();
+        assert_eq!(tagged.tag(), Some(&b"y"[..]));
+    }
+
+    #[test]
+    fn what_is_refused() {
+        for bad in [
+            "",
+            "*",
+            "<>",
+            "<sip:a",
+            "A <sip:a",
+            "\"A <sip:a>",
+            "A, B <sip:a>",
+            "\"A\" sip:a",
+            "< sip:a >",
+            "sip:a?b=c",
+            "sip:a,sip:b",
+            "<sip:a>;;",
+            "<sip:a> x",
+            "sip:a b",
+        ] {
+            assert!(NameAddr::parse(bad.as_bytes()).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn errors_say_where() {
+        let error = NameAddr::parse(b"A <sip:a b>").unwrap_err();
+        assert_eq!((error.offset, error.found), (8, Some(b' ')));
+    }
+}

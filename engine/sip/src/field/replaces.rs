@@ -39,3 +39,32 @@ impl<'b> Replaces<'b> {
         Ok(Replaces { call_id, to_tag, from_tag, early_only: params.has("early-only"), params })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// RFC 3891 6.1's examples.
+    #[test]
+    fn values() {
+        let found =
+            Replaces::parse(b"98732@sip.example.com\r\n ;from-tag=r33th4x0r\r\n ;to-tag=ff87ff");
+        let found = found.unwrap();
+        assert_eq!(found.call_id, b"98732@sip.example.com");
+        assert_eq!((found.from_tag, found.to_tag), (&b"r33th4x0r"[..], &b"ff87ff"[..]));
+        assert!(!found.early_only);
+        let found = Replaces::parse(b"87134@171.161.34.23;to-tag=24796;from-tag=0;early-only");
+        assert!(found.unwrap().early_only);
+        for bad in [
+            &b""[..],
+            b";to-tag=1;from-tag=2",
+            b"a;to-tag=1",
+            b"a;from-tag=1",
+            b"a;to-tag;from-tag=1",
+            b"a b;to-tag=1;from-tag=2",
+            b"a;to-tag=1;from-tag=2,b;to-tag=1;from-tag=2",
+        ] {
+            assert!(Replaces::parse(bad).is_err(), "{}", bad.escape_ascii());
+        }
+    }
+}

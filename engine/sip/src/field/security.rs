@@ -69,10 +69,8 @@ impl<'b> SecurityMechanism<'b> {
     pub fn same(&self, other: &SecurityMechanism<'_>) -> bool {
         self.mechanism.eq_ignore_ascii_case(other.mechanism)
             && self.params.iter().count() == other.params.iter().count()
-            && self.params.iter().all(|(name, text)| {
-                let twin = other.params.iter().find(|(n, _)| n.eq_ignore_ascii_case(name));
-                twin.is_some_and(|(_, twin)| same_value(text, twin))
-            })
+            && contains(other.params, self.params)
+            && contains(self.params, other.params)
     }
 
     fn take(&mut self, name: &[u8], text: &'b [u8]) -> bool {
@@ -110,6 +108,14 @@ impl<'b> SecurityMechanism<'b> {
     }
 }
 
+/// Whether each parameter of `few` is in `many` with the same value.
+fn contains(many: Params<'_>, few: Params<'_>) -> bool {
+    few.iter().all(|(name, text)| {
+        let twin = many.iter().find(|(found, _)| found.eq_ignore_ascii_case(name));
+        twin.is_some_and(|(_, twin)| same_value(text, twin))
+    })
+}
+
 fn spi(text: &[u8]) -> Option<u32> {
     if text.len() > 10 { None } else { decimal_u32(text) }
 }
@@ -138,5 +144,80 @@ fn same_value(a: Option<&[u8]>, b: Option<&[u8]>) -> bool {
             _ => a.eq_ignore_ascii_case(b),
         },
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(text: &str) -> SecurityMechanism<'_> {
+        SecurityMechanism::parse(text.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn an_offer() {
+        let found = parsed(
+            "ipsec-3gpp; alg=hmac-sha-1-96; ealg=aes-cbc; prot=esp; mod=UDP-enc-tun; spi-c=0000012345; \
+             spi-s=4294967295; port-c=65535; port-s=5062; q=0.1; new",
+        );
+        assert_eq!(found.mechanism, b"ipsec-3gpp");
+        assert_eq!((found.alg, found.ealg), (Some(&b"hmac-sha-1-96"[..]), &b"aes-cbc"[..]));
+        assert_eq!((found.prot, found.mode), (&b"esp"[..], &b"UDP-enc-tun"[..]));
+        assert_eq!((found.spi_c, found.spi_s), (Some(12345), Some(u32::MAX)));
+        assert_eq!((found.port_c, found.port_s), (Some(65535), Some(5062)));
+        assert_eq!(found.q_millis, Some(100));
+        let bare = parsed("digest");
+        assert_eq!((bare.ealg, bare.prot, bare.mode), (&b"null"[..], &b"esp"[..], &b"trans"[..]));
+        assert_eq!((bare.alg, bare.spi_c, bare.q_millis), (None, None, None));
+    }
+
+    #[test]
+    fn numbers_out_of_range() {
+        for bad in [
+            "x;spi-c=4294967296",
+            "x;spi-c=00000000001",
+            "x;spi-s=",
+            "x;spi-s",
+            "x;port-c=65536",
+            "x;port-s=-1",
+            "x;q=1.001",
+            "x;q=2",
+            "x;q=0.1234",
+            "x;alg",
+            ";alg=x",
+            "",
+        ] {
+            assert!(SecurityMechanism::parse(bad.as_bytes()).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn q_values() {
+        for (text, millis) in [("0", 0), ("1", 1000), ("1.000", 1000), ("0.5", 500), ("0.", 0)] {
+            assert_eq!(q_millis(text.as_bytes()), Some(millis), "{text}");
+        }
+        for text in ["", ".5", "1.1", "0.x"] {
+            assert_eq!(q_millis(text.as_bytes()), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn mirrors() {
+        let sent = parsed("ipsec-3gpp;q=0.1;alg=hmac-md5-96;spi-c=12");
+        assert!(sent.same(&parsed("IPSEC-3GPP; SPI-C=0012; alg=HMAC-md5-96 ;q=0.1")));
+        for other in [
+            "ipsec-3gpp;q=0.1;alg=hmac-md5-96",
+            "ipsec-3gpp;q=0.1;alg=hmac-md5-96;spi-c=13",
+            "ipsec-3gpp;q=0.1;alg=hmac-md5-96;spi-c=12;prot=esp",
+            "ipsec-3gpp;q=0.1;alg=hmac-md5-96;spi-s=12",
+            "tls;q=0.1;alg=hmac-md5-96;spi-c=12",
+        ] {
+            assert!(!sent.same(&parsed(other)), "{other}");
+            assert!(!parsed(other).same(&sent), "{other}");
+        }
+        // A doubled parameter in place of another.
+        assert!(!sent.same(&parsed("ipsec-3gpp;q=0.1;alg=hmac-md5-96;alg=hmac-md5-96")));
+        assert!(!parsed("x;a=1;a=1").same(&parsed("x;a=1;b=2")));
     }
 }

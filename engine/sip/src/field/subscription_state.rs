@@ -50,3 +50,23 @@ impl<'b> SubscriptionState<'b> {
         self.state.eq_ignore_ascii_case(b"terminated")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values() {
+        let state = SubscriptionState::parse(b"active;expires=600000").unwrap();
+        assert_eq!((state.state, state.expires), (&b"active"[..], Some(600_000)));
+        assert_eq!((state.reason, state.retry_after, state.is_terminated()), (None, None, false));
+        let state =
+            SubscriptionState::parse(b"Terminated ; reason=probation;retry-after=99999999999");
+        let state = state.unwrap();
+        assert_eq!((state.reason, state.retry_after), (Some(&b"probation"[..]), Some(u32::MAX)));
+        assert!(state.is_terminated());
+        for bad in [&b""[..], b"active;expires", b"active;expires=-1", b"active;retry-after=x"] {
+            assert!(SubscriptionState::parse(bad).is_err(), "{}", bad.escape_ascii());
+        }
+    }
+}

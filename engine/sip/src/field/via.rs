@@ -71,23 +71,21 @@ impl<'b> Via<'b> {
         }
         let sent_by = &start.rest()[..start.rest().len() - cursor.rest().len()];
         let params = Params::parse(&mut cursor)?;
-        let rport = match params.get("rport") {
-            None => None,
-            Some(None) => Some(None),
-            Some(Some(port)) => match decimal_u16(port) {
-                Some(port) => Some(Some(port)),
-                None => return Err(cursor.error("an rport up to 65535")),
-            },
+        let mut via = Via {
+            text: value,
+            transport,
+            sent_by,
+            host,
+            port,
+            branch: None,
+            received: None,
+            rport: None,
+            params,
         };
-        let received = match params.value("received") {
-            None => None,
-            Some(text) => match uri::address(text) {
-                Some(address) => Some(address),
-                None => return Err(cursor.error("an address in received")),
-            },
-        };
-        let branch = params.value("branch");
-        Ok(Via { text: value, transport, sent_by, host, port, branch, received, rport, params })
+        for (name, text) in params.iter() {
+            via.take(name, text).map_err(|expected| cursor.error(expected))?;
+        }
+        Ok(via)
     }
 
     /// Where a response goes over an unreliable transport (RFC 3261 18.2.2, RFC 3581 4): the
@@ -105,5 +103,75 @@ impl<'b> Via<'b> {
             branch.len() > MAGIC_COOKIE.len()
                 && branch[..MAGIC_COOKIE.len()].eq_ignore_ascii_case(MAGIC_COOKIE)
         })
+    }
+
+    /// Takes in one parameter; of several of a name the first counts.
+    fn take(&mut self, name: &[u8], text: Option<&'b [u8]>) -> Result<(), &'static str> {
+        if name.eq_ignore_ascii_case(b"branch") {
+            self.branch = self.branch.or(text);
+        } else if name.eq_ignore_ascii_case(b"rport") && self.rport.is_none() {
+            let port = text.map(|text| decimal_u16(text).ok_or("an rport up to 65535"));
+            self.rport = Some(port.transpose()?);
+        } else if name.eq_ignore_ascii_case(b"received") && self.received.is_none() {
+            let address = uri::address(text.unwrap_or_default());
+            self.received = Some(address.ok_or("an address in received")?);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn response_addr(via: &str) -> Option<String> {
+        let via = Via::parse(via.as_bytes()).unwrap();
+        via.response_addr(5060).map(|address| address.to_string())
+    }
+
+    #[test]
+    fn parts() {
+        let text = b"SIP / 2.0/UDP  [2001:db8::1] : 5062 ;branch=z9hG4bK-*9*80;Role=3;rport";
+        let via = Via::parse(text).unwrap();
+        assert_eq!((via.transport, via.sent_by), (&b"UDP"[..], &b"[2001:db8::1] : 5062"[..]));
+        assert_eq!((via.host, via.port), (Host::V6("2001:db8::1".parse().unwrap()), Some(5062)));
+        assert_eq!((via.branch, via.rport), (Some(&b"z9hG4bK-*9*80"[..]), Some(None)));
+        assert_eq!(via.params.value("role"), Some(&b"3"[..]));
+        assert!(via.has_cookie());
+        assert!(!Via::parse(b"SIP/2.0/UDP a;branch=z9hG4bK").unwrap().has_cookie());
+        assert!(!Via::parse(b"SIP/2.0/UDP a").unwrap().has_cookie());
+    }
+
+    #[test]
+    fn where_responses_go() {
+        let address = |text: &str| Some(text.to_string());
+        assert_eq!(response_addr("SIP/2.0/UDP 1.2.3.4"), address("1.2.3.4:5060"));
+        assert_eq!(response_addr("SIP/2.0/UDP 1.2.3.4:1"), address("1.2.3.4:1"));
+        assert_eq!(response_addr("SIP/2.0/UDP h:1;received=1.2.3.4"), address("1.2.3.4:1"));
+        assert_eq!(response_addr("SIP/2.0/UDP h:1;received=::1;rport=7"), address("[::1]:7"));
+        assert_eq!(response_addr("SIP/2.0/UDP h;received=[::1];rport"), address("[::1]:5060"));
+        assert_eq!(response_addr("SIP/2.0/UDP h"), None);
+    }
+
+    #[test]
+    fn what_is_refused() {
+        for bad in [
+            "",
+            "SIP/2.0/UDP",
+            "SIP/2.0/UDPhost",
+            "SIP/3.0/UDP h",
+            "HTTP/2.0/UDP h",
+            "SIP/2.0/UDP h:",
+            "SIP/2.0/UDP h:65536",
+            "SIP/2.0/UDP h;;branch=1",
+            "SIP/2.0/UDP h;rport=x",
+            "SIP/2.0/UDP h;received=x",
+            "SIP/2.0/UDP h;received",
+            "SIP/2.0/UDP [::1",
+            "SIP/2.0/UDP [1.2.3.4]",
+            "SIP/2.0/UDP h x",
+        ] {
+            assert!(Via::parse(bad.as_bytes()).is_err(), "{bad}");
+        }
     }
 }
