@@ -9,6 +9,8 @@
 //! queue ([`mesh`]), whose owner is woken if it sleeps ([`Waker`]). The answer is written into a slot
 //! of the outbox, and the next `turn` sends it from there, with its source address if it names one.
 
+#[cfg(test)]
+mod allocations;
 pub mod backend;
 mod buf_ring;
 pub mod clock;

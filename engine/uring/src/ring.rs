@@ -61,6 +61,8 @@ pub struct Uring {
     retry: Vec<u32>,
     blocked: bool,
     woken: bool,
+    /// The wall clock's lead, once a turn in which a datagram has a timestamp.
+    offset_ns: Option<u64>,
     waker: Waker,
     counters: Counters,
 }
@@ -144,6 +146,7 @@ impl Uring {
             retry: Vec::with_capacity(sizes.outbox_slots),
             blocked: false,
             woken: false,
+            offset_ns: None,
             waker,
             counters: Counters::default(),
         };
@@ -409,8 +412,9 @@ impl Uring {
         let end = start + slot.len();
         let socket = &self.sockets[at];
         let local = control.local.unwrap_or(socket.local().ip());
-        let arrival_ns =
-            control.wall_ns.map_or(0, |wall| wall.wrapping_sub(wall_minus_monotonic_ns()));
+        let arrival_ns = control.wall_ns.map_or(0, |wall| {
+            wall.wrapping_sub(*self.offset_ns.get_or_insert_with(wall_minus_monotonic_ns))
+        });
         let payload = start + HEADER_BYTES..end;
         self.inbox.push_filled(socket.id(), peer, local, arrival_ns, payload);
         self.counters.received += 1;
@@ -468,6 +472,7 @@ impl Io for Uring {
         self.counters.turns += 1;
         self.inbox.clear();
         self.woken = false;
+        self.offset_ns = None;
         if !self.given.is_empty() {
             self.give_back();
         }

@@ -112,16 +112,19 @@ mod tests {
     const SHARDS: u32 = 3;
 
     fn group(ip: &str) -> Vec<BoundSocket> {
-        let port = UdpSocket::bind((ip, 0)).unwrap().local_addr().unwrap().port();
-        let bind = SocketAddr::new(ip.parse().unwrap(), port);
-        let spec = |shard| SocketSpec {
+        let spec = |shard: u32, port| SocketSpec {
             id: SocketId(shard as u8),
-            bind,
+            bind: SocketAddr::new(ip.parse().unwrap(), port),
             reuse_port: true,
             receive_buffer_bytes: 0,
             packet_info: false,
         };
-        open(&(0..SHARDS).map(spec).collect::<Vec<_>>()).unwrap()
+        // The first takes a free port, and the others join it.
+        let mut group = open(&[spec(0, 0)]).unwrap();
+        let port = group[0].local().port();
+        group
+            .extend(open(&(1..SHARDS).map(|shard| spec(shard, port)).collect::<Vec<_>>()).unwrap());
+        group
     }
 
     /// Which member has a datagram; loopback delivers within the send.

@@ -15,6 +15,11 @@ const NOTIFIED: u32 = 2;
 ///
 /// The promise: who makes work visible (in a queue) and then calls `wake` can rely on the shard
 /// looking at the queue after its present or next `turn`, which does not wait before that.
+///
+/// Why that holds: the sender writes the queue, fences, reads the state; the shard resets the state,
+/// fences, reads the queue. Of two such fences one comes first, so either the shard sees what is in the
+/// queue, or the sender sees the reset (or a later notification, whose reset is still to come) and swaps;
+/// and a swap is seen by the shard's next attempt to sleep, since that is a read-modify-write too.
 #[derive(Clone, Debug)]
 pub struct Waker {
     shared: Arc<Shared>,

@@ -345,6 +345,32 @@ fn a_back_end_goes_with_datagrams_on_the_way() {
 }
 
 #[test]
+fn turns_do_not_allocate() {
+    for kind in kinds() {
+        let mut io = open_on(kind, &["127.0.0.1:0", "[::1]:0"], &SIZES);
+        let to = io.sockets()[0].local();
+        let mut exchange = || {
+            for _ in 0..200 {
+                queue(&mut io, Some(to.ip()), to, b"to itself");
+            }
+            let mut came = 0;
+            while came < 200 {
+                io.turn(NS_PER_S).unwrap();
+                came += io.parts().0.len();
+            }
+        };
+        exchange();
+        let before = crate::allocations::of_this_thread();
+        for _ in 0..20 {
+            exchange();
+        }
+        assert_eq!(crate::allocations::of_this_thread() - before, 0, "{kind}");
+        let boxed = std::hint::black_box(Box::new(kind));
+        assert_eq!(crate::allocations::of_this_thread() - before, 1, "{boxed} was not counted");
+    }
+}
+
+#[test]
 fn names_of_back_ends_round_trip() {
     for kind in [Backend::Uring, Backend::Mmsg] {
         assert_eq!(kind.to_string().parse(), Ok(kind));
