@@ -14,7 +14,7 @@ pub struct ParseError {
     pub found: Option<u8>,
 }
 
-/// What [`parse`](crate::parse) looked for in vain.
+/// What [`parse`](fn@crate::parse) looked for in vain.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 pub enum Expected {
     /// At least one byte behind leading CRLFs.

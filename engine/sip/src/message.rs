@@ -545,7 +545,7 @@ mod tests {
     #[test]
     fn one_replaces_only() {
         let one = "Replaces: a;to-tag=b;from-tag=c\r\n";
-        assert!(with(one, |message| message.replaces()).is_ok_and(|found| found.is_some()));
+        assert!(with(one, |message| message.replaces().is_ok_and(|found| found.is_some())));
         assert!(with(&one.repeat(2), |message| message.replaces().is_err()));
         assert_eq!(with("", |message| message.replaces().map(|found| found.is_some())), Ok(false));
     }

@@ -98,11 +98,11 @@ pub fn parse<'b>(bytes: &'b [u8], index: &'b mut Index) -> Result<Message<'b>, P
 }
 
 /// Indexes start line and headers only: whatever Content-Length says, the message has no body. For
-/// the 400 to a request that [`parse`] refused because of its [`Expected::ContentLength`] or
+/// the 400 to a request that [`parse`](fn@crate::parse) refused because of its [`Expected::ContentLength`] or
 /// [`Expected::Body`] (RFC 3261 18.3).
 ///
 /// # Errors
-/// As [`parse`].
+/// As [`parse`](fn@crate::parse).
 pub fn parse_head<'b>(bytes: &'b [u8], index: &'b mut Index) -> Result<Message<'b>, ParseError> {
     let (bytes, end) = head(bytes, index)?;
     index.body = Span::new(end, end);

@@ -68,7 +68,7 @@ fn folder() -> PathBuf {
 }
 
 fn message(file: &str) -> Vec<u8> {
-    std::fs::read(folder().join(file)).unwrap()
+    std::fs::read(folder().join(file)).expect("the file is in tests/data")
 }
 
 fn outcome(bytes: &[u8]) -> String {
