@@ -1,4 +1,5 @@
 //! What holds for any input: nothing panics, and what is written is read again.
+#![allow(clippy::unwrap_used, reason = "a test")]
 
 use imstorm_sip::body::secinfo::Secinfo;
 use imstorm_sip::transaction::server_key;

@@ -278,7 +278,7 @@ impl<'b> Xml<'b> {
             return Err(self.error("a quote"));
         };
         self.at += 1;
-        let value = self.run(|byte| byte != quote && byte != b'<');
+        let value = self.run(|byte| byte != quote && byte != b'<' && byte >= b' ');
         self.check_references(value)?;
         self.expect(&[quote], "a closing quote")?;
         Ok(Some((name, value)))
@@ -303,8 +303,9 @@ impl<'b> Xml<'b> {
         let text = self.run(|byte| byte != b'<' && byte != b'>');
         self.check_references(text)?;
         identity.uri = trim(text);
-        if identity.uri.is_empty() {
-            return Err(self.error("a URI before this"));
+        // White space in it would let a header that it is written into end early.
+        if identity.uri.is_empty() || identity.uri.iter().any(|&byte| is_space(byte)) {
+            return Err(self.error("a URI without white space before this"));
         }
         self.expect(b"</identity", "the end of identity")?;
         self.space();
@@ -418,6 +419,8 @@ mod tests {
         assert!(Secinfo::parse(with("<identity>a</identity>").as_bytes()).is_ok());
         for inner in [
             "<identity></identity>",
+            "<identity>a\r\nRoute: b</identity>",
+            "<identity x='\n'>a</identity>",
             "<identity>a&b</identity>",
             "<identity>&e;</identity>",
             "<identity>&#0;</identity>",
