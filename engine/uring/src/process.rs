@@ -93,6 +93,26 @@ mod tests {
     }
 
     #[test]
+    fn tables_take_memory_as_they_fill() {
+        use imstorm_base::{Inbox, Index, Slab, Strings};
+        let before = memory().unwrap().resident_bytes;
+        let slab = Slab::<[u64; 15]>::with_capacity(10_000_000);
+        let index = Index::with_capacity(100_000_000);
+        let mut strings = Strings::with_capacity(2 << 30);
+        let inbox = Inbox::new(4_096, 65_536);
+        let handle = strings.store(b"one").unwrap();
+        let reserved = slab.reserved_bytes()
+            + index.reserved_bytes()
+            + strings.capacity_bytes()
+            + inbox.memory().len();
+        assert!(reserved > 4 << 30);
+        // Other tests run beside this one, so the bound is loose.
+        let grown = memory().unwrap().resident_bytes.saturating_sub(before);
+        assert!(grown < 512 << 20, "{grown} of {reserved}");
+        strings.release(handle);
+    }
+
+    #[test]
     fn cpu_time_rises_with_work() {
         let (process, thread) = (process_cpu_ns(), thread_cpu_ns());
         let mut sum = 0u64;

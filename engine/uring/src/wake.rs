@@ -4,11 +4,11 @@ use rustix::event::{EventfdFlags, eventfd};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering, fence};
 
-const AWAKE: u32 = 0;
-const SLEEPING: u32 = 1;
-const NOTIFIED: u32 = 2;
+#[cfg(loom)]
+use loom::sync::atomic::{AtomicU32, Ordering, fence};
+#[cfg(not(loom))]
+use std::sync::atomic::{AtomicU32, Ordering, fence};
 
 /// Wakes one back end out of its `turn`, from any thread. Costs a load while the shard has been told
 /// already, a swap once a turn otherwise, and a system call only if it sleeps.
@@ -27,7 +27,7 @@ pub struct Waker {
 
 #[derive(Debug)]
 struct Shared {
-    state: AtomicU32,
+    state: State,
     event: OwnedFd,
 }
 
@@ -35,18 +35,12 @@ impl Waker {
     /// A waker for a back end.
     pub(crate) fn new() -> io::Result<Waker> {
         let event = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
-        Ok(Waker { shared: Arc::new(Shared { state: AtomicU32::new(AWAKE), event }) })
+        Ok(Waker { shared: Arc::new(Shared { state: State::new(), event }) })
     }
 
     /// Makes the present or next `turn` end without (further) waiting.
     pub fn wake(&self) {
-        // Pairs with the fence in `take`: either we see that the shard has not taken the last
-        // notification, and then it has yet to look at the queue, or it sees ours.
-        fence(Ordering::SeqCst);
-        if self.shared.state.load(Ordering::Relaxed) == NOTIFIED {
-            return;
-        }
-        if self.shared.state.swap(NOTIFIED, Ordering::SeqCst) == SLEEPING {
+        if self.shared.state.notify() {
             // Fails only if the counter is at its limit, and then the shard is awake for sure.
             let _ = rustix::io::write(&self.shared.event, &1u64.to_ne_bytes());
         }
@@ -54,18 +48,12 @@ impl Waker {
 
     /// For the back end: announces a wait. False if it must not wait, since it was notified.
     pub(crate) fn sleep(&self) -> bool {
-        let state = &self.shared.state;
-        state.compare_exchange(AWAKE, SLEEPING, Ordering::SeqCst, Ordering::SeqCst).is_ok()
+        self.shared.state.sleep()
     }
 
     /// For the back end: takes the notification, if there is one, before the queues are looked at.
     pub(crate) fn take(&self) -> bool {
-        if self.shared.state.load(Ordering::Relaxed) == AWAKE {
-            return false;
-        }
-        let was_notified = self.shared.state.swap(AWAKE, Ordering::SeqCst) == NOTIFIED;
-        fence(Ordering::SeqCst);
-        was_notified
+        self.shared.state.take()
     }
 
     /// For the back end: empties the eventfd after it became readable.
@@ -86,7 +74,84 @@ impl AsFd for Waker {
     }
 }
 
-#[cfg(test)]
+const AWAKE: u32 = 0;
+const SLEEPING: u32 = 1;
+const NOTIFIED: u32 = 2;
+
+/// Whether the shard sleeps, and whether somebody wants it.
+#[derive(Debug)]
+struct State(AtomicU32);
+
+impl State {
+    fn new() -> State {
+        State(AtomicU32::new(AWAKE))
+    }
+
+    /// Notifies; true if the shard sleeps, so that the event must be raised.
+    fn notify(&self) -> bool {
+        // Pairs with the fence in `take`: see the promise.
+        fence(Ordering::SeqCst);
+        self.0.load(Ordering::Relaxed) != NOTIFIED
+            && self.0.swap(NOTIFIED, Ordering::SeqCst) == SLEEPING
+    }
+
+    fn sleep(&self) -> bool {
+        let (success, failure) = (Ordering::SeqCst, Ordering::SeqCst);
+        self.0.compare_exchange(AWAKE, SLEEPING, success, failure).is_ok()
+    }
+
+    fn take(&self) -> bool {
+        if self.0.load(Ordering::Relaxed) == AWAKE {
+            return false;
+        }
+        let was_notified = self.0.swap(AWAKE, Ordering::SeqCst) == NOTIFIED;
+        fence(Ordering::SeqCst);
+        was_notified
+    }
+}
+
+#[cfg(all(test, loom))]
+mod loom_tests {
+    use super::*;
+    use loom::sync::atomic::AtomicUsize;
+    use loom::sync::{Condvar, Mutex};
+    use loom::thread;
+
+    /// A sender makes two pieces of work visible and wakes after each; a shard sleeps whenever it sees
+    /// nothing new. A wake-up that is lost is a shard that sleeps for ever, which loom reports.
+    #[test]
+    fn no_wake_up_is_lost() {
+        loom::model(|| {
+            let shared =
+                Arc::new((State::new(), AtomicUsize::new(0), Mutex::new(false), Condvar::new()));
+            let theirs = Arc::clone(&shared);
+            let sender = thread::spawn(move || {
+                let (state, queue, raised, event) = &*theirs;
+                for work in 1..=2 {
+                    queue.store(work, Ordering::Release);
+                    if state.notify() {
+                        *raised.lock().unwrap() = true;
+                        event.notify_one();
+                    }
+                }
+            });
+            let (state, queue, raised, event) = &*shared;
+            while queue.load(Ordering::Acquire) < 2 {
+                if state.sleep() {
+                    let mut raised = raised.lock().unwrap();
+                    while !*raised {
+                        raised = event.wait(raised).unwrap();
+                    }
+                    *raised = false;
+                }
+                state.take();
+            }
+            sender.join().unwrap();
+        });
+    }
+}
+
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
 
