@@ -1,0 +1,325 @@
+//! The engine's configuration file.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use imstorm_cscf::hss::derived::{Derivation, POPULATION_MAX};
+use imstorm_uring::Backend;
+use serde::Deserialize;
+use serde::de::{Deserializer, Error as _};
+use toml::Spanned;
+
+/// The whole file. Every key has a default but the roles: a role that is not named does not run in this process.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EngineConfig {
+    /// The P-CSCFs that run here.
+    #[serde(default)]
+    pub pcscf: Vec<PcscfSection>,
+    /// The I-CSCF, if it runs here.
+    pub icscf: Option<IcscfSection>,
+    /// The S-CSCF, if it runs here.
+    pub scscf: Option<ScscfSection>,
+    /// The subscribers. Needed where an I-CSCF or S-CSCF runs.
+    pub subscribers: Option<SubscribersSection>,
+    /// Where P-CSCFs find the I-CSCF when it runs elsewhere.
+    pub icscf_at: Option<SocketAddr>,
+    /// Where the I-CSCF finds the S-CSCF when it runs elsewhere: an address for each of its shards.
+    #[serde(default)]
+    pub scscf_at: Vec<SocketAddr>,
+    /// Addresses whose datagrams the Mw ports take.
+    #[serde(default)]
+    pub peers: Vec<IpAddr>,
+    /// Where the control plane listens. Port 0 takes a free one.
+    #[serde(default = "default_admin")]
+    pub admin: SocketAddr,
+    /// The back end for datagrams: `uring` or `mmsg`.
+    #[serde(default = "default_io", deserialize_with = "backend")]
+    pub io: Backend,
+    /// Shards, a thread each; 0 takes as many as there are cores to use.
+    #[serde(default = "unset")]
+    pub shards: Spanned<usize>,
+    /// The cores to use, in the order of the shards; empty takes all that the process may use.
+    #[serde(default)]
+    pub cores: Vec<usize>,
+    /// Users for whom memory is claimed at start; 0 takes the number of subscribers.
+    #[serde(default = "unset")]
+    pub population: Spanned<u64>,
+    /// The receive buffer of each socket, in bytes.
+    #[serde(default = "default_receive_buffer_bytes")]
+    pub receive_buffer_bytes: usize,
+    /// Where the file lies, for the paths in it.
+    #[serde(skip)]
+    pub directory: PathBuf,
+}
+
+/// A P-CSCF.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PcscfSection {
+    /// Its unprotected address and port.
+    pub address: SocketAddr,
+    /// The port for ESP in UDP (TS 33.203 annex M), on the same address.
+    #[serde(default = "default_esp_port")]
+    pub esp_port: u16,
+    /// The port at which a UE takes ESP until its first packet shows another.
+    #[serde(default = "default_esp_port")]
+    pub ue_esp_port: u16,
+    /// The protected server port, inside the tunnel.
+    #[serde(default = "default_port_ps")]
+    pub port_ps: u16,
+    /// The first of two protected client ports, inside the tunnel.
+    #[serde(default = "default_port_pc")]
+    pub port_pc: u16,
+    /// Its address on Mw; shard `n` takes this port plus `n`.
+    pub mw: SocketAddr,
+    /// The name of the network that it stands in (P-Visited-Network-ID).
+    #[serde(default = "default_domain")]
+    pub visited_network: String,
+}
+
+/// An I-CSCF.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct IcscfSection {
+    /// Its address on Mw; shard `n` takes this port plus `n`.
+    pub mw: SocketAddr,
+}
+
+/// An S-CSCF.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ScscfSection {
+    /// Its address on Mw; shard `n` takes this port plus `n`.
+    pub mw: SocketAddr,
+    /// The authentication realm.
+    #[serde(default = "default_domain")]
+    pub realm: String,
+    /// The longest lifetime of a secure connection that is granted, in seconds.
+    #[serde(default = "default_expires_max_s")]
+    pub expires_max_s: u32,
+    /// The shortest one that may be asked for, in seconds.
+    #[serde(default = "default_expires_min_s")]
+    pub expires_min_s: u32,
+}
+
+/// Who the subscribers are: those of a file, those that a seed derives, or both.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SubscribersSection {
+    /// A subscriber file, relative to the configuration file.
+    pub file: Option<PathBuf>,
+    /// How many are derived.
+    #[serde(default = "unset")]
+    pub size: Spanned<u64>,
+    /// The seed that derives them: the load generator must have the same one.
+    #[serde(default = "default_seed")]
+    pub seed: u64,
+    /// Their home domain.
+    #[serde(default = "default_domain")]
+    pub domain: String,
+}
+
+impl SubscribersSection {
+    /// The rule that derives subscribers, if any are derived.
+    #[must_use]
+    pub fn derivation(&self) -> Option<Derivation> {
+        let size = *self.size.get_ref();
+        (size > 0).then(|| Derivation { seed: self.seed, size, domain: self.domain.clone() })
+    }
+}
+
+/// What is wrong with a configuration, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigError {
+    /// The file.
+    pub file: String,
+    /// Line and column, from 1; 0 where the file as a whole is meant.
+    pub line: usize,
+    /// See `line`.
+    pub column: usize,
+    /// What was expected and what came.
+    pub problem: String,
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.line {
+            0 => write!(f, "{}: {}", self.file, self.problem),
+            line => write!(f, "{}:{line}:{}: {}", self.file, self.column, self.problem),
+        }
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+impl EngineConfig {
+    /// Reads a configuration file.
+    ///
+    /// # Errors
+    /// Where the file can't be read, or its first fault with line and column.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let file = path.display().to_string();
+        let text = std::fs::read_to_string(path).map_err(|error| ConfigError {
+            file: file.clone(),
+            line: 0,
+            column: 0,
+            problem: format!("can't be read: {error}"),
+        })?;
+        let mut config = Self::parse(&file, &text)?;
+        config.directory = path.parent().map(Path::to_path_buf).unwrap_or_default();
+        Ok(config)
+    }
+
+    /// Reads a configuration's text; `file` names it in errors.
+    ///
+    /// # Errors
+    /// The first fault, with line and column.
+    pub fn parse(file: &str, text: &str) -> Result<Self, ConfigError> {
+        let at = |span: Option<Range<usize>>, problem: String| {
+            let (line, column) = span.map_or((0, 0), |span| position(text, span.start));
+            ConfigError { file: file.to_owned(), line, column, problem }
+        };
+        let config: Self =
+            toml::from_str(text).map_err(|error| at(error.span(), error.message().to_owned()))?;
+        config.validate().map_err(|(span, problem)| at(span, problem))?;
+        Ok(config)
+    }
+
+    fn validate(&self) -> Result<(), (Option<Range<usize>>, String)> {
+        let whole = |problem: &str| Err((None, problem.to_owned()));
+        if self.pcscf.is_empty() && self.icscf.is_none() && self.scscf.is_none() {
+            return whole("expected at least one of [[pcscf]], [icscf] and [scscf]");
+        }
+        if !self.pcscf.is_empty() && self.icscf.is_none() && self.icscf_at.is_none() {
+            return whole("a P-CSCF needs [icscf] here or icscf_at elsewhere");
+        }
+        if self.icscf.is_some() && self.scscf.is_none() && self.scscf_at.is_empty() {
+            return whole("an I-CSCF needs [scscf] here or scscf_at elsewhere");
+        }
+        if (self.icscf.is_some() || self.scscf.is_some()) && self.subscribers.is_none() {
+            return whole("an I-CSCF or S-CSCF needs [subscribers]");
+        }
+        for pcscf in &self.pcscf {
+            let ports = [pcscf.port_ps, pcscf.port_pc, pcscf.port_pc.wrapping_add(1)];
+            if ports.iter().any(|port| matches!(port, 0 | 5060 | 5061))
+                || ports[1..].contains(&ports[0])
+            {
+                return whole(
+                    "port_ps, port_pc and port_pc + 1 must differ, and be none of 0, 5060 and 5061",
+                );
+            }
+        }
+        if let Some(subscribers) = &self.subscribers {
+            let size = &subscribers.size;
+            if *size.get_ref() > POPULATION_MAX {
+                let problem =
+                    format!("size: expected at most {POPULATION_MAX}, found {}", size.get_ref());
+                return Err((Some(size.span()), problem));
+            }
+            if *size.get_ref() == 0 && subscribers.file.is_none() {
+                return whole("[subscribers] needs a file, or a size above 0");
+            }
+        }
+        if *self.shards.get_ref() > SHARDS_MAX {
+            let problem =
+                format!("shards: expected at most {SHARDS_MAX}, found {}", self.shards.get_ref());
+            return Err((Some(self.shards.span()), problem));
+        }
+        Ok(())
+    }
+}
+
+/// SPIs have room for so many shards.
+pub const SHARDS_MAX: usize = 16;
+
+/// Line and column, from 1, of a byte of `text`.
+fn position(text: &str, at: usize) -> (usize, usize) {
+    let before = &text[..at.min(text.len())];
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().map_or(0, |rest| rest.chars().count()) + 1;
+    (line, column)
+}
+
+fn unset<T: Default>() -> Spanned<T> {
+    Spanned::new(0..0, T::default())
+}
+fn default_admin() -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], 9060))
+}
+fn default_io() -> Backend {
+    Backend::Uring
+}
+fn default_receive_buffer_bytes() -> usize {
+    16 << 20
+}
+fn default_esp_port() -> u16 {
+    4500
+}
+fn default_port_ps() -> u16 {
+    5063
+}
+fn default_port_pc() -> u16 {
+    5064
+}
+fn default_domain() -> String {
+    "ims.example".to_owned()
+}
+fn default_expires_max_s() -> u32 {
+    600_000
+}
+fn default_expires_min_s() -> u32 {
+    60
+}
+fn default_seed() -> u64 {
+    1
+}
+
+fn backend<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Backend, D::Error> {
+    String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MINIMAL: &str = "pcscf = [{ address = \"127.0.0.1:5060\", mw = \"127.0.0.1:6060\" }]\n\
+        icscf = { mw = \"127.0.0.1:6070\" }\nscscf = { mw = \"127.0.0.1:6080\" }\n\
+        subscribers = { size = 10 }\n";
+
+    #[test]
+    fn the_least_configuration_has_the_standard_ports() {
+        let config = EngineConfig::parse("test.toml", MINIMAL).unwrap();
+        assert_eq!(config.pcscf[0].esp_port, 4500);
+        assert_eq!(config.admin, default_admin());
+        assert_eq!(config.io, Backend::Uring);
+    }
+
+    #[test]
+    fn a_fault_names_its_place() {
+        let cases = [
+            (format!("{MINIMAL}shards = \"two\"\n"), "test.toml:5:10"),
+            (format!("{MINIMAL}shard = 2\n"), "test.toml:5:1"),
+            (format!("{MINIMAL}io = \"fast\"\n"), "test.toml:5:6"),
+            (format!("{MINIMAL}shards = 99\n"), "test.toml:5:10"),
+            (MINIMAL.replace("size = 10", "size = 100000000"), "test.toml:4:24"),
+            (MINIMAL.replace("127.0.0.1:6070", "nowhere"), "test.toml:2:16"),
+        ];
+        for (text, place) in cases {
+            let error = EngineConfig::parse("test.toml", &text).unwrap_err().to_string();
+            assert!(error.starts_with(place), "{error}");
+        }
+    }
+
+    #[test]
+    fn roles_that_lack_what_they_need_are_refused() {
+        for line in MINIMAL.lines() {
+            let text = MINIMAL.replace(&format!("{line}\n"), "");
+            if !line.starts_with("pcscf") {
+                assert!(EngineConfig::parse("test.toml", &text).is_err(), "without {line}");
+            }
+        }
+    }
+}

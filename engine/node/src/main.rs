@@ -1,0 +1,8 @@
+//! The engine's program: see the library.
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> std::process::ExitCode {
+    imstorm_engine::cli::main()
+}

@@ -1,0 +1,381 @@
+//! One shard: the roles of the users that it owns, and the tick that moves datagrams through them. No I/O of its own: the same
+//! tick runs over sockets and in the simulator.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use imstorm_base::SocketId;
+use imstorm_base::io::{Io, Outbox};
+use imstorm_base::random::SecretRandom;
+use imstorm_base::time::{Time, seconds};
+use imstorm_base::timers::Timers;
+use imstorm_cscf::pcscf::{AWAIT_AUTH_NS, PcscfTables};
+use imstorm_cscf::scscf::ScscfTables;
+use imstorm_cscf::{
+    Alarm, Context, Counters, Hss, Icscf, IcscfConfig, MwQueue, Pcscf, PcscfConfig, Scscf,
+    ScscfConfig,
+};
+use imstorm_sip::transaction::Timings;
+use imstorm_sip::{Index, Message, parse};
+use imstorm_uring::MeshPort;
+use imstorm_uring::mesh::MeshSender;
+
+use crate::config::EngineConfig;
+use crate::topology::{Door, Role, Topology, on_shard};
+
+/// Messages between roles that may be under way on a shard.
+const MW_BUFFERS: usize = 1024;
+
+/// What goes with a datagram to another shard.
+#[derive(Copy, Clone, Debug)]
+pub enum Hop {
+    /// A first, unprotected message for the shard that owns its user.
+    Unprotected {
+        /// The P-CSCF that it came to.
+        pcscf: u8,
+        /// Where it came from.
+        peer: SocketAddr,
+    },
+    /// A message on Mw.
+    Mw {
+        /// The role's address that sent it.
+        from: SocketAddr,
+        /// The role's address that it goes to.
+        to: SocketAddr,
+    },
+}
+
+/// What all roles of a shard share.
+#[derive(Debug)]
+struct Common {
+    mw: MwQueue,
+    timers: Timers<Alarm>,
+    random: SecretRandom,
+    counters: Counters,
+}
+
+impl Common {
+    fn context<'a>(&'a mut self, now: Time, outbox: &'a mut Outbox) -> Context<'a> {
+        Context {
+            now,
+            outbox,
+            mw: &mut self.mw,
+            timers: &mut self.timers,
+            random: &mut self.random,
+            counters: &mut self.counters,
+        }
+    }
+}
+
+/// What a shard holds at this moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ShardTables {
+    /// All P-CSCFs' tables, added up.
+    pub pcscf: PcscfTables,
+    /// The S-CSCF's tables.
+    pub scscf: ScscfTables,
+    /// Timers that are armed, cancelled ones included.
+    pub timers: usize,
+}
+
+/// One shard of the engine.
+#[derive(Debug)]
+pub struct Shard {
+    number: usize,
+    topology: Arc<Topology>,
+    pcscfs: Vec<Pcscf>,
+    icscf: Option<Icscf>,
+    scscf: Option<Scscf>,
+    hss: Option<Hss>,
+    common: Common,
+    headers: Index,
+}
+
+impl Shard {
+    /// Shard `number` of the configured engine, all its memory claimed. `seed` makes its tokens and challenges: from the
+    /// system's entropy on sockets, from the run's seed in the simulator.
+    #[must_use]
+    pub fn new(
+        config: &EngineConfig,
+        topology: Arc<Topology>,
+        number: usize,
+        seed: [u8; 32],
+    ) -> Self {
+        let mut random = SecretRandom::new(seed);
+        let users = users_per_shard(config, &topology);
+        let pcscfs = config.pcscf.iter().zip(0..).map(|(section, place)| {
+            let users_here = users;
+            Pcscf::new(PcscfConfig {
+                number: place,
+                unprotected: section.address,
+                unprotected_socket: topology.socket(Door::Unprotected(place)),
+                esp_socket: topology.socket(Door::Esp(place)),
+                ue_esp_port: section.ue_esp_port,
+                port_ps: section.port_ps,
+                port_pc: section.port_pc,
+                mw: on_shard(section.mw, number),
+                icscf: match (&config.icscf, config.icscf_at) {
+                    (Some(icscf), _) => on_shard(icscf.mw, number),
+                    (None, elsewhere) => elsewhere.expect("a checked configuration"),
+                },
+                visited_network: section.visited_network.clone(),
+                connections_max: users_here,
+                tombstones_max: (4 * users_here).max(1 << 16),
+                strings_bytes: users_here * STRINGS_BYTES_PER_USER + STRINGS_BYTES_BASE,
+                shard: u32::try_from(number).expect("few shards"),
+                shards: u32::try_from(topology.shards).expect("few shards"),
+                ue_leg: Timings::UE_LEG,
+                core: Timings::CORE,
+                seed: random.next_u64(),
+            })
+        });
+        let pcscfs = pcscfs.collect();
+        let icscf = config.icscf.as_ref().map(|section| {
+            let scscf = match &config.scscf {
+                Some(scscf) => {
+                    (0..topology.shards).map(|shard| on_shard(scscf.mw, shard)).collect()
+                }
+                None => config.scscf_at.clone(),
+            };
+            let directory = topology.directory.clone().expect("a checked configuration");
+            let mw = on_shard(section.mw, number);
+            Icscf::new(IcscfConfig { mw, scscf, seed: random.next_u64() }, directory)
+        });
+        let scscf = config.scscf.as_ref().map(|section| {
+            let settings = ScscfConfig {
+                mw: on_shard(section.mw, number),
+                realm: section.realm.clone(),
+                subscriptions_max: users,
+                strings_bytes: users * STRINGS_BYTES_PER_USER + STRINGS_BYTES_BASE,
+                expires_max_s: section.expires_max_s,
+                expires_min_s: section.expires_min_s,
+                core: Timings::CORE,
+                ue_leg: Timings::UE_LEG,
+                seed: random.next_u64(),
+            };
+            Scscf::new(settings, topology.directory.clone().expect("a checked configuration"))
+        });
+        let hss = topology.directory.clone().map(Hss::new);
+        let common = Common {
+            mw: MwQueue::new(MW_BUFFERS, topology.mw_addresses()),
+            timers: Timers::new(&timer_durations()),
+            random,
+            counters: Counters::default(),
+        };
+        Self { number, topology, pcscfs, icscf, scscf, hss, common, headers: Index::default() }
+    }
+
+    /// One tick: everything that came, then what other shards handed over, then the timers that are due. The outbox is sent by
+    /// the next [`Io::turn`].
+    pub fn tick<I: Io>(&mut self, now: Time, io: &mut I, mesh: &mut MeshPort<Hop>) {
+        let (inbox, outbox) = io.parts();
+        let MeshPort { sender, receiver, .. } = mesh;
+        for place in 0..inbox.len() {
+            let (received, datagram) = inbox.get_mut(place);
+            let mut step = Step { now, outbox, sender };
+            self.datagram(&mut step, received.socket, received.peer, datagram);
+            self.between_roles(&mut step);
+        }
+        receiver.receive(|hop, datagram| {
+            let mut step = Step { now, outbox, sender };
+            self.hop(&mut step, hop, datagram);
+            self.between_roles(&mut step);
+        });
+        while let Some(alarm) = self.common.timers.poll(now) {
+            let mut step = Step { now, outbox, sender };
+            self.alarm(&mut step, alarm);
+            self.between_roles(&mut step);
+        }
+        self.common.counters.datagrams_out += outbox.len() as u64;
+    }
+
+    /// When the next timer is due.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Time> {
+        self.common.timers.next_deadline()
+    }
+
+    /// Its counters.
+    #[must_use]
+    pub fn counters(&self) -> &Counters {
+        &self.common.counters
+    }
+
+    /// What it holds.
+    #[must_use]
+    pub fn tables(&self) -> ShardTables {
+        let mut tables = ShardTables { timers: self.common.timers.len(), ..ShardTables::default() };
+        for pcscf in &self.pcscfs {
+            let of = pcscf.tables();
+            tables.pcscf.connections += of.connections;
+            tables.pcscf.sets += of.sets;
+            tables.pcscf.transactions += of.transactions;
+            tables.pcscf.tombstones += of.tombstones;
+            tables.pcscf.strings_bytes += of.strings_bytes;
+        }
+        tables.scscf = self.scscf.as_ref().map(Scscf::tables).unwrap_or_default();
+        tables
+    }
+
+    fn datagram(
+        &mut self,
+        step: &mut Step<'_>,
+        socket: SocketId,
+        peer: SocketAddr,
+        datagram: &mut [u8],
+    ) {
+        self.common.counters.datagrams_in += 1;
+        match self.topology.door(socket) {
+            Door::Esp(pcscf) => {
+                let ctx = &mut self.common.context(step.now, step.outbox);
+                self.pcscfs[usize::from(pcscf)].esp(ctx, &mut self.headers, peer, datagram);
+            }
+            Door::Unprotected(pcscf) => self.unprotected(step, pcscf, peer, datagram, true),
+            Door::Mw(role) if self.topology.is_peer(peer.ip()) => {
+                self.mw(step, role, peer, datagram);
+            }
+            Door::Mw(_) => self.common.counters.mw_untrusted += 1,
+        }
+    }
+
+    fn hop(&mut self, step: &mut Step<'_>, hop: Hop, datagram: &mut [u8]) {
+        match hop {
+            Hop::Unprotected { pcscf, peer } => {
+                self.unprotected(step, pcscf, peer, datagram, false);
+            }
+            Hop::Mw { from, to } => {
+                if let Some((_, role)) = self.topology.role_at(to) {
+                    self.mw(step, role, from, datagram);
+                }
+            }
+        }
+    }
+
+    /// A datagram on an unprotected port. The shard that it came to by chance hands it once to the one that owns its user.
+    fn unprotected(
+        &mut self,
+        step: &mut Step<'_>,
+        pcscf: u8,
+        peer: SocketAddr,
+        datagram: &mut [u8],
+        may_hop: bool,
+    ) {
+        let Ok(message) = parse(datagram, &mut self.headers) else {
+            self.common.counters.malformed += 1;
+            return;
+        };
+        if may_hop && self.topology.shards > 1 {
+            let owner = owner_of(&self.topology, &message).unwrap_or(self.number);
+            if owner != self.number {
+                self.common.counters.shard_hops += 1;
+                let hop = Hop::Unprotected { pcscf, peer };
+                let sent = step.sender.send(owner, hop, message.bytes());
+                self.common.counters.queue_full += u64::from(sent.is_err());
+                return;
+            }
+        }
+        let ctx = &mut self.common.context(step.now, step.outbox);
+        self.pcscfs[usize::from(pcscf)].unprotected(ctx, peer, &message);
+    }
+
+    fn mw(&mut self, step: &mut Step<'_>, role: Role, from: SocketAddr, bytes: &[u8]) {
+        let Ok(message) = parse(bytes, &mut self.headers) else {
+            self.common.counters.malformed += 1;
+            return;
+        };
+        let ctx = &mut self.common.context(step.now, step.outbox);
+        match role {
+            Role::Pcscf(number) => self.pcscfs[usize::from(number)].mw(ctx, from, &message),
+            Role::Icscf => {
+                let hss = self.hss.as_ref().expect("an I-CSCF has its subscribers");
+                self.icscf.as_mut().expect("a role of this process").mw(ctx, hss, from, &message);
+            }
+            Role::Scscf => {
+                let hss = self.hss.as_mut().expect("an S-CSCF has its subscribers");
+                self.scscf.as_mut().expect("a role of this process").mw(ctx, hss, from, &message);
+            }
+        }
+    }
+
+    /// Delivers what the roles sent each other, until they are silent.
+    fn between_roles(&mut self, step: &mut Step<'_>) {
+        while let Some(message) = self.common.mw.take() {
+            match self.topology.role_at(message.to) {
+                Some((shard, role)) if shard == self.number => {
+                    self.mw(step, role, message.from, message.bytes());
+                }
+                Some((shard, _)) => {
+                    self.common.counters.shard_hops += 1;
+                    let hop = Hop::Mw { from: message.from, to: message.to };
+                    let sent = step.sender.send(shard, hop, message.bytes());
+                    self.common.counters.queue_full += u64::from(sent.is_err());
+                }
+                None => self.leave_process(step, message.from, message.to, message.bytes()),
+            }
+            self.common.mw.release(message);
+        }
+    }
+
+    fn leave_process(&mut self, step: &mut Step<'_>, from: SocketAddr, to: SocketAddr, bytes: &[u8]) {
+        let (_, role) = self.topology.role_at(from).expect("a role of ours sent it");
+        let socket = self.topology.socket(Door::Mw(role));
+        let sent = step.outbox.send(socket, None, to, |slot| {
+            slot.get_mut(..bytes.len())?.copy_from_slice(bytes);
+            Some(0..bytes.len())
+        });
+        self.common.counters.outbox_full += u64::from(sent.is_err());
+    }
+
+    fn alarm(&mut self, step: &mut Step<'_>, alarm: Alarm) {
+        let ctx = &mut self.common.context(step.now, step.outbox);
+        match alarm {
+            Alarm::Pcscf(number, alarm) => self.pcscfs[usize::from(number)].alarm(ctx, alarm),
+            Alarm::Scscf(alarm) => {
+                self.scscf.as_mut().expect("a role of this process").alarm(ctx, alarm);
+            }
+        }
+    }
+}
+
+/// Where the outputs of one step go.
+struct Step<'a> {
+    now: Time,
+    outbox: &'a mut Outbox,
+    sender: &'a mut MeshSender<Hop>,
+}
+
+/// The shard that owns the user whom an unprotected request names.
+fn owner_of(topology: &Topology, message: &Message<'_>) -> Option<usize> {
+    let credentials = message.authorization().ok()??;
+    Some(topology.owner(credentials.username))
+}
+
+/// Strings of one user: a dialog's is about 400 B at the P-CSCF and 600 B at the S-CSCF, with identities and the private identity.
+const STRINGS_BYTES_PER_USER: usize = 1024;
+/// Requests that may have to be sent again, while their answers are under way.
+const STRINGS_BYTES_BASE: usize = 64 << 20;
+
+/// Users for whom a shard claims memory: its share, and a tenth more, since the share is only even on average.
+#[must_use]
+pub fn users_per_shard(config: &EngineConfig, topology: &Topology) -> usize {
+    let population = match *config.population.get_ref() {
+        0 => topology.directory.as_ref().map_or(100_000, |directory| directory.len()),
+        population => population,
+    };
+    let population = usize::try_from(population).unwrap_or(usize::MAX);
+    let share = population.div_ceil(topology.shards);
+    share + share / 10 + 1024
+}
+
+/// The durations that are armed again and again: each has a queue of its own, in which arming costs nothing.
+fn timer_durations() -> Vec<u64> {
+    let mut durations = vec![AWAIT_AUTH_NS, seconds(2)];
+    for timings in [Timings::CORE, Timings::UE_LEG] {
+        durations.extend((0..4).map(|step| timings.timer_e_ns(step)));
+        durations.extend([timings.timer_f_ns(), 2 * timings.timer_f_ns()]);
+    }
+    durations.push(Timings::UE_LEG.timer_f_ns() + Timings::CORE.t4_ns);
+    durations.sort_unstable();
+    durations.dedup();
+    durations
+}

@@ -1,0 +1,113 @@
+//! What the control plane shows of the shards. Each shard publishes its numbers into memory that only it writes; readers take
+//! what is there.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use imstorm_cscf::Counters;
+use imstorm_uring::{Backend, process};
+use serde_json::{Map, Value, json};
+
+use crate::shard::Shard;
+
+macro_rules! gauges {
+    ($($name:ident),* $(,)?) => {
+        /// A shard's gauges, by place.
+        #[derive(Copy, Clone)]
+        #[allow(non_camel_case_types)]
+        enum Gauge { $($name),* }
+        const GAUGE_NAMES: &[&str] = &[$(stringify!($name)),*];
+    };
+}
+
+gauges! {
+    connections, security_associations, pcscf_transactions, pcscf_tombstones, pcscf_strings_bytes,
+    subscriptions, challenges, notifications, scscf_strings_bytes, timers, cpu_ns,
+}
+
+/// One shard's published numbers.
+#[derive(Debug)]
+pub struct Published {
+    counters: [AtomicU64; Counters::COUNT],
+    gauges: [AtomicU64; GAUGE_NAMES.len()],
+}
+
+impl Default for Published {
+    fn default() -> Self {
+        Self {
+            counters: std::array::from_fn(|_| AtomicU64::new(0)),
+            gauges: std::array::from_fn(|_| AtomicU64::new(0)),
+        }
+    }
+}
+
+impl Published {
+    /// Publishes a shard's numbers; called on its own thread alone.
+    pub fn publish(&self, shard: &Shard) {
+        for (place, value) in shard.counters().values().into_iter().enumerate() {
+            self.counters[place].store(value, Ordering::Relaxed);
+        }
+        let tables = shard.tables();
+        let set = |gauge: Gauge, value: usize| {
+            self.gauges[gauge as usize].store(value as u64, Ordering::Relaxed);
+        };
+        set(Gauge::connections, tables.pcscf.connections);
+        set(Gauge::security_associations, 4 * tables.pcscf.sets);
+        set(Gauge::pcscf_transactions, tables.pcscf.transactions);
+        set(Gauge::pcscf_tombstones, tables.pcscf.tombstones);
+        set(Gauge::pcscf_strings_bytes, tables.pcscf.strings_bytes);
+        set(Gauge::subscriptions, tables.scscf.subscriptions);
+        set(Gauge::challenges, tables.scscf.challenges);
+        set(Gauge::notifications, tables.scscf.notifications);
+        set(Gauge::scscf_strings_bytes, tables.scscf.strings_bytes);
+        set(Gauge::timers, tables.timers);
+        self.gauges[Gauge::cpu_ns as usize].store(process::thread_cpu_ns(), Ordering::Relaxed);
+    }
+
+    fn counter(&self, place: usize) -> u64 {
+        self.counters[place].load(Ordering::Relaxed)
+    }
+
+    fn gauge(&self, place: usize) -> u64 {
+        self.gauges[place].load(Ordering::Relaxed)
+    }
+}
+
+/// The engine's state, as `GET /v1/status` gives it.
+#[must_use]
+pub fn status(shards: &[Published], started: Instant, io: Backend) -> Value {
+    let counter = |place: usize| shards.iter().map(|shard| shard.counter(place)).sum::<u64>();
+    let gauge = |place: Gauge| shards.iter().map(|shard| shard.gauge(place as usize)).sum::<u64>();
+    let counters: Map<String, Value> = Counters::NAMES
+        .iter()
+        .enumerate()
+        .map(|(place, name)| ((*name).to_owned(), counter(place).into()))
+        .collect();
+    let per_shard: Vec<Value> = shards.iter().map(shard_status).collect();
+    let memory = process::memory().unwrap_or_default();
+    json!({
+        "subscriptions": gauge(Gauge::subscriptions),
+        "security_associations": gauge(Gauge::security_associations),
+        "registrations": 0,
+        "sessions": 0,
+        "messages_in": counters["messages_in"],
+        "messages_out": counters["messages_out"],
+        "esp_rejected": counters["esp_rejected"],
+        "shard_hops": counters["shard_hops"],
+        "cpu_s": process::process_cpu_ns() as f64 / 1e9,
+        "rss_bytes": memory.resident_bytes,
+        "rss_bytes_max": memory.resident_bytes_max,
+        "uptime_s": started.elapsed().as_secs_f64(),
+        "version": env!("CARGO_PKG_VERSION"),
+        "io": io.to_string(),
+        "counters": counters,
+        "shards": per_shard,
+    })
+}
+
+fn shard_status(shard: &Published) -> Value {
+    let gauges = GAUGE_NAMES.iter().enumerate();
+    let fields: Map<String, Value> =
+        gauges.map(|(place, name)| ((*name).to_owned(), shard.gauge(place).into())).collect();
+    Value::Object(fields)
+}
