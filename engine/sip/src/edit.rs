@@ -117,7 +117,7 @@ impl Edits {
         self.add(name, true, value)
     }
 
-    /// Removes all of the message's lines of that name; new lines stay.
+    /// Removes all of the message's lines of that name, edited ones too; new lines stay.
     pub fn remove(&mut self, name: HeaderName) -> &mut Self {
         assert!(name != HeaderName::Extension, "remove lines of unknown names one by one");
         self.removed.insert(name);
@@ -543,6 +543,18 @@ mod tests {
              Via: two\r\nVia: one\r\nv: SIP"
         ));
         assert!(text.ends_with("Content-Length: 2\r\nPath: <sip:p>\r\n\r\nhi"));
+    }
+
+    #[test]
+    fn new_lines_take_the_place_of_removed_ones() {
+        let text = edited(REQUEST, |edits, message| {
+            edits.insert_first(HeaderName::Route, |w| _ = w.text("<sip:n;lr>"));
+            edits.remove(HeaderName::Route);
+            edits.set(message, HeaderName::Via, |w| _ = w.text("v"));
+            edits.remove_line(4);
+        });
+        let head = "SUBSCRIBE sip:a@home SIP/2.0\r\nv: v\r\nRoute: <sip:n;lr>\r\nProxy-Require";
+        assert!(text.starts_with(head), "{text}");
     }
 
     #[test]
