@@ -168,6 +168,13 @@ impl HeaderName {
     /// The header that `name` names, by its long or its compact form, in any case.
     #[inline]
     pub fn lookup(name: &[u8]) -> HeaderName {
+        // The one byte that folding by a bit would take for another: CR for the hyphen.
+        if name.contains(&b'\r') { HeaderName::Extension } else { HeaderName::of_token(name) }
+    }
+
+    /// As [`lookup`](Self::lookup), of a name that is known to have no CR in it.
+    #[inline]
+    pub(crate) fn of_token(name: &[u8]) -> HeaderName {
         if let [letter] = name {
             return match letter.to_ascii_lowercase() {
                 letter @ b'a'..=b'z' => {
@@ -185,7 +192,7 @@ impl HeaderName {
             if id == NAMES - 1 {
                 return HeaderName::Extension;
             }
-            if ROWS[id].text.as_bytes().eq_ignore_ascii_case(name) {
+            if same_folded(name, &FOLDED[id]) {
                 return NAME_OF_ID[id];
             }
             slot = (slot + 1) % SLOT_COUNT;
@@ -275,6 +282,52 @@ static SLOTS: [u8; SLOT_COUNT] = {
     slots
 };
 
+/// A name in lower case, padded, and its length.
+struct Folded {
+    text: [u8; 32],
+    len: u8,
+}
+
+static FOLDED: [Folded; NAMES] = {
+    assert!(LONGEST <= 32);
+    let mut rows = [const { Folded { text: [0; 32], len: 0 } }; NAMES];
+    let mut id = 0;
+    while id < NAMES {
+        let text = ROWS[id].text.as_bytes();
+        let mut at = 0;
+        while at < text.len() {
+            // The names have letters and hyphens only, which is what makes folding by a bit exact.
+            assert!(text[at] == b'-' || text[at].is_ascii_alphabetic());
+            rows[id].text[at] = text[at] | 0x20;
+            at += 1;
+        }
+        rows[id].len = text.len() as u8;
+        id += 1;
+    }
+    rows
+};
+
+/// Whether `name` without regard to case is `row`: eight bytes at a time, the last eight again.
+#[inline]
+fn same_folded(name: &[u8], row: &Folded) -> bool {
+    const CASE: u64 = 0x2020_2020_2020_2020;
+    let Some(row) = row.text.get(..usize::from(row.len)) else { return false };
+    if name.len() != row.len() {
+        return false;
+    }
+    let (Some((_, name_end)), Some((_, row_end))) =
+        (name.split_last_chunk::<8>(), row.split_last_chunk::<8>())
+    else {
+        return name.iter().zip(row).all(|(byte, folded)| byte | 0x20 == *folded);
+    };
+    let same = |name: &[u8; 8], row: &[u8; 8]| {
+        u64::from_ne_bytes(*name) | CASE == u64::from_ne_bytes(*row)
+    };
+    let (names, _) = name.as_chunks::<8>();
+    let (rows, _) = row.as_chunks::<8>();
+    same(name_end, row_end) && names.iter().zip(rows).all(|(name, row)| same(name, row))
+}
+
 /// Where the search for a name starts: its length, first, middle and last byte tell most apart.
 #[inline]
 const fn slot_of(name: &[u8]) -> usize {
@@ -304,8 +357,18 @@ mod tests {
 
     #[test]
     fn what_is_not_in_the_table_is_an_extension() {
-        for text in ["", "w", "z", "1", "Vias", "Vi", "Extension", "X-Custom", "Via ", "\u{e9}"] {
+        for text in
+            ["", "w", "z", "1", "Vias", "Vi", "Extension", "X-Custom", "Via ", "\u{e9}", "Call\rID"]
+        {
             assert_eq!(HeaderName::lookup(text.as_bytes()), HeaderName::Extension, "{text}");
+        }
+        // One byte off in any place.
+        for &name in HeaderName::ALL {
+            for at in 0..name.as_str().len() {
+                let mut text = name.as_str().as_bytes().to_vec();
+                text[at] = if text[at] == b'-' { b'\r' } else { text[at] ^ 0x80 };
+                assert_eq!(HeaderName::lookup(&text), HeaderName::Extension);
+            }
         }
         assert_eq!(HeaderName::lookup(&[b'x'; 300]), HeaderName::Extension);
     }

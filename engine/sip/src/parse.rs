@@ -265,7 +265,7 @@ fn header(bytes: &[u8], start: usize, end: usize) -> Result<Header, ParseError> 
         value_start += 1;
     }
     Ok(Header {
-        name: HeaderName::lookup(&line[..name_len]),
+        name: HeaderName::of_token(&line[..name_len]),
         name_span: Span::new(start, start + name_len),
         value: Span::new(value_start, value_end),
         line: Span::new(start, end),
