@@ -1,1 +1,6 @@
 //! The load generator.
+
+pub mod measure;
+pub mod profile;
+pub mod recorder;
+pub mod report;

@@ -1,0 +1,237 @@
+//! What a run measures: procedures and transactions, how many and how long.
+//!
+//! A latency runs from the *intended* start of a procedure (open loop), so that what waits in a
+//! generator or a core that can't keep up is in it. Recording neither allocates nor locks: each
+//! thread has its own [`Measurements`], and they are merged elsewhere.
+
+mod cause;
+mod interval_log;
+mod series;
+
+pub use cause::{CAUSES, Cause, Failures};
+pub use interval_log::{IntervalLog, IntervalLogFile};
+pub use series::{LATENCY_MAX_NS, Latency, Series, Tally};
+
+/// Writes a vocabulary down once: its members and the names that files have for them.
+macro_rules! vocabulary {
+    ($(#[$doc:meta])* $name:ident { $($(#[$row_doc:meta])* $row:ident = $text:literal,)+ }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum $name { $($(#[$row_doc])* $row,)+ }
+
+        impl $name {
+            /// All of them, in the order of reports.
+            pub const ALL: &'static [Self] = &[$(Self::$row,)+];
+            /// How many there are.
+            pub const COUNT: usize = Self::ALL.len();
+
+            /// The name in reports, logs and thresholds.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$row => $text,)+ }
+            }
+
+            /// The one with a name.
+            #[must_use]
+            pub fn from_name(name: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|row| row.name() == name)
+            }
+        }
+    };
+}
+
+vocabulary! {
+    /// What a UE does, as its user would name it.
+    Procedure {
+        /// From no access to a live security subscription: SUBSCRIBE, 401, SUBSCRIBE, 200, NOTIFY.
+        Secure = "secure",
+        /// The refresh of a security subscription.
+        Refresh = "refresh",
+        /// The end of a security subscription by its UE.
+        Release = "release",
+    }
+}
+
+vocabulary! {
+    /// A transaction, by its method.
+    Transaction {
+        /// From the request's first transmission to its final response.
+        Subscribe = "SUBSCRIBE",
+        /// From a NOTIFY's arrival at the UE to its response's departure.
+        Notify = "NOTIFY",
+    }
+}
+
+/// The measurements of a thread, or of several merged.
+#[derive(Debug, Clone)]
+pub struct Measurements {
+    procedures: Vec<Series>,
+    transactions: Vec<Series>,
+    failures: Failures,
+    generator: GeneratorCounts,
+}
+
+/// What the generator has to say of itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct GeneratorCounts {
+    /// Procedures that started later than intended, beyond the tolerance of whoever counts.
+    pub late_starts: u64,
+    /// Procedures that were intended and never started.
+    pub skipped_starts: u64,
+}
+
+/// What happened since the last interval, for the live line and the interval log.
+#[derive(Debug, Clone)]
+pub struct Interval {
+    /// One for each [`Procedure`], in the order of [`Procedure::ALL`].
+    pub procedures: Vec<Tally>,
+    /// One for each [`Transaction`], in the order of [`Transaction::ALL`].
+    pub transactions: Vec<Tally>,
+}
+
+impl Measurements {
+    /// Nothing measured yet. All memory is claimed here: about 200 KiB for each row, twice.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            procedures: Procedure::ALL.iter().map(|_| Series::new()).collect(),
+            transactions: Transaction::ALL.iter().map(|_| Series::new()).collect(),
+            failures: Failures::new(),
+            generator: GeneratorCounts::default(),
+        }
+    }
+
+    /// A procedure has started (late or not).
+    pub fn attempted(&mut self, procedure: Procedure) {
+        self.procedures[procedure as usize].attempted();
+    }
+
+    /// A procedure has come to its good end, `latency_ns` after its intended start.
+    pub fn completed(&mut self, procedure: Procedure, latency_ns: u64) {
+        self.procedures[procedure as usize].completed(latency_ns);
+    }
+
+    /// A procedure has failed. Its time is in no histogram: a quick failure is no good latency.
+    pub fn failed(&mut self, procedure: Procedure, cause: Cause) {
+        self.procedures[procedure as usize].failed();
+        self.failures.count(cause);
+    }
+
+    /// A procedure has started later than intended, by more than is tolerated.
+    pub fn late_start(&mut self) {
+        self.generator.late_starts += 1;
+    }
+
+    /// A procedure that was intended `age_ns` ago will not be started any more. It enters the
+    /// histogram at its age, so that no percentile gets better by leaving work out.
+    pub fn skipped_start(&mut self, procedure: Procedure, age_ns: u64) {
+        self.generator.skipped_starts += 1;
+        self.procedures[procedure as usize].skipped(age_ns);
+    }
+
+    /// A transaction has started.
+    pub fn transaction_attempted(&mut self, transaction: Transaction) {
+        self.transactions[transaction as usize].attempted();
+    }
+
+    /// A transaction has ended with a final response, whichever it is.
+    pub fn transaction_completed(&mut self, transaction: Transaction, latency_ns: u64) {
+        self.transactions[transaction as usize].completed(latency_ns);
+    }
+
+    /// A transaction has ended without a final response.
+    pub fn transaction_failed(&mut self, transaction: Transaction) {
+        self.transactions[transaction as usize].failed();
+    }
+
+    /// The counts and latencies of a procedure since the start.
+    #[must_use]
+    pub fn procedure(&self, procedure: Procedure) -> Tally {
+        self.procedures[procedure as usize].total()
+    }
+
+    /// The counts and latencies of a transaction since the start.
+    #[must_use]
+    pub fn transaction(&self, transaction: Transaction) -> Tally {
+        self.transactions[transaction as usize].total()
+    }
+
+    /// The failures since the start, by cause.
+    #[must_use]
+    pub const fn failures(&self) -> &Failures {
+        &self.failures
+    }
+
+    /// What the generator says of itself, since the start.
+    #[must_use]
+    pub const fn generator(&self) -> GeneratorCounts {
+        self.generator
+    }
+
+    /// How many procedures have neither ended well nor failed.
+    #[must_use]
+    pub fn pending(&self) -> u64 {
+        self.procedures.iter().map(Series::pending).sum()
+    }
+
+    /// Adds what another thread measured.
+    pub fn merge(&mut self, other: &Self) {
+        for (mine, theirs) in self.procedures.iter_mut().zip(&other.procedures) {
+            mine.merge(theirs);
+        }
+        for (mine, theirs) in self.transactions.iter_mut().zip(&other.transactions) {
+            mine.merge(theirs);
+        }
+        self.failures.merge(&other.failures);
+        self.generator.late_starts += other.generator.late_starts;
+        self.generator.skipped_starts += other.generator.skipped_starts;
+    }
+
+    /// What happened since the last call; the next one starts here.
+    pub fn interval(&mut self) -> Interval {
+        Interval {
+            procedures: self.procedures.iter_mut().map(Series::interval).collect(),
+            transactions: self.transactions.iter_mut().map(Series::interval).collect(),
+        }
+    }
+
+    /// The state since the start as JSON: `procedures`, `transactions`, `failures` as in report.json.
+    #[must_use]
+    pub fn snapshot_json(&self, duration_s: f64) -> serde_json::Value {
+        serde_json::to_value(crate::report::Measured::new(self, duration_s))
+            .expect("it is numbers and names only")
+    }
+}
+
+impl Default for Measurements {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Interval {
+    /// What happened to a procedure.
+    #[must_use]
+    pub fn procedure(&self, procedure: Procedure) -> &Tally {
+        &self.procedures[procedure as usize]
+    }
+
+    /// What happened to a transaction.
+    #[must_use]
+    pub fn transaction(&self, transaction: Transaction) -> &Tally {
+        &self.transactions[transaction as usize]
+    }
+
+    /// Adds another thread's interval.
+    pub fn merge(&mut self, other: &Self) {
+        for (mine, theirs) in self.procedures.iter_mut().zip(&other.procedures) {
+            mine.merge(theirs);
+        }
+        for (mine, theirs) in self.transactions.iter_mut().zip(&other.transactions) {
+            mine.merge(theirs);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,155 @@
+//! The counts and latencies of one procedure or transaction.
+
+use hdrhistogram::Histogram;
+use serde::Serialize;
+
+/// The longest latency that is told from longer ones, in nanoseconds: ten minutes, far beyond every
+/// timer of a UE. A longer one is recorded as this.
+pub const LATENCY_MAX_NS: u64 = 600 * 1_000_000_000;
+
+const LATENCY_MAX_US: u64 = LATENCY_MAX_NS / 1_000;
+const SIGNIFICANT_DIGITS: u8 = 3;
+
+/// Counts and latencies over some time.
+#[derive(Debug, Clone)]
+pub struct Tally {
+    /// How many have started.
+    pub attempted: u64,
+    /// How many have ended well.
+    pub completed: u64,
+    /// How many have failed.
+    pub failed: u64,
+    /// The latencies in microseconds, of those completed and of those never started.
+    pub latency_us: Histogram<u64>,
+}
+
+/// What a report says of latencies, in microseconds. All 0 if there are none.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
+pub struct Latency {
+    /// The median.
+    pub p50: u64,
+    /// 90 of 100 took at most this.
+    pub p90: u64,
+    /// 99 of 100 took at most this.
+    pub p99: u64,
+    /// 999 of 1,000 took at most this.
+    pub p999: u64,
+    /// The longest.
+    pub max: u64,
+    /// The mean.
+    pub mean: f64,
+}
+
+/// A tally since the start and one since the last interval.
+///
+/// What happens goes into the interval's alone, and from there into the other when an interval ends:
+/// so a latency is recorded once.
+#[derive(Debug, Clone)]
+pub struct Series {
+    ended: Tally,
+    current: Tally,
+}
+
+impl Tally {
+    /// Nothing counted.
+    #[must_use]
+    pub fn new() -> Self {
+        let latency_us = Histogram::new_with_bounds(1, LATENCY_MAX_US, SIGNIFICANT_DIGITS)
+            .expect("the bounds are constants that it takes");
+        Self { attempted: 0, completed: 0, failed: 0, latency_us }
+    }
+
+    /// Adds another tally.
+    pub fn merge(&mut self, other: &Self) {
+        self.attempted += other.attempted;
+        self.completed += other.completed;
+        self.failed += other.failed;
+        self.latency_us.add(&other.latency_us).expect("all histograms have the same bounds");
+    }
+
+    /// What a report says of the latencies.
+    #[must_use]
+    pub fn latency(&self) -> Latency {
+        let histogram = &self.latency_us;
+        if histogram.is_empty() {
+            return Latency::default();
+        }
+        // The bucket that holds the maximum may end above it.
+        let at = |quantile| histogram.value_at_quantile(quantile).min(histogram.max());
+        Latency {
+            p50: at(0.5),
+            p90: at(0.9),
+            p99: at(0.99),
+            p999: at(0.999),
+            max: histogram.max(),
+            mean: (histogram.mean() * 10.0).round() / 10.0,
+        }
+    }
+
+    fn record(&mut self, latency_ns: u64) {
+        let latency_us = (latency_ns / 1_000).clamp(1, LATENCY_MAX_US);
+        self.latency_us.saturating_record(latency_us);
+    }
+
+    fn clear(&mut self) {
+        self.attempted = 0;
+        self.completed = 0;
+        self.failed = 0;
+        self.latency_us.reset();
+    }
+}
+
+impl Default for Tally {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Series {
+    pub(super) fn new() -> Self {
+        Self { ended: Tally::new(), current: Tally::new() }
+    }
+
+    pub(super) fn attempted(&mut self) {
+        self.current.attempted += 1;
+    }
+
+    pub(super) fn completed(&mut self, latency_ns: u64) {
+        self.current.completed += 1;
+        self.current.record(latency_ns);
+    }
+
+    pub(super) fn failed(&mut self) {
+        self.current.failed += 1;
+    }
+
+    pub(super) fn skipped(&mut self, age_ns: u64) {
+        self.current.record(age_ns);
+    }
+
+    /// Signed sums: an interval may complete more than it starts.
+    pub(super) fn pending(&self) -> u64 {
+        let attempted = self.ended.attempted + self.current.attempted;
+        let done =
+            self.ended.completed + self.ended.failed + self.current.completed + self.current.failed;
+        attempted.saturating_sub(done)
+    }
+
+    pub(super) fn total(&self) -> Tally {
+        let mut total = self.ended.clone();
+        total.merge(&self.current);
+        total
+    }
+
+    pub(super) fn merge(&mut self, other: &Self) {
+        self.ended.merge(&other.ended);
+        self.current.merge(&other.current);
+    }
+
+    pub(super) fn interval(&mut self) -> Tally {
+        let interval = self.current.clone();
+        self.ended.merge(&interval);
+        self.current.clear();
+        interval
+    }
+}

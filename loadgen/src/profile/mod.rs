@@ -1,0 +1,369 @@
+//! A load profile: what load to make, against what, and what the result has to be.
+//!
+//! It is a TOML file, or one of those compiled in ([`builtin`]), with single keys replaced from the
+//! command line. What is wrong with it is said with file, line, column and field, and a caret under
+//! the spot ([`ProfileError`]); nothing is left to be found out during a run.
+
+mod address_block;
+mod error;
+mod source;
+mod validate;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use imstorm_esp::{EncryptionAlgorithm, IntegrityAlgorithm, Mode, Suite};
+use serde::Deserialize;
+use serde::de::Error as _;
+
+pub use address_block::{AddressBlock, AddressBlockError};
+pub use error::{Location, ProfileError};
+
+/// A load profile, validated.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Profile {
+    /// What the profile is called, in reports too.
+    pub name: String,
+    /// What it is for, in a sentence or two.
+    #[serde(default)]
+    pub description: String,
+    /// The subscribers and the UEs they have.
+    pub population: Population,
+    /// Where the core under test is.
+    #[serde(default)]
+    pub topology: Topology,
+    /// The ports of a UE.
+    #[serde(default)]
+    pub ue: Ue,
+    /// What the UEs offer in Security-Client.
+    #[serde(default)]
+    pub security: Security,
+    /// When UEs start to set up security.
+    pub arrivals: Arrivals,
+    /// What a secured UE does.
+    #[serde(default)]
+    pub procedures: Procedures,
+    /// When a run ends.
+    #[serde(default)]
+    pub limits: Limits,
+    /// What the simulated network does to datagrams.
+    #[serde(default)]
+    pub network: Network,
+    /// The embedded engine's configuration, handed on as it is.
+    #[serde(default)]
+    pub engine: toml::Table,
+    /// The conditions that a report has to fulfil: the path into the report (`procedures.secure.
+    /// failed`) to the condition (`== 0`).
+    #[serde(default, deserialize_with = "thresholds")]
+    pub thresholds: BTreeMap<String, String>,
+}
+
+/// The subscribers, and where their UEs are.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Population {
+    /// The number of UEs, at least 1. Each has a subscriber.
+    pub size: u64,
+    /// What identities and keys are derived from. The core's has to be the same.
+    #[serde(default = "default_seed")]
+    pub seed: u64,
+    /// The home domain.
+    #[serde(default = "default_domain")]
+    pub domain: String,
+    /// The block that the UEs' addresses are from.
+    #[serde(default)]
+    pub addresses: AddressBlock,
+    /// A subscribers.csv to read, instead of deriving the subscribers from the seed.
+    #[serde(default)]
+    pub subscribers: Option<PathBuf>,
+}
+
+/// Where the core under test is.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Topology {
+    /// The P-CSCFs' unprotected ports. UEs are spread over them.
+    pub pcscf: Vec<SocketAddr>,
+    /// The port at which the P-CSCFs receive ESP in UDP.
+    pub pcscf_esp_port: u16,
+}
+
+/// The ports of a UE.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Ue {
+    /// The unprotected port.
+    pub port: u16,
+    /// The port of ESP in UDP.
+    pub esp_port: u16,
+    /// The protected client port, inside ESP.
+    pub port_uc: u16,
+    /// The protected server port, inside ESP.
+    pub port_us: u16,
+}
+
+/// What the UEs offer in Security-Client.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Security {
+    /// `mod`. Only `UDP-enc-tun` so far.
+    #[serde(deserialize_with = "mode")]
+    pub mode: Mode,
+    /// The algorithms, the preferred first; at least one, none twice.
+    pub algorithms: Vec<Algorithms>,
+}
+
+/// One offer of Security-Client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Algorithms {
+    /// The integrity algorithm: `hmac-sha-1-96` or `hmac-md5-96`.
+    #[serde(deserialize_with = "integrity")]
+    pub alg: IntegrityAlgorithm,
+    /// The encryption algorithm: `aes-cbc` or `null`.
+    #[serde(deserialize_with = "encryption")]
+    pub ealg: EncryptionAlgorithm,
+}
+
+impl Algorithms {
+    /// The two as the ESP crate has them.
+    #[must_use]
+    pub const fn suite(self) -> Suite {
+        Suite::new(self.alg, self.ealg)
+    }
+}
+
+/// When UEs start to set up security.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Arrivals {
+    /// How the starts are spaced.
+    #[serde(default)]
+    pub process: ArrivalProcess,
+    /// The mean number of starts a second, above 0.
+    pub rate_per_s: f64,
+}
+
+/// How the starts are spaced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ArrivalProcess {
+    /// Exponentially distributed gaps: users who don't know of each other.
+    #[default]
+    Poisson,
+    /// Equal gaps.
+    Constant,
+}
+
+/// What a secured UE does.
+#[derive(Debug, Clone, PartialEq, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Procedures {
+    /// Refreshes of the security subscription.
+    pub refresh: Refresh,
+    /// The UE's own end of it; nothing: UEs stay.
+    pub release: Option<Release>,
+}
+
+/// Refreshes of the security subscription.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Refresh {
+    /// From being secured to the first refresh, and from one to the next, in seconds.
+    pub after_s: f64,
+    /// The part of `after_s`, 0 to 1, by which it varies evenly to either side.
+    pub jitter: f64,
+    /// How many refreshes a UE makes; 0: none.
+    pub count: u32,
+    /// The lifetime that the UE asks for, in the first SUBSCRIBE too: `Expires`, in seconds.
+    pub expires_s: u32,
+}
+
+/// The UE's own end of its security subscription.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Release {
+    /// From being secured to the release, in seconds.
+    pub after_s: f64,
+    /// The part of `after_s`, 0 to 1, by which it varies evenly to either side.
+    #[serde(default)]
+    pub jitter: f64,
+}
+
+/// When a run ends.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// The longest that a run waits, after the last intended start, for what is pending, in seconds.
+    /// With nothing pending it ends at once.
+    pub drain_s: f64,
+    /// No procedure starts later than this, in seconds from the run's start; nothing: no limit.
+    pub duration_s: Option<f64>,
+}
+
+/// What the simulated network does to each datagram. A run over real sockets ignores it.
+#[derive(Debug, Clone, PartialEq, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Network {
+    /// The probability of being lost.
+    pub loss: f64,
+    /// The probability of arriving twice.
+    pub duplication: f64,
+    /// The probability of being overtaken.
+    pub reordering: f64,
+    /// The one-way delay, evenly distributed.
+    pub delay_ms: Delay,
+}
+
+/// A one-way delay, evenly distributed.
+#[derive(Debug, Clone, PartialEq, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Delay {
+    /// The shortest, in milliseconds.
+    pub min: f64,
+    /// The longest, in milliseconds.
+    pub max: f64,
+}
+
+impl Profile {
+    /// The profile with a built-in name or from a file, with the keys of `overrides` replaced.
+    ///
+    /// An override is a dotted key and a value in TOML's notation; a value that is none is taken as
+    /// a string, so that `("name", "soak")` needs no quotes.
+    ///
+    /// # Errors
+    /// [`ProfileError`]: there is no such profile, or something in it or in an override is wrong.
+    pub fn load(path_or_name: &str, overrides: &[(String, String)]) -> Result<Self, ProfileError> {
+        if let Some((name, text)) = builtin().iter().find(|(name, _)| *name == path_or_name) {
+            return Self::parse(&format!("profile {name}"), text, overrides);
+        }
+        let text = source::read(path_or_name)?;
+        Self::parse(path_or_name, &text, overrides)
+    }
+
+    /// The profile in `text`, which errors call `file`, with the keys of `overrides` replaced.
+    ///
+    /// # Errors
+    /// As [`Profile::load`].
+    pub fn parse(
+        file: &str,
+        text: &str,
+        overrides: &[(String, String)],
+    ) -> Result<Self, ProfileError> {
+        let source = source::Source::new(file, text, overrides)?;
+        let profile: Self = source.deserialize()?;
+        validate::validate(&profile)
+            .map_err(|fault| source.error_at(&fault.field, &fault.message))?;
+        Ok(profile)
+    }
+}
+
+/// The profiles that are compiled in: name and TOML text.
+#[must_use]
+pub fn builtin() -> &'static [(&'static str, &'static str)] {
+    &[("quickstart", include_str!("../../../profiles/quickstart.toml"))]
+}
+
+impl Default for Topology {
+    fn default() -> Self {
+        Self { pcscf: vec![SocketAddr::from(([127, 0, 0, 1], 5060))], pcscf_esp_port: 4500 }
+    }
+}
+
+impl Default for Ue {
+    fn default() -> Self {
+        Self { port: 5070, esp_port: 4500, port_uc: 6100, port_us: 6101 }
+    }
+}
+
+impl Default for Security {
+    fn default() -> Self {
+        let algorithms =
+            Suite::ALL.map(|suite| Algorithms { alg: suite.integrity, ealg: suite.encryption });
+        Self { mode: Mode::UdpTunnel, algorithms: algorithms.to_vec() }
+    }
+}
+
+impl Default for Refresh {
+    /// None, and the lifetime that TS 24.229 5.1.1.2.1 has a UE ask for.
+    fn default() -> Self {
+        Self { after_s: 0.0, jitter: 0.0, count: 0, expires_s: 600_000 }
+    }
+}
+
+impl Default for Limits {
+    /// Longer than the longest transaction of a UE: timers F and N are 128 s (TS 24.229 7.7).
+    fn default() -> Self {
+        Self { drain_s: 140.0, duration_s: None }
+    }
+}
+
+const fn default_seed() -> u64 {
+    1
+}
+
+fn default_domain() -> String {
+    "ims.example".to_owned()
+}
+
+fn mode<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Mode, D::Error> {
+    let name = String::deserialize(deserializer)?;
+    Mode::parse(name.as_bytes())
+        .ok_or_else(|| D::Error::custom(format!("expected `UDP-enc-tun`, got `{name}`")))
+}
+
+fn integrity<'de, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<IntegrityAlgorithm, D::Error> {
+    let name = String::deserialize(deserializer)?;
+    IntegrityAlgorithm::parse(name.as_bytes()).ok_or_else(|| {
+        D::Error::custom(format!("expected `hmac-sha-1-96` or `hmac-md5-96`, got `{name}`"))
+    })
+}
+
+fn encryption<'de, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<EncryptionAlgorithm, D::Error> {
+    let name = String::deserialize(deserializer)?;
+    EncryptionAlgorithm::parse(name.as_bytes())
+        .ok_or_else(|| D::Error::custom(format!("expected `aes-cbc` or `null`, got `{name}`")))
+}
+
+/// Takes `"procedures.secure.failed" = "== 0"` and, since TOML reads it as nested tables,
+/// `procedures.secure.failed = "== 0"`.
+fn thresholds<'de, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<BTreeMap<String, String>, D::Error> {
+    fn flatten(
+        path: &str,
+        table: toml::Table,
+        found: &mut BTreeMap<String, String>,
+    ) -> Result<(), String> {
+        for (key, value) in table {
+            let path = if path.is_empty() { key } else { format!("{path}.{key}") };
+            match value {
+                toml::Value::Table(inner) => flatten(&path, inner, found)?,
+                toml::Value::String(condition) => {
+                    if found.insert(path.clone(), condition).is_some() {
+                        return Err(format!("`{path}` stands here twice"));
+                    }
+                }
+                other => {
+                    return Err(format!(
+                        "`{path}`: expected a condition such as \"== 0\", got {} {other}",
+                        other.type_str()
+                    ));
+                }
+            }
+        }
+        Ok(())
+    }
+    let mut found = BTreeMap::new();
+    flatten("", toml::Table::deserialize(deserializer)?, &mut found).map_err(D::Error::custom)?;
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,314 @@
+//! What a run's user gets: report.json, the conditions it was held against, and a table to read.
+
+mod table;
+mod threshold;
+
+use std::io;
+use std::path::Path;
+
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
+
+use crate::measure::{Latency, Measurements, Procedure, Tally, Transaction};
+use crate::profile::Profile;
+
+pub use threshold::{Operator, Threshold, ThresholdError, ThresholdResult};
+
+/// The version of report.json. It rises when a field is renamed or changes its meaning, which they
+/// don't; fields may be added.
+pub const SCHEMA: u32 = 1;
+
+/// report.json. The order of the fields is the file's.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Report {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// The profile's name.
+    pub profile: String,
+    /// The population's seed.
+    pub seed: u64,
+    /// From the run's start to its end, in seconds.
+    pub duration_s: f64,
+    /// How the run is to be judged.
+    pub verdict: Verdict,
+    /// The user ended the run early.
+    pub interrupted: bool,
+    /// How many UEs there were.
+    pub ues: Ues,
+    /// What was measured.
+    #[serde(flatten)]
+    pub measured: Measured,
+    /// What the generator says of itself.
+    pub generator: Generator,
+    /// The engine's state at the end; nothing if the core under test is another.
+    pub engine: Option<Engine>,
+    /// The profile's conditions, and whether they held.
+    pub thresholds: Vec<ThresholdResult>,
+    /// Why the run is invalid.
+    pub invalid_reasons: Vec<String>,
+}
+
+/// How a run is to be judged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    /// All conditions held.
+    Pass,
+    /// A condition did not hold.
+    Fail,
+    /// The generator was the limit, or did not run as the profile says: this is no result.
+    Invalid,
+}
+
+/// How many UEs there were.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct Ues {
+    /// As the profile says.
+    pub configured: u64,
+    /// Secured at some time.
+    pub secured: u64,
+}
+
+/// What was measured: three fields of report.json.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Measured {
+    /// One row for each [`Procedure`].
+    pub procedures: Rows<Row>,
+    /// One row for each [`Transaction`].
+    pub transactions: Rows<Row>,
+    /// The causes that occurred.
+    pub failures: Rows<u64>,
+}
+
+/// Named rows, in order: a JSON object.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Rows<T>(pub Vec<(String, T)>);
+
+/// A procedure or transaction.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Row {
+    /// How many started.
+    pub attempted: u64,
+    /// How many ended well.
+    pub completed: u64,
+    /// How many failed.
+    pub failed: u64,
+    /// How many had done neither at the end.
+    pub pending: u64,
+    /// Completed ones per second of the run.
+    pub rate_per_s: f64,
+    /// How long they took.
+    pub latency_us: Latency,
+}
+
+/// What the generator says of itself.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
+pub struct Generator {
+    /// Procedures that started later than intended.
+    pub late_starts: u64,
+    /// Procedures that were intended and never started.
+    pub skipped_starts: u64,
+    /// Datagrams that the kernel dropped at the generator's own sockets.
+    pub socket_drops: u64,
+    /// The processor time that the generator used, in seconds.
+    pub cpu_s: f64,
+    /// Its memory at the end, in bytes.
+    pub rss_bytes: u64,
+}
+
+/// The engine's state at a run's end.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
+pub struct Engine {
+    /// Live security subscriptions.
+    pub subscriptions: u64,
+    /// Security associations.
+    pub security_associations: u64,
+    /// Registrations.
+    pub registrations: u64,
+    /// Sessions.
+    pub sessions: u64,
+    /// SIP messages received.
+    pub messages_in: u64,
+    /// SIP messages sent.
+    pub messages_out: u64,
+    /// ESP packets that were dropped.
+    pub esp_rejected: u64,
+    /// Messages that were handed from one shard to another.
+    pub shard_hops: u64,
+    /// The processor time that the engine used, in seconds.
+    pub cpu_s: f64,
+    /// Its memory at the end, in bytes.
+    pub rss_bytes: u64,
+}
+
+/// What a run knows at its end, besides its measurements.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Outcome {
+    /// From the run's start to its end, in seconds.
+    pub duration_s: f64,
+    /// The user ended the run early.
+    pub interrupted: bool,
+    /// UEs that were secured at some time.
+    pub secured: u64,
+    /// Datagrams that the kernel dropped at the generator's own sockets.
+    pub socket_drops: u64,
+    /// The processor time that the generator used, in seconds.
+    pub cpu_s: f64,
+    /// The generator's memory at the end, in bytes.
+    pub rss_bytes: u64,
+    /// The engine's state at the end, if it is ours.
+    pub engine: Option<Engine>,
+    /// Why the run is no result, if it is none.
+    pub invalid_reasons: Vec<String>,
+}
+
+impl Report {
+    /// The report of a run.
+    ///
+    /// # Panics
+    /// If the profile has a condition that can't be read: loading it has checked them.
+    #[must_use]
+    pub fn new(profile: &Profile, measurements: &Measurements, outcome: Outcome) -> Self {
+        let counts = measurements.generator();
+        let mut report = Self {
+            schema: SCHEMA,
+            profile: profile.name.clone(),
+            seed: profile.population.seed,
+            duration_s: rounded(outcome.duration_s),
+            verdict: Verdict::Pass,
+            interrupted: outcome.interrupted,
+            ues: Ues { configured: profile.population.size, secured: outcome.secured },
+            measured: Measured::new(measurements, outcome.duration_s),
+            generator: Generator {
+                late_starts: counts.late_starts,
+                skipped_starts: counts.skipped_starts,
+                socket_drops: outcome.socket_drops,
+                cpu_s: rounded(outcome.cpu_s),
+                rss_bytes: outcome.rss_bytes,
+            },
+            engine: outcome.engine,
+            thresholds: Vec::new(),
+            invalid_reasons: outcome.invalid_reasons,
+        };
+        report.thresholds = threshold::evaluate(&profile.thresholds, &report);
+        report.verdict = if !report.invalid_reasons.is_empty() {
+            Verdict::Invalid
+        } else if report.thresholds.iter().all(|threshold| threshold.held) {
+            Verdict::Pass
+        } else {
+            Verdict::Fail
+        };
+        report
+    }
+
+    /// The file's text.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        let mut json = serde_json::to_string_pretty(self).expect("it is numbers and names only");
+        json.push('\n');
+        json
+    }
+
+    /// The table for a person: latencies, failures, the engine's state, conditions and verdict.
+    #[must_use]
+    pub fn to_table(&self) -> String {
+        table::render(self)
+    }
+
+    /// Writes `directory/report.json`.
+    ///
+    /// # Errors
+    /// The file can't be made or written.
+    #[allow(clippy::disallowed_methods, reason = "this is one of the outermost functions")]
+    pub fn write(&self, directory: &Path) -> io::Result<()> {
+        std::fs::write(directory.join("report.json"), self.to_json())
+    }
+}
+
+impl Verdict {
+    /// What a program that ran the load exits with: 0 for pass, 1 for fail, 3 for invalid (2 is an
+    /// error in how it was called).
+    #[must_use]
+    pub const fn exit_code(self) -> u8 {
+        match self {
+            Self::Pass => 0,
+            Self::Fail => 1,
+            Self::Invalid => 3,
+        }
+    }
+
+    /// The name in report.json.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Pass => "pass",
+            Self::Fail => "fail",
+            Self::Invalid => "invalid",
+        }
+    }
+}
+
+impl Measured {
+    /// What `measurements` say after `duration_s` seconds.
+    #[must_use]
+    pub fn new(measurements: &Measurements, duration_s: f64) -> Self {
+        let procedures = Procedure::ALL.iter().map(|procedure| {
+            let tally = measurements.procedure(*procedure);
+            (procedure.name().to_owned(), Row::new(&tally, duration_s))
+        });
+        let transactions = Transaction::ALL.iter().map(|transaction| {
+            let tally = measurements.transaction(*transaction);
+            (transaction.name().to_owned(), Row::new(&tally, duration_s))
+        });
+        let failures =
+            measurements.failures().iter().map(|(cause, count)| (cause.name().into_owned(), count));
+        Self {
+            procedures: Rows(procedures.collect()),
+            transactions: Rows(transactions.collect()),
+            failures: Rows(failures.collect()),
+        }
+    }
+}
+
+impl Row {
+    /// What a tally says after `duration_s` seconds.
+    #[must_use]
+    pub fn new(tally: &Tally, duration_s: f64) -> Self {
+        #[expect(clippy::cast_precision_loss, reason = "a run completes fewer than 2^53")]
+        let completed = tally.completed as f64;
+        Self {
+            attempted: tally.attempted,
+            completed: tally.completed,
+            failed: tally.failed,
+            pending: tally.attempted.saturating_sub(tally.completed + tally.failed),
+            rate_per_s: if duration_s > 0.0 { rounded(completed / duration_s) } else { 0.0 },
+            latency_us: tally.latency(),
+        }
+    }
+}
+
+impl<T> Rows<T> {
+    /// The row with a name.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&T> {
+        self.0.iter().find(|(row, _)| row == name).map(|(_, value)| value)
+    }
+}
+
+impl<T: Serialize> Serialize for Rows<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(self.0.len()))?;
+        for (name, value) in &self.0 {
+            map.serialize_entry(name, value)?;
+        }
+        map.end()
+    }
+}
+
+/// To the thousandth: more is noise in a report.
+fn rounded(value: f64) -> f64 {
+    (value * 1_000.0).round() / 1_000.0
+}
+
+#[cfg(test)]
+mod tests;
