@@ -1,6 +1,6 @@
 //! Hashes of bytes for the tables: 64 bits, seeded by the caller, equal in every run for the same
-//! seed (the simulator replays by it). The seed is a secret of the process, so that peers who choose
-//! Call-IDs can't aim them at one chain.
+//! seed (the simulator replays by it). The seed is a secret of the process, so that peers who
+//! choose Call-IDs can't aim them at one chain.
 
 use foldhash::SharedSeed;
 use foldhash::quality::FoldHasher;

@@ -1,6 +1,6 @@
-//! A bounded hash index from a 64-bit hash to a `u32` (a slab's index). It keeps no keys: the caller
-//! says whether a candidate is the one. Eight bytes a slot, linear probing, backward-shift deletion,
-//! so no tombstones and never a rehash.
+//! A bounded hash index from a 64-bit hash to a `u32` (a slab's index). It keeps no keys: the
+//! caller says whether a candidate is the one. Eight bytes a slot, linear probing, backward-shift
+//! deletion, so no tombstones and never a rehash.
 
 use crate::Full;
 
@@ -104,7 +104,8 @@ impl Index {
         }
     }
 
-    /// Moves later entries of the run back into the gap, as long as that brings none before its home.
+    /// Moves later entries of the run back into the gap, as long as that brings none before its
+    /// home.
     fn close_gap(&mut self, mut gap: usize) {
         let mask = self.slots.len() - 1;
         let mut at = gap;

@@ -1,6 +1,6 @@
-//! The boundary between ticks and sockets: concrete buffers that io_uring, recvmmsg, the mesh and the
-//! simulator share. A tick calls `turn`, works through the inbox in place, writes into the outbox, and
-//! calls `turn` again.
+//! The boundary between ticks and sockets: concrete buffers that io_uring, recvmmsg, the mesh and
+//! the simulator share. A tick calls `turn`, works through the inbox in place, writes into the
+//! outbox, and calls `turn` again.
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
@@ -96,8 +96,8 @@ impl Inbox {
         (received, &mut self.memory[start..start + received.len as usize])
     }
 
-    /// Adds a copy of a datagram, for back ends without sockets. False if there is no slot. One that
-    /// is longer than a slot is cut off and counted, as a socket would do.
+    /// Adds a copy of a datagram, for back ends without sockets. False if there is no slot. One
+    /// that is longer than a slot is cut off and counted, as a socket would do.
     pub fn push(
         &mut self,
         socket: SocketId,
@@ -142,8 +142,8 @@ impl Inbox {
         &mut self.memory
     }
 
-    /// For back ends: adds to the batch a datagram that stands at `range` of `memory`. Asserts that it
-    /// does, and that the batch is not longer than there are slots.
+    /// For back ends: adds to the batch a datagram that stands at `range` of `memory`. Asserts that
+    /// it does, and that the batch is not longer than there are slots.
     pub fn push_filled(
         &mut self,
         socket: SocketId,
@@ -207,7 +207,8 @@ impl Queued {
     }
 }
 
-/// Datagrams to send, each in a slot of its own that is free again when the back end is done with it.
+/// Datagrams to send, each in a slot of its own that is free again when the back end is done with
+/// it.
 #[derive(Debug)]
 pub struct Outbox {
     memory: Box<[u8]>,
@@ -333,7 +334,8 @@ impl Outbox {
         &self.memory
     }
 
-    /// For back ends: the slot of a datagram that was taken is free again. Asserts that it was taken.
+    /// For back ends: the slot of a datagram that was taken is free again. Asserts that it was
+    /// taken.
     pub fn complete(&mut self, slot: u32) {
         let taken = &mut self.taken[slot as usize];
         assert!(*taken, "slot {slot} completed twice");

@@ -1,15 +1,17 @@
-//! What every other crate stands on: time, timers, tables, buffers, seeded randomness, the I/O boundary.
+//! What every other crate stands on: time, timers, tables, buffers, seeded randomness, the I/O
+//! boundary.
 //!
-//! It is no runtime: there is no clock, socket, thread or entropy in it (`clippy.toml` forbids them), and
-//! no protocol. Everything is bounded, with its address space claimed when it is made and touched when
-//! it is used; full is an answer ([`Full`]), never an abort. After that nothing on a message's path
-//! allocates, except that [`Timers`] grow, amortised, to the most that was ever armed.
+//! It is no runtime: there is no clock, socket, thread or entropy in it (`clippy.toml` forbids
+//! them), and no protocol. Everything is bounded, with its address space claimed when it is made
+//! and touched when it is used; full is an answer ([`Full`]), never an abort. After that nothing on
+//! a message's path allocates, except that [`Timers`] grow, amortised, to the most that was ever
+//! armed.
 //!
-//! A datagram's way through it: a back end fills a slot of the [`Inbox`]; the tick works on it in place
-//! ([`Inbox::get_mut`]); a hash of what names its owner ([`HashSeed`]) leads through an [`Index`] to a
-//! [`Key`], and that through a [`Slab`] to the owner's record, which keeps its strings in [`Strings`]
-//! and its deadlines in [`Timers`]; the answer is written into a slot of the [`Outbox`], where it stands
-//! until the back end has sent it.
+//! A datagram's way through it: a back end fills a slot of the [`Inbox`]; the tick works on it in
+//! place ([`Inbox::get_mut`]); a hash of what names its owner ([`HashSeed`]) leads through an
+//! [`Index`] to a [`Key`], and that through a [`Slab`] to the owner's record, which keeps its
+//! strings in [`Strings`] and its deadlines in [`Timers`]; the answer is written into a slot of the
+//! [`Outbox`], where it stands until the back end has sent it.
 
 #![forbid(unsafe_code)]
 

@@ -95,9 +95,9 @@ const fn finalise(mut z: u64) -> u64 {
 }
 
 /// ChaCha20's key stream: nobody who has seen some of its output can tell the rest. The seed comes
-/// from the system (in `node`) or is a test's. It re-keys itself from its own output every 480 bytes
-/// (fast key erasure), so that what it gave can't be found in memory later, and there is no limit
-/// to what one generator may give.
+/// from the system (in `node`) or is a test's. It re-keys itself from its own output every 480
+/// bytes (fast key erasure), so that what it gave can't be found in memory later, and there is no
+/// limit to what one generator may give.
 pub struct SecretRandom {
     buffer: [u8; BUFFER_BYTES],
     used: usize,

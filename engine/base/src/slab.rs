@@ -54,8 +54,8 @@ impl<T> Slab<T> {
         Slab { places: Vec::with_capacity(capacity), capacity, free: NONE, len: 0 }
     }
 
-    /// The key that the next `insert` will give; `None` when it would be `Full`. For values that must
-    /// know their own key.
+    /// The key that the next `insert` will give; `None` when it would be `Full`. For values that
+    /// must know their own key.
     #[must_use]
     pub fn vacant_key(&self) -> Option<Key> {
         if self.free != NONE {

@@ -33,8 +33,8 @@ const _: () = {
     assert!(PAGE_BYTES / SIZE_CLASSES[0] < NO_SLOT as usize);
 };
 
-/// Owns one stored string; neither `Clone` nor `Copy`. Give it back with `Strings::release`: a handle
-/// that is merely dropped leaks its slot, which shows in `Strings::len`.
+/// Owns one stored string; neither `Clone` nor `Copy`. Give it back with `Strings::release`: a
+/// handle that is merely dropped leaks its slot, which shows in `Strings::len`.
 #[derive(Debug, PartialEq, Eq)]
 #[must_use = "a dropped handle leaks its slot"]
 pub struct Handle {
@@ -117,8 +117,8 @@ impl Strings {
         }
     }
 
-    /// Stores a copy of `bytes`. `Full` when its class has no slot and no page is vacant, or when it
-    /// is longer than `STRING_BYTES_MAX`; either is counted in `refused`.
+    /// Stores a copy of `bytes`. `Full` when its class has no slot and no page is vacant, or when
+    /// it is longer than `STRING_BYTES_MAX`; either is counted in `refused`.
     pub fn store(&mut self, bytes: &[u8]) -> Result<Handle, Full> {
         self.store_parts(&[bytes])
     }

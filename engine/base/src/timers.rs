@@ -1,16 +1,17 @@
 //! Timers: a queue per constant duration (RFC 3261's timers all are constants, so arming and firing
 //! cost a push and a pop) and a hierarchical wheel for expiries that peers choose.
 //!
-//! Cancellation is lazy: nothing is ever taken out. `T` carries a key with a generation, and the owner
-//! ignores what fires for an object that is gone or has moved on. What is armed therefore stays in
-//! memory until its time: don't arm per retransmission what can be re-armed when it fires.
+//! Cancellation is lazy: nothing is ever taken out. `T` carries a key with a generation, and the
+//! owner ignores what fires for an object that is gone or has moved on. What is armed therefore
+//! stays in memory until its time: don't arm per retransmission what can be re-armed when it fires.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 
 /// Timers that give back a `T` each when their time has come. Memory grows with what is armed
-/// (amortised) and is kept. Order: by deadline; at equal deadlines first the queues in the order that
-/// they were given, then the wheel, each first in, first out. The same calls give the same order.
+/// (amortised) and is kept. Order: by deadline; at equal deadlines first the queues in the order
+/// that they were given, then the wheel, each first in, first out. The same calls give the same
+/// order.
 #[derive(Debug)]
 pub struct Timers<T: Copy> {
     queues: Vec<Queue<T>>,
@@ -70,8 +71,8 @@ impl<T: Copy> Timers<T> {
         self.queues.get_mut(from?)?.waiting.pop_front().map(|(_, value)| value)
     }
 
-    /// When to poll next: never later than the earliest deadline, and earlier only for what is in the
-    /// wheel (by less than the slot that holds it); then `poll` gives `None` and this moves on.
+    /// When to poll next: never later than the earliest deadline, and earlier only for what is in
+    /// the wheel (by less than the slot that holds it); then `poll` gives `None` and this moves on.
     #[must_use]
     pub fn next_deadline(&self) -> Option<u64> {
         let fronts = self.queues.iter().filter_map(|queue| queue.waiting.front());
@@ -100,9 +101,9 @@ const LEVELS: usize = 8;
 const _: () = assert!(LEVELS as u32 * DIGIT_BITS + TICK_SHIFT >= u64::BITS);
 const NONE: u32 = u32::MAX;
 
-/// A hierarchical wheel (Varghese and Lauck 1987): level L has 64 slots of 64^L ticks. A timer is on
-/// the level of the highest digit in which its tick differs from the present one, so that it is moved
-/// at most once a level. What the present tick has reached is ordered exactly by a heap.
+/// A hierarchical wheel (Varghese and Lauck 1987): level L has 64 slots of 64^L ticks. A timer is
+/// on the level of the highest digit in which its tick differs from the present one, so that it is
+/// moved at most once a level. What the present tick has reached is ordered exactly by a heap.
 #[derive(Debug)]
 struct Wheel<T> {
     /// All timers of ticks up to this one are in `ripe`, the others in the slots.

@@ -48,8 +48,8 @@ pub fn post(url: &str, body: &[u8], timeout: Duration) -> Result<(u16, Vec<u8>),
     request("POST", url, None, body, timeout)
 }
 
-/// Any request, with the server's `token` if it has one; otherwise as `get`. Blocks; may be called from
-/// anywhere, since it works on a thread of its own.
+/// Any request, with the server's `token` if it has one; otherwise as `get`. Blocks; may be called
+/// from anywhere, since it works on a thread of its own.
 pub fn request(
     method: &str,
     url: &str,

@@ -1,4 +1,5 @@
-//! Files that the control plane writes: results, captures, logs. The disk's pauses are a thread's own.
+//! Files that the control plane writes: results, captures, logs. The disk's pauses are a thread's
+//! own.
 
 use crate::runtime::{self, Runtime};
 use std::collections::VecDeque;
@@ -12,8 +13,8 @@ use tokio::sync::Notify;
 /// Bytes that may wait for the disk; who appends more waits too.
 const WAITING_BYTES_MAX: usize = 64 << 20;
 
-/// Appends to one file, on a thread of its own, with io_uring where that works. Not for shards: `append`
-/// waits when the disk is behind. An error of the disk shows in whatever is called next.
+/// Appends to one file, on a thread of its own, with io_uring where that works. Not for shards:
+/// `append` waits when the disk is behind. An error of the disk shows in whatever is called next.
 #[derive(Debug)]
 pub struct FileWriter {
     shared: Arc<Shared>,
@@ -63,8 +64,8 @@ impl FileWriter {
         FileWriter::start(file, runtime::run)
     }
 
-    /// Queues `bytes` behind all before. Waits while more than 64 MiB wait for the disk. Errors: of an
-    /// earlier write.
+    /// Queues `bytes` behind all before. Waits while more than 64 MiB wait for the disk. Errors: of
+    /// an earlier write.
     pub fn append(&self, bytes: Vec<u8>) -> io::Result<()> {
         let mut state = self.shared.lock();
         while state.waiting_bytes >= WAITING_BYTES_MAX && !state.ended {

@@ -21,9 +21,9 @@ impl std::fmt::Display for Runtime {
     }
 }
 
-/// Runs `main` to its end on the calling thread, with `tokio::task::spawn_local` at its service, on the
-/// best runtime. `tokio_uring::start` panics where io_uring is forbidden, so the runtime is made by hand:
-/// that is the probe.
+/// Runs `main` to its end on the calling thread, with `tokio::task::spawn_local` at its service, on
+/// the best runtime. `tokio_uring::start` panics where io_uring is forbidden, so the runtime is
+/// made by hand: that is the probe.
 pub(crate) fn run<F: Future>(main: impl FnOnce(Runtime) -> F) -> io::Result<F::Output> {
     match tokio_uring::Runtime::new(&tokio_uring::builder()) {
         Ok(runtime) => Ok(runtime.block_on(main(Runtime::TokioUring))),

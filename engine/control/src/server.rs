@@ -64,11 +64,12 @@ impl Response {
     }
 }
 
-/// Answers requests. Called on the control thread, one request at a time: it should take milliseconds.
+/// Answers requests. Called on the control thread, one request at a time: it should take
+/// milliseconds.
 pub type Handler = Arc<dyn Fn(Request) -> Response + Send + Sync>;
 
-/// Why an address was refused: anyone who reaches it could end subscriptions. `start` gives it inside an
-/// `io::Error` of kind `PermissionDenied`.
+/// Why an address was refused: anyone who reaches it could end subscriptions. `start` gives it
+/// inside an `io::Error` of kind `PermissionDenied`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct NotLoopback {
     /// The address.
@@ -85,6 +86,7 @@ impl std::error::Error for NotLoopback {}
 
 /// A running server; dropping it stops it.
 #[derive(Debug)]
+#[must_use = "a server that is dropped stops"]
 pub struct Server {
     /// Where it listens, with the port that it got.
     pub local_addr: SocketAddr,
@@ -94,8 +96,8 @@ pub struct Server {
     thread: Option<JoinHandle<()>>,
 }
 
-/// Starts a server on a loopback address, on a thread of its own. Errors: the address can't be bound,
-/// or is not loopback (`NotLoopback`).
+/// Starts a server on a loopback address, on a thread of its own. Errors: the address can't be
+/// bound, or is not loopback (`NotLoopback`).
 pub fn start(address: SocketAddr, handler: Handler) -> io::Result<Server> {
     if !address.ip().is_loopback() {
         return Err(io::Error::new(io::ErrorKind::PermissionDenied, NotLoopback { address }));
@@ -103,8 +105,8 @@ pub fn start(address: SocketAddr, handler: Handler) -> io::Result<Server> {
     start_thread(address, handler, None)
 }
 
-/// Starts a server on any address, for clients that send `Authorization: Bearer` and `token` (at least
-/// 16 bytes, else `InvalidInput`). It is HTTP without TLS: for networks of one's own.
+/// Starts a server on any address, for clients that send `Authorization: Bearer` and `token` (at
+/// least 16 bytes, else `InvalidInput`). It is HTTP without TLS: for networks of one's own.
 pub fn start_with_token(address: SocketAddr, handler: Handler, token: &str) -> io::Result<Server> {
     if token.len() < 16 {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "token below 16 bytes"));

@@ -14,8 +14,8 @@ pub(crate) fn of_this_thread() -> u64 {
     COUNT.with(Cell::get)
 }
 
-// SAFETY: all calls go to the system's allocator as they come; the count is a thread-local without a
-// destructor or an initialiser that allocates.
+// SAFETY: all calls go to the system's allocator as they come; the count is a thread-local without
+// a destructor or an initialiser that allocates.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         COUNT.with(|count| count.set(count.get() + 1));

@@ -97,8 +97,9 @@ pub fn open(kind: Backend, sockets: Vec<BoundSocket>, sizes: &Sizes) -> io::Resu
     }
 }
 
-/// Whether io_uring works here, found out by sending a datagram through it; if not, why not: a kernel
-/// before 6.0, `kernel.io_uring_disabled`, a container's seccomp profile, or too little locked memory.
+/// Whether io_uring works here, found out by sending a datagram through it; if not, why not: a
+/// kernel before 6.0, `kernel.io_uring_disabled`, a container's seccomp profile, or too little
+/// locked memory.
 pub fn probe() -> Result<(), String> {
     let specs = [SocketSpec {
         id: SocketId(0),

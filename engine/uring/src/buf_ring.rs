@@ -15,6 +15,7 @@ pub(crate) struct BufRing {
     count: u16,
     tail: u16,
     layout: Layout,
+    is_leaked: bool,
 }
 
 const PAGE_BYTES: usize = 4096;
@@ -39,7 +40,7 @@ impl BufRing {
         let Some(entries) = NonNull::new(memory.cast::<BufRingEntry>()) else {
             handle_alloc_error(layout)
         };
-        let ring = BufRing { entries, count: count as u16, tail: 0, layout };
+        let ring = BufRing { entries, count: count as u16, tail: 0, layout, is_leaked: false };
         let address = entries.as_ptr() as u64;
         // SAFETY: the memory is `count` zeroed entries on a page boundary. It is freed in `drop`,
         // which the owner lets happen only after the io_uring is closed or the group unregistered.
@@ -67,17 +68,27 @@ impl BufRing {
 
     /// Shows the kernel the buffers provided so far.
     pub(crate) fn publish(&mut self) {
-        // SAFETY: the tail lies in the first entry's reserved field, which is allocated, aligned for
-        // u16 and written by us alone; the kernel reads it concurrently, hence the atomic. Release
-        // makes the entries visible before it.
+        // SAFETY: the tail lies in the first entry's reserved field, which is allocated, aligned
+        // for u16 and written by us alone; the kernel reads it concurrently, hence the atomic.
+        // Release makes the entries visible before it.
         let tail =
             unsafe { AtomicU16::from_ptr(BufRingEntry::tail(self.entries.as_ptr()).cast_mut()) };
         tail.store(self.tail, Ordering::Release);
     }
 }
 
+impl BufRing {
+    /// Keeps the entries allocated for ever: for a kernel that may still look at them.
+    pub(crate) fn leak(&mut self) {
+        self.is_leaked = true;
+    }
+}
+
 impl Drop for BufRing {
     fn drop(&mut self) {
+        if self.is_leaked {
+            return;
+        }
         // SAFETY: allocated in `register` with this layout, and freed only here.
         unsafe { dealloc(self.entries.as_ptr().cast(), self.layout) };
     }

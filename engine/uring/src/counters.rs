@@ -1,15 +1,15 @@
 //! What a back end counts.
 
-/// Since the back end was opened. What a peer or the network did wrong shows here, never as an error
-/// of `turn`.
+/// Since the back end was opened. What a peer or the network did wrong shows here, never as an
+/// error of `turn`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Counters {
     /// Datagrams given to the inbox.
     pub received: u64,
     /// Datagrams that the kernel took.
     pub sent: u64,
-    /// ECONNREFUSED on a send or receive: the answer to an earlier datagram, which the kernel reports
-    /// on the next call; that call is repeated, so nothing is lost.
+    /// ECONNREFUSED on a send or receive: the answer to an earlier datagram, which the kernel
+    /// reports on the next call; that call is repeated, so nothing is lost.
     pub refused: u64,
     /// EAGAIN, ENOBUFS or ENOMEM on a send: it is tried again in the next turn.
     pub send_blocked: u64,
@@ -19,7 +19,8 @@ pub struct Counters {
     pub send_too_long: u64,
     /// EPERM or EACCES: a firewall or a broadcast address; dropped.
     pub send_forbidden: u64,
-    /// EINVAL, EADDRNOTAVAIL and all others: a source that this machine doesn't have, mostly; dropped.
+    /// EINVAL, EADDRNOTAVAIL and all others: a source that this machine doesn't have, mostly;
+    /// dropped.
     pub send_other: u64,
     /// Errors of receives other than the above.
     pub receive_other: u64,

@@ -1,5 +1,5 @@
-//! One program per UDP address. SO_REUSEPORT, which shards need, would also let a second program share
-//! a port in silence and take half of the datagrams.
+//! One program per UDP address. SO_REUSEPORT, which shards need, would also let a second program
+//! share a port in silence and take half of the datagrams.
 
 use std::collections::HashMap;
 use std::io;
@@ -17,8 +17,8 @@ pub(crate) struct Guard {
 
 static HELD: Mutex<Option<HashMap<SocketAddr, Weak<Guard>>>> = Mutex::new(None);
 
-/// Claims `address`. Sockets of this process share the claim if `shared` (a reuseport group); else a
-/// second claim is an error, as one of another process always is.
+/// Claims `address`. Sockets of this process share the claim if `shared` (a reuseport group); else
+/// a second claim is an error, as one of another process always is.
 pub(crate) fn claim(address: SocketAddr, shared: bool) -> io::Result<Arc<Guard>> {
     let mut held = HELD.lock().unwrap_or_else(PoisonError::into_inner);
     let held = held.get_or_insert_default();

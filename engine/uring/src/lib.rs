@@ -1,13 +1,15 @@
 //! Sockets, rings, queues between shards and the clock: all that a shard has of the machine.
 //!
-//! It knows nothing of SIP, ESP or shards' work, keeps no state of peers, and starts no thread. What goes
-//! wrong with one datagram is counted ([`Counters`]); an error means that the set-up is broken.
+//! It knows nothing of SIP, ESP or shards' work, keeps no state of peers, and starts no thread.
+//! What goes wrong with one datagram is counted ([`Counters`]); an error means that the set-up is
+//! broken.
 //!
-//! A datagram's way through it: the kernel picks a socket of a reuseport group ([`steer`]); the shard's
-//! `turn` brings it into a slot of the inbox, by io_uring ([`Uring`]) straight into that memory as a
-//! provided buffer, or by recvmmsg ([`Mmsg`]). If it is another shard's, it is copied once into a mesh
-//! queue ([`mesh`]), whose owner is woken if it sleeps ([`Waker`]). The answer is written into a slot
-//! of the outbox, and the next `turn` sends it from there, with its source address if it names one.
+//! A datagram's way through it: the kernel picks a socket of a reuseport group ([`steer`]); the
+//! shard's `turn` brings it into a slot of the inbox, by io_uring ([`Uring`]) straight into that
+//! memory as a provided buffer, or by recvmmsg ([`Mmsg`]). If it is another shard's, it is copied
+//! once into a mesh queue ([`mesh`]), whose owner is woken if it sleeps ([`Waker`]). The answer is
+//! written into a slot of the outbox, and the next `turn` sends it from there, with its source
+//! address if it names one.
 
 #[cfg(test)]
 mod allocations;

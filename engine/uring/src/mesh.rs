@@ -1,7 +1,9 @@
-//! Queues between shards, for whole datagrams: the one place where a shard writes what another reads.
+//! Queues between shards, for whole datagrams: the one place where a shard writes what another
+//! reads.
 //!
-//! Each ordered pair of shards has a bounded ring of slots with one producer and one consumer, so that
-//! there is no read-modify-write in it: bytes are copied in once and worked on in place by the receiver.
+//! Each ordered pair of shards has a bounded ring of slots with one producer and one consumer, so
+//! that there is no read-modify-write in it: bytes are copied in once and worked on in place by the
+//! receiver.
 
 use crate::wake::Waker;
 use crossbeam::utils::CachePadded;
@@ -17,9 +19,9 @@ pub struct Mesh;
 
 impl Mesh {
     /// A port for each of `shards`, in their order; each goes to its shard's thread. A queue holds
-    /// `capacity` datagrams of at most `slot_bytes`; there are `shards` squared, their memory touched as
-    /// it is used. `M` goes with each datagram: whatever the receiver needs to know. Asserts that the
-    /// three are above 0.
+    /// `capacity` datagrams of at most `slot_bytes`; there are `shards` squared, their memory
+    /// touched as it is used. `M` goes with each datagram: whatever the receiver needs to know.
+    /// Asserts that the three are above 0.
     #[expect(clippy::new_ret_no_self, reason = "there is nothing but the ports")]
     #[must_use]
     pub fn new<M: Copy + Send>(
@@ -51,8 +53,8 @@ impl Mesh {
     }
 }
 
-/// One shard's end of the mesh. Sender and receiver are apart, so that what is received can be answered
-/// while it is looked at.
+/// One shard's end of the mesh. Sender and receiver are apart, so that what is received can be
+/// answered while it is looked at.
 #[derive(Debug)]
 pub struct MeshPort<M> {
     /// Sends to all shards.
@@ -103,8 +105,8 @@ impl<M: Copy + Send> MeshPort<M> {
 }
 
 impl<M: Copy + Send> MeshSender<M> {
-    /// Queues a copy of `bytes` for `to_shard` (asserted to exist; may be the own) and wakes that shard
-    /// if it sleeps. `Full` if the queue is, or if `bytes` are longer than a slot; counted.
+    /// Queues a copy of `bytes` for `to_shard` (asserted to exist; may be the own) and wakes that
+    /// shard if it sleeps. `Full` if the queue is, or if `bytes` are longer than a slot; counted.
     pub fn send(&mut self, to_shard: usize, meta: M, bytes: &[u8]) -> Result<(), Full> {
         self.send_with(to_shard, meta, |slot| {
             slot.get_mut(..bytes.len())?.copy_from_slice(bytes);
@@ -112,8 +114,8 @@ impl<M: Copy + Send> MeshSender<M> {
         })
     }
 
-    /// As `send`, but `write` puts the datagram into the slot (from its start) and says how long it is
-    /// (asserted to fit), or `None` to give up, which is `Full` too.
+    /// As `send`, but `write` puts the datagram into the slot (from its start) and says how long it
+    /// is (asserted to fit), or `None` to give up, which is `Full` too.
     pub fn send_with(
         &mut self,
         to_shard: usize,
@@ -171,8 +173,8 @@ impl<M: Copy + Send> MeshReceiver<M> {
     }
 }
 
-/// A ring of slots with one producer and one consumer. Slots `head..tail` (modulo the capacity) are the
-/// consumer's, the others the producer's.
+/// A ring of slots with one producer and one consumer. Slots `head..tail` (modulo the capacity) are
+/// the consumer's, the others the producer's.
 struct Queue<M> {
     /// Next to be taken: written by the consumer.
     head: CachePadded<AtomicUsize>,
@@ -187,8 +189,8 @@ struct Queue<M> {
 /// What goes with the datagram of a slot, and its length.
 type Meta<M> = UnsafeCell<MaybeUninit<(M, usize)>>;
 
-// SAFETY: of all that is behind `UnsafeCell`, each slot is touched by one side at a time, as head and
-// tail say; they are handed over with release and acquire. `M` is sent from thread to thread.
+// SAFETY: of all that is behind `UnsafeCell`, each slot is touched by one side at a time, as head
+// and tail say; they are handed over with release and acquire. `M` is sent from thread to thread.
 unsafe impl<M: Send> Sync for Queue<M> {}
 // SAFETY: it owns its memory; `M` may be sent.
 unsafe impl<M: Send> Send for Queue<M> {}
@@ -232,7 +234,8 @@ impl<M> Queue<M> {
     unsafe fn slot(&self, count: usize) -> &mut [u8] {
         let at = (count & (self.metas.len() - 1)) * self.slot_bytes;
         let cells = &self.memory[at..at + self.slot_bytes];
-        // SAFETY: the cells are `slot_bytes` long, and nobody else uses them, as the caller promises.
+        // SAFETY: the cells are `slot_bytes` long, and nobody else uses them, as the caller
+        // promises.
         unsafe { std::slice::from_raw_parts_mut(UnsafeCell::raw_get(cells.as_ptr()), cells.len()) }
     }
 

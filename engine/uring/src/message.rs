@@ -1,5 +1,5 @@
-//! What goes beside a datagram through `recvmsg` and `sendmsg`: socket addresses and control messages,
-//! read and written as bytes, so that no pointer arithmetic is needed.
+//! What goes beside a datagram through `recvmsg` and `sendmsg`: socket addresses and control
+//! messages, read and written as bytes, so that no pointer arithmetic is needed.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 

@@ -1,5 +1,5 @@
-//! The back end on epoll, recvmmsg and sendmmsg: of equal rank with io_uring's, and the one where that
-//! is forbidden.
+//! The back end on epoll, recvmmsg and sendmmsg: of equal rank with io_uring's, and the one where
+//! that is forbidden.
 
 use crate::backend::Sizes;
 use crate::clock::{Clock, wall_minus_monotonic_ns};
@@ -13,8 +13,8 @@ use std::io;
 use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 
-/// Datagrams a system call: beyond some tens the call's own cost no longer shows, and one busy socket
-/// should not fill the inbox before the others had their turn.
+/// Datagrams a system call: beyond some tens the call's own cost no longer shows, and one busy
+/// socket should not fill the inbox before the others had their turn.
 const BATCH: usize = 64;
 
 /// See the module. Made and used on one thread.
@@ -240,8 +240,8 @@ fn complete_first(outbox: &mut Outbox) {
     }
 }
 
-/// The arguments of recvmmsg and sendmmsg. The pointers in `headers` and `vectors` are set anew before
-/// each call, so none is stale when it is used.
+/// The arguments of recvmmsg and sendmmsg. The pointers in `headers` and `vectors` are set anew
+/// before each call, so none is stale when it is used.
 struct Calls {
     headers: [libc::mmsghdr; BATCH],
     vectors: [libc::iovec; BATCH],
@@ -261,7 +261,8 @@ impl Calls {
         Box::new(unsafe { std::mem::zeroed() })
     }
 
-    /// Describes the run of datagrams at the head of the queue that leave by `id`; gives its length.
+    /// Describes the run of datagrams at the head of the queue that leave by `id`; gives its
+    /// length.
     fn prepare_send(&mut self, outbox: &Outbox, id: SocketId) -> usize {
         let mut count = 0;
         while count < BATCH {
@@ -286,8 +287,8 @@ impl Calls {
     fn send(&mut self, socket: &BoundSocket, count: usize) -> io::Result<usize> {
         assert!(count > 0 && count <= BATCH);
         // SAFETY: the first `count` headers were described by `prepare_send` since the outbox last
-        // changed: names, controls and vectors are in `self`, the bytes in the outbox, which outlives
-        // this call, and the kernel only reads them (and writes `msg_len` in the headers).
+        // changed: names, controls and vectors are in `self`, the bytes in the outbox, which
+        // outlives this call, and the kernel only reads them (and writes `msg_len` in the headers).
         let result =
             unsafe { libc::sendmmsg(socket.raw_fd(), self.headers.as_mut_ptr(), count as u32, 0) };
         usize::try_from(result).map_err(|_| io::Error::last_os_error())

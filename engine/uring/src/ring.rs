@@ -1,10 +1,10 @@
 //! The back end on io_uring: multishot receives into provided buffers that are the inbox's slots, a
 //! `sendmsg` for each datagram of the outbox, one submit a turn.
 //!
-//! Notes, measured on Linux 6.18: a multishot receive ends with ENOBUFS when the buffers run out, and is
-//! armed again in the next turn, when they are back; an enter may give only some of the completions, so
-//! it is repeated while the kernel says that there is more; zero-copy sends on a ring that receives
-//! starve the receives, so there are none.
+//! Notes, measured on Linux 6.18: a multishot receive ends with ENOBUFS when the buffers run out,
+//! and is armed again in the next turn, when they are back; an enter may give only some of the
+//! completions, so it is repeated while the kernel says that there is more; zero-copy sends on a
+//! ring that receives starve the receives, so there are none.
 
 use crate::backend::Sizes;
 use crate::buf_ring::{BUFFERS_MAX, BufRing};
@@ -30,8 +30,8 @@ const SUBMISSIONS: u32 = 1024;
 const COMPLETIONS_MAX: usize = 1 << 16;
 const SENDS_MAX: usize = 1 << 14;
 const _: () = assert!(BUFFERS_MAX + SENDS_MAX + 256 + 2 < COMPLETIONS_MAX);
-/// Enters a turn while the kernel says that there is more: enough for a batch of hundreds, and an end
-/// when datagrams come faster than they are reaped.
+/// Enters a turn while the kernel says that there is more: enough for a batch of hundreds, and an
+/// end when datagrams come faster than they are reaped.
 const ENTERS_MAX: usize = 16;
 /// How long to wait at most while the kernel has no memory for our datagrams.
 const BLOCKED_WAIT_NS: u64 = 1_000_000;
@@ -179,11 +179,12 @@ impl Uring {
         let memory = self.inbox.memory_mut();
         for &id in &self.given {
             let slot = &mut memory[usize::from(id) * slot_bytes..][..slot_bytes];
-            // SAFETY: the slot is `slot_bytes` of the inbox's memory, which is never moved nor freed
-            // while the ring lives (see `drop`). Each id is provided once: it was given to us by a
-            // completion (or never provided), and `given` is emptied below. The batch that pointed
-            // to the slot was cleared, so nobody reads it until its next completion; what the
-            // inbox lends out in between are slots of the batch only, which the kernel doesn't have.
+            // SAFETY: the slot is `slot_bytes` of the inbox's memory, which is never moved nor
+            // freed while the ring lives (see `drop`). Each id is provided once: it was given to us
+            // by a completion (or never provided), and `given` is emptied below. The batch that
+            // pointed to the slot was cleared, so nobody reads it until its next completion; what
+            // the inbox lends out in between are slots of the batch only, which the kernel doesn't
+            // have.
             unsafe { self.buffers.provide(slot.as_mut_ptr(), slot_bytes as u32, id) };
         }
         self.given.clear();
@@ -201,8 +202,8 @@ impl Uring {
             let entry = opcode::RecvMsgMulti::new(fd, shape, GROUP)
                 .build()
                 .user_data(Token::Receive(at as u32).to_u64());
-            // SAFETY: the shape is boxed and lives as long as the ring; its pointers are null, which
-            // multishot receives don't use; the buffers are the group's.
+            // SAFETY: the shape is boxed and lives as long as the ring; its pointers are null,
+            // which multishot receives don't use; the buffers are the group's.
             unsafe { self.push(&entry)? };
             self.armed[at] = true;
         }
@@ -258,10 +259,10 @@ impl Uring {
         let entry = opcode::SendMsg::new(fd, &raw const send.header)
             .build()
             .user_data(Token::Send(slot).to_u64());
-        // SAFETY: header, vector, name and control are in `sends[slot]`, a boxed slice that is never
-        // moved; the datagram is in the outbox's memory, which isn't either. Both stay unchanged
-        // until the completion: the slot is taken until `complete`, and `sends[slot]` is written only
-        // for a slot newly taken. `drop` waits for what is in flight.
+        // SAFETY: header, vector, name and control are in `sends[slot]`, a boxed slice that is
+        // never moved; the datagram is in the outbox's memory, which isn't either. Both stay
+        // unchanged until the completion: the slot is taken until `complete`, and `sends[slot]` is
+        // written only for a slot newly taken. `drop` waits for what is in flight.
         unsafe { self.push(&entry)? };
         self.sends_in_flight += 1;
         Ok(())
@@ -383,7 +384,8 @@ impl Uring {
         }
     }
 
-    /// Adds to the batch the datagram that the kernel put into buffer `id`, `len` bytes with headers.
+    /// Adds to the batch the datagram that the kernel put into buffer `id`, `len` bytes with
+    /// headers.
     fn deliver(&mut self, at: usize, id: usize, len: usize) {
         let slot_bytes = self.inbox.slot_bytes();
         let start = id * slot_bytes;
@@ -502,11 +504,13 @@ impl Drop for Uring {
     fn drop(&mut self) {
         if !self.end_all() {
             // Never seen; leaking is better than a kernel that writes into freed memory.
+            self.buffers.leak();
             std::mem::forget(std::mem::replace(&mut self.inbox, Inbox::new(1, 1)));
             std::mem::forget(std::mem::replace(&mut self.outbox, Outbox::new(1, 1)));
             std::mem::forget(std::mem::take(&mut self.sends));
+            return;
         }
-        // Otherwise the kernel holds no request of ours, and closing the ring frees the group.
+        // The kernel holds no request of ours, and now no buffer either.
         let _ = self.ring.submitter().unregister_buf_ring(GROUP);
     }
 }

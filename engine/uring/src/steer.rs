@@ -1,8 +1,9 @@
-//! Which socket of a reuseport group gets a datagram: classic BPF programs that the kernel runs on each.
+//! Which socket of a reuseport group gets a datagram: classic BPF programs that the kernel runs on
+//! each.
 //!
-//! A program's result is an index into the group in the order of binding. Closing a member moves the
-//! last one into its place, so a group is replaced whole. A result out of range, or a datagram too
-//! short for the program, falls to the kernel's hash or to index 0 respectively.
+//! A program's result is an index into the group in the order of binding. Closing a member moves
+//! the last one into its place, so a group is replaced whole. A result out of range, or a datagram
+//! too short for the program, falls to the kernel's hash or to index 0 respectively.
 
 use crate::udp::BoundSocket;
 use std::io;
@@ -16,8 +17,8 @@ pub struct Program {
     instructions: Vec<libc::sock_filter>,
 }
 
-/// By the SPI of an ESP datagram (RFC 3948: the payload's first 32-bit word), modulo `shards` (above
-/// 0, asserted). Datagrams of less than four bytes, such as NAT keep-alives, go to shard 0.
+/// By the SPI of an ESP datagram (RFC 3948: the payload's first 32-bit word), modulo `shards`
+/// (above 0, asserted). Datagrams of less than four bytes, such as NAT keep-alives, go to shard 0.
 #[must_use]
 pub fn by_spi(shards: u32) -> Program {
     assert!(shards > 0, "nobody to steer to");

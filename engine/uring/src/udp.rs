@@ -17,11 +17,12 @@ pub struct SocketSpec {
     pub bind: SocketAddr,
     /// Whether other sockets of this process bind the same address and port (a shard each).
     pub reuse_port: bool,
-    /// The receive buffer to ask for, in bytes as the kernel counts them (an ESP datagram takes about
-    /// 1.3 to 2.3 KiB); 0 leaves the system's default. Over `net.core.rmem_max` only with CAP_NET_ADMIN.
+    /// The receive buffer to ask for, in bytes as the kernel counts them (an ESP datagram takes
+    /// about 1.3 to 2.3 KiB); 0 leaves the system's default. Over `net.core.rmem_max` only with
+    /// CAP_NET_ADMIN.
     pub receive_buffer_bytes: usize,
-    /// Whether the destination of each datagram is reported and a source can be set: for a socket on
-    /// a wildcard address.
+    /// Whether the destination of each datagram is reported and a source can be set: for a socket
+    /// on a wildcard address.
     pub packet_info: bool,
 }
 
@@ -109,9 +110,9 @@ impl BoundSocket {
         self.socket.recv_buffer_size()
     }
 
-    /// Datagrams that came for this socket and were lost since it was opened, because its buffer was
-    /// full or the kernel had no memory: SO_MEMINFO, which also shows what was lost after the last
-    /// datagram that was queued.
+    /// Datagrams that came for this socket and were lost since it was opened, because its buffer
+    /// was full or the kernel had no memory: SO_MEMINFO, which also shows what was lost after the
+    /// last datagram that was queued.
     pub fn drops(&self) -> io::Result<u64> {
         Ok(u64::from(self.memory_info()?[SK_MEMINFO_DROPS]))
     }
@@ -162,9 +163,9 @@ fn open_one(spec: &SocketSpec) -> io::Result<BoundSocket> {
     if is_v6 {
         socket.set_only_v6(true)?;
     }
-    // SO_REUSEADDR lets 0.0.0.0:4500 (a generator) and 127.0.0.1:4500 (an engine) be bound beside each
-    // other; that nobody binds the very same address is the guard's business. With a port chosen by
-    // the kernel it must come after the bind: a port that others reuse could be chosen.
+    // SO_REUSEADDR lets 0.0.0.0:4500 (a generator) and 127.0.0.1:4500 (an engine) be bound beside
+    // each other; that nobody binds the very same address is the guard's business. With a port
+    // chosen by the kernel it must come after the bind: a port that others reuse could be chosen.
     let is_port_given = spec.bind.port() != 0;
     socket.set_reuse_address(is_port_given)?;
     socket.set_reuse_port(spec.reuse_port && is_port_given)?;

@@ -10,16 +10,17 @@ use loom::sync::atomic::{AtomicU32, Ordering, fence};
 #[cfg(not(loom))]
 use std::sync::atomic::{AtomicU32, Ordering, fence};
 
-/// Wakes one back end out of its `turn`, from any thread. Costs a load while the shard has been told
-/// already, a swap once a turn otherwise, and a system call only if it sleeps.
+/// Wakes one back end out of its `turn`, from any thread. Costs a load while the shard has been
+/// told already, a swap once a turn otherwise, and a system call only if it sleeps.
 ///
 /// The promise: who makes work visible (in a queue) and then calls `wake` can rely on the shard
 /// looking at the queue after its present or next `turn`, which does not wait before that.
 ///
-/// Why that holds: the sender writes the queue, fences, reads the state; the shard resets the state,
-/// fences, reads the queue. Of two such fences one comes first, so either the shard sees what is in the
-/// queue, or the sender sees the reset (or a later notification, whose reset is still to come) and swaps;
-/// and a swap is seen by the shard's next attempt to sleep, since that is a read-modify-write too.
+/// Why that holds: the sender writes the queue, fences, reads the state; the shard resets the
+/// state, fences, reads the queue. Of two such fences one comes first, so either the shard sees
+/// what is in the queue, or the sender sees the reset (or a later notification, whose reset is
+/// still to come) and swaps; and a swap is seen by the shard's next attempt to sleep, since that is
+/// a read-modify-write too.
 #[derive(Clone, Debug)]
 pub struct Waker {
     shared: Arc<Shared>,
@@ -117,8 +118,9 @@ mod loom_tests {
     use loom::sync::{Condvar, Mutex};
     use loom::thread;
 
-    /// A sender makes two pieces of work visible and wakes after each; a shard sleeps whenever it sees
-    /// nothing new. A wake-up that is lost is a shard that sleeps for ever, which loom reports.
+    /// A sender makes two pieces of work visible and wakes after each; a shard sleeps whenever it
+    /// sees nothing new. A wake-up that is lost is a shard that sleeps for ever, which loom
+    /// reports.
     #[test]
     fn no_wake_up_is_lost() {
         loom::model(|| {
