@@ -129,6 +129,7 @@ fn array<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn names_round_trip() {
@@ -154,19 +155,35 @@ mod tests {
     }
 
     #[test]
-    fn control_of_any_bytes_ends() {
-        let mut bytes = [0u8; CONTROL_BYTES];
-        let mut state = 1u32;
-        for _ in 0..50_000 {
-            for byte in &mut bytes {
-                state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-                *byte = if state >> 30 == 0 { (state >> 8) as u8 } else { 0 };
-            }
-            let len = (state >> 5) as usize % (CONTROL_BYTES + 1);
-            let _ = read_control(&bytes[..len]);
-            let _ = read_name(&bytes[..len]);
+    fn control_of_ones_says_nothing() {
+        assert_eq!(read_control(&[0xff; CONTROL_BYTES]), Control::default());
+    }
+
+    proptest! {
+        #[test]
+        fn any_address_round_trips(ip: IpAddr, port: u16) {
+            let mut name = [0xaa; NAME_BYTES];
+            let len = write_name(SocketAddr::new(ip, port), &mut name);
+            prop_assert_eq!(read_name(&name[..len]), Some(SocketAddr::new(ip, port)));
         }
-        bytes.fill(0xff);
-        assert_eq!(read_control(&bytes), Control::default());
+
+        /// Small numbers, since they make lengths and kinds that are nearly right.
+        #[test]
+        fn any_bytes_are_read_without_panic(
+            words in proptest::collection::vec(0u64..64, 0..12),
+            kinds in proptest::collection::vec(0usize..12, 0..4),
+            cut in 0usize..96,
+        ) {
+            let mut bytes: Vec<u8> = words.iter().flat_map(|word| word.to_ne_bytes()).collect();
+            for at in kinds.into_iter().filter(|at| at * 8 + 8 <= words.len() * 8) {
+                let kind = [libc::IPPROTO_IP.to_ne_bytes(), libc::IP_PKTINFO.to_ne_bytes()];
+                bytes[at * 8..at * 8 + 8].copy_from_slice(kind.as_flattened());
+            }
+            bytes.truncate(cut);
+            let control = read_control(&bytes);
+            prop_assert!(control.wall_ns.is_none() || bytes.len() >= 32);
+            prop_assert!(control.local.is_none() || bytes.len() >= 28);
+            let _ = read_name(&bytes);
+        }
     }
 }
