@@ -185,6 +185,19 @@ mod tests {
     }
 
     #[test]
+    fn the_vacant_key_is_the_next_one() {
+        let mut slab = Slab::with_capacity(2);
+        for _ in 0..3 {
+            while let Some(key) = slab.vacant_key() {
+                assert_eq!(slab.insert(key), Ok(key));
+            }
+            assert_eq!(slab.insert(Key::from_u64(0)), Err(Full));
+            let first = slab.key_at(0).unwrap();
+            assert_eq!(slab.remove(first), Some(first));
+        }
+    }
+
+    #[test]
     fn the_place_vacated_last_is_used_first() {
         let mut slab = Slab::with_capacity(8);
         let keys: Vec<Key> = (0..8).map(|i| slab.insert(i).unwrap()).collect();
