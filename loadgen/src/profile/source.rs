@@ -91,33 +91,36 @@ impl Source {
         T::deserialize(deserializer).map_err(|error| {
             let field = error
                 .span()
-                .and_then(|span| path_at(merged(&padded).ok()?.get_ref(), &span, String::new()));
+                .and_then(|span| path_at(merged(&padded).ok()?.get_ref(), &span, ""));
             self.error(&error, field)
         })
     }
 
-    /// An error about the value of a dotted key; about the table it would be in, if it has a default.
+    /// An error about the value of a dotted key. If it has a default the spot is the table it would
+    /// be in, and if that has one too there is none.
     pub(super) fn error_at(&self, field: &str, message: &str) -> ProfileError {
         let padded = self.padded();
-        let span =
-            merged(&padded).ok().and_then(|table| span_of(table.get_ref(), field)).unwrap_or(0..0);
+        let span = merged(&padded).ok().and_then(|table| span_of(table.get_ref(), field));
         self.located(span, Some(field.to_owned()), message.to_owned())
     }
 
     fn error(&self, error: &toml::de::Error, field: Option<String>) -> ProfileError {
-        let message = plain(error.message());
-        self.located(error.span().unwrap_or(0..0), field, message)
+        self.located(error.span(), field, plain(error.message()))
     }
 
-    fn located(&self, span: Range<usize>, field: Option<String>, message: String) -> ProfileError {
-        let part = self.parts.iter().rev().find(|part| part.offset <= span.start);
+    fn located(
+        &self,
+        span: Option<Range<usize>>,
+        field: Option<String>,
+        message: String,
+    ) -> ProfileError {
+        let start = span.as_ref().map_or(0, |span| span.start);
+        let part = self.parts.iter().rev().find(|part| part.offset <= start);
         let part = part.expect("the first part starts at 0");
-        let location = Location::of(
-            &part.text,
-            span.start - part.offset,
-            span.end.max(part.offset) - part.offset,
-        );
-        ProfileError { file: part.name.clone(), location: Some(location), field, message }
+        let location = span.map(|span| {
+            Location::of(&part.text, start - part.offset, span.end.max(start) - part.offset)
+        });
+        ProfileError { file: part.name.clone(), location, field, message }
     }
 
     /// Each part behind as many blanks as make its spans count from the start of the whole.
@@ -181,7 +184,7 @@ fn span_of(table: &DeTable<'_>, field: &str) -> Option<Range<usize>> {
 }
 
 /// The dotted key whose key or value holds `span`, the innermost one.
-fn path_at(table: &DeTable<'_>, span: &Range<usize>, prefix: String) -> Option<String> {
+fn path_at(table: &DeTable<'_>, span: &Range<usize>, prefix: &str) -> Option<String> {
     let holds = |outer: Range<usize>| outer.start <= span.start && span.end <= outer.end;
     for (key, value) in table.iter() {
         let path = if prefix.is_empty() {
@@ -191,7 +194,7 @@ fn path_at(table: &DeTable<'_>, span: &Range<usize>, prefix: String) -> Option<S
         };
         // The span of a table is its header's alone, so look into each.
         if let DeValue::Table(inner) = value.get_ref()
-            && let Some(found) = path_at(inner, span, path.clone())
+            && let Some(found) = path_at(inner, span, &path)
         {
             return Some(found);
         }

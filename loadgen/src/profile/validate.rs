@@ -1,6 +1,16 @@
 //! What a profile's values have to be, beyond their types.
 
-use super::Profile;
+use std::fmt::Display;
+
+use super::{Network, Profile, Security, Topology, Ue};
+use crate::report::Threshold;
+
+/// Ports that are never protected (TS 33.203 7.1).
+const UNPROTECTED_PORTS: [u16; 2] = [5060, 5061];
+/// A year: more seconds than that are a mistake, and fewer fit in 64 bits of nanoseconds.
+const SECONDS_MAX: f64 = 366.0 * 86_400.0;
+/// The highest rate that is taken, in starts a second: above it nanoseconds no longer part them.
+const RATE_MAX_PER_S: f64 = 1e8;
 
 /// A value that can't be used.
 pub(super) struct Fault {
@@ -11,6 +21,134 @@ pub(super) struct Fault {
 }
 
 /// Checks every value.
-pub(super) fn validate(_profile: &Profile) -> Result<(), Fault> {
+pub(super) fn validate(profile: &Profile) -> Result<(), Fault> {
+    require(!profile.name.trim().is_empty(), "name", "a name", "nothing")?;
+    population(profile)?;
+    topology(profile, &profile.topology)?;
+    ue(&profile.ue)?;
+    security(&profile.security)?;
+    procedures(profile)?;
+    network(&profile.network)?;
+    for (path, condition) in &profile.thresholds {
+        Threshold::parse(path, condition).map_err(|error| Fault {
+            field: format!("thresholds.{path}"),
+            message: error.to_string(),
+        })?;
+    }
     Ok(())
+}
+
+fn population(profile: &Profile) -> Result<(), Fault> {
+    let population = &profile.population;
+    require(population.size >= 1, "population.size", "at least 1", population.size)?;
+    let capacity = population.addresses.capacity();
+    require(
+        population.size <= capacity,
+        "population.size",
+        &format!("at most {capacity}, as many as {} has addresses", population.addresses),
+        population.size,
+    )?;
+    let label = |label: &str| {
+        !label.is_empty() && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+    };
+    require(
+        population.domain.split('.').all(label),
+        "population.domain",
+        "a domain such as `ims.example`",
+        format!("`{}`", population.domain),
+    )
+}
+
+fn topology(profile: &Profile, topology: &Topology) -> Result<(), Fault> {
+    let field = "topology.pcscf";
+    require(!topology.pcscf.is_empty(), field, "at least one address", "none")?;
+    let ipv4 = profile.population.addresses.network.is_ipv4();
+    for (index, pcscf) in topology.pcscf.iter().enumerate() {
+        let field = format!("{field}.{index}");
+        require(pcscf.port() != 0, &field, "a port from 1 to 65535", "0")?;
+        require(!pcscf.ip().is_unspecified(), &field, "the P-CSCF's own address", pcscf)?;
+        require(
+            pcscf.is_ipv4() == ipv4,
+            &field,
+            &format!("an address of the same family as {}", profile.population.addresses),
+            pcscf,
+        )?;
+    }
+    port("topology.pcscf_esp_port", topology.pcscf_esp_port)
+}
+
+fn ue(ue: &Ue) -> Result<(), Fault> {
+    port("ue.port", ue.port)?;
+    port("ue.esp_port", ue.esp_port)?;
+    require(ue.esp_port != ue.port, "ue.esp_port", "another port than ue.port", ue.esp_port)?;
+    for (field, value) in [("ue.port_uc", ue.port_uc), ("ue.port_us", ue.port_us)] {
+        port(field, value)?;
+        let protected = !UNPROTECTED_PORTS.contains(&value);
+        require(protected, field, "a port that may be protected (not 5060 or 5061)", value)?;
+    }
+    require(ue.port_us != ue.port_uc, "ue.port_us", "another port than ue.port_uc", ue.port_us)
+}
+
+fn security(security: &Security) -> Result<(), Fault> {
+    let tunnel = security.mode == imstorm_esp::Mode::UdpTunnel;
+    let mode = security.mode.as_str();
+    require(tunnel, "security.mode", "`UDP-enc-tun`, the only one so far", format!("`{mode}`"))?;
+    let algorithms = &security.algorithms;
+    require(!algorithms.is_empty(), "security.algorithms", "at least one", "none")?;
+    for (index, pair) in algorithms.iter().enumerate() {
+        let field = format!("security.algorithms.{index}");
+        require(!algorithms[..index].contains(pair), &field, "each pair once", "it again")?;
+    }
+    Ok(())
+}
+
+fn procedures(profile: &Profile) -> Result<(), Fault> {
+    let rate = profile.arrivals.rate_per_s;
+    let field = "arrivals.rate_per_s";
+    require(rate > 0.0 && rate <= RATE_MAX_PER_S, field, "a number above 0, up to 1e8", rate)?;
+    let refresh = &profile.procedures.refresh;
+    seconds("procedures.refresh.after_s", refresh.after_s)?;
+    let field = "procedures.refresh.after_s";
+    let timed = refresh.count == 0 || refresh.after_s > 0.0;
+    require(timed, field, "a number above 0, as there are refreshes", refresh.after_s)?;
+    part("procedures.refresh.jitter", refresh.jitter)?;
+    let field = "procedures.refresh.expires_s";
+    require(refresh.expires_s >= 1, field, "at least 1", refresh.expires_s)?;
+    if let Some(release) = &profile.procedures.release {
+        seconds("procedures.release.after_s", release.after_s)?;
+        part("procedures.release.jitter", release.jitter)?;
+    }
+    seconds("limits.drain_s", profile.limits.drain_s)?;
+    profile.limits.duration_s.map_or(Ok(()), |value| seconds("limits.duration_s", value))
+}
+
+fn network(network: &Network) -> Result<(), Fault> {
+    part("network.loss", network.loss)?;
+    part("network.duplication", network.duplication)?;
+    part("network.reordering", network.reordering)?;
+    let (min, max) = (network.delay_ms.min, network.delay_ms.max);
+    let highest = SECONDS_MAX * 1_000.0;
+    require((0.0..=highest).contains(&min), "network.delay_ms.min", "a number from 0", min)?;
+    let field = "network.delay_ms.max";
+    require((min..=highest).contains(&max), field, &format!("at least min, {min}"), max)
+}
+
+fn port(field: &str, value: u16) -> Result<(), Fault> {
+    require(value != 0, field, "a port from 1 to 65535", value)
+}
+
+fn seconds(field: &str, value: f64) -> Result<(), Fault> {
+    let possible = (0.0..=SECONDS_MAX).contains(&value);
+    require(possible, field, "seconds, from 0 to a year's", value)
+}
+
+fn part(field: &str, value: f64) -> Result<(), Fault> {
+    require((0.0..=1.0).contains(&value), field, "a number from 0 to 1", value)
+}
+
+fn require(good: bool, field: &str, expected: &str, got: impl Display) -> Result<(), Fault> {
+    if good {
+        return Ok(());
+    }
+    Err(Fault { field: field.to_owned(), message: format!("expected {expected}, got {got}") })
 }

@@ -1,20 +1,19 @@
-//! What was noted of one UE, and its JSON.
+//! What was noted of one UE.
 
-use std::fmt;
 use std::net::SocketAddr;
 
 use super::{AssociationKeys, Direction};
 
 /// What was noted of one UE.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CaptureFile {
+pub struct UeCapture {
     /// The UE's number.
     pub ue: u64,
     /// How many entries went before these to make room.
     pub dropped: u64,
     /// In the order of time.
     pub entries: Vec<Entry>,
-    /// The associations and their keys. They are not in the JSON.
+    /// The associations and their keys.
     pub associations: Vec<AssociationKeys>,
 }
 
@@ -57,18 +56,6 @@ pub enum EntryKind {
     },
 }
 
-/// Why a text is no capture's JSON.
-#[derive(Debug)]
-pub struct CaptureParseError(String);
-
-impl fmt::Display for CaptureParseError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "expected a capture's JSON: {}", self.0)
-    }
-}
-
-impl std::error::Error for CaptureParseError {}
-
 impl Entry {
     /// The bytes that it costs in a ring, roughly.
     pub(super) fn len(&self) -> usize {
@@ -83,18 +70,24 @@ impl Entry {
     }
 }
 
-impl CaptureFile {
-    /// The events as JSON, for the ladder.
-    #[must_use]
-    pub fn to_json(&self) -> String {
-        String::new()
+/// The SPI and the SIP message of a datagram: a message that came unprotected has no SPI, an ESP
+/// packet that was not opened has no message, and what is neither has neither.
+pub(super) fn contents<'a>(
+    wire: &'a [u8],
+    sip: Option<&'a [u8]>,
+) -> (Option<u32>, Option<&'a [u8]>) {
+    if is_sip(wire) {
+        return (None, Some(wire));
     }
+    let spi = match imstorm_esp::classify(wire) {
+        imstorm_esp::Datagram::Esp(spi) => Some(spi),
+        _ => None,
+    };
+    (spi, sip)
+}
 
-    /// Reads what [`CaptureFile::to_json`] wrote.
-    ///
-    /// # Errors
-    /// [`CaptureParseError`].
-    pub fn from_json(text: &str) -> Result<Self, CaptureParseError> {
-        Err(CaptureParseError(text.to_owned()))
-    }
+/// Whether it starts with a start line: an SPI may look like a method, but not go on like one.
+fn is_sip(wire: &[u8]) -> bool {
+    let line = wire.split(|byte| *byte == b'\r' || *byte == b'\n').next().unwrap_or_default();
+    line.starts_with(b"SIP/2.0 ") || line.ends_with(b" SIP/2.0")
 }

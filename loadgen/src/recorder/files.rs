@@ -1,9 +1,12 @@
 //! The files of what was recorded.
 
+use std::fmt::Write as _;
 use std::io;
 use std::path::Path;
 
-use super::Recorder;
+use super::capture::{self, EntryKind, UeCapture};
+use super::pcapng::Pcapng;
+use super::{Direction, Recorder, UeEvents, esp_sa};
 
 /// How much was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -15,10 +18,112 @@ pub struct Written {
 }
 
 /// Writes `directory/captures/`: for each UE `ue-N.pcapng`, `ue-N.sip` and `ue-N.json`, and `esp_sa`
-/// for all. `epoch_ns` is the run's start in nanoseconds since 1970.
+/// for all. `epoch_ns` is the run's start in nanoseconds since 1970. Without anything recorded it
+/// writes nothing.
+///
+/// `esp_sa` holds keys. A folder with it and nothing else is a Wireshark configuration that opens
+/// the captures: `WIRESHARK_CONFIG_DIR=directory/captures wireshark -o
+/// esp.enable_encryption_decode:TRUE directory/captures/ue-N.pcapng`.
 ///
 /// # Errors
 /// A file can't be made or written.
-pub fn write(_recorder: &Recorder, _directory: &Path, _epoch_ns: u64) -> io::Result<Written> {
-    Ok(Written::default())
+#[allow(clippy::disallowed_methods, reason = "this is one of the outermost functions")]
+pub fn write(recorder: &Recorder, directory: &Path, epoch_ns: u64) -> io::Result<Written> {
+    let captures = recorder.captures();
+    let mut written = Written::default();
+    if captures.is_empty() {
+        return Ok(written);
+    }
+    let directory = directory.join("captures");
+    std::fs::create_dir_all(&directory)?;
+    let mut keys = String::new();
+    for capture in &captures {
+        let path = |extension| directory.join(format!("ue-{}.{extension}", capture.ue));
+        let (pcapng, datagrams) = pcapng(capture, epoch_ns);
+        std::fs::write(path("pcapng"), pcapng)?;
+        std::fs::write(path("sip"), sip(capture, epoch_ns))?;
+        std::fs::write(path("json"), UeEvents::of(capture).to_json())?;
+        keys.extend(capture.associations.iter().map(esp_sa::line));
+        written.ues += 1;
+        written.datagrams += datagrams;
+    }
+    std::fs::write(directory.join("esp_sa"), keys)?;
+    Ok(written)
+}
+
+/// The capture's packets, and how many. What else was noted is a comment on the packet after it, or
+/// on the last one.
+pub(super) fn pcapng(capture: &UeCapture, epoch_ns: u64) -> (Vec<u8>, usize) {
+    let mut file = Pcapng::new(&format!("ue-{}", capture.ue));
+    let is_datagram = |kind: &EntryKind| matches!(kind, EntryKind::Datagram { .. });
+    let last = capture.entries.iter().rposition(|entry| is_datagram(&entry.kind));
+    let mut comments = Vec::new();
+    let mut count = 0;
+    for (index, entry) in capture.entries.iter().enumerate() {
+        match &entry.kind {
+            EntryKind::Datagram { direction, source, destination, wire, .. } => {
+                if last == Some(index) {
+                    comments.extend(capture.entries[index + 1..].iter().map(|e| note(&e.kind)));
+                }
+                let addresses = (*source, *destination);
+                let comment = comments.join("; ");
+                comments.clear();
+                let time_ns = epoch_ns.saturating_add(entry.at_ns);
+                file.datagram(time_ns, *direction, addresses, wire, &comment);
+                count += 1;
+            }
+            other => comments.push(note(other)),
+        }
+    }
+    (file.into_bytes(), count)
+}
+
+/// The capture's SIP messages as text.
+pub(super) fn sip(capture: &UeCapture, epoch_ns: u64) -> String {
+    let mut text = format!("UE {}\n", capture.ue);
+    if capture.dropped > 0 {
+        let _ = writeln!(text, "({} earlier events were not kept)", capture.dropped);
+    }
+    for entry in &capture.entries {
+        let (offset_us, at_ns) = (entry.at_ns / 1_000, epoch_ns.saturating_add(entry.at_ns));
+        let _ = write!(
+            text,
+            "\n--- {}.{:06} s (unix time {}.{:09}) ",
+            offset_us / 1_000_000,
+            offset_us % 1_000_000,
+            at_ns / 1_000_000_000,
+            at_ns % 1_000_000_000
+        );
+        let EntryKind::Datagram { direction, source, destination, wire, sip } = &entry.kind else {
+            let _ = writeln!(text, "{}", note(&entry.kind));
+            continue;
+        };
+        let way = match direction {
+            Direction::In => "received",
+            Direction::Out => "sent",
+        };
+        let (spi, message) = capture::contents(wire, sip.as_deref());
+        let spi = spi.map_or("unprotected".to_owned(), |spi| format!("ESP spi 0x{spi:08x}"));
+        let _ = writeln!(text, "{way}, {source} to {destination}, {spi}, {} bytes", wire.len());
+        match message {
+            Some(message) => {
+                text.push('\n');
+                text.push_str(&String::from_utf8_lossy(message).replace("\r\n", "\n"));
+                if !text.ends_with('\n') {
+                    text.push('\n');
+                }
+            }
+            None => text.push_str("(no SIP message, or not opened)\n"),
+        }
+    }
+    text
+}
+
+/// What was noted besides datagrams, in a line.
+fn note(kind: &EntryKind) -> String {
+    match kind {
+        EntryKind::Datagram { .. } => "a datagram".to_owned(),
+        EntryKind::Event { text } => text.clone(),
+        EntryKind::Failure { procedure, cause } => format!("{procedure} FAILED: {cause}"),
+    }
 }

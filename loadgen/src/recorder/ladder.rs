@@ -1,9 +1,80 @@
 //! A ladder of what one UE and its P-CSCF said to each other.
 
-use super::CaptureFile;
+use std::fmt::Write as _;
 
-/// The ladder.
+use super::{Direction, Event, EventKind, UeEvents};
+
+/// The characters between the two lifelines.
+const WIDTH: usize = 72;
+/// The characters of the time's column.
+const TIME_WIDTH: usize = 12;
+
+/// Draws what happened to a UE: time from the first event in milliseconds, an arrow for each
+/// datagram, its start line, and below it what matters of its headers.
+///
+/// ```text
+///        0.000  |-- SUBSCRIBE sip:ims.example SIP/2.0 ------------------>|
+///               |   CSeq: 1 SUBSCRIBE; Event: security; Expires: 600     |
+/// ```
 #[must_use]
-pub fn ladder(_capture: &CaptureFile) -> String {
-    String::new()
+pub fn ladder(events: &UeEvents) -> String {
+    let mut text = String::new();
+    let start_ns = events.events.first().map_or(0, |event| event.at_ns);
+    let head = format!("UE {}", events.ue);
+    let _ = writeln!(text, "{:>TIME_WIDTH$}  {head:<WIDTH$}P-CSCF", "ms");
+    if events.dropped > 0 {
+        let note = format!("({} earlier events were not kept)", events.dropped);
+        line(&mut text, "", &format!("   {note}"));
+    }
+    for Event { at_ns, kind } in &events.events {
+        let offset_us = at_ns.saturating_sub(start_ns) / 1_000;
+        let time = format!("{}.{:03}", offset_us / 1_000, offset_us % 1_000);
+        match kind {
+            EventKind::Datagram { direction, bytes, spi, message, .. } => {
+                let esp = spi.as_ref().map(|spi| format!("ESP spi {spi}"));
+                let (label, below) = match message {
+                    Some(message) => (message.start_line.clone(), message.summary()),
+                    None if esp.is_some() => (String::new(), "not opened".to_owned()),
+                    None => (format!("{bytes} bytes, no SIP"), String::new()),
+                };
+                line(&mut text, &time, &arrow(*direction, &label, esp.as_deref()));
+                if !below.is_empty() {
+                    line(&mut text, "", &format!("   {below}"));
+                }
+            }
+            EventKind::Event { text: event } => line(&mut text, &time, &format!(" * {event}")),
+            EventKind::Failure { procedure, cause } => {
+                line(&mut text, &time, &format!("!! {procedure} FAILED: {cause}"));
+            }
+        }
+    }
+    text
+}
+
+/// Between the lifelines: `-- label ---- esp -->` or `<-- label ---- esp --`.
+fn arrow(direction: Direction, label: &str, esp: Option<&str>) -> String {
+    let (head, tail) = match direction {
+        Direction::Out => ("--", "->"),
+        Direction::In => ("<-", "--"),
+    };
+    let esp = esp.map_or(String::new(), |esp| format!(" {esp} "));
+    let room = WIDTH - 8 - esp.chars().count();
+    let label = if label.is_empty() { String::new() } else { format!(" {} ", cut(label, room)) };
+    let filled = head.len() + tail.len() + label.chars().count() + esp.chars().count();
+    let dashes = "-".repeat(WIDTH.saturating_sub(filled));
+    format!("{head}{label}{dashes}{esp}{tail}")
+}
+
+fn line(text: &mut String, time: &str, between: &str) {
+    let between = cut(between, WIDTH);
+    let _ = writeln!(text, "{time:>TIME_WIDTH$}  |{between:<WIDTH$}|");
+}
+
+/// The text, with its end replaced by `…` if it is too long, and without control characters.
+fn cut(text: &str, width: usize) -> String {
+    let clean = |c: char| if c.is_control() { '?' } else { c };
+    if text.chars().count() <= width {
+        return text.chars().map(clean).collect();
+    }
+    text.chars().take(width.saturating_sub(1)).map(clean).chain(['…']).collect()
 }

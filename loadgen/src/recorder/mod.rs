@@ -7,6 +7,7 @@
 
 mod capture;
 mod esp_sa;
+mod events;
 mod files;
 mod ladder;
 mod pcapng;
@@ -15,10 +16,12 @@ mod ring;
 use std::net::{IpAddr, SocketAddr};
 
 use imstorm_esp::Suite;
+use serde::{Deserialize, Serialize};
 
 use crate::measure::{Cause, Procedure};
 
-pub use capture::{CaptureFile, CaptureParseError, Entry, EntryKind};
+pub use capture::{Entry, EntryKind, UeCapture};
+pub use events::{Event, EventKind, Message, UeEvents};
 pub use files::{Written, write};
 pub use ladder::ladder;
 
@@ -39,7 +42,8 @@ pub enum Capture {
 }
 
 /// Which way a datagram went, as the UE sees it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Direction {
     /// To the UE.
     In,
@@ -69,8 +73,8 @@ const UE_BYTES_MAX: usize = 256 * 1024;
 /// The bytes that are kept of a UE that may fail yet: a set-up's datagrams with both NOTIFYs, and
 /// some retransmissions.
 const ACTIVE_UE_BYTES_MAX: usize = 16 * 1024;
-/// The bytes that are kept of all UEs that may fail yet. With more, the UE that is recorded longest
-/// is dropped.
+/// The bytes that are kept of all UEs that may fail yet. With more, a UE is dropped: one that is
+/// settled before one that is in a procedure, and of these the one that is recorded longest.
 const ACTIVE_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// Notes what the chosen UEs send and receive.
@@ -85,7 +89,11 @@ pub struct Recorder {
 impl Recorder {
     /// A recorder of the UEs that `capture` selects.
     #[must_use]
-    pub fn new(capture: Capture) -> Self {
+    pub fn new(mut capture: Capture) -> Self {
+        if let Capture::Ues(ues) = &mut capture {
+            ues.sort_unstable();
+            ues.dedup();
+        }
         let rings = match &capture {
             Capture::None => Rings::new(0, 0),
             Capture::Ues(ues) => {
@@ -101,7 +109,7 @@ impl Recorder {
     pub fn wants(&self, ue: u64) -> bool {
         match &self.capture {
             Capture::None => false,
-            Capture::Ues(ues) => ues.contains(&ue),
+            Capture::Ues(ues) => ues.binary_search(&ue).is_ok(),
             Capture::Failed { limit } => {
                 self.rings.kept() < *limit || self.rings.get(ue).is_some_and(Ring::is_kept)
             }
@@ -159,6 +167,11 @@ impl Recorder {
         }
     }
 
+    /// A procedure of a UE has ended well. What was noted of the UE goes first now, if room is needed.
+    pub fn settled(&mut self, ue: u64) {
+        self.rings.settle(ue);
+    }
+
     /// A UE is through with what it does. Unless it failed or was chosen by number, what was noted of
     /// it is let go.
     pub fn finished(&mut self, ue: u64) {
@@ -170,7 +183,7 @@ impl Recorder {
     /// What is kept: of each UE chosen by number that did anything, or of each that failed, in the
     /// order of their numbers.
     #[must_use]
-    pub fn captures(&self) -> Vec<CaptureFile> {
+    pub fn captures(&self) -> Vec<UeCapture> {
         let all = !matches!(self.capture, Capture::Failed { .. });
         let rings = self.rings.iter().filter(|(_, ring)| all || ring.is_kept());
         let mut captures: Vec<_> = rings.map(|(ue, ring)| ring.capture(ue)).collect();

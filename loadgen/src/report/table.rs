@@ -1,8 +1,158 @@
 //! A report as a table for a person.
 
-use super::Report;
+use std::fmt::Write as _;
+
+use super::{Engine, Report, Row, Rows, Verdict};
 
 /// The table.
 pub(super) fn render(report: &Report) -> String {
-    format!("{}: {}\n", report.profile, report.verdict.name())
+    let mut text = String::new();
+    let interrupted = if report.interrupted { ", interrupted" } else { "" };
+    let _ = writeln!(
+        text,
+        "{}: {} of {} UEs secured in {:.1} s{interrupted}\n",
+        report.profile,
+        grouped(report.ues.secured),
+        grouped(report.ues.configured),
+        report.duration_s
+    );
+    rows(&mut text, "procedure", &report.measured.procedures);
+    rows(&mut text, "transaction", &report.measured.transactions);
+    failures(&mut text, report);
+    let generator = &report.generator;
+    let _ = writeln!(
+        text,
+        "generator  late starts {}, skipped starts {}, socket drops {}, CPU {:.1} s, memory {}",
+        grouped(generator.late_starts),
+        grouped(generator.skipped_starts),
+        grouped(generator.socket_drops),
+        generator.cpu_s,
+        memory(generator.rss_bytes)
+    );
+    if let Some(state) = &report.engine {
+        engine(&mut text, state);
+    }
+    verdict(&mut text, report);
+    text
+}
+
+fn rows(text: &mut String, title: &str, rows: &Rows<Row>) {
+    let _ = writeln!(
+        text,
+        "{title:<11} {:>11} {:>11} {:>9} {:>9} {:>9}  {:>9} {:>9} {:>9} {:>9} {:>9} {:>9}",
+        "attempted",
+        "completed",
+        "failed",
+        "pending",
+        "per s",
+        "p50",
+        "p90",
+        "p99",
+        "p99.9",
+        "max",
+        "mean"
+    );
+    for (name, row) in &rows.0 {
+        let _ = write!(
+            text,
+            "{name:<11} {:>11} {:>11} {:>9} {:>9} {:>9.1} ",
+            grouped(row.attempted),
+            grouped(row.completed),
+            grouped(row.failed),
+            grouped(row.pending),
+            row.rate_per_s
+        );
+        let latency = &row.latency_us;
+        for value in [latency.p50, latency.p90, latency.p99, latency.p999, latency.max] {
+            let _ = write!(text, " {:>9}", duration(value, latency.max));
+        }
+        let _ = writeln!(text, " {:>9}", duration(latency.mean.round() as u64, latency.max));
+    }
+    text.push('\n');
+}
+
+fn failures(text: &mut String, report: &Report) {
+    let failures = &report.measured.failures.0;
+    if failures.is_empty() {
+        text.push_str("failures   none\n");
+        return;
+    }
+    text.push_str("failures\n");
+    let width = failures.iter().map(|(cause, _)| cause.len()).max().unwrap_or(0);
+    for (cause, count) in failures {
+        let _ = writeln!(text, "  {cause:<width$}  {:>9}", grouped(*count));
+    }
+}
+
+fn engine(text: &mut String, engine: &Engine) {
+    let _ = writeln!(
+        text,
+        "engine     subscriptions {}, security associations {}, registrations {}, sessions {}",
+        grouped(engine.subscriptions),
+        grouped(engine.security_associations),
+        grouped(engine.registrations),
+        grouped(engine.sessions)
+    );
+    let _ = writeln!(
+        text,
+        "           messages in {}, out {}, ESP rejected {}, shard hops {}, CPU {:.1} s, memory {}",
+        grouped(engine.messages_in),
+        grouped(engine.messages_out),
+        grouped(engine.esp_rejected),
+        grouped(engine.shard_hops),
+        engine.cpu_s,
+        memory(engine.rss_bytes)
+    );
+}
+
+fn verdict(text: &mut String, report: &Report) {
+    if !report.thresholds.is_empty() {
+        text.push_str("\nthresholds\n");
+    }
+    let width = report.thresholds.iter().map(|result| result.path.len()).max().unwrap_or(0);
+    for result in &report.thresholds {
+        let value = result.value.map_or("not measured".to_owned(), |value| value.to_string());
+        let held = if result.held { "held" } else { "NOT HELD" };
+        let condition = &result.condition;
+        let _ = writeln!(text, "  {:<width$}  {condition:<10} {value:>12}  {held}", result.path);
+    }
+    let broken = report.thresholds.iter().filter(|result| !result.held).count();
+    let reason = match report.verdict {
+        Verdict::Pass if report.thresholds.is_empty() => "there were no thresholds".to_owned(),
+        Verdict::Pass => format!("all {} thresholds held", report.thresholds.len()),
+        Verdict::Fail => format!("{broken} of {} thresholds not held", report.thresholds.len()),
+        Verdict::Invalid => report.invalid_reasons.join("; "),
+    };
+    let _ = writeln!(text, "\n{}: {reason}", report.verdict.name().to_uppercase());
+}
+
+/// Microseconds, in the unit that fits the row's longest: all of a row have the same.
+fn duration(value_us: u64, longest_us: u64) -> String {
+    if longest_us == 0 {
+        return "-".to_owned();
+    }
+    let ms = value_us as f64 / 1_000.0;
+    match longest_us {
+        0..10_000 => format!("{value_us} µs"),
+        10_000..1_000_000 => format!("{ms:.2} ms"),
+        _ => format!("{ms:.0} ms"),
+    }
+}
+
+/// With a comma between thousands.
+fn grouped(value: u64) -> String {
+    let digits = value.to_string();
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+fn memory(bytes: u64) -> String {
+    let mib = bytes as f64 / f64::from(1 << 20);
+    format!("{mib:.1} MiB")
 }
