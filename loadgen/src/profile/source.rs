@@ -89,9 +89,8 @@ impl Source {
         let table = merged(&padded).map_err(|error| self.error(&error, None))?;
         let deserializer = toml::de::Deserializer::from(table);
         T::deserialize(deserializer).map_err(|error| {
-            let field = error
-                .span()
-                .and_then(|span| path_at(merged(&padded).ok()?.get_ref(), &span, ""));
+            let field =
+                error.span().and_then(|span| path_at(merged(&padded).ok()?.get_ref(), &span, ""));
             self.error(&error, field)
         })
     }

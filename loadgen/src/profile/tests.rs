@@ -1,1 +1,220 @@
+use super::*;
 
+const MINIMAL: &str = "\
+name = \"minimal\"
+
+[population]
+size = 10
+
+[arrivals]
+rate_per_s = 2.5
+";
+
+fn parse(text: &str) -> Result<Profile, ProfileError> {
+    Profile::parse("p.toml", text, &[])
+}
+
+fn set(overrides: &[(&str, &str)]) -> Result<Profile, ProfileError> {
+    let overrides: Vec<_> =
+        overrides.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+    Profile::parse("p.toml", MINIMAL, &overrides)
+}
+
+/// The error of the minimal profile with one piece of its text replaced.
+fn error_with(from: &str, to: &str) -> String {
+    assert_eq!(MINIMAL.matches(from).count(), 1, "{from}");
+    parse(&MINIMAL.replace(from, to)).expect_err(to).to_string()
+}
+
+#[test]
+fn built_in_profiles_load() {
+    for (name, _) in builtin() {
+        let profile = Profile::load(name, &[]).unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(profile.name, *name);
+        assert!(!profile.description.is_empty());
+    }
+}
+
+#[test]
+fn quickstart_stays_under_a_minute() {
+    let profile = Profile::load("quickstart", &[]).unwrap();
+    let release = profile.procedures.release.unwrap();
+    #[expect(clippy::cast_precision_loss, reason = "it is small")]
+    let arrivals_s = profile.population.size as f64 / profile.arrivals.rate_per_s;
+    let last_release_s = arrivals_s + release.after_s * (1.0 + release.jitter);
+    assert!(last_release_s < 50.0, "{last_release_s} s leave too little for the rest");
+    assert_eq!(profile.thresholds.len(), crate::measure::Procedure::COUNT);
+}
+
+#[test]
+fn quickstart_says_the_defaults() {
+    // It shows each key: what it says must not differ from what leaving it out means.
+    let profile = Profile::load("quickstart", &[]).unwrap();
+    assert_eq!(profile.topology, Topology::default());
+    assert_eq!(profile.ue, Ue::default());
+    assert_eq!(profile.security, Security::default());
+    assert_eq!(profile.limits, Limits::default());
+    assert_eq!(profile.population.domain, default_domain());
+    assert_eq!(profile.population.addresses, AddressBlock::default());
+}
+
+#[test]
+fn what_is_left_out_has_defaults() {
+    let profile = parse(MINIMAL).unwrap();
+    assert_eq!(profile.arrivals.process, ArrivalProcess::Poisson);
+    assert_eq!(profile.procedures.refresh.count, 0);
+    assert_eq!(profile.procedures.release, None);
+    assert_eq!(profile.security.algorithms.len(), 4);
+    assert_eq!(profile.security.algorithms[0].suite(), Suite::ALL[0]);
+    assert_eq!(profile.network, Network::default());
+}
+
+#[test]
+fn overrides_replace_keys() {
+    let profile = set(&[
+        ("arrivals.rate_per_s", "100"),
+        ("name", "soak"),
+        ("population.addresses", "fd00::/64"),
+        ("topology.pcscf", "[\"[fd01::1]:5060\"]"),
+        ("procedures.release.after_s", "30.5"),
+        ("thresholds.procedures.secure.failed", "== 0"),
+        ("thresholds.\"procedures.refresh.failed\"", "== 1"),
+        ("engine.shards", "2"),
+        ("arrivals.rate_per_s", "200"),
+    ])
+    .unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(profile.name, "soak");
+    assert!((profile.arrivals.rate_per_s - 200.0).abs() < 1e-9, "the last one counts");
+    assert_eq!(profile.population.addresses.to_string(), "fd00::/64");
+    assert_eq!(profile.topology.pcscf.len(), 1);
+    assert_eq!(profile.procedures.release, Some(Release { after_s: 30.5, jitter: 0.0 }));
+    assert_eq!(profile.thresholds["procedures.secure.failed"], "== 0");
+    assert_eq!(profile.thresholds["procedures.refresh.failed"], "== 1");
+    assert_eq!(profile.engine["shards"].as_integer(), Some(2));
+    assert_eq!(profile.population.size, 10, "what isn't named stays");
+}
+
+#[test]
+fn errors_point_at_the_spot() {
+    let errors = [
+        error_with("rate_per_s = 2.5", "rate_per_s = -3"),
+        error_with("rate_per_s = 2.5", "rate_per_s = \"fast\""),
+        error_with("rate_per_s = 2.5", "rate_per_s = nan"),
+        error_with("rate_per_s", "rate"),
+        error_with("size = 10", "size = 2_000_000"),
+        error_with("size = 10", "size = -1"),
+        error_with("size = 10", "size = 10\naddresses = \"127.16.0.1/12\""),
+        error_with("size = 10", "size = 10\naddresses = \"fd00::/64\""),
+        error_with("size = 10", "\tsize = \"größer\""),
+        error_with("size = 10", "size = "),
+        error_with("[arrivals]", "[ue]\nport_uc = 5060\n[arrivals]"),
+        error_with("[arrivals]", "[ue]\nport = 65536\n[arrivals]"),
+        error_with("[arrivals]", "[security]\nmode = \"trans\"\n[arrivals]"),
+        error_with("[arrivals]", "[security]\nalgorithms = []\n[arrivals]"),
+        error_with(
+            "[arrivals]",
+            "[security]\nalgorithms = [{ alg = \"hmac-sha-1-96\", ealg = \"rot13\" }]\n[arrivals]",
+        ),
+        error_with("[arrivals]", "[topology]\npcscf = [\"127.0.0.1\"]\n[arrivals]"),
+        error_with("[arrivals]", "[network]\ndelay_ms = { min = 5, max = 4 }\n[arrivals]"),
+        error_with("[arrivals]", "[network]\nloss = 5\n[arrivals]"),
+        error_with("[arrivals]", "[procedures.refresh]\ncount = 1\n[arrivals]"),
+        error_with("[arrivals]", "[procedures.release]\njitter = 0.5\n[arrivals]"),
+        error_with("[arrivals]", "[arrivels]"),
+        error_with("name = \"minimal\"", ""),
+    ];
+    insta::assert_snapshot!(errors.join("\n\n"));
+}
+
+#[test]
+fn errors_in_thresholds_point_at_the_spot() {
+    let with = |line: &str| {
+        let text = format!("{MINIMAL}\n[thresholds]\nprocedures.secure.failed = \"== 0\"\n{line}");
+        parse(&text).expect_err(line).to_string()
+    };
+    let errors = [
+        with("\"procedures.secure.p99\" = \"< 5\""),
+        with("procedures.handover.failed = \"== 0\""),
+        with("procedures.secure.latency_us = \"< 5\""),
+        with("failures.timeouts = \"== 0\""),
+        with("ues.secured = \"!= 5\""),
+        with("ues.secured = \"> many\""),
+        with("ues.secured = 5"),
+        with("\"procedures.secure.failed\" = \"== 0\""),
+    ];
+    insta::assert_snapshot!(errors.join("\n\n"));
+}
+
+#[test]
+fn errors_in_overrides_point_at_the_override() {
+    let error = |key, value| set(&[("name", "x"), (key, value)]).expect_err(key).to_string();
+    let errors = [
+        error("arrivals.rate_per_s", "fast"),
+        error("arrivals.rate_per_s", "0"),
+        error("arrivals.speed", "1"),
+        error("population.size", "0"),
+        error("arrivals rate", "1"),
+        error("network.loss", "1.5"),
+        error("name.first", "x"),
+    ];
+    insta::assert_snapshot!(errors.join("\n\n"));
+}
+
+#[test]
+fn an_unknown_profile_is_an_error_that_names_the_known_ones() {
+    let error = Profile::load("slowstart", &[]).unwrap_err();
+    assert_eq!(error.location, None);
+    assert!(error.to_string().starts_with("slowstart: expected a file or the name of a built-in"));
+    assert!(error.to_string().contains("quickstart"), "{error}");
+}
+
+#[test]
+fn address_blocks_give_each_ue_an_address() {
+    let block: AddressBlock = "127.16.0.0/12".parse().unwrap();
+    assert_eq!(block, AddressBlock::default());
+    assert_eq!(block.capacity(), (1 << 20) - 2);
+    assert_eq!(block.address(0), Some([127, 16, 0, 1].into()));
+    assert_eq!(block.address(block.capacity() - 1), Some([127, 31, 255, 254].into()));
+    assert_eq!(block.address(block.capacity()), None);
+    assert_eq!(block.ue([127, 16, 1, 0].into()), Some(255));
+    for outside in [[127, 15, 255, 255], [127, 16, 0, 0], [127, 31, 255, 255], [127, 32, 0, 0]] {
+        assert_eq!(block.ue(outside.into()), None, "{outside:?}");
+    }
+    let one: AddressBlock = "10.0.0.1/32".parse().unwrap();
+    assert_eq!((one.capacity(), one.address(0)), (1, Some([10, 0, 0, 1].into())));
+    let two: AddressBlock = "fd00::/127".parse().unwrap();
+    assert_eq!((two.capacity(), two.address(1)), (2, Some("fd00::1".parse().unwrap())));
+    let all: AddressBlock = "::/0".parse().unwrap();
+    assert_eq!(all.capacity(), u64::MAX);
+    assert_eq!(all.ue(all.address(u64::MAX - 1).unwrap()), Some(u64::MAX - 1));
+    let all: AddressBlock = "0.0.0.0/0".parse().unwrap();
+    assert_eq!(all.address(all.capacity() - 1), Some([255, 255, 255, 254].into()));
+    for bad in ["", "127.0.0.1", "127.0.0.0/33", "127.0.0.0/x", "::/129", "127.0.0.1/8", "/8"] {
+        let error = bad.parse::<AddressBlock>().unwrap_err().to_string();
+        assert!(error.starts_with("expected "), "{error}");
+    }
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_text_panics(text in "[a-z\\[\\]{}=\".0-9#\n\té -]{0,200}") {
+        if let Err(error) = parse(&text) {
+            assert!(error.to_string().lines().count() >= 1);
+        }
+    }
+
+    #[test]
+    fn no_override_panics(key in "[a-z\".= \n\\[]{0,30}", value in "[a-z\".=0-9 \n\\[{]{0,30}") {
+        if let Err(error) = set(&[(&key, &value)]) {
+            assert!(error.to_string().lines().count() >= 1);
+        }
+    }
+
+    #[test]
+    fn a_piece_put_anywhere_never_panics(at in 0..MINIMAL.len(), piece in "[\\[\\]=\"\n.é0-9]{1,4}") {
+        let text = format!("{}{piece}{}", &MINIMAL[..at], &MINIMAL[at..]);
+        if let Err(error) = parse(&text) {
+            assert!(error.to_string().lines().count() >= 1);
+        }
+    }
+}

@@ -170,6 +170,12 @@ impl Directory {
         self.len() == 0
     }
 
+    /// Whether all subscribers are derived, none from a file.
+    #[must_use]
+    pub fn is_derived(&self) -> bool {
+        self.rows.is_empty()
+    }
+
     /// The derived part of the population, if there is one.
     #[must_use]
     pub fn derivation(&self) -> Option<&Derivation> {

@@ -1,0 +1,61 @@
+//! The engine that a run or simulation brings along: its configuration, from the profile.
+
+use imstorm_engine::EngineConfig;
+use imstorm_engine::config::ConfigError;
+
+use crate::profile::Profile;
+
+/// The configuration of an engine for a profile, as text: all roles in one process, the profile's subscribers and P-CSCF
+/// addresses, and what its `[engine]` table adds. `cores` are those that it may use.
+#[must_use]
+pub fn config_text(profile: &Profile, admin: &str, cores: &[usize]) -> String {
+    let mut config = toml::Table::new();
+    let text = |value: String| toml::Value::String(value);
+    let pcscfs = profile.topology.pcscf.iter().enumerate().map(|(place, address)| {
+        let mut pcscf = toml::Table::new();
+        pcscf.insert("address".to_owned(), text(address.to_string()));
+        pcscf.insert("esp_port".to_owned(), i64::from(profile.topology.pcscf_esp_port).into());
+        pcscf.insert("ue_esp_port".to_owned(), i64::from(profile.ue.esp_port).into());
+        pcscf.insert("mw".to_owned(), text(mw_address(profile, place)));
+        toml::Value::Table(pcscf)
+    });
+    let pcscfs = pcscfs.collect::<Vec<_>>();
+    let role = |place: usize| {
+        let mut role = toml::Table::new();
+        role.insert("mw".to_owned(), text(mw_address(profile, place)));
+        role
+    };
+    let mut scscf = role(pcscfs.len() + 1);
+    scscf.insert("realm".to_owned(), text(profile.population.domain.clone()));
+    let mut subscribers = toml::Table::new();
+    let number = |value: u64| toml::Value::Integer(i64::try_from(value).unwrap_or(i64::MAX));
+    subscribers.insert("size".to_owned(), number(profile.population.size));
+    subscribers.insert("seed".to_owned(), number(profile.population.seed));
+    subscribers.insert("domain".to_owned(), text(profile.population.domain.clone()));
+    config.insert("icscf".to_owned(), role(pcscfs.len()).into());
+    config.insert("pcscf".to_owned(), pcscfs.into());
+    config.insert("scscf".to_owned(), scscf.into());
+    config.insert("subscribers".to_owned(), subscribers.into());
+    config.insert("admin".to_owned(), text(admin.to_owned()));
+    let cores: Vec<toml::Value> = cores.iter().map(|core| number(*core as u64)).collect();
+    config.insert("cores".to_owned(), cores.into());
+    for (key, value) in &profile.engine {
+        config.insert(key.clone(), value.clone());
+    }
+    toml::to_string(&config).expect("tables, strings and numbers are TOML")
+}
+
+/// As [`config_text`], read: for the simulator.
+///
+/// # Errors
+/// Where what the profile's `[engine]` table adds is no engine configuration.
+pub fn config(profile: &Profile) -> Result<EngineConfig, ConfigError> {
+    EngineConfig::parse("[engine]", &config_text(profile, "127.0.0.1:0", &[0]))
+}
+
+/// Mw addresses of the embedded engine's roles: on the first P-CSCF's address, a hundred ports apart.
+fn mw_address(profile: &Profile, place: usize) -> String {
+    let ip = profile.topology.pcscf[0].ip();
+    let port = 6060 + 100 * place;
+    std::net::SocketAddr::new(ip, u16::try_from(port).unwrap_or(u16::MAX)).to_string()
+}

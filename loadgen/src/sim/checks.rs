@@ -1,0 +1,92 @@
+//! What must hold at the end of a simulated run, looked at from outside both sides; and what a trace shows.
+
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+
+use imstorm_base::time::Time;
+use imstorm_esp::{Datagram, classify};
+
+use super::network::Fate;
+use super::world::{Ended, START_NS, World};
+use crate::measure::Procedure;
+
+/// What should not be, in words; empty where all holds.
+#[must_use]
+pub fn at_the_end(world: &World<'_>, ended: Ended) -> Vec<String> {
+    let mut violations = Vec::new();
+    let mut expect = |holds: bool, what: String| {
+        if !holds {
+            violations.push(what);
+        }
+    };
+    let tables = world.engine().tables();
+    let generator = world.generator();
+    let measurements = generator.measurements();
+    expect(ended == Ended::Quiet, "the run did not come to rest".to_owned());
+    for (count, what) in [
+        (tables.pcscf.connections, "connections at the P-CSCF"),
+        (4 * tables.pcscf.sets, "security associations at the P-CSCF"),
+        (tables.pcscf.transactions, "transactions at the P-CSCF"),
+        (tables.pcscf.strings_bytes, "bytes of strings at the P-CSCF"),
+        (tables.scscf.subscriptions, "subscriptions at the S-CSCF"),
+        (tables.scscf.challenges, "challenges at the S-CSCF"),
+        (tables.scscf.notifications, "NOTIFYs at the S-CSCF"),
+        (tables.scscf.strings_bytes, "bytes of strings at the S-CSCF"),
+    ] {
+        expect(count == 0, format!("{count} {what} left over"));
+    }
+    let mut failed = 0;
+    for procedure in Procedure::ALL {
+        let tally = measurements.procedure(*procedure);
+        failed += tally.failed;
+        expect(
+            tally.attempted == tally.completed + tally.failed,
+            format!("{} {} neither completed nor failed", tally.attempted, procedure.name()),
+        );
+    }
+    expect(
+        failed == measurements.failures().total(),
+        format!("{failed} failures, {} with a cause", measurements.failures().total()),
+    );
+    expect(
+        measurements.procedure(Procedure::Secure).attempted + generator.state().not_started
+            == generator.size(),
+        "not every UE was started".to_owned(),
+    );
+    violations
+}
+
+/// A trace's line for a datagram.
+#[must_use]
+pub fn trace_line(
+    now: Time,
+    number: u64,
+    from: SocketAddr,
+    to: SocketAddr,
+    fate: Fate,
+    bytes: &[u8],
+) -> String {
+    let mut line = String::new();
+    let micros = (now - START_NS) / 1000;
+    let _ = write!(line, "{}.{:06} #{number} {from} > {to} ", micros / 1_000_000, micros % 1_000_000);
+    match classify(bytes) {
+        Datagram::Esp(spi) if to.port() == 4500 || from.port() == 4500 => {
+            let _ = write!(line, "ESP spi {spi:#010x} {} B", bytes.len());
+        }
+        _ => {
+            let first = bytes.split(|byte| *byte == b'\r').next().unwrap_or_default();
+            let _ = write!(line, "{} {} B", String::from_utf8_lossy(first), bytes.len());
+        }
+    }
+    match fate.arrival_ns {
+        Some(delay_ns) => {
+            let _ = write!(line, " +{} us", delay_ns / 1000);
+        }
+        None => line.push_str(" lost"),
+    }
+    if let Some(delay_ns) = fate.duplicate_ns {
+        let _ = write!(line, ", again +{} us", delay_ns / 1000);
+    }
+    line.push('\n');
+    line
+}

@@ -1,0 +1,57 @@
+//! The simulator: the engine's tick and the generator's over a virtual clock and a network that loses, doubles and reorders. One
+//! thread, one seed, no I/O: the same seed gives the same run, event by event.
+//!
+//! A datagram passes from one side's outbox through [`network`], which decides by the seed whether and when it arrives, into
+//! the other side's inbox; [`world`] moves the time to whatever comes next; [`checks`] says at the end what should not be.
+
+pub mod checks;
+pub mod network;
+pub mod world;
+
+use std::io::Write;
+
+use imstorm_engine::EngineConfig;
+
+use crate::measure::{Cause, Procedure};
+use crate::profile::Profile;
+use world::World;
+
+/// How one seed went.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SeedResult {
+    /// The seed.
+    pub seed: u64,
+    /// UEs in the profile.
+    pub ues: u64,
+    /// UEs that were secured.
+    pub secured: u64,
+    /// Failures by cause, all procedures together.
+    pub failures: Vec<(Cause, u64)>,
+    /// Datagrams that were put on the network.
+    pub datagrams: u64,
+    /// Virtual time that passed, in nanoseconds.
+    pub elapsed_ns: u64,
+    /// What should not be; empty where all held.
+    pub violations: Vec<String>,
+}
+
+/// Runs a profile with one seed. `trace` takes a line for each datagram and its fate.
+pub fn run_seed(
+    profile: &Profile,
+    engine: &EngineConfig,
+    seed: u64,
+    trace: Option<&mut dyn Write>,
+) -> SeedResult {
+    let mut world = World::new(profile, engine, seed, trace);
+    let ended = world.run();
+    let measurements = world.generator().measurements();
+    SeedResult {
+        seed,
+        ues: profile.population.size,
+        secured: measurements.procedure(Procedure::Secure).completed,
+        failures: measurements.failures().iter().collect(),
+        datagrams: world.datagrams(),
+        elapsed_ns: world.now() - world::START_NS,
+        violations: checks::at_the_end(&world, ended),
+    }
+}

@@ -1,0 +1,294 @@
+//! The world of one simulated run: both sides, what is under way between them, and the time.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
+use std::io::Write;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use imstorm_base::SocketId;
+use imstorm_base::io::{Inbox, Io, Outbox};
+use imstorm_base::random::Random;
+use imstorm_base::time::{Time, seconds};
+use imstorm_cscf::Directory;
+use imstorm_engine::topology::{Door, Topology};
+use imstorm_engine::{EngineConfig, Hop, Shard};
+use imstorm_uring::{Mesh, MeshPort};
+
+use super::network::Links;
+use crate::generator::{ESP, Generator, RunSeed, UNPROTECTED};
+use crate::profile::Profile;
+use crate::recorder::Capture;
+
+/// The clock at the run's start: not zero, so that a forgotten time shows.
+pub const START_NS: Time = seconds(1000);
+/// What is under way after so long will not end any more.
+const RUN_NS_MAX: u64 = seconds(4 * 3600);
+/// Datagrams that a side takes in one tick.
+const SLOTS: usize = 1024;
+const SLOT_BYTES: usize = 4096;
+
+/// How a run ended.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// All UEs are through, and the engine holds nothing.
+    Quiet,
+    /// The time ran out before.
+    TimedOut,
+}
+
+/// One side of a datagram's way.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Side {
+    Engine,
+    Ues,
+}
+
+/// A datagram under way.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct UnderWay {
+    at: Time,
+    /// Datagrams that arrive at one time do so in the order of their sending.
+    number: u64,
+    to: Side,
+    socket: SocketId,
+    peer: SocketAddr,
+    local: IpAddr,
+    bytes: Vec<u8>,
+}
+
+/// Inbox and outbox of a side, without anything behind them.
+#[derive(Debug)]
+struct Buffers {
+    inbox: Inbox,
+    outbox: Outbox,
+}
+
+impl Buffers {
+    fn new() -> Self {
+        Self { inbox: Inbox::new(SLOTS, SLOT_BYTES), outbox: Outbox::new(SLOTS * 4, SLOT_BYTES) }
+    }
+}
+
+impl Io for Buffers {
+    fn turn(&mut self, _wait_ns: u64) -> std::io::Result<()> {
+        self.inbox.clear();
+        Ok(())
+    }
+
+    fn parts(&mut self) -> (&mut Inbox, &mut Outbox) {
+        (&mut self.inbox, &mut self.outbox)
+    }
+}
+
+/// The world of one run.
+pub struct World<'a> {
+    now: Time,
+    engine: Shard,
+    mesh: MeshPort<Hop>,
+    engine_io: Buffers,
+    generator: Generator,
+    generator_io: Buffers,
+    /// The engine's sockets, by address.
+    engine_sockets: HashMap<SocketAddr, SocketId>,
+    ue_port: u16,
+    ue_esp_port: u16,
+    links: Links,
+    under_way: BinaryHeap<Reverse<UnderWay>>,
+    sent: u64,
+    trace: Option<&'a mut dyn Write>,
+}
+
+impl<'a> World<'a> {
+    /// A world at its start.
+    #[must_use]
+    pub fn new(
+        profile: &Profile,
+        config: &EngineConfig,
+        seed: u64,
+        trace: Option<&'a mut dyn Write>,
+    ) -> Self {
+        let random = Random::new(seed);
+        let derivation = config.subscribers.as_ref().and_then(|section| section.derivation());
+        let directory = Arc::new(Directory::derived(derivation.expect("derived subscribers")));
+        let topology = Arc::new(Topology::new(config, 1, Some(Arc::clone(&directory))));
+        let mut engine_seed = [0; 32];
+        random.fork(1).bytes(&mut engine_seed);
+        let engine = Shard::new(config, Arc::clone(&topology), 0, engine_seed);
+        let mut engine_sockets = HashMap::new();
+        for (number, pcscf) in (0_u8..).zip(&config.pcscf) {
+            let esp = SocketAddr::new(pcscf.address.ip(), pcscf.esp_port);
+            engine_sockets.insert(pcscf.address, topology.socket(Door::Unprotected(number)));
+            engine_sockets.insert(esp, topology.socket(Door::Esp(number)));
+        }
+        let mesh = Mesh::new(1, 1, SLOT_BYTES).pop().expect("a port for the one shard");
+        let run_seed = RunSeed { seed: random.fork(2).next_u64(), run: random.fork(3).next_u32() };
+        Self {
+            now: START_NS,
+            engine,
+            mesh,
+            engine_io: Buffers::new(),
+            generator: Generator::new(profile, directory, run_seed, Capture::None),
+            generator_io: Buffers::new(),
+            engine_sockets,
+            ue_port: profile.ue.port,
+            ue_esp_port: profile.ue.esp_port,
+            links: Links::new(&profile.network, random.fork(4)),
+            under_way: BinaryHeap::new(),
+            sent: 0,
+            trace,
+        }
+    }
+
+    /// Runs until nothing is left to happen.
+    pub fn run(&mut self) -> Ended {
+        self.tick_generator();
+        while !self.is_quiet() {
+            let Some(next) = self.next_at() else { return Ended::Quiet };
+            if next > START_NS + RUN_NS_MAX {
+                return Ended::TimedOut;
+            }
+            self.now = self.now.max(next);
+            self.deliver();
+            self.tick_engine();
+            self.tick_generator();
+        }
+        Ended::Quiet
+    }
+
+    /// The time.
+    #[must_use]
+    pub fn now(&self) -> Time {
+        self.now
+    }
+
+    /// The engine.
+    #[must_use]
+    pub fn engine(&self) -> &Shard {
+        &self.engine
+    }
+
+    /// The UEs.
+    #[must_use]
+    pub fn generator(&self) -> &Generator {
+        &self.generator
+    }
+
+    /// Datagrams that were put on the network.
+    #[must_use]
+    pub fn datagrams(&self) -> u64 {
+        self.sent
+    }
+
+    fn is_quiet(&self) -> bool {
+        let tables = self.engine.tables();
+        self.generator.is_done()
+            && self.under_way.is_empty()
+            && tables.pcscf.connections == 0
+            && tables.pcscf.transactions == 0
+            && tables.scscf.subscriptions == 0
+            && tables.scscf.challenges == 0
+    }
+
+    fn next_at(&self) -> Option<Time> {
+        let arrival = self.under_way.peek().map(|Reverse(next)| next.at);
+        [arrival, self.engine.next_deadline(), self.generator.next_deadline()]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// Puts what arrives now into the inboxes.
+    fn deliver(&mut self) {
+        self.engine_io.inbox.clear();
+        self.generator_io.inbox.clear();
+        while self.under_way.peek().is_some_and(|Reverse(next)| next.at <= self.now) {
+            let Some(Reverse(next)) = self.under_way.pop() else { break };
+            let inbox = match next.to {
+                Side::Engine => &mut self.engine_io.inbox,
+                Side::Ues => &mut self.generator_io.inbox,
+            };
+            if !inbox.push(next.socket, next.peer, next.local, &next.bytes) {
+                // No room in this tick: it waits in the socket's buffer for the next one.
+                self.under_way.push(Reverse(next));
+                break;
+            }
+        }
+    }
+
+    fn tick_engine(&mut self) {
+        self.engine.tick(self.now, &mut self.engine_io, &mut self.mesh);
+        self.engine_io.inbox.clear();
+        let Self { engine_io, .. } = self;
+        let mut sent = Vec::new();
+        engine_io.outbox.drain(|queued, bytes| {
+            sent.push((queued.socket, None, queued.peer, bytes.to_vec()));
+        });
+        for (socket, source, peer, bytes) in sent {
+            self.put(Side::Engine, socket, source, peer, bytes);
+        }
+    }
+
+    fn tick_generator(&mut self) {
+        self.generator.tick(self.now, &mut self.generator_io);
+        self.generator_io.inbox.clear();
+        let mut sent = Vec::new();
+        self.generator_io.outbox.drain(|queued, bytes| {
+            sent.push((queued.socket, queued.source, queued.peer, bytes.to_vec()));
+        });
+        for (socket, source, peer, bytes) in sent {
+            self.put(Side::Ues, socket, source, peer, bytes);
+        }
+    }
+
+    /// Puts a datagram on the network.
+    fn put(
+        &mut self,
+        from: Side,
+        socket: SocketId,
+        source: Option<IpAddr>,
+        to: SocketAddr,
+        bytes: Vec<u8>,
+    ) {
+        let number = self.sent;
+        self.sent += 1;
+        let (side, source, there) = match from {
+            Side::Engine => {
+                let mut own = self.engine_sockets.iter().filter(|(_, id)| **id == socket);
+                let source = *own.next().expect("a socket of the engine").0;
+                let there = if to.port() == self.ue_esp_port { ESP } else { UNPROTECTED };
+                let known = to.port() == self.ue_esp_port || to.port() == self.ue_port;
+                (Side::Ues, source, known.then_some(there))
+            }
+            Side::Ues => {
+                let port = if socket == ESP { self.ue_esp_port } else { self.ue_port };
+                let source = SocketAddr::new(source.expect("a UE's address"), port);
+                (Side::Engine, source, self.engine_sockets.get(&to).copied())
+            }
+        };
+        let fate = self.links.fate();
+        if let Some(trace) = &mut self.trace {
+            let line = super::checks::trace_line(self.now, number, source, to, fate, &bytes);
+            // A trace that can't be written is noticed when it is closed; the run goes on.
+            let _ = trace.write_all(line.as_bytes());
+        }
+        let Some(socket) = there else { return };
+        let mut arrive = |delay_ns: u64, bytes: Vec<u8>| {
+            self.under_way.push(Reverse(UnderWay {
+                at: self.now + delay_ns,
+                number,
+                to: side,
+                socket,
+                peer: source,
+                local: to.ip(),
+                bytes,
+            }));
+        };
+        if let Some(delay_ns) = fate.duplicate_ns {
+            arrive(delay_ns, bytes.clone());
+        }
+        if let Some(delay_ns) = fate.arrival_ns {
+            arrive(delay_ns, bytes);
+        }
+    }
+}
