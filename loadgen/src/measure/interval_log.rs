@@ -16,6 +16,8 @@ use super::{Interval, Procedure};
 pub struct IntervalLog<W: Write> {
     writer: W,
     serializer: V2DeflateSerializer,
+    /// An interval's lines, so that they are written at once: a reader finds whole ones.
+    lines: Vec<u8>,
     /// Where the next interval starts, in nanoseconds from the run's start.
     start_ns: u64,
 }
@@ -47,13 +49,8 @@ impl<W: Write> IntervalLog<W> {
         writeln!(writer, "#[StartTime: {epoch_s:.3} (seconds since epoch)]")?;
         writeln!(writer, "#[BaseTime: {epoch_s:.3} (seconds since epoch)]")?;
         writeln!(writer, "#[Latencies are in microseconds from the intended start]")?;
-        writeln!(
-            writer,
-            "\"StartTimestamp\",\"Interval_Length\",\"Interval_Max\",\
-             \"Interval_Compressed_Histogram\""
-        )?;
         writer.flush()?;
-        Ok(Self { writer, serializer: V2DeflateSerializer::new(), start_ns: 0 })
+        Ok(Self { writer, serializer: V2DeflateSerializer::new(), lines: Vec::new(), start_ns: 0 })
     }
 
     /// Writes an interval that ends now (nanoseconds from the run's start) and started where the
@@ -64,14 +61,16 @@ impl<W: Write> IntervalLog<W> {
     pub fn write(&mut self, now_ns: u64, interval: &Interval) -> io::Result<()> {
         let start = Duration::from_nanos(self.start_ns);
         let length = Duration::from_nanos(now_ns.saturating_sub(self.start_ns));
+        self.lines.clear();
         let mut log = IntervalLogWriterBuilder::new()
-            .begin_log_with(&mut self.writer, &mut self.serializer)?;
+            .begin_log_with(&mut self.lines, &mut self.serializer)?;
         for (procedure, tally) in Procedure::ALL.iter().zip(&interval.procedures) {
             let tag = Tag::new(procedure.name());
             log.write_histogram(&tally.latency_us, start, length, tag)
                 .map_err(|error| io::Error::other(error.to_string()))?;
         }
         self.start_ns = now_ns;
+        self.writer.write_all(&self.lines)?;
         self.writer.flush()
     }
 }

@@ -206,7 +206,11 @@ fn path_at(table: &DeTable<'_>, span: &Range<usize>, prefix: &str) -> Option<Str
 
 /// serde's words for Rust's types, in a user's words.
 fn plain(message: &str) -> String {
-    const WORDS: [(&str, &str); 6] = [
+    const WORDS: [(&str, &str); 7] = [
+        (
+            "invalid socket address syntax",
+            "expected an address and a port, such as `127.0.0.1:5060`",
+        ),
         ("expected f64", "expected a number"),
         ("expected u64", "expected a whole number of at least 0"),
         ("expected u32", "expected a whole number from 0 to 4294967295"),

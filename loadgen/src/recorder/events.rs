@@ -1,5 +1,7 @@
 //! ue-N.json: what happened to a UE, without the bytes.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::Direction;
@@ -64,8 +66,8 @@ pub enum EventKind {
 pub struct Message {
     /// The request or status line.
     pub start_line: String,
-    /// Those of the headers in [`HEADERS`] that it has: name and value.
-    pub headers: Vec<(String, String)>,
+    /// CSeq, Event, Expires, Retry-After and Subscription-State, those that it has: name and value.
+    pub headers: BTreeMap<String, String>,
 }
 
 /// The headers that a ladder shows, with their compact forms.

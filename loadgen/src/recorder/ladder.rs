@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::{Direction, Event, EventKind, UeEvents};
 
 /// The characters between the two lifelines.
-const WIDTH: usize = 72;
+const WIDTH: usize = 80;
 /// The characters of the time's column.
 const TIME_WIDTH: usize = 12;
 

@@ -15,7 +15,7 @@ mod ring;
 
 use std::net::{IpAddr, SocketAddr};
 
-use imstorm_esp::Suite;
+use imstorm_esp::{Keys, SecurityParameters, Suite};
 use serde::{Deserialize, Serialize};
 
 use crate::measure::{Cause, Procedure};
@@ -66,6 +66,35 @@ pub struct AssociationKeys {
     pub encryption_key: Vec<u8>,
     /// IK_ESP.
     pub integrity_key: Vec<u8>,
+}
+
+impl AssociationKeys {
+    /// The four associations of a set, between the outer addresses of the UE and its P-CSCF.
+    #[must_use]
+    pub fn of_set(
+        parameters: &SecurityParameters,
+        ck: &[u8; 16],
+        ik: &[u8; 16],
+        ue: IpAddr,
+        pcscf: IpAddr,
+    ) -> [Self; 4] {
+        let suite = parameters.suite;
+        let keys = Keys::expand(ck, ik, suite.integrity, suite.encryption);
+        [
+            (parameters.spi_ps, ue, pcscf),
+            (parameters.spi_uc, pcscf, ue),
+            (parameters.spi_us, pcscf, ue),
+            (parameters.spi_pc, ue, pcscf),
+        ]
+        .map(|(spi, source, destination)| Self {
+            spi,
+            source,
+            destination,
+            suite,
+            encryption_key: keys.encryption().to_vec(),
+            integrity_key: keys.integrity().to_vec(),
+        })
+    }
 }
 
 /// The bytes that are kept of a UE chosen by number.
@@ -134,7 +163,8 @@ impl Recorder {
                 source,
                 destination,
                 wire: wire.to_vec(),
-                sip: sip.map(<[u8]>::to_vec),
+                // Without ESP the wire has it already.
+                sip: sip.filter(|sip| *sip != wire).map(<[u8]>::to_vec),
             };
             self.rings.push(ue, Entry { at_ns: now_ns, kind });
         }
