@@ -127,7 +127,7 @@ impl Series {
         self.current.record(age_ns);
     }
 
-    /// Signed sums: an interval may complete more than it starts.
+    /// Those that have started and not ended, over both: an interval may end more than it starts.
     pub(super) fn pending(&self) -> u64 {
         let attempted = self.ended.attempted + self.current.attempted;
         let done =

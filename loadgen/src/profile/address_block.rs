@@ -74,7 +74,7 @@ impl AddressBlock {
 }
 
 impl Default for AddressBlock {
-    /// A twelfth of the loopback network, away from 127.0.0.1: a million UEs.
+    /// A sixteenth of the loopback network, away from 127.0.0.1: a million UEs.
     fn default() -> Self {
         Self { network: Ipv4Addr::new(127, 16, 0, 0).into(), prefix_len: 12 }
     }

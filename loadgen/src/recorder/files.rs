@@ -21,9 +21,12 @@ pub struct Written {
 /// for all. `epoch_ns` is the run's start in nanoseconds since 1970. Without anything recorded it
 /// writes nothing.
 ///
-/// `esp_sa` holds keys. A folder with it and nothing else is a Wireshark configuration that opens
-/// the captures: `WIRESHARK_CONFIG_DIR=directory/captures wireshark -o
-/// esp.enable_encryption_decode:TRUE directory/captures/ue-N.pcapng`.
+/// `esp_sa` holds keys. It is where Wireshark looks for them if the folder is its configuration's:
+///
+/// ```text
+/// WIRESHARK_CONFIG_DIR=directory/captures tshark -o esp.enable_encryption_decode:TRUE \
+///     -o esp.enable_authentication_check:TRUE -r directory/captures/ue-N.pcapng -Y sip -V
+/// ```
 ///
 /// # Errors
 /// A file can't be made or written.
