@@ -195,7 +195,7 @@ impl Measurements {
         }
     }
 
-    /// The state since the start as JSON: `procedures`, `transactions`, `failures` as in report.json.
+    /// The state since the start: `procedures`, `transactions`, `failures` as in report.json.
     #[must_use]
     pub fn snapshot_json(&self, duration_s: f64) -> serde_json::Value {
         serde_json::to_value(crate::report::Measured::new(self, duration_s))

@@ -42,8 +42,8 @@ pub struct Latency {
 
 /// A tally since the start and one since the last interval.
 ///
-/// What happens goes into the interval's alone, and from there into the other when an interval ends:
-/// so a latency is recorded once.
+/// What happens goes into the interval's alone, and from there into the other when an interval
+/// ends: so a latency is recorded once.
 #[derive(Debug, Clone)]
 pub struct Series {
     ended: Tally,

@@ -196,7 +196,7 @@ pub struct Release {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
-    /// The longest that a run waits, after the last intended start, for what is pending, in seconds.
+    /// The longest that a run waits for what is pending after the last intended start, in s.
     /// With nothing pending it ends at once.
     pub drain_s: f64,
     /// No procedure starts later than this, in seconds from the run's start; nothing: no limit.

@@ -54,7 +54,7 @@ struct Part {
 }
 
 impl Source {
-    /// The file's text and the overrides, each of which is valid TOML (the file's text perhaps not).
+    /// The file's text, valid TOML or not, and the overrides, each of which is valid TOML.
     pub(super) fn new(
         file: &str,
         text: &str,

@@ -211,7 +211,10 @@ proptest::proptest! {
     }
 
     #[test]
-    fn a_piece_put_anywhere_never_panics(at in 0..MINIMAL.len(), piece in "[\\[\\]=\"\n.é0-9]{1,4}") {
+    fn a_piece_put_anywhere_never_panics(
+        at in 0..MINIMAL.len(),
+        piece in "[\\[\\]=\"\n.é0-9]{1,4}",
+    ) {
         let text = format!("{}{piece}{}", &MINIMAL[..at], &MINIMAL[at..]);
         if let Err(error) = parse(&text) {
             assert!(error.to_string().lines().count() >= 1);

@@ -124,7 +124,7 @@ impl UeEvents {
 }
 
 impl Message {
-    /// Reads a message. Whatever it is, this gives something to show: it is there for what goes wrong.
+    /// Reads a message. Whatever it is, this gives something to show: it is for what goes wrong.
     fn read(message: &[u8]) -> Self {
         let text = String::from_utf8_lossy(message);
         let mut lines = text.lines();

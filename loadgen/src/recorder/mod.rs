@@ -1,9 +1,9 @@
 //! The flight recorder: what chosen UEs sent and received, as captures, readable SIP and ladders.
 //!
-//! A UE's datagrams are noted as they are on the wire, with the SIP message that was in them, into a
-//! bounded ring. [`Recorder::write`] makes files of what is kept: a pcapng for each UE and the keys
-//! in Wireshark's format, so that Wireshark decrypts it; the SIP messages as text; and the events as
-//! JSON, which [`ladder`] draws.
+//! A UE's datagrams are noted as they are on the wire, with the SIP message that was in them, into
+//! a bounded ring. [`write`] makes files of what is kept: a pcapng for each UE and the keys in
+//! Wireshark's format, so that Wireshark decrypts it; the SIP messages as text; and the events as
+//! JSON, which [`ladder`](ladder()) draws.
 
 mod capture;
 mod esp_sa;
@@ -197,13 +197,13 @@ impl Recorder {
         }
     }
 
-    /// A procedure of a UE has ended well. What was noted of the UE goes first now, if room is needed.
+    /// A procedure of a UE has ended well. What was noted of the UE goes first if room is needed.
     pub fn settled(&mut self, ue: u64) {
         self.rings.settle(ue);
     }
 
-    /// A UE is through with what it does. Unless it failed or was chosen by number, what was noted of
-    /// it is let go.
+    /// A UE is through with what it does. Unless it failed or was chosen by number, what was noted
+    /// of it is let go.
     pub fn finished(&mut self, ue: u64) {
         if matches!(self.capture, Capture::Failed { .. }) {
             self.rings.let_go(ue);

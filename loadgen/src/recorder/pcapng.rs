@@ -1,4 +1,4 @@
-//! pcapng (draft-ietf-opsawg-pcapng): IP packets, as a capture at the UE's interface would have them.
+//! pcapng (draft-ietf-opsawg-pcapng): IP packets, as a capture at the UE would have them.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -51,8 +51,8 @@ impl Pcapng {
         file
     }
 
-    /// Adds a UDP datagram, `time_ns` nanoseconds after 1970, with the IP and UDP headers that it had
-    /// on the wire. `comment` is shown with it if it is not empty.
+    /// Adds a UDP datagram, `time_ns` nanoseconds after 1970, with the IP and UDP headers that it
+    /// had on the wire. `comment` is shown with it if it is not empty.
     pub(super) fn datagram(
         &mut self,
         time_ns: u64,

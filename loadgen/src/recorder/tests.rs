@@ -11,12 +11,15 @@ const CK: [u8; 16] = *b"0123456789abcdef";
 const IK: [u8; 16] = *b"fedcba9876543210";
 
 const SUBSCRIBE: &str = "SUBSCRIBE sip:user7@ims.example SIP/2.0\r\n\
-    Via: SIP/2.0/UDP 127.16.0.8:5070;branch=z9hG4bK1;rport\r\nFrom: <sip:user7@ims.example>;tag=a\r\n\
+    Via: SIP/2.0/UDP 127.16.0.8:5070;branch=z9hG4bK1;rport\r\n\
+    From: <sip:user7@ims.example>;tag=a\r\n\
     To: <sip:user7@ims.example>\r\nCall-ID: c7\r\nCSeq: 1 SUBSCRIBE\r\no: security\r\n\
     Expires: 600\r\nContent-Length: 0\r\n\r\n";
 const CHALLENGE: &str = "SIP/2.0 401 Unauthorized\r\n\
-    Via: SIP/2.0/UDP 127.16.0.8:5070;branch=z9hG4bK1;rport\r\nFrom: <sip:user7@ims.example>;tag=a\r\n\
-    To: <sip:user7@ims.example>;tag=b\r\nCall-ID: c7\r\nCSeq: 1 SUBSCRIBE\r\nContent-Length: 0\r\n\r\n";
+    Via: SIP/2.0/UDP 127.16.0.8:5070;branch=z9hG4bK1;rport\r\n\
+    From: <sip:user7@ims.example>;tag=a\r\n\
+    To: <sip:user7@ims.example>;tag=b\r\nCall-ID: c7\r\nCSeq: 1 SUBSCRIBE\r\n\
+    Content-Length: 0\r\n\r\n";
 const NOTIFY: &str = "NOTIFY sip:127.16.0.8:6101 SIP/2.0\r\n\
     Via: SIP/2.0/UDP 127.0.0.1:6061;branch=z9hG4bK2\r\nFrom: <sip:user7@ims.example>;tag=b\r\n\
     To: <sip:user7@ims.example>;tag=a\r\nCall-ID: c7\r\nCSeq: 1 NOTIFY\r\nEvent: security\r\n\
