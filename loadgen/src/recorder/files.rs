@@ -18,8 +18,8 @@ pub struct Written {
 }
 
 /// Writes `directory/captures/`: for each UE `ue-N.pcapng`, `ue-N.sip` and `ue-N.json`, and
-/// `esp_sa` for all. `epoch_ns` is the run's start in nanoseconds since 1970. Without anything recorded it
-/// writes nothing.
+/// `esp_sa` for all. `epoch_ns` is the run's start in nanoseconds since 1970. Without anything
+/// recorded it writes nothing.
 ///
 /// `esp_sa` holds keys. It is where Wireshark looks for them if the folder is its configuration's:
 ///

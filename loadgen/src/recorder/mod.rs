@@ -1,7 +1,7 @@
 //! The flight recorder: what chosen UEs sent and received, as captures, readable SIP and ladders.
 //!
 //! A UE's datagrams are noted as they are on the wire, with the SIP message that was in them, into
-//! a bounded ring. [`write`] makes files of what is kept: a pcapng for each UE and the keys in
+//! a bounded ring. [`write`](write()) makes files of what is kept: a pcapng for each UE and the keys in
 //! Wireshark's format, so that Wireshark decrypts it; the SIP messages as text; and the events as
 //! JSON, which [`ladder`](ladder()) draws.
 
