@@ -1,5 +1,7 @@
 //! The engine that a run or simulation brings along: its configuration, from the profile.
 
+use std::net::SocketAddr;
+
 use imstorm_engine::EngineConfig;
 use imstorm_engine::config::ConfigError;
 
@@ -16,13 +18,13 @@ pub fn config_text(profile: &Profile, admin: &str, cores: &[usize]) -> String {
         pcscf.insert("address".to_owned(), text(address.to_string()));
         pcscf.insert("esp_port".to_owned(), i64::from(profile.topology.pcscf_esp_port).into());
         pcscf.insert("ue_esp_port".to_owned(), i64::from(profile.ue.esp_port).into());
-        pcscf.insert("mw".to_owned(), text(mw_address(profile, place)));
+        pcscf.insert("mw".to_owned(), text(mw_address(profile, place).to_string()));
         toml::Value::Table(pcscf)
     });
     let pcscfs = pcscfs.collect::<Vec<_>>();
     let role = |place: usize| {
         let mut role = toml::Table::new();
-        role.insert("mw".to_owned(), text(mw_address(profile, place)));
+        role.insert("mw".to_owned(), text(mw_address(profile, place).to_string()));
         role
     };
     let mut scscf = role(pcscfs.len() + 1);
@@ -53,9 +55,14 @@ pub fn config(profile: &Profile) -> Result<EngineConfig, ConfigError> {
     EngineConfig::parse("[engine]", &config_text(profile, "127.0.0.1:0", &[0]))
 }
 
+/// The Mw addresses of the embedded engine's roles.
+pub fn mw_addresses(profile: &Profile) -> impl Iterator<Item = SocketAddr> {
+    (0..profile.topology.pcscf.len() + 2).map(|place| mw_address(profile, place))
+}
+
 /// Mw addresses of the embedded engine's roles: on the first P-CSCF's address, a hundred ports apart.
-fn mw_address(profile: &Profile, place: usize) -> String {
+fn mw_address(profile: &Profile, place: usize) -> SocketAddr {
     let ip = profile.topology.pcscf[0].ip();
     let port = 6060 + 100 * place;
-    std::net::SocketAddr::new(ip, u16::try_from(port).unwrap_or(u16::MAX)).to_string()
+    SocketAddr::new(ip, u16::try_from(port).unwrap_or(u16::MAX))
 }

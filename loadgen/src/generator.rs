@@ -4,13 +4,13 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use imstorm_base::SocketId;
 use imstorm_base::io::{Io, Outbox};
 use imstorm_base::random::Random;
 use imstorm_base::slab::Slab;
 use imstorm_base::strings::Strings;
 use imstorm_base::time::{NS_PER_MS, Time};
 use imstorm_base::timers::Timers;
-use imstorm_base::SocketId;
 use imstorm_cscf::Directory;
 use imstorm_esp::{Datagram, HEADROOM, Keys, LocalPort, SecurityParameters, TAILROOM, classify};
 use imstorm_sip::{Index, parse};
@@ -20,9 +20,9 @@ use crate::population::Population;
 use crate::profile::{Profile, Refresh};
 use crate::recorder::{AssociationKeys, Capture, Direction, Recorder};
 use crate::schedule::Schedule;
+use crate::ue::procedures::{FORGET_NS, TIMER_N_NS, TIMINGS};
 use crate::ue::write::UeSettings;
 use crate::ue::{Ue, UeSet, UeTimer};
-use crate::ue::procedures::{FORGET_NS, TIMER_N_NS, TIMINGS};
 
 /// The UEs' unprotected port.
 pub const UNPROTECTED: SocketId = SocketId(0);
@@ -92,7 +92,8 @@ pub struct Generator {
     late_ns_max: u64,
     schedule: Schedule,
     started_at: Option<Time>,
-    stopped: bool,
+    /// Nothing new is begun.
+    pub(crate) stopped: bool,
     headers: Index,
 }
 
@@ -194,7 +195,7 @@ impl Generator {
         [self.timers.next_deadline(), start].into_iter().flatten().min()
     }
 
-    /// Starts no further UE.
+    /// Begins nothing new: no UE, no refresh, no release.
     pub fn stop(&mut self) {
         self.stopped = true;
     }
@@ -204,9 +205,7 @@ impl Generator {
     pub fn is_done(&self) -> bool {
         let started = u64::from(self.population.size() - self.schedule.remaining());
         let all_started = self.stopped || self.schedule.remaining() == 0;
-        all_started
-            && self.under_way == 0
-            && (self.stopped || self.gone + self.resting >= started)
+        all_started && self.under_way == 0 && (self.stopped || self.gone + self.resting >= started)
     }
 
     /// How many UEs there are.
@@ -335,8 +334,15 @@ impl Generator {
             let from = SocketAddr::new(source, self.settings.port);
             if let Some(recorder) = recorder {
                 let number = u64::from(ue);
-                recorder
-                    .note(number, step.now, Direction::Out, from, pcscf, message, Some(message));
+                recorder.note(
+                    number,
+                    step.now,
+                    Direction::Out,
+                    from,
+                    pcscf,
+                    message,
+                    Some(message),
+                );
             }
             step.outbox.send(UNPROTECTED, Some(source), pcscf, |slot| {
                 slot.get_mut(..message.len())?.copy_from_slice(message);

@@ -1,12 +1,17 @@
 //! The load generator.
 
-pub mod measure;
+pub mod child;
+pub mod cli;
 pub mod embedded;
 pub mod generator;
+pub mod live;
+pub mod measure;
 pub mod population;
 pub mod profile;
 pub mod recorder;
 pub mod report;
+pub mod run;
 pub mod schedule;
-pub(crate) mod ue;
 pub mod sim;
+pub mod target;
+pub(crate) mod ue;

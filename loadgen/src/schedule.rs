@@ -86,8 +86,7 @@ mod tests {
         let starts = starts(ArrivalProcess::Poisson);
         let gaps: Vec<f64> = starts.windows(2).map(|pair| (pair[1] - pair[0]) as f64).collect();
         let mean = gaps.iter().sum::<f64>() / gaps.len() as f64;
-        let variance =
-            gaps.iter().map(|gap| (gap - mean).powi(2)).sum::<f64>() / gaps.len() as f64;
+        let variance = gaps.iter().map(|gap| (gap - mean).powi(2)).sum::<f64>() / gaps.len() as f64;
         // 10,000 exponential gaps: the mean's standard error is 1%, the deviation's about 1.4%.
         assert!((mean / 1e6 - 1.0).abs() < 0.05, "mean {mean}");
         assert!((variance.sqrt() / mean - 1.0).abs() < 0.07, "deviation {}", variance.sqrt());

@@ -68,7 +68,8 @@ pub fn trace_line(
 ) -> String {
     let mut line = String::new();
     let micros = (now - START_NS) / 1000;
-    let _ = write!(line, "{}.{:06} #{number} {from} > {to} ", micros / 1_000_000, micros % 1_000_000);
+    let _ =
+        write!(line, "{}.{:06} #{number} {from} > {to} ", micros / 1_000_000, micros % 1_000_000);
     match classify(bytes) {
         Datagram::Esp(spi) if to.port() == 4500 || from.port() == 4500 => {
             let _ = write!(line, "ESP spi {spi:#010x} {} B", bytes.len());

@@ -11,6 +11,7 @@ use imstorm_base::io::{Inbox, Io, Outbox};
 use imstorm_base::random::Random;
 use imstorm_base::time::{Time, seconds};
 use imstorm_cscf::Directory;
+use imstorm_engine::config::SubscribersSection;
 use imstorm_engine::topology::{Door, Topology};
 use imstorm_engine::{EngineConfig, Hop, Shard};
 use imstorm_uring::{Mesh, MeshPort};
@@ -109,7 +110,7 @@ impl<'a> World<'a> {
         trace: Option<&'a mut dyn Write>,
     ) -> Self {
         let random = Random::new(seed);
-        let derivation = config.subscribers.as_ref().and_then(|section| section.derivation());
+        let derivation = config.subscribers.as_ref().and_then(SubscribersSection::derivation);
         let directory = Arc::new(Directory::derived(derivation.expect("derived subscribers")));
         let topology = Arc::new(Topology::new(config, 1, Some(Arc::clone(&directory))));
         let mut engine_seed = [0; 32];

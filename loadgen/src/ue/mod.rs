@@ -97,7 +97,6 @@ pub enum UeTimerKind {
 /// A UE's set of four security associations.
 #[derive(Debug)]
 pub struct UeSet {
-    pub ue: u32,
     pub sa: SaSet,
 }
 

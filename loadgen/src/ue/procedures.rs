@@ -116,7 +116,7 @@ impl Generator {
 
     fn begin_refresh(&mut self, step: &mut Step<'_>, ue: u32) {
         let state = &mut self.ues[ue as usize];
-        if state.stage != Stage::Secured {
+        if state.stage != Stage::Secured || self.stopped {
             return;
         }
         state.stage = Stage::Refreshing;
@@ -141,6 +141,9 @@ impl Generator {
     }
 
     fn begin_release(&mut self, step: &mut Step<'_>, ue: u32) {
+        if self.stopped {
+            return;
+        }
         let state = &mut self.ues[ue as usize];
         match state.stage {
             Stage::Secured => {}

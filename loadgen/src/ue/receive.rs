@@ -48,9 +48,9 @@ impl Generator {
         let state = &self.ues[ue as usize];
         let names = Names::new(&self.population, &self.settings, ue, state);
         message.call_id() == Ok(names.call_id())
-            && message.cseq().is_ok_and(|cseq| {
-                cseq.number == state.cseq && cseq.method == Method::Subscribe
-            })
+            && message
+                .cseq()
+                .is_ok_and(|cseq| cseq.number == state.cseq && cseq.method == Method::Subscribe)
             && message.from().is_ok_and(|from| from.tag() == Some(names.tag()))
     }
 

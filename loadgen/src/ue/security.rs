@@ -50,7 +50,7 @@ impl Generator {
             && self.strings.replace(&mut state.security_server, writer.as_written()).is_ok();
         self.drop_set(ue);
         let sa = SaSet::for_ue(&parameters, &keys.ck, &keys.ik);
-        let Some(set) = self.sets.insert(UeSet { ue, sa }).ok().filter(|_| kept) else {
+        let Some(set) = self.sets.insert(UeSet { sa }).ok().filter(|_| kept) else {
             return self.fail(step, ue, Cause::Transport);
         };
         self.record_keys(ue, &parameters, &keys.ck, &keys.ik);

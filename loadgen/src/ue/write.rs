@@ -139,7 +139,9 @@ pub fn subscribe(
     }
     writer.end();
     writer.header(HeaderName::Contact).put(b"<sip:").ip(address).put(b":");
-    writer.decimal(u64::from(port)).put(b">;+sip.instance=\"<urn:uuid:00000000-0000-4000-8000-0000");
+    writer
+        .decimal(u64::from(port))
+        .put(b">;+sip.instance=\"<urn:uuid:00000000-0000-4000-8000-0000");
     writer.hex_u32(ue).put(b">\"").end();
     writer.header(HeaderName::Event).text("security").end();
     let expires_s = if asking == Asking::Release { 0 } else { settings.expires_s };

@@ -1,0 +1,73 @@
+//! The line that shows how a run goes: one that changes on a terminal, one a second elsewhere.
+
+use std::io::{self, IsTerminal, Write};
+
+use imstorm_base::time::NS_PER_S;
+
+use crate::generator::GeneratorState;
+use crate::measure::{Interval, Procedure};
+use crate::profile::Profile;
+
+/// Shows a run's progress on standard error.
+#[derive(Debug)]
+pub struct Live {
+    quiet: bool,
+    terminal: bool,
+    ues: u64,
+    failed: u64,
+}
+
+impl Live {
+    /// For a run of this profile.
+    #[must_use]
+    pub fn new(profile: &Profile, quiet: bool) -> Self {
+        let terminal = io::stderr().is_terminal();
+        Self { quiet, terminal, ues: profile.population.size, failed: 0 }
+    }
+
+    /// Shows one second.
+    pub fn show(&mut self, elapsed_ns: u64, interval: &Interval, state: &GeneratorState) {
+        for procedure in Procedure::ALL {
+            self.failed += interval.procedure(*procedure).failed;
+        }
+        if self.quiet {
+            return;
+        }
+        let line = self.line(elapsed_ns, interval, state);
+        let mut out = io::stderr().lock();
+        // A closed standard error is no reason to stop measuring.
+        let _ = if self.terminal {
+            write!(out, "\r\x1b[K{line}").and_then(|()| out.flush())
+        } else {
+            writeln!(out, "{line}")
+        };
+    }
+
+    /// The run is over.
+    pub fn end(&self) {
+        if self.terminal && !self.quiet {
+            eprintln!();
+        }
+    }
+
+    fn line(&self, elapsed_ns: u64, interval: &Interval, state: &GeneratorState) -> String {
+        let started = self.ues - state.not_started;
+        let mut line = format!(
+            "{:>4} s  started {started}/{}  secured {}  gone {}",
+            elapsed_ns / NS_PER_S,
+            self.ues,
+            state.secured,
+            state.gone,
+        );
+        for procedure in Procedure::ALL {
+            let tally = interval.procedure(*procedure);
+            let p99_ms = tally.latency_us.value_at_quantile(0.99) as f64 / 1000.0;
+            line.push_str(&format!("  {} {}/s", procedure.name(), tally.completed));
+            if tally.completed > 0 {
+                line.push_str(&format!(" p99 {p99_ms:.1} ms"));
+            }
+        }
+        line.push_str(&format!("  failed {}", self.failed));
+        line
+    }
+}
