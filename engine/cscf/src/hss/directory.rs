@@ -11,7 +11,7 @@ use imstorm_sip::write::Writer;
 
 use super::SubscriberKeys;
 use super::derived::Derivation;
-use crate::identity::{Identity, IdentityError, IdentityListWriter};
+use crate::identity::{Identity, IdentityError, IdentityList, IdentityListWriter};
 
 /// A subscriber's place in the directory: the rows of the file first, the derived ones after them.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, Hash)]
@@ -277,6 +277,24 @@ impl Directory {
         Ok(list.finish())
     }
 
+    /// Whether a public identity is one of a subscriber's, barred or not.
+    #[must_use]
+    pub fn has_identity(&self, user: UserId, impu: &[u8]) -> bool {
+        if self.rows.get(user.0 as usize).is_none() {
+            // Nearly always it is the default one, spelled as it was derived.
+            let (derived, number) = self.derivation_of(user);
+            let mut text = [0; 128];
+            let mut writer = Writer::new(&mut text);
+            derived.write_impu(number, &mut writer);
+            if !writer.has_overflowed() && writer.as_written() == impu {
+                return true;
+            }
+        }
+        let mut buffer = [0; super::IDENTITIES_BYTES_MAX];
+        self.identities(user, &mut buffer)
+            .is_ok_and(|packed| IdentityList::new(packed).find(impu).is_some())
+    }
+
     fn derivation_of(&self, user: UserId) -> (&Derivation, u64) {
         let derived = self.derived.as_ref().expect("a place past the file's rows is a derived one");
         let number = u64::from(user.0) - self.rows.len() as u64 + 1;
@@ -335,7 +353,6 @@ fn hex<const N: usize>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::identity::IdentityList;
 
     const HEADER: &str = "impi,impus,k,opc,op,amf,sqn\n";
     const ALICE: &str = "alice@ims.example,sip:alice@ims.example;!tel:+15551,465b5ce8b199b49faa5f0a2ee238a6bc,cd63cb71954a9f4e48a5994e37a02baf,,b9b9,000000000000\n";

@@ -4,7 +4,6 @@
 use imstorm_base::hash::HashSeed;
 use imstorm_esp::Mode;
 use imstorm_esp::{EncryptionAlgorithm, IntegrityAlgorithm, Suite};
-use imstorm_esp::{Offer, choose};
 use imstorm_sip::Message;
 use imstorm_sip::SecurityMechanism;
 use imstorm_sip::header::HeaderName;
@@ -30,6 +29,8 @@ pub struct ClientOffer {
     pub suite: Suite,
     /// Of the whole header's parameters, to see whether the UE repeats it (TS 33.203 clause 7.2).
     pub fingerprint: u64,
+    /// Of the header's text: a UE that repeats it to the letter, as all do, is spared the parsing.
+    pub text: u64,
 }
 
 /// Why a proposal can't be taken.
@@ -50,36 +51,47 @@ pub fn read_client(
     mode: Mode,
     hash: &HashSeed,
 ) -> Result<ClientOffer, Unacceptable> {
-    let mechanisms = || message.security(HeaderName::SecurityClient).take(OFFERS_MAX);
-    if mechanisms().any(|mechanism| mechanism.is_err()) {
-        return Err(Unacceptable::Malformed);
+    let mut best: Option<(usize, ClientOffer)> = None;
+    let mut fingerprint = Fingerprint::default();
+    for mechanism in message.security(HeaderName::SecurityClient).take(OFFERS_MAX) {
+        let mechanism = mechanism.map_err(|_| Unacceptable::Malformed)?;
+        fingerprint.add(&mechanism, hash);
+        if let Some((rank, offer)) = offer_of(&mechanism, mode)
+            && best.is_none_or(|(other, _)| rank < other)
+        {
+            best = Some((rank, offer));
+        }
     }
-    let usable = |mechanism: &SecurityMechanism<'_>| offer_of(mechanism);
-    let offers = mechanisms().flatten().filter_map(|mechanism| usable(&mechanism));
-    let suite = choose(offers, &Suite::ALL, mode).ok_or(Unacceptable::NoProposal)?;
-    let chosen = mechanisms()
-        .flatten()
-        .find(|mechanism| {
-            usable(mechanism).is_some_and(|offer| {
-                Suite::new(offer.integrity, offer.encryption) == suite && offer.mode == mode
-            })
-        })
-        .ok_or(Unacceptable::NoProposal)?;
-    let (Some(spi_uc), Some(spi_us), Some(port_uc), Some(port_us)) =
-        (chosen.spi_c, chosen.spi_s, chosen.port_c, chosen.port_s)
-    else {
-        return Err(Unacceptable::NoProposal);
-    };
-    let fingerprint = fingerprint(message, hash);
-    Ok(ClientOffer { spi_uc, spi_us, port_uc, port_us, suite, fingerprint })
+    let (_, offer) = best.ok_or(Unacceptable::NoProposal)?;
+    let text = text_hash(message, hash);
+    Ok(ClientOffer { fingerprint: fingerprint.0, text, ..offer })
 }
 
-/// A fingerprint of Security-Client's parameters: the same for the same mechanisms in the same order, however they are spaced.
+/// Whether Security-Client is the one that `fingerprint` and `text` were taken of: to the letter, or else by its parameters.
 #[must_use]
-pub fn fingerprint(message: &Message<'_>, hash: &HashSeed) -> u64 {
-    let mut sum = 0;
+pub fn client_matches(message: &Message<'_>, hash: &HashSeed, fingerprint: u64, text: u64) -> bool {
+    if text_hash(message, hash) == text {
+        return true;
+    }
+    let mut found = Fingerprint::default();
     for mechanism in message.security(HeaderName::SecurityClient).take(OFFERS_MAX) {
-        let Ok(mechanism) = mechanism else { return !sum };
+        let Ok(mechanism) = mechanism else { return false };
+        found.add(&mechanism, hash);
+    }
+    found.0 == fingerprint
+}
+
+fn text_hash(message: &Message<'_>, hash: &HashSeed) -> u64 {
+    let lines = message.lines(HeaderName::SecurityClient);
+    lines.fold(0, |sum, (_, line)| hash.hash2(&u64::to_be_bytes(sum), line))
+}
+
+/// Of the parameters of Security-Client: the same for the same mechanisms in the same order, however they are spaced.
+#[derive(Default)]
+struct Fingerprint(u64);
+
+impl Fingerprint {
+    fn add(&mut self, mechanism: &SecurityMechanism<'_>, hash: &HashSeed) {
         let mut numbers = [0; 16];
         numbers[..4].copy_from_slice(&mechanism.spi_c.unwrap_or(0).to_be_bytes());
         numbers[4..8].copy_from_slice(&mechanism.spi_s.unwrap_or(0).to_be_bytes());
@@ -94,25 +106,32 @@ pub fn fingerprint(message: &Message<'_>, hash: &HashSeed) -> u64 {
             mechanism.mode,
             &numbers,
         ] {
-            sum = hash.hash2(&sum.to_be_bytes(), part);
+            self.0 = hash.hash2(&self.0.to_be_bytes(), part);
         }
     }
-    sum
 }
 
-fn offer_of(mechanism: &SecurityMechanism<'_>) -> Option<Offer> {
+/// What a mechanism offers, and its place in the P-CSCF's order of preference; `None` where it can't be used.
+fn offer_of(mechanism: &SecurityMechanism<'_>, mode: Mode) -> Option<(usize, ClientOffer)> {
     let wanted = mechanism.mechanism.eq_ignore_ascii_case(MECHANISM)
         && mechanism.prot.eq_ignore_ascii_case(b"esp")
-        && mechanism.spi_c.is_some()
-        && mechanism.spi_s.is_some()
-        && mechanism.port_c.is_some()
-        && mechanism.port_s.is_some();
+        && Mode::parse(mechanism.mode) == Some(mode);
     wanted.then_some(())?;
-    Some(Offer {
-        integrity: IntegrityAlgorithm::parse(mechanism.alg?)?,
-        encryption: EncryptionAlgorithm::parse(mechanism.ealg)?,
-        mode: Mode::parse(mechanism.mode)?,
-    })
+    let suite = Suite::new(
+        IntegrityAlgorithm::parse(mechanism.alg?)?,
+        EncryptionAlgorithm::parse(mechanism.ealg)?,
+    );
+    let rank = Suite::ALL.iter().position(|other| *other == suite)?;
+    let offer = ClientOffer {
+        spi_uc: mechanism.spi_c?,
+        spi_us: mechanism.spi_s?,
+        port_uc: mechanism.port_c?,
+        port_us: mechanism.port_s?,
+        suite,
+        fingerprint: 0,
+        text: 0,
+    };
+    Some((rank, offer))
 }
 
 /// The P-CSCF's side of a set, as Security-Server shows it.

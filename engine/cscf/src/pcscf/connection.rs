@@ -94,8 +94,8 @@ pub struct SecuritySet {
     pub sa: SaSet,
     pub connection: Key,
     pub server: ServerSide,
-    /// Of the Security-Client that asked for this set.
-    pub client_fingerprint: u64,
+    /// Of the Security-Client that asked for this set: its parameters, and its text.
+    pub client: (u64, u64),
     /// Where ESP for the UE goes: the source of the last packet that passed integrity and replay check; until there is one, the
     /// UE's address and the usual port.
     pub outer: SocketAddr,

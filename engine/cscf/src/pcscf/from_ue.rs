@@ -116,7 +116,7 @@ impl Pcscf {
             return Err(altered(ctx));
         }
         if connection.temporary == Some(set_key)
-            && agreement::fingerprint(message, &self.hash) != set.client_fingerprint
+            && !agreement::client_matches(message, &self.hash, set.client.0, set.client.1)
         {
             return Err(altered(ctx));
         }

@@ -248,7 +248,7 @@ impl Pcscf {
             sa: SaSet::for_pcscf(&parameters, &ck, &ik),
             connection: connection_key,
             server,
-            client_fingerprint: offer.fingerprint,
+            client: (offer.fingerprint, offer.text),
             outer: SocketAddr::new(ue_ip, self.config.ue_esp_port),
             expires_at: ctx.now + AWAIT_AUTH_NS,
         };

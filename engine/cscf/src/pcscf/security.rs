@@ -78,7 +78,6 @@ impl Pcscf {
         let peer = Peer::Protected(set);
         let Some(again) = self.pass_retransmission(ctx, peer, message) else { return };
         let Ok(cseq) = message.cseq() else { return };
-        let offer = agreement::read_client(message, MODE, &self.hash);
         let connection = self.connections.get_mut(key).expect("a set's connection");
         if !again {
             if cseq.number <= connection.cseq {
@@ -88,7 +87,7 @@ impl Pcscf {
             connection.cseq = cseq.number;
             // On the temporary set Security-Client repeats the first one; on the live one it offers a new set.
             if connection.live == Some(set) {
-                connection.offer = offer.ok();
+                connection.offer = agreement::read_client(message, MODE, &self.hash).ok();
             }
         }
         self.forward_security(ctx, key, peer, message, again);

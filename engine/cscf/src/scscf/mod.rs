@@ -223,3 +223,9 @@ impl Scscf {
         ctx.counters.queue_full += u64::from(sent == Err(MwError::Full));
     }
 }
+
+/// The connection's service route: `<sip:S-CSCF;sess=TOKEN;lr>`. Without `lr` it would be a strict route.
+fn write_contact(mw: SocketAddr, key: Key, secret: u64, out: &mut Writer<'_>) {
+    out.put(b"<sip:").socket(mw).put(b";sess=").hex_u64(key.to_u64());
+    out.hex_u64(secret).put(b";lr>");
+}

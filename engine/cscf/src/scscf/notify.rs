@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use imstorm_base::slab::Key;
-use imstorm_base::strings::Handle;
+use imstorm_base::strings::{Handle, Strings};
 use imstorm_base::time::{NS_PER_S, Time};
 use imstorm_sip::body::secinfo;
 use imstorm_sip::header::HeaderName;
@@ -12,10 +12,11 @@ use imstorm_sip::transaction::non_invite_client::{Actions, Event};
 use imstorm_sip::{DialogParts, Message, Method, Uri, Writer, dialog};
 
 use super::subscription::{Reason, Subscription, Whose};
-use super::{Scscf, ScscfAlarm};
+use super::{Scscf, ScscfAlarm, ScscfConfig, write_contact};
 use crate::event::Context;
-use crate::hss::IDENTITIES_BYTES_MAX;
+use crate::hss::{Directory, IDENTITIES_BYTES_MAX};
 use crate::identity::IdentityList;
+use crate::mw::MwError;
 use crate::proxy::{self, DEFAULT_PORT, read_hex_u64};
 
 /// The longest secinfo body, in bytes.
@@ -75,93 +76,36 @@ impl Scscf {
         let to = self.notifications.get(notification).expect("just inserted").to;
         let reliable = ctx.mw.is_reliable(to);
         let mut request = Handle::EMPTY;
-        let mut text = [0; crate::mw::MESSAGE_BYTES_MAX];
-        let len = self.write_notify(ctx.now, key, whose, notification, &mut text);
-        let Some(len) = len else {
-            self.close(notification);
-            return self.notify_failed(ctx, key, whose);
+        let text = NotifyText {
+            config: &self.config,
+            directory: &self.directory,
+            subscription: self.subscriptions.get(key).expect("a subscription that notifies"),
+            now: ctx.now,
+            key,
+            whose,
+            notification,
         };
-        if !reliable {
-            request = self.strings.store(&text[..len]).unwrap_or_default();
-        }
-        self.send(ctx, to, |out| {
-            out.get_mut(..len)?.copy_from_slice(&text[..len]);
+        let strings = &mut self.strings;
+        let sent = ctx.mw.send(self.config.mw, to, |out| {
+            let len = text.write(strings, out)?;
+            if !reliable {
+                // A full pool costs this NOTIFY its retransmissions, not its first sending.
+                request = strings.store(&out[..len]).unwrap_or_default();
+            }
             Some(len)
         });
+        ctx.counters.messages_out += u64::from(sent.is_ok());
+        ctx.counters.queue_full += u64::from(sent == Err(MwError::Full));
+        if sent == Err(MwError::NotWritten) {
+            self.close(notification);
+            return self.notify_failed(ctx, key, whose);
+        }
         let under_way = self.notifications.get_mut(notification).expect("just inserted");
         under_way.request = request;
         let actions = under_way.client.start(&self.config.core, reliable);
         self.arm_client(ctx, notification, whose, &actions);
         let subscription = self.subscriptions.get_mut(key).expect("a subscription that notifies");
         subscription.watcher(whose).version += 1;
-    }
-
-    fn write_notify(
-        &self,
-        now: Time,
-        key: Key,
-        whose: Whose,
-        notification: Key,
-        out: &mut [u8],
-    ) -> Option<usize> {
-        let subscription = self.subscriptions.get(key)?;
-        let watcher = match whose {
-            Whose::Ue => &subscription.ue,
-            Whose::Pcscf => &subscription.watching_pcscf,
-        };
-        let parts = DialogParts::decode(self.strings.get(&watcher.dialog));
-        let mut writer = dialog::request(&parts, Method::Notify, watcher.local_cseq, out);
-        writer.header(HeaderName::Via).put(b"SIP/2.0/UDP ").socket(self.config.mw);
-        writer.put(b";branch=z9hG4bK").hex_u64(notification.to_u64());
-        writer.hex_u64(self.config.seed).end();
-        writer.header(HeaderName::Contact);
-        self.write_contact(key, subscription.secret, &mut writer);
-        writer.end();
-        writer.header(HeaderName::Event).text("security").end();
-        writer.header(HeaderName::SubscriptionState);
-        if watcher.over {
-            let reason = subscription.ending.filter(|_| watcher.granted_s > 0);
-            let reason = reason.unwrap_or(Reason::Timeout);
-            writer.text("terminated;reason=").text(reason.as_str()).end();
-            writer.header(HeaderName::Expires).decimal(0).end();
-            return writer.finish().ok();
-        }
-        let remaining_s = seconds_until(now, watcher.expires_at);
-        writer.text("active;expires=").decimal(remaining_s).end();
-        // RFC 3265 has no Expires in NOTIFY; the paper names it, and deployed S-CSCFs send both.
-        writer.header(HeaderName::Expires).decimal(remaining_s).end();
-        let mut body = [0; BODY_BYTES_MAX];
-        let len = self.write_body(now, key, subscription, watcher.version, &mut body)?;
-        writer.finish_with_body(secinfo::CONTENT_TYPE, &body[..len]).ok()
-    }
-
-    fn write_body(
-        &self,
-        now: Time,
-        key: Key,
-        subscription: &Subscription,
-        version: u32,
-        out: &mut [u8],
-    ) -> Option<usize> {
-        let mut packed = [0; IDENTITIES_BYTES_MAX];
-        let packed = self.directory.identities(subscription.user, &mut packed).ok()?;
-        let mut session = [0; 16];
-        let mut writer = Writer::new(&mut session);
-        writer.hex_u64(key.to_u64());
-        let remaining_s = seconds_until(now, subscription.ue.expires_at);
-        let head = secinfo::Head {
-            version,
-            session: writer.as_written(),
-            lifetime_s: u32::try_from(remaining_s).unwrap_or(u32::MAX),
-        };
-        let identities = IdentityList::new(packed).iter().map(|identity| secinfo::Identity {
-            uri: identity.uri,
-            is_default: identity.is_default,
-            is_barred: identity.barred,
-        });
-        let mut body = Writer::new(out);
-        secinfo::write(&mut body, &head, identities);
-        body.done().ok()
     }
 
     /// A response to a NOTIFY.
@@ -310,6 +254,73 @@ impl Scscf {
         ctx.counters.transactions_timed_out += 1;
         let (subscription, whose) = self.close(key);
         self.notify_failed(ctx, subscription, whose);
+    }
+}
+
+/// What a NOTIFY is written from.
+struct NotifyText<'a> {
+    config: &'a ScscfConfig,
+    directory: &'a Directory,
+    subscription: &'a Subscription,
+    now: Time,
+    key: Key,
+    whose: Whose,
+    notification: Key,
+}
+
+impl NotifyText<'_> {
+    fn write(&self, strings: &Strings, out: &mut [u8]) -> Option<usize> {
+        let watcher = match self.whose {
+            Whose::Ue => &self.subscription.ue,
+            Whose::Pcscf => &self.subscription.watching_pcscf,
+        };
+        let mw = self.config.mw;
+        let parts = DialogParts::decode(strings.get(&watcher.dialog));
+        let mut writer = dialog::request(&parts, Method::Notify, watcher.local_cseq, out);
+        writer.header(HeaderName::Via).put(b"SIP/2.0/UDP ").socket(mw);
+        writer.put(b";branch=z9hG4bK").hex_u64(self.notification.to_u64());
+        writer.hex_u64(self.config.seed).end();
+        writer.header(HeaderName::Contact);
+        write_contact(mw, self.key, self.subscription.secret, &mut writer);
+        writer.end();
+        writer.header(HeaderName::Event).text("security").end();
+        writer.header(HeaderName::SubscriptionState);
+        if watcher.over {
+            let reason = self.subscription.ending.filter(|_| watcher.granted_s > 0);
+            let reason = reason.unwrap_or(Reason::Timeout);
+            writer.text("terminated;reason=").text(reason.as_str()).end();
+            writer.header(HeaderName::Expires).decimal(0).end();
+            return writer.finish().ok();
+        }
+        let remaining_s = seconds_until(self.now, watcher.expires_at);
+        writer.text("active;expires=").decimal(remaining_s).end();
+        // RFC 3265 has no Expires in NOTIFY; the paper names it, and deployed S-CSCFs send both.
+        writer.header(HeaderName::Expires).decimal(remaining_s).end();
+        let mut body = [0; BODY_BYTES_MAX];
+        let len = self.write_body(watcher.version, &mut body)?;
+        writer.finish_with_body(secinfo::CONTENT_TYPE, &body[..len]).ok()
+    }
+
+    fn write_body(&self, version: u32, out: &mut [u8]) -> Option<usize> {
+        let mut packed = [0; IDENTITIES_BYTES_MAX];
+        let packed = self.directory.identities(self.subscription.user, &mut packed).ok()?;
+        let mut session = [0; 16];
+        let mut writer = Writer::new(&mut session);
+        writer.hex_u64(self.key.to_u64());
+        let remaining_s = seconds_until(self.now, self.subscription.ue.expires_at);
+        let head = secinfo::Head {
+            version,
+            session: writer.as_written(),
+            lifetime_s: u32::try_from(remaining_s).unwrap_or(u32::MAX),
+        };
+        let identities = IdentityList::new(packed).iter().map(|identity| secinfo::Identity {
+            uri: identity.uri,
+            is_default: identity.is_default,
+            is_barred: identity.barred,
+        });
+        let mut body = Writer::new(out);
+        secinfo::write(&mut body, &head, identities);
+        body.done().ok()
     }
 }
 

@@ -11,7 +11,7 @@ use imstorm_sip::{Credentials, DialogParts, Message, Uri, dialog};
 
 use super::challenge::{Challenged, count_of};
 use super::subscription::{Authenticated, Reason, Subscription, Watcher, Whose};
-use super::{Scscf, ScscfAlarm};
+use super::{Scscf, ScscfAlarm, write_contact};
 use crate::event::Context;
 use crate::hss::{Hss, UserId};
 use crate::proxy::{DEFAULT_PORT, read_hex_u64};
@@ -373,17 +373,11 @@ impl Scscf {
             let mut writer = imstorm_sip::response(message, 200, Some(&tag), out);
             writer.copy(message, HeaderName::RecordRoute);
             writer.header(HeaderName::Contact);
-            self.write_contact(key, secret, &mut writer);
+            write_contact(self.config.mw, key, secret, &mut writer);
             writer.end();
             writer.header(HeaderName::Expires).decimal(u64::from(granted_s)).end();
             writer.finish().ok()
         });
-    }
-
-    /// The connection's service route: `<sip:S-CSCF;sess=TOKEN;lr>`. Without `lr` it would be a strict route.
-    pub(super) fn write_contact(&self, key: Key, secret: u64, out: &mut imstorm_sip::Writer<'_>) {
-        out.put(b"<sip:").socket(self.config.mw).put(b";sess=").hex_u64(key.to_u64());
-        out.hex_u64(secret).put(b";lr>");
     }
 
     /// The connection whose token a URI of ours carries.
