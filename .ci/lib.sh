@@ -1,7 +1,8 @@
+# shellcheck shell=bash
 # Sourced by `run` and `nightly`: where they work, what they install, and how a step is shown.
-# Needs bash. It sets `scratch`, a folder that goes away at the end.
+# It sets `scratch`, a folder that goes away at the end.
 
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
+cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit
 export CARGO_TERM_COLOR="${CARGO_TERM_COLOR:-always}" CARGO_INCREMENTAL=0 LC_ALL=C
 scratch=$(mktemp -d)
 current_step='before the first step'
