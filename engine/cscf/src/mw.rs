@@ -42,6 +42,8 @@ pub enum MwError {
 pub struct MwQueue {
     spare: Vec<Box<[u8]>>,
     waiting: VecDeque<MwMessage>,
+    /// Sent since the last [`MwQueue::take`].
+    fresh: VecDeque<MwMessage>,
     /// Addresses of all roles of this process: to these, Mw is memory, and so a reliable transport.
     nearby: Vec<SocketAddr>,
 }
@@ -51,7 +53,8 @@ impl MwQueue {
     #[must_use]
     pub fn new(buffers: usize, nearby: Vec<SocketAddr>) -> Self {
         let spare = (0..buffers).map(|_| vec![0; MESSAGE_BYTES_MAX].into_boxed_slice()).collect();
-        Self { spare, waiting: VecDeque::with_capacity(buffers), nearby }
+        let [waiting, fresh] = [(); 2].map(|()| VecDeque::with_capacity(buffers));
+        Self { spare, waiting, fresh, nearby }
     }
 
     /// Whether Mw to this address is a reliable transport, for which RFC 3261's timers D, I, J and K are zero and nothing is
@@ -75,7 +78,7 @@ impl MwQueue {
         match write(&mut bytes) {
             Some(len) => {
                 assert!(len <= bytes.len(), "a message of {len} bytes in a smaller buffer");
-                self.waiting.push_back(MwMessage { from, to, bytes, len });
+                self.fresh.push_back(MwMessage { from, to, bytes, len });
                 Ok(())
             }
             None => {
@@ -86,12 +89,68 @@ impl MwQueue {
     }
 
     /// The next message; give it back to [`MwQueue::release`] when it is done with.
+    ///
+    /// What a message causes comes before what was waiting beside it: a 200 that goes through the I-CSCF is not overtaken by
+    /// the NOTIFY that was sent after it straight to the P-CSCF.
     pub fn take(&mut self) -> Option<MwMessage> {
+        while let Some(message) = self.fresh.pop_back() {
+            self.waiting.push_front(message);
+        }
         self.waiting.pop_front()
     }
 
     /// Takes a message's buffer back.
     pub fn release(&mut self, message: MwMessage) {
         self.spare.push(message.bytes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn send(queue: &mut MwQueue, what: u8) -> Result<(), MwError> {
+        let address = SocketAddr::from(([127, 0, 0, 1], 6060));
+        queue.send(address, address, |out| {
+            out[0] = what;
+            Some(1)
+        })
+    }
+
+    fn take(queue: &mut MwQueue) -> Option<u8> {
+        let message = queue.take()?;
+        let what = message.bytes()[0];
+        queue.release(message);
+        Some(what)
+    }
+
+    #[test]
+    fn what_a_message_causes_comes_before_its_siblings() {
+        let mut queue = MwQueue::new(8, Vec::new());
+        send(&mut queue, 1).unwrap();
+        send(&mut queue, 2).unwrap();
+        assert_eq!(take(&mut queue), Some(1));
+        send(&mut queue, 11).unwrap();
+        send(&mut queue, 12).unwrap();
+        let rest: Vec<u8> = std::iter::from_fn(|| take(&mut queue)).collect();
+        assert_eq!(rest, [11, 12, 2]);
+    }
+
+    #[test]
+    fn a_full_queue_says_so_and_recovers() {
+        let mut queue = MwQueue::new(2, Vec::new());
+        send(&mut queue, 1).unwrap();
+        send(&mut queue, 2).unwrap();
+        assert_eq!(send(&mut queue, 3), Err(MwError::Full));
+        assert_eq!(take(&mut queue), Some(1));
+        send(&mut queue, 3).unwrap();
+    }
+
+    #[test]
+    fn a_message_that_was_not_written_costs_no_buffer() {
+        let mut queue = MwQueue::new(1, Vec::new());
+        let address = SocketAddr::from(([127, 0, 0, 1], 6060));
+        assert_eq!(queue.send(address, address, |_| None), Err(MwError::NotWritten));
+        send(&mut queue, 1).unwrap();
     }
 }
