@@ -1,9 +1,11 @@
 //! The whole: UEs and engine in the simulator's world, over a network without faults.
 
+use std::sync::Arc;
+
 use benches::SETUP_PROFILE;
 use criterion::{Criterion, Throughput};
 use imstorm::profile::Profile;
-use imstorm::{embedded, sim};
+use imstorm::{embedded, population, sim};
 
 pub fn benchmarks(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("setup/secure and release");
@@ -12,10 +14,11 @@ pub fn benchmarks(criterion: &mut Criterion) {
         let overrides = [("population.size".to_owned(), ues.to_string())];
         let profile = Profile::parse("setup.toml", SETUP_PROFILE, &overrides).expect("a profile");
         let engine = embedded::config(&profile).expect("an engine's configuration");
+        let directory = Arc::new(population::directory(&profile).expect("subscribers"));
         group.throughput(Throughput::Elements(ues));
         group.bench_function(format!("{ues} UEs"), |bencher| {
             bencher.iter(|| {
-                let result = sim::run_seed(&profile, &engine, 1, None);
+                let result = sim::run_seed(&profile, &engine, &directory, 1, None);
                 assert_eq!(result.secured, ues, "{:?}", result.violations);
             });
         });

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::population;
 use crate::profile::{self, Profile};
 use crate::recorder::{self, Capture, UeEvents};
 use crate::run::{self, RunError, RunOptions, say};
@@ -156,6 +157,7 @@ fn run_profile(args: &RunArgs) -> Result<u8, Failure> {
     };
     let ended = run::run(&profile, &options, &interrupts).or_else(|error| {
         let code = match &error {
+            RunError::Subscribers(_) => 2,
             RunError::NoAnswer(_) => 4,
             RunError::Engine(_) | RunError::Environment(_) => 5,
         };
@@ -199,6 +201,7 @@ fn watch_signal(signal: std::ffi::c_int, then: impl Fn() + Send + 'static) -> Re
 fn simulate(args: &SimulateArgs) -> Result<u8, Failure> {
     let profile = load(&args.profile)?;
     let engine = embedded::config(&profile).or_else(|error| fail(2, error))?;
+    let directory = Arc::new(population::directory(&profile).or_else(|error| fail(2, error))?);
     let (first, last) = args.seeds;
     if args.trace.is_some() && first != last {
         return fail(2, "--trace needs a single seed, e.g. --seeds 7..7");
@@ -206,7 +209,7 @@ fn simulate(args: &SimulateArgs) -> Result<u8, Failure> {
     if let Some(path) = &args.trace {
         let failed = |error| Failure { code: 5, message: format!("{}: {error}", path.display()) };
         let mut file = std::io::BufWriter::new(std::fs::File::create(path).map_err(failed)?);
-        let result = sim::run_seed(&profile, &engine, first, Some(&mut file));
+        let result = sim::run_seed(&profile, &engine, &directory, first, Some(&mut file));
         file.flush().map_err(failed)?;
         return Ok(conclude(args, &[result]));
     }
@@ -221,7 +224,7 @@ fn simulate(args: &SimulateArgs) -> Result<u8, Failure> {
                     if seed > last {
                         return;
                     }
-                    let result = sim::run_seed(&profile, &engine, seed, None);
+                    let result = sim::run_seed(&profile, &engine, &directory, seed, None);
                     if !result.violations.is_empty() {
                         say(&describe(args, &result));
                     }

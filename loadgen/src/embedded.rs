@@ -31,7 +31,15 @@ pub fn config_text(profile: &Profile, admin: &str, cores: &[usize]) -> String {
     scscf.insert("realm".to_owned(), text(profile.population.domain.clone()));
     let mut subscribers = toml::Table::new();
     let number = |value: u64| toml::Value::Integer(i64::try_from(value).unwrap_or(i64::MAX));
-    subscribers.insert("size".to_owned(), number(profile.population.size));
+    match &profile.population.subscribers {
+        Some(file) => {
+            let file = std::path::absolute(file).unwrap_or_else(|_| file.clone());
+            subscribers.insert("file".to_owned(), text(file.display().to_string()));
+        }
+        None => {
+            subscribers.insert("size".to_owned(), number(profile.population.size));
+        }
+    }
     subscribers.insert("seed".to_owned(), number(profile.population.seed));
     subscribers.insert("domain".to_owned(), text(profile.population.domain.clone()));
     config.insert("icscf".to_owned(), role(pcscfs.len()).into());

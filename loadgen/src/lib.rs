@@ -1,4 +1,13 @@
-//! The load generator.
+//! The load generator: emulated UEs that set up secure IMS connections, refresh and leave, and what a user of the core would have felt.
+//!
+//! It is no SIP stack and no core: messages, keys and ESP are the protocol crates', and the engine that it can bring along is a child
+//! process of its own ([`child`]). It drives any core that speaks the `security` event package.
+//!
+//! How an event passes: a [`profile`] says who and how often; [`schedule`] fixes the intended starts; [`generator`]'s tick begins
+//! them, takes what the sockets brought, opens ESP, and gives each message to its UE, a small record with a state machine around
+//! it; what ends well or badly goes into [`measure`] at its age since the intended start, and for chosen UEs into the
+//! [`recorder`]. [`run`] does that over real sockets and writes the [`report`]; [`sim`] does it over a virtual clock and a network
+//! that loses, with the engine's own tick on the other side.
 
 pub mod child;
 pub mod cli;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use imstorm_aka::Milenage;
 use imstorm_cscf::Directory;
 use imstorm_cscf::hss::UserId;
+use imstorm_cscf::hss::derived::Derivation;
 use imstorm_cscf::identity::IdentityList;
 use imstorm_sip::Writer;
 
@@ -22,6 +23,31 @@ pub struct Population {
     /// Unprotected addresses; UE `n` uses the one at `n` modulo their number.
     pcscf: Vec<SocketAddr>,
     size: u32,
+}
+
+/// The subscribers of a profile: those of its file, or those that its seed derives.
+///
+/// # Errors
+/// Where the file can't be read, is wrong, or has fewer subscribers than the profile has UEs.
+pub fn directory(profile: &Profile) -> Result<Directory, String> {
+    let population = &profile.population;
+    let Some(path) = &population.subscribers else {
+        return Ok(Directory::derived(Derivation {
+            seed: population.seed,
+            size: population.size,
+            domain: population.domain.clone(),
+        }));
+    };
+    let file = path.display();
+    let text =
+        std::fs::read_to_string(path).map_err(|error| format!("{file}: can't be read: {error}"))?;
+    let directory = Directory::from_csv(&text, None)
+        .map_err(|error| format!("{file}:{}: {}: {}", error.line, error.field, error.problem))?;
+    if directory.len() < population.size {
+        let (there, wanted) = (directory.len(), population.size);
+        return Err(format!("{file}: {there} subscribers for population.size = {wanted} UEs"));
+    }
+    Ok(directory)
 }
 
 impl Population {

@@ -13,7 +13,6 @@ use imstorm_base::Io;
 use imstorm_base::time::{NS_PER_MS, NS_PER_S, Time};
 use imstorm_control::FileWriter;
 use imstorm_cscf::Directory;
-use imstorm_cscf::hss::derived::Derivation;
 use imstorm_uring::backend::{self, Sizes};
 use imstorm_uring::{AnyIo, Backend, Clock, SocketSpec, process, udp};
 
@@ -22,6 +21,7 @@ use crate::embedded;
 use crate::generator::{ESP, Generator, GeneratorState, RunSeed, UNPROTECTED};
 use crate::live::Live;
 use crate::measure::{Interval, IntervalLogFile};
+use crate::population;
 use crate::profile::Profile;
 use crate::recorder::{self, Capture};
 use crate::report::{Outcome, Report};
@@ -62,6 +62,8 @@ pub enum RunError {
     NoAnswer(SocketAddr),
     /// The embedded engine did not start.
     Engine(ChildError),
+    /// The subscriber file is wrong.
+    Subscribers(String),
     /// Sockets, threads or files.
     Environment(String),
 }
@@ -75,7 +77,7 @@ impl std::fmt::Display for RunError {
                  (without --target an engine is started)"
             ),
             Self::Engine(error) => error.fmt(f),
-            Self::Environment(problem) => f.write_str(problem),
+            Self::Subscribers(problem) | Self::Environment(problem) => f.write_str(problem),
         }
     }
 }
@@ -101,6 +103,7 @@ pub fn run(
     interrupts: &Arc<AtomicUsize>,
 ) -> Result<Ended, RunError> {
     let mut profile = profile.clone();
+    let directory = Arc::new(population::directory(&profile).map_err(RunError::Subscribers)?);
     let (engine_cores, own_core) = share_cores()?;
     let mut io_sockets = open_sockets(&mut profile, options)?;
     let mut child = None;
@@ -119,7 +122,6 @@ pub fn run(
         }
     };
     create_out(&options.out)?;
-    let directory = Arc::new(directory(&profile));
     let run_seed = RunSeed { seed: options.seed, run: run_number() };
     let (sender, receiver) = channel();
     let worker = Worker {
@@ -227,14 +229,6 @@ fn free_address(profile: &mut Profile) {
             }
         }
     }
-}
-
-fn directory(profile: &Profile) -> Directory {
-    Directory::derived(Derivation {
-        seed: profile.population.seed,
-        size: profile.population.size,
-        domain: profile.population.domain.clone(),
-    })
 }
 
 fn create_out(out: &Path) -> Result<(), RunError> {

@@ -9,7 +9,9 @@ pub mod network;
 pub mod world;
 
 use std::io::Write;
+use std::sync::Arc;
 
+use imstorm_cscf::Directory;
 use imstorm_engine::EngineConfig;
 
 use crate::measure::{Cause, Procedure};
@@ -35,14 +37,15 @@ pub struct SeedResult {
     pub violations: Vec<String>,
 }
 
-/// Runs a profile with one seed. `trace` takes a line for each datagram and its fate.
+/// Runs a profile with one seed, over these subscribers. `trace` takes a line for each datagram and its fate.
 pub fn run_seed(
     profile: &Profile,
     engine: &EngineConfig,
+    directory: &Arc<Directory>,
     seed: u64,
     trace: Option<&mut dyn Write>,
 ) -> SeedResult {
-    let mut world = World::new(profile, engine, seed, trace);
+    let mut world = World::new(profile, engine, Arc::clone(directory), seed, trace);
     let ended = world.run();
     let measurements = world.generator().measurements();
     SeedResult {

@@ -11,7 +11,6 @@ use imstorm_base::io::{Inbox, Io, Outbox};
 use imstorm_base::random::Random;
 use imstorm_base::time::{Time, seconds};
 use imstorm_cscf::Directory;
-use imstorm_engine::config::SubscribersSection;
 use imstorm_engine::topology::{Door, Topology};
 use imstorm_engine::{EngineConfig, Hop, Shard};
 use imstorm_uring::{Mesh, MeshPort};
@@ -106,12 +105,11 @@ impl<'a> World<'a> {
     pub fn new(
         profile: &Profile,
         config: &EngineConfig,
+        directory: Arc<Directory>,
         seed: u64,
         trace: Option<&'a mut dyn Write>,
     ) -> Self {
         let random = Random::new(seed);
-        let derivation = config.subscribers.as_ref().and_then(SubscribersSection::derivation);
-        let directory = Arc::new(Directory::derived(derivation.expect("derived subscribers")));
         let topology = Arc::new(Topology::new(config, 1, Some(Arc::clone(&directory))));
         let mut engine_seed = [0; 32];
         random.fork(1).bytes(&mut engine_seed);

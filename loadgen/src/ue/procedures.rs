@@ -54,6 +54,7 @@ impl Generator {
                 let text = format!("{} completed", procedure.name());
                 self.recorder.note_event(u64::from(ue), step.now, &text);
             }
+            self.recorder.settled(u64::from(ue));
         }
     }
 
