@@ -1,1 +1,16 @@
-//! Tests.
+//! The harness of the tests: an engine on a virtual clock, and a UE of its own.
+//!
+//! [`World`] drives the engine's shards by hand: a test puts datagrams in and sees every one that comes out, towards UEs and,
+//! where the roles stand apart, on Mw too. [`ScriptedUe`] is a second implementation of the UE's side, which shares nothing with
+//! the load generator's but the protocol crates, so that a mistake made there is not made here again. A message is [`Text`],
+//! which a test can alter at will before it is sent.
+#![forbid(unsafe_code)]
+
+pub mod flows;
+pub mod message;
+pub mod ue;
+pub mod world;
+
+pub use message::Text;
+pub use ue::{Credentials, ScriptedUe};
+pub use world::{Arrived, Layout, Wire, World};

@@ -1,0 +1,104 @@
+//! The good flows, for tests that need a UE in some state.
+
+use crate::message::Text;
+use crate::ue::{Credentials, ScriptedUe};
+use crate::world::World;
+
+impl World {
+    /// The first SUBSCRIBE and its challenge: the UE has a temporary set.
+    ///
+    /// # Panics
+    /// Where anything but a 401 that the UE can answer comes.
+    pub fn begin(&mut self, ue: &mut ScriptedUe) -> Text {
+        let first = ue.first(Credentials::Name);
+        self.plain(ue, &first);
+        let arrived = self.take_one(ue);
+        assert_eq!((arrived.set, arrived.message.status()), (None, 401), "{}", arrived.message);
+        ue.challenge(&arrived.message).expect("a challenge that the USIM accepts");
+        arrived.message
+    }
+
+    /// The whole set-up. The 200 and the NOTIFY.
+    ///
+    /// # Panics
+    /// Where anything else comes.
+    pub fn secure(&mut self, ue: &mut ScriptedUe) -> (Text, Text) {
+        self.begin(ue);
+        self.finish(ue)
+    }
+
+    /// The set-up from the answer on. The 200 and the NOTIFY.
+    ///
+    /// # Panics
+    /// Where anything else comes.
+    pub fn finish(&mut self, ue: &mut ScriptedUe) -> (Text, Text) {
+        let answer = ue.answer();
+        self.sealed(ue, &answer);
+        let (ok, notify) = self.take_ok_and_notify(ue);
+        ue.accepted(&ok);
+        (ok, notify)
+    }
+
+    /// A refresh without a challenge. The 200 and the NOTIFY.
+    ///
+    /// # Panics
+    /// Where anything else comes.
+    pub fn refresh(&mut self, ue: &mut ScriptedUe) -> (Text, Text) {
+        let refresh = ue.refresh(crate::ue::EXPIRES_S);
+        self.sealed(ue, &refresh);
+        self.take_ok_and_notify(ue)
+    }
+
+    /// The UE's own end. The 200 and the NOTIFY.
+    ///
+    /// # Panics
+    /// Where anything else comes.
+    pub fn release(&mut self, ue: &mut ScriptedUe) -> (Text, Text) {
+        let release = ue.refresh(0);
+        self.sealed(ue, &release);
+        self.take_ok_and_notify(ue)
+    }
+
+    /// A protected message is sent and its one answer taken.
+    ///
+    /// # Panics
+    /// Where it is not one answer, through a set.
+    pub fn ask(&mut self, ue: &mut ScriptedUe, message: &Text) -> Text {
+        self.sealed(ue, message);
+        let arrived = self.take_one(ue);
+        assert!(arrived.set.is_some(), "an unprotected answer to a protected request");
+        arrived.message
+    }
+
+    /// An unprotected message is sent and its one answer taken.
+    ///
+    /// # Panics
+    /// Where it is not one answer, unprotected.
+    pub fn ask_plain(&mut self, ue: &mut ScriptedUe, message: &Text) -> Text {
+        self.plain(ue, message);
+        let arrived = self.take_one(ue);
+        assert!(arrived.set.is_none(), "a protected answer to an unprotected request");
+        arrived.message
+    }
+
+    /// A 200 and a NOTIFY come, both through the newest set; the NOTIFY is answered.
+    fn take_ok_and_notify(&mut self, ue: &mut ScriptedUe) -> (Text, Text) {
+        let newest = ue.sets.len() - 1;
+        let mut ok = None;
+        let mut notify = None;
+        for arrived in self.take(ue) {
+            assert_eq!(arrived.set, Some(newest), "through the newest set: {}", arrived.message);
+            if arrived.message.method() == "NOTIFY" {
+                assert!(notify.is_none(), "a second NOTIFY: {}", arrived.message);
+                let answer = ue.respond(&arrived.message, 200);
+                self.sealed(ue, &answer);
+                notify = Some(arrived.message);
+            } else {
+                assert_eq!(arrived.message.status(), 200, "{}", arrived.message);
+                ok = Some(arrived.message);
+            }
+        }
+        assert!(self.take(ue).is_empty(), "nothing answers a response");
+        (ok.expect("a 200"), notify.expect("a NOTIFY"))
+    }
+}

@@ -1,0 +1,420 @@
+//! The engine on a virtual clock, with every datagram in the test's hands.
+
+use std::collections::VecDeque;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use imstorm_base::io::{Datagram, Io, MemoryIo};
+use imstorm_base::time::{Time, seconds};
+use imstorm_cscf::hss::derived::Derivation;
+use imstorm_cscf::{Counters, Directory};
+use imstorm_engine::config::SubscribersSection;
+use imstorm_engine::topology::{Door, Role, Topology};
+use imstorm_engine::{EngineConfig, Hop, Shard, shard::ShardTables};
+use imstorm_uring::{Mesh, MeshPort};
+
+use crate::message::Text;
+use crate::ue::ScriptedUe;
+
+/// The time at a world's start: not zero, so that a forgotten time shows.
+pub const START_NS: Time = seconds(1000);
+/// Counters of mere traffic, which rise with every message.
+const TRAFFIC: [&str; 4] = ["messages_in", "messages_out", "datagrams_in", "datagrams_out"];
+
+/// Which roles stand together.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum Layout {
+    /// All in one process: Mw is memory.
+    Together,
+    /// The P-CSCF in one, I-CSCF, S-CSCF and HSS in another: Mw is datagrams, which the test sees.
+    Apart,
+}
+
+/// A datagram on the wire.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wire {
+    /// Its source.
+    pub from: SocketAddr,
+    /// Its destination.
+    pub to: SocketAddr,
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+}
+
+/// A message that came to a UE.
+#[derive(Clone, Debug)]
+pub struct Arrived {
+    /// The number of the UE's set of security associations that it came through; `None`: unprotected.
+    pub set: Option<usize>,
+    /// The message.
+    pub message: Text,
+}
+
+/// One process with its sockets.
+struct Node {
+    shard: Shard,
+    mesh: MeshPort<Hop>,
+    io: MemoryIo,
+    topology: Arc<Topology>,
+    /// Addresses of its sockets, by socket number.
+    addresses: Vec<SocketAddr>,
+}
+
+/// The engine, and what is under way around it.
+pub struct World {
+    /// The time.
+    pub now: Time,
+    /// The P-CSCF's unprotected address.
+    pub pcscf: SocketAddr,
+    /// The P-CSCF's port for ESP in UDP.
+    pub pcscf_esp: SocketAddr,
+    /// The P-CSCF's address on Mw.
+    pub pcscf_mw: SocketAddr,
+    /// The I-CSCF's address on Mw.
+    pub icscf_mw: SocketAddr,
+    /// The S-CSCF's address on Mw.
+    pub scscf_mw: SocketAddr,
+    /// Datagrams to UEs that no UE has taken yet.
+    pub to_ues: VecDeque<Wire>,
+    /// Each datagram that the engine has sent to UEs.
+    pub all_to_ues: Vec<Wire>,
+    /// Each datagram that has passed Mw, in order, lost ones included.
+    pub mw: Vec<Wire>,
+    /// Datagrams on Mw that wait while `mw_held`.
+    pub mw_waiting: VecDeque<Wire>,
+    /// Mw datagrams wait for the test to pass them on.
+    pub mw_held: bool,
+    /// The number in `mw` of a datagram that is lost.
+    pub mw_lost: Option<usize>,
+    /// The number in `mw` of a datagram that comes twice.
+    pub mw_doubled: Option<usize>,
+    /// Datagrams that left for nobody's address.
+    pub astray: Vec<Wire>,
+    derivation: Derivation,
+    nodes: Vec<Node>,
+}
+
+impl World {
+    /// An engine on 127.0.0.1.
+    #[must_use]
+    pub fn new(layout: Layout) -> Self {
+        Self::with(layout, "127.0.0.1".parse().expect("an address"), "")
+    }
+
+    /// An engine at this address, with further lines in its configuration.
+    ///
+    /// # Panics
+    /// Where the lines make no configuration.
+    #[must_use]
+    pub fn with(layout: Layout, ip: IpAddr, more: &str) -> Self {
+        let at = |port: u16| SocketAddr::new(ip, port);
+        let pcscf = format!("pcscf = [{{ address = \"{}\", mw = \"{}\" }}]\n", at(5060), at(6060));
+        let core_ip: IpAddr = match ip {
+            IpAddr::V4(_) => "127.0.0.2".parse().expect("an address"),
+            IpAddr::V6(_) => "::2".parse().expect("an address"),
+        };
+        let core_ip = if layout == Layout::Apart { core_ip } else { ip };
+        let (icscf, scscf) = (SocketAddr::new(core_ip, 6160), SocketAddr::new(core_ip, 6260));
+        let core = format!(
+            "icscf = {{ mw = \"{icscf}\" }}\nscscf = {{ mw = \"{scscf}\", realm = \"ims.example\" }}\n\
+             subscribers = {{ size = 40, seed = 1 }}\n"
+        );
+        let texts = match layout {
+            Layout::Together => vec![format!("{pcscf}{core}{more}")],
+            Layout::Apart => vec![
+                format!("{pcscf}icscf_at = \"{icscf}\"\npeers = [\"{core_ip}\"]\n{more}"),
+                format!("{core}peers = [\"{ip}\"]\n{more}"),
+            ],
+        };
+        let nodes = texts.iter().zip(1..).map(|(text, seed)| Node::new(text, seed)).collect();
+        Self {
+            now: START_NS,
+            pcscf: at(5060),
+            pcscf_esp: at(4500),
+            pcscf_mw: at(6060),
+            icscf_mw: icscf,
+            scscf_mw: scscf,
+            to_ues: VecDeque::new(),
+            all_to_ues: Vec::new(),
+            mw: Vec::new(),
+            mw_waiting: VecDeque::new(),
+            mw_held: false,
+            mw_lost: None,
+            mw_doubled: None,
+            astray: Vec::new(),
+            derivation: Derivation { seed: 1, size: 40, domain: "ims.example".to_owned() },
+            nodes,
+        }
+    }
+
+    /// The UE of a subscriber, by number from 1, at an address of its own.
+    #[must_use]
+    pub fn ue(&self, number: u64) -> ScriptedUe {
+        let last = u8::try_from(number).expect("few UEs");
+        let ip = match self.pcscf.ip() {
+            IpAddr::V4(_) => IpAddr::from([127, 16, 0, last]),
+            IpAddr::V6(_) => IpAddr::from([0xfd00, 0, 0, 0, 0, 0, 0, u16::from(last)]),
+        };
+        self.ue_at(number, ip)
+    }
+
+    /// The UE of a subscriber, at this address.
+    #[must_use]
+    pub fn ue_at(&self, number: u64, ip: IpAddr) -> ScriptedUe {
+        ScriptedUe::new(&self.derivation, number, ip, self.pcscf)
+    }
+
+    /// A datagram comes to a socket of the engine; everything that follows from it at this moment happens.
+    pub fn datagram(&mut self, from: SocketAddr, to: SocketAddr, bytes: &[u8]) {
+        self.deliver(&Wire { from, to, bytes: bytes.to_vec() });
+        self.pass_mw();
+    }
+
+    /// A UE's message comes to the P-CSCF's unprotected port.
+    pub fn plain(&mut self, ue: &ScriptedUe, message: &Text) {
+        self.datagram(SocketAddr::new(ue.ip, ue.port), self.pcscf, &message.to_bytes());
+    }
+
+    /// A UE's message comes to the P-CSCF's ESP port, sealed with the UE's newest set.
+    pub fn sealed(&mut self, ue: &mut ScriptedUe, message: &Text) {
+        let packet = ue.seal(&message.to_bytes());
+        self.packet(ue, &packet);
+    }
+
+    /// A sealed packet of a UE comes to the P-CSCF.
+    pub fn packet(&mut self, ue: &ScriptedUe, packet: &[u8]) {
+        self.datagram(SocketAddr::new(ue.ip, ue.esp_port), self.pcscf_esp, packet);
+    }
+
+    /// What came to a UE's address since the last time, opened.
+    ///
+    /// # Panics
+    /// Where a packet is none that the UE can open, or came from or to a wrong port.
+    pub fn take(&mut self, ue: &mut ScriptedUe) -> Vec<Arrived> {
+        self.take_wires(ue.ip).iter().map(|wire| self.open(ue, wire)).collect()
+    }
+
+    /// As [`World::take`], for one message.
+    ///
+    /// # Panics
+    /// Where it is not exactly one.
+    pub fn take_one(&mut self, ue: &mut ScriptedUe) -> Arrived {
+        let mut arrived = self.take(ue);
+        assert_eq!(arrived.len(), 1, "one message expected: {arrived:#?}");
+        arrived.remove(0)
+    }
+
+    /// The datagrams that came to an address since the last time.
+    pub fn take_wires(&mut self, ip: IpAddr) -> Vec<Wire> {
+        let (ours, others) = self.to_ues.drain(..).partition(|wire| wire.to.ip() == ip);
+        self.to_ues = others;
+        Vec::from_iter::<VecDeque<Wire>>(ours)
+    }
+
+    /// Opens a datagram as the UE does.
+    ///
+    /// # Panics
+    /// As [`World::take`].
+    pub fn open(&self, ue: &mut ScriptedUe, wire: &Wire) -> Arrived {
+        if wire.from == self.pcscf {
+            assert_eq!(wire.to, SocketAddr::new(ue.ip, ue.port), "the UE's unprotected port");
+            return Arrived { set: None, message: Text::parse(&wire.bytes) };
+        }
+        assert_eq!(wire.from, self.pcscf_esp, "a datagram from a port of the P-CSCF");
+        assert_eq!(wire.to, SocketAddr::new(ue.ip, ue.esp_port), "the UE's ESP port");
+        let (set, payload) = ue.open(&wire.bytes).expect("a packet that the UE can open");
+        Arrived { set: Some(set), message: Text::parse(&payload) }
+    }
+
+    /// Lets time pass, with everything that is due in it.
+    pub fn advance(&mut self, ns: u64) {
+        let until = self.now + ns;
+        while let Some(at) = self.nodes.iter().filter_map(|node| node.shard.next_deadline()).min() {
+            if at > until {
+                break;
+            }
+            self.now = self.now.max(at);
+            self.tick_all();
+        }
+        self.now = until;
+        self.tick_all();
+    }
+
+    /// All nodes' counters, added up.
+    #[must_use]
+    pub fn counters(&self) -> [u64; Counters::COUNT] {
+        let mut sum = [0; Counters::COUNT];
+        for node in &self.nodes {
+            for (sum, value) in sum.iter_mut().zip(node.shard.counters().values()) {
+                *sum += value;
+            }
+        }
+        sum
+    }
+
+    /// One counter, by name.
+    ///
+    /// # Panics
+    /// Where there is none.
+    #[must_use]
+    pub fn counter(&self, name: &str) -> u64 {
+        let place = Counters::NAMES.iter().position(|other| *other == name);
+        self.counters()[place.unwrap_or_else(|| panic!("no counter {name}"))]
+    }
+
+    /// Which counters have risen since `before`, and by how much; those of mere traffic left out.
+    #[must_use]
+    pub fn risen(&self, before: &[u64; Counters::COUNT]) -> Vec<(&'static str, u64)> {
+        let now = self.counters();
+        let changes = Counters::NAMES.iter().zip(before.iter().zip(now));
+        changes
+            .filter(|(name, (before, now))| **before != *now && !TRAFFIC.contains(name))
+            .map(|(name, (before, now))| (*name, now - before))
+            .collect()
+    }
+
+    /// What the nodes hold, added up.
+    #[must_use]
+    pub fn tables(&self) -> ShardTables {
+        let mut sum = ShardTables::default();
+        for tables in self.nodes.iter().map(|node| node.shard.tables()) {
+            sum.pcscf.connections += tables.pcscf.connections;
+            sum.pcscf.sets += tables.pcscf.sets;
+            sum.pcscf.transactions += tables.pcscf.transactions;
+            sum.pcscf.strings_bytes += tables.pcscf.strings_bytes;
+            sum.scscf.subscriptions += tables.scscf.subscriptions;
+            sum.scscf.challenges += tables.scscf.challenges;
+            sum.scscf.notifications += tables.scscf.notifications;
+            sum.scscf.strings_bytes += tables.scscf.strings_bytes;
+        }
+        sum
+    }
+
+    /// Asserts that nothing is held for any UE.
+    ///
+    /// # Panics
+    /// Where something is.
+    pub fn assert_empty(&self) {
+        assert_eq!(self.tables(), ShardTables::default(), "something is left over");
+    }
+
+    /// The shards' states as Debug shows them.
+    #[must_use]
+    pub fn debug(&self) -> String {
+        self.nodes.iter().map(|node| format!("{:?}\n", node.shard)).collect()
+    }
+
+    /// Passes on the held Mw datagram with this number among those that wait.
+    ///
+    /// # Panics
+    /// Where there is none.
+    pub fn pass_held(&mut self, place: usize) {
+        let wire = self.mw_waiting.remove(place).expect("a Mw datagram that waits");
+        self.deliver(&wire);
+        self.pass_mw();
+    }
+
+    /// Messages that have passed Mw from `from` to `to`.
+    #[must_use]
+    pub fn mw_between(&self, from: SocketAddr, to: SocketAddr) -> Vec<Text> {
+        let passed = self.mw.iter().filter(|wire| wire.from == from && wire.to == to);
+        passed.map(|wire| Text::parse(&wire.bytes)).collect()
+    }
+
+    fn pass_mw(&mut self) {
+        while !self.mw_held
+            && let Some(wire) = self.mw_waiting.pop_front()
+        {
+            self.deliver(&wire);
+        }
+    }
+
+    fn deliver(&mut self, wire: &Wire) {
+        let node = self.nodes.iter_mut().find(|node| node.addresses.contains(&wire.to));
+        let node = node.unwrap_or_else(|| panic!("{} is no address of the engine", wire.to));
+        let socket = node.addresses.iter().position(|address| *address == wire.to);
+        let socket = imstorm_base::SocketId(u8::try_from(socket.unwrap_or(0)).unwrap_or(0));
+        let (peer, bytes) = (wire.from, wire.bytes.clone());
+        node.io.arrivals.push_back(Datagram { socket, local: None, peer, bytes });
+        let departures = node.tick(self.now);
+        self.depart(departures);
+    }
+
+    fn tick_all(&mut self) {
+        for place in 0..self.nodes.len() {
+            let departures = self.nodes[place].tick(self.now);
+            self.depart(departures);
+        }
+        self.pass_mw();
+    }
+
+    fn depart(&mut self, departures: Vec<Wire>) {
+        for wire in departures {
+            if self.nodes.iter().any(|node| node.addresses.contains(&wire.to)) {
+                let number = self.mw.len();
+                self.mw.push(wire.clone());
+                if self.mw_lost == Some(number) {
+                    continue;
+                }
+                if self.mw_doubled == Some(number) {
+                    self.mw_waiting.push_back(wire.clone());
+                }
+                self.mw_waiting.push_back(wire);
+            } else if wire.from == self.pcscf || wire.from == self.pcscf_esp {
+                self.all_to_ues.push(wire.clone());
+                self.to_ues.push_back(wire);
+            } else {
+                self.astray.push(wire);
+            }
+        }
+    }
+}
+
+impl Node {
+    fn new(text: &str, seed: u8) -> Self {
+        let config = EngineConfig::parse("the test's configuration", text).expect("it is right");
+        let derivation = config.subscribers.as_ref().and_then(SubscribersSection::derivation);
+        let directory = derivation.map(|derivation| Arc::new(Directory::derived(derivation)));
+        let topology = Arc::new(Topology::new(&config, 1, directory));
+        let mut addresses = Vec::new();
+        for pcscf in &config.pcscf {
+            let esp = SocketAddr::new(pcscf.address.ip(), pcscf.esp_port);
+            addresses.extend([pcscf.address, esp, pcscf.mw]);
+        }
+        addresses.extend(config.icscf.iter().map(|role| role.mw));
+        addresses.extend(config.scscf.iter().map(|role| role.mw));
+        let doors = [Door::Mw(Role::Scscf), Door::Mw(Role::Icscf)];
+        if config.scscf.is_some() {
+            for (door, back) in doors.into_iter().zip(1..) {
+                assert_eq!(usize::from(topology.socket(door).0), addresses.len() - back);
+            }
+        }
+        Self {
+            shard: Shard::new(&config, Arc::clone(&topology), 0, [seed; 32]),
+            mesh: Mesh::new(1, 1, 4096).pop().expect("a port for the one shard"),
+            io: MemoryIo::new(64, 4096),
+            topology,
+            addresses,
+        }
+    }
+
+    /// One tick; what left.
+    fn tick(&mut self, now: Time) -> Vec<Wire> {
+        self.io.turn(0).expect("memory does not fail");
+        self.shard.tick(now, &mut self.io, &mut self.mesh);
+        self.io.turn(0).expect("memory does not fail");
+        let departures = self.io.departures.drain(..).map(|datagram| Wire {
+            from: self.addresses[usize::from(datagram.socket.0)],
+            to: datagram.peer,
+            bytes: datagram.bytes,
+        });
+        departures.collect()
+    }
+}
+
+impl std::fmt::Debug for World {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let shards: Vec<usize> = self.nodes.iter().map(|node| node.topology.shards).collect();
+        f.debug_struct("World").field("now", &self.now).field("shards", &shards).finish()
+    }
+}
