@@ -11,8 +11,9 @@ use crate::field::subscription_state::SubscriptionState;
 use crate::field::via::Via;
 use crate::header::{Form, Header, HeaderName};
 use crate::method::Method;
+use crate::params;
 use crate::parse::{Index, StartLine};
-use crate::scan::{decimal, find_outside, is_space, trim};
+use crate::scan::{Cursor, decimal, find_outside, is_space, trim};
 use crate::uri::{Scheme, Uri};
 
 /// A message: its bytes and their index. Copying it copies two pointers.
@@ -116,8 +117,7 @@ impl<'b> Message<'b> {
 
     /// All Vias, topmost first.
     pub fn vias(&self) -> impl Iterator<Item = Result<Via<'b>, FieldError>> + use<'b> {
-        self.list(HeaderName::Via)
-            .map(|element| Via::parse(element).map_err(|error| error.in_header(HeaderName::Via)))
+        Elements { list: self.list(HeaderName::Via), element: Via::element }
     }
 
     /// From.
@@ -204,8 +204,7 @@ impl<'b> Message<'b> {
         &self,
         name: HeaderName,
     ) -> impl Iterator<Item = Result<NameAddr<'b>, FieldError>> + use<'b> {
-        self.list(name)
-            .map(move |element| NameAddr::parse(element).map_err(|error| error.in_header(name)))
+        Elements { list: self.list(name), element: NameAddr::element }
     }
 
     /// CSeq.
@@ -307,9 +306,7 @@ impl<'b> Message<'b> {
         &self,
         name: HeaderName,
     ) -> impl Iterator<Item = Result<SecurityMechanism<'b>, FieldError>> + use<'b> {
-        self.list(name).map(move |element| {
-            SecurityMechanism::parse(element).map_err(|error| error.in_header(name))
-        })
+        Elements { list: self.list(name), element: SecurityMechanism::element }
     }
 
     /// Replaces.
@@ -464,18 +461,55 @@ impl<'b> Iterator for List<'b> {
     type Item = &'b [u8];
 
     fn next(&mut self) -> Option<Self::Item> {
-        let rest = match self.rest.take() {
-            Some(rest) => rest,
-            None => loop {
-                let (_, value) = self.lines.next()?;
-                if !value.is_empty() {
-                    break value;
-                }
-            },
-        };
+        let rest = self.rest()?;
         let end = find_outside(rest, b',', true);
         self.rest = rest.get(end + 1..);
         Some(trim(&rest[..end]))
+    }
+}
+
+impl<'b> List<'b> {
+    /// Takes what is left of the line, or the next line that isn't empty.
+    #[inline]
+    fn rest(&mut self) -> Option<&'b [u8]> {
+        match self.rest.take() {
+            Some(rest) => Some(rest),
+            None => self.lines.find(|(_, value)| !value.is_empty()).map(|(_, value)| value),
+        }
+    }
+}
+
+/// Iterates over the parsed elements of one header.
+///
+/// A good element says itself where it ends, at the same comma at which [`List`] would split: its
+/// grammar has commas only within quotes and angle brackets. So only bad ones are looked for first.
+struct Elements<'b, F> {
+    list: List<'b>,
+    element: F,
+}
+
+impl<'b, T, F: Fn(&mut Cursor<'b>) -> Result<T, FieldError>> Iterator for Elements<'b, F> {
+    type Item = Result<T, FieldError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let rest = self.list.rest()?;
+        let mut cursor = Cursor::new(rest);
+        if let Ok(found) = (self.element)(&mut cursor) {
+            self.list.rest = rest.get(cursor.offset() + 1..);
+            return Some(Ok(found));
+        }
+        self.list.rest = Some(rest);
+        self.list.next().map(|text| self.whole(text))
+    }
+}
+
+impl<'b, T, F: Fn(&mut Cursor<'b>) -> Result<T, FieldError>> Elements<'b, F> {
+    #[cold]
+    fn whole(&self, text: &'b [u8]) -> Result<T, FieldError> {
+        let mut cursor = Cursor::new(text);
+        let found = (self.element)(&mut cursor);
+        let whole = found.and_then(|found| params::ends(&cursor).map(|()| found));
+        whole.map_err(|error| error.in_header(self.list.lines.name))
     }
 }
 

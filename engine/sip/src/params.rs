@@ -1,7 +1,7 @@
 //! `;name=value` parameters.
 
 use crate::error::FieldError;
-use crate::scan::{Cursor, find_outside, is_space, is_token, is_uri, trim, unquote};
+use crate::scan::{Cursor, TOKEN, VALUE, find_outside, is_space, quoted_len, skip, trim, unquote};
 
 /// Parameters as they stand behind a value: `;name;name=value;name="value"`, or nothing.
 #[derive(Copy, Clone, PartialEq, Eq, Default, Debug)]
@@ -37,30 +37,62 @@ impl<'b> Params<'b> {
     }
 
     /// Checks RFC 3261 25.1 `generic-param`: names are tokens, values tokens, hosts or quoted
-    /// strings; nothing is empty. Returns the parameters.
+    /// strings; nothing is empty. Steps over all that is left and returns the parameters.
+    #[inline]
     pub(crate) fn parse(cursor: &mut Cursor<'b>) -> Result<Params<'b>, FieldError> {
+        let params = Params::each(cursor, |_, _| {})?;
+        ends(cursor).map(|()| params)
+    }
+
+    /// As [`parse`](Self::parse), but a comma ends the parameters as well, and each is handed to
+    /// `take` as [`iter`](Self::iter) would give it, so that no one needs to go over them again.
+    #[inline]
+    pub(crate) fn each(
+        cursor: &mut Cursor<'b>,
+        mut take: impl FnMut(&'b [u8], Option<&'b [u8]>),
+    ) -> Result<Params<'b>, FieldError> {
         cursor.space();
-        let text = cursor.rest();
-        while !cursor.at_end() {
-            cursor.separator(b';', "a semicolon")?;
-            cursor.token("a parameter name")?;
+        let start = cursor.offset();
+        let mut end = start;
+        loop {
+            match cursor.peek() {
+                Some(b';') => cursor.go(cursor.offset() + 1),
+                None => {
+                    end = cursor.offset();
+                    break;
+                }
+                Some(b',') => break,
+                Some(_) => return Err(cursor.error("a semicolon")),
+            }
             cursor.space();
+            let name = cursor.token("a parameter name")?;
+            end = cursor.offset();
+            cursor.space();
+            let mut value = None;
             if cursor.accept(b'=') {
                 cursor.space();
-                if cursor.peek() == Some(b'"') {
-                    cursor.quoted()?;
-                } else if cursor.while_class(is_value).is_empty() {
+                let text = match cursor.peek() {
+                    Some(b'"') => cursor.quoted()?,
+                    _ => cursor.while_class(VALUE),
+                };
+                if text.is_empty() {
                     return Err(cursor.error("a parameter value"));
                 }
+                value = Some(unquote(text));
+                end = cursor.offset();
+                cursor.space();
             }
+            take(name, value);
         }
-        Ok(Params(text))
+        Ok(Params(cursor.text().get(start..end).unwrap_or_default()))
     }
 }
 
-/// What an unquoted value may hold: tokens and hosts, and, as real messages have them, URIs.
-fn is_value(byte: u8) -> bool {
-    is_token(byte) || (is_uri(byte) && !matches!(byte, b';' | b','))
+/// What parses one element of a list has stopped at a comma or at the end: here only the end will
+/// do.
+#[inline]
+pub(crate) fn ends(cursor: &Cursor<'_>) -> Result<(), FieldError> {
+    if cursor.peek().is_some() { Err(cursor.error("a semicolon")) } else { Ok(()) }
 }
 
 /// Iterates over [`Params`].
@@ -72,6 +104,7 @@ pub struct ParamsIter<'b> {
 impl<'b> Iterator for ParamsIter<'b> {
     type Item = (&'b [u8], Option<&'b [u8]>);
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         loop {
             while let [b';', rest @ ..] = self.rest {
@@ -80,15 +113,55 @@ impl<'b> Iterator for ParamsIter<'b> {
             if self.rest.is_empty() {
                 return None;
             }
-            let (param, rest) = self.rest.split_at(find_outside(self.rest, b';', false));
-            self.rest = rest;
-            let equals = memchr::memchr(b'=', param);
-            let name = trim(&param[..equals.unwrap_or(param.len())]);
-            if name.is_empty() || name.iter().any(|&byte| is_space(byte)) {
-                continue;
+            if let Some(found) = self.plain() {
+                return Some(found);
             }
-            return Some((name, equals.map(|at| unquote(trim(&param[at + 1..])))));
+            if let Some(found) = self.odd() {
+                return Some(found);
+            }
         }
+    }
+}
+
+impl<'b> ParamsIter<'b> {
+    /// Steps over a parameter without white space and of the usual form; any other is left.
+    #[inline]
+    fn plain(&mut self) -> Option<(&'b [u8], Option<&'b [u8]>)> {
+        let text = self.rest;
+        let (name, behind) = text.split_at_checked(skip(text, 0, TOKEN))?;
+        if name.is_empty() {
+            return None;
+        }
+        let (value, rest) = match behind {
+            [] | [b';', ..] => (None, behind),
+            [b'=', quoted @ ..] if quoted.first() == Some(&b'"') => {
+                let (value, rest) = quoted.split_at_checked(quoted_len(quoted)?)?;
+                (Some(unquote(value)), rest)
+            }
+            [b'=', value @ ..] => {
+                let (value, rest) = value.split_at_checked(skip(value, 0, VALUE))?;
+                (Some(value), rest)
+            }
+            _ => return None,
+        };
+        if !matches!(rest, [] | [b';', ..]) {
+            return None;
+        }
+        self.rest = rest;
+        Some((name, value))
+    }
+
+    /// Steps over a parameter of any form; `None` if it has no name or one with white space in it.
+    #[cold]
+    fn odd(&mut self) -> Option<(&'b [u8], Option<&'b [u8]>)> {
+        let (param, rest) = self.rest.split_at(find_outside(self.rest, b';', false));
+        self.rest = rest;
+        let equals = memchr::memchr(b'=', param);
+        let name = trim(&param[..equals.unwrap_or(param.len())]);
+        if name.is_empty() || name.iter().any(|&byte| is_space(byte)) {
+            return None;
+        }
+        Some((name, equals.map(|at| unquote(trim(&param[at + 1..])))))
     }
 }
 

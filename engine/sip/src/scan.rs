@@ -2,13 +2,31 @@
 
 use crate::error::FieldError;
 
-const TOKEN: u8 = 1;
-const SPACE: u8 = 2;
-const URI: u8 = 4;
-const HOST: u8 = 8;
+/// RFC 3261 25.1 `token`.
+pub(crate) const TOKEN: u16 = 1;
+/// White space, of which a fold's CRLF is a part.
+pub(crate) const SPACE: u16 = 2;
+/// What may stand in a URI.
+pub(crate) const URI: u16 = 4;
+/// What may stand in a host name (the underscore, because operators use it).
+pub(crate) const HOST: u16 = 8;
+/// What may stand in a URI and doesn't divide it: neither `@` nor `:` nor `?`.
+pub(crate) const URI_PART: u16 = 16;
+/// What a parameter's unquoted value may hold: tokens and hosts, and, as real messages have them,
+/// URIs.
+pub(crate) const VALUE: u16 = 32;
+/// What may stand in a URI's scheme.
+pub(crate) const SCHEME: u16 = 64;
+/// Decimal digits.
+pub(crate) const DIGIT: u16 = 128;
+/// What an authentication parameter's unquoted value may hold: tokens by the grammar; base64 and
+/// URIs are met as well.
+pub(crate) const AUTH_VALUE: u16 = 256;
+/// Words of a display name, and the white space between them.
+pub(crate) const WORDS: u16 = 512;
 
 /// The classes of each byte.
-static CLASS: [u8; 256] = {
+static CLASS: [u16; 256] = {
     let mut class = [0; 256];
     let mut byte = 0;
     while byte < 256 {
@@ -29,6 +47,24 @@ static CLASS: [u8; 256] = {
         if b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_') {
             class[byte] |= HOST;
         }
+        if class[byte] & URI != 0 && !matches!(b, b'@' | b':' | b'?') {
+            class[byte] |= URI_PART;
+        }
+        if class[byte] & (TOKEN | URI) != 0 && !matches!(b, b';' | b',') {
+            class[byte] |= VALUE;
+        }
+        if b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.') {
+            class[byte] |= SCHEME;
+        }
+        if b.is_ascii_digit() {
+            class[byte] |= DIGIT;
+        }
+        if class[byte] & SPACE == 0 && !matches!(b, b',' | b'"') {
+            class[byte] |= AUTH_VALUE;
+        }
+        if class[byte] & (TOKEN | SPACE) != 0 || b >= 0x80 {
+            class[byte] |= WORDS;
+        }
         byte += 1;
     }
     class
@@ -46,16 +82,41 @@ pub(crate) fn is_space(byte: u8) -> bool {
     CLASS[usize::from(byte)] & SPACE != 0
 }
 
-/// What may stand in a URI.
+/// The offset, `at` or behind it, of the first byte that is not of `class`, or the text's length.
 #[inline]
-pub(crate) fn is_uri(byte: u8) -> bool {
-    CLASS[usize::from(byte)] & URI != 0
+pub(crate) fn skip(text: &[u8], mut at: usize, class: u16) -> usize {
+    while let Some(&byte) = text.get(at)
+        && CLASS[usize::from(byte)] & class != 0
+    {
+        at += 1;
+    }
+    at
 }
 
-/// What may stand in a host name (the underscore, because operators use it).
+/// A token of up to eight bytes as one number in which letters have no case; 0 for a longer one.
+/// Exact where it is compared with a name of letters, digits and hyphens: no other byte of a token
+/// folds to one of these.
 #[inline]
-pub(crate) fn is_host(byte: u8) -> bool {
-    CLASS[usize::from(byte)] & HOST != 0
+pub(crate) const fn folded(token: &[u8]) -> u64 {
+    const CASE: u64 = 0x2020_2020_2020_2020;
+    let len = token.len();
+    if len > 8 {
+        return 0;
+    }
+    let word =
+        if let (Some(first), Some(last)) = (token.first_chunk::<4>(), token.last_chunk::<4>()) {
+            // Where the two overlap they agree.
+            let last = u32::from_le_bytes(*last) as u64;
+            u32::from_le_bytes(*first) as u64 | last << ((len - 4) * 8)
+        } else {
+            match token {
+                [a, b, c] => *a as u64 | (*b as u64) << 8 | (*c as u64) << 16,
+                [a, b] => *a as u64 | (*b as u64) << 8,
+                [a] => *a as u64,
+                _ => return 0,
+            }
+        };
+    word | CASE >> ((8 - len) * 8)
 }
 
 /// `text` without white space (and folds) around it.
@@ -169,8 +230,33 @@ pub(crate) struct Cursor<'b> {
 }
 
 impl<'b> Cursor<'b> {
+    #[inline]
     pub(crate) fn new(text: &'b [u8]) -> Cursor<'b> {
         Cursor { text, at: 0 }
+    }
+
+    /// At an offset that may be anywhere up to the text's length.
+    #[inline]
+    pub(crate) fn at(text: &'b [u8], at: usize) -> Cursor<'b> {
+        Cursor { text, at }
+    }
+
+    /// The text from its start.
+    #[inline]
+    pub(crate) fn text(&self) -> &'b [u8] {
+        self.text
+    }
+
+    /// How many bytes lie before this place.
+    #[inline]
+    pub(crate) fn offset(&self) -> usize {
+        self.at
+    }
+
+    /// Goes to an offset that may be anywhere up to the text's length.
+    #[inline]
+    pub(crate) fn go(&mut self, at: usize) {
+        self.at = at;
     }
 
     /// The byte here.
@@ -197,9 +283,7 @@ impl<'b> Cursor<'b> {
     /// Steps over white space.
     #[inline]
     pub(crate) fn space(&mut self) {
-        while self.peek().is_some_and(is_space) {
-            self.at += 1;
-        }
+        self.at = skip(self.text, self.at, SPACE);
     }
 
     /// Steps over `byte` if it is here.
@@ -221,19 +305,26 @@ impl<'b> Cursor<'b> {
         Ok(())
     }
 
-    /// Steps over the bytes for which `class` holds and returns them, which may be none.
+    /// Steps over the bytes of `class` and returns them, which may be none.
     #[inline]
-    pub(crate) fn while_class(&mut self, class: impl Fn(u8) -> bool) -> &'b [u8] {
-        let rest = self.rest();
-        let count = rest.iter().position(|&byte| !class(byte)).unwrap_or(rest.len());
-        self.take(count)
+    pub(crate) fn while_class(&mut self, class: u16) -> &'b [u8] {
+        let start = self.at;
+        self.at = skip(self.text, start, class);
+        self.text.get(start..self.at).unwrap_or_default()
     }
 
     /// Steps over a token.
     #[inline]
     pub(crate) fn token(&mut self, expected: &'static str) -> Result<&'b [u8], FieldError> {
-        let token = self.while_class(is_token);
+        let token = self.while_class(TOKEN);
         if token.is_empty() { Err(self.error(expected)) } else { Ok(token) }
+    }
+
+    /// Steps over the bytes before `end`, or over all that are left.
+    #[inline]
+    pub(crate) fn until(&mut self, end: u8) -> &'b [u8] {
+        let rest = self.rest();
+        self.take(memchr::memchr(end, rest).unwrap_or(rest.len()))
     }
 
     /// Steps over a quoted string and returns it with its quotes.
@@ -288,6 +379,28 @@ mod tests {
         for open in [&b""[..], b"a", b"\"", b"\"a\\", b"\"a\\\""] {
             assert_eq!(quoted_len(open), None, "{open:?}");
         }
+    }
+
+    #[test]
+    fn tokens_fold_to_numbers() {
+        const NAMES: [&[u8]; 9] =
+            [b"q", b"lr", b"alg", b"ealg", b"spi-c", b"spi-s", b"port-c", b"nc", b"username"];
+        for name in NAMES {
+            assert_eq!(folded(name), folded(&name.to_ascii_uppercase()));
+            for other in NAMES {
+                assert_eq!(folded(name) == folded(other), name == other);
+            }
+            // No other token is taken for the name, whichever of its bytes differs.
+            for at in 0..name.len() {
+                for byte in (0..=255).filter(|&byte| is_token(byte)) {
+                    let mut other = name.to_vec();
+                    other[at] = byte;
+                    let same = other.eq_ignore_ascii_case(name);
+                    assert_eq!(folded(&other) == folded(name), same, "{}", other.escape_ascii());
+                }
+            }
+        }
+        assert_eq!((folded(b""), folded(b"ninechars")), (0, 0));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use crate::error::FieldError;
 use crate::params::Params;
-use crate::scan::{Cursor, decimal_u16, is_host, is_uri};
+use crate::scan::{Cursor, DIGIT, HOST, SCHEME, URI_PART, decimal_u16, folded, skip};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// A URI's scheme.
@@ -88,19 +88,22 @@ impl<'b> Uri<'b> {
     /// # Errors
     /// If it has no scheme, white space or angle brackets in it, or is a SIP URI without a host.
     pub fn parse(text: &'b [u8]) -> Result<Uri<'b>, FieldError> {
-        let mut cursor = Cursor::new(text);
-        let scheme_text =
-            cursor.while_class(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte));
-        if !scheme_text.first().is_some_and(u8::is_ascii_alphabetic) || !cursor.accept(b':') {
-            return Err(cursor.error("a URI scheme and a colon"));
-        }
-        let body = cursor.while_class(is_uri);
-        if cursor.peek().is_some() {
+        let marks = Marks::new(text, 0)?;
+        if marks.end < text.len() {
+            let cursor = Cursor::at(text, marks.end);
             return Err(cursor.error("a URI without white space, quotes or brackets"));
         }
-        let scheme = scheme(scheme_text);
+        Uri::marked(text, &marks)
+    }
+
+    /// Takes the URI apart that lies in `text`, where `marks` say.
+    #[inline]
+    pub(crate) fn marked(text: &'b [u8], marks: &Marks) -> Result<Uri<'b>, FieldError> {
+        let text = text.get(..marks.end).unwrap_or_default();
+        let whole = text.get(marks.start..).unwrap_or_default();
+        let scheme = scheme(text.get(marks.start..marks.body - 1).unwrap_or_default());
         let mut uri = Uri {
-            text,
+            text: whole,
             scheme,
             user: None,
             password: None,
@@ -109,14 +112,12 @@ impl<'b> Uri<'b> {
             params: Params(b""),
             headers: b"",
         };
-        let in_text = |mut error: FieldError| {
-            error.offset = error.offset.saturating_add((text.len() - body.len()) as u16);
-            error
-        };
         match scheme {
-            Scheme::Sip | Scheme::Sips => uri.sip(body).map_err(in_text)?,
-            Scheme::Tel => uri.tel(body).map_err(in_text)?,
-            Scheme::Other if body.is_empty() => return Err(cursor.error("something behind it")),
+            Scheme::Sip | Scheme::Sips => uri.sip(text, marks)?,
+            Scheme::Tel => uri.tel(text, marks)?,
+            Scheme::Other if marks.body == marks.end => {
+                return Err(Cursor::at(text, marks.end).error("something behind it"));
+            }
             Scheme::Other => {}
         }
         Ok(uri)
@@ -175,68 +176,109 @@ impl<'b> Uri<'b> {
         }
     }
 
-    fn sip(&mut self, body: &'b [u8]) -> Result<(), FieldError> {
-        let mut cursor = Cursor::new(body);
-        if let Some(at) = memchr::memchr(b'@', body) {
-            let user = cursor.take(at);
-            cursor.accept(b'@');
-            let colon = memchr::memchr(b':', user);
-            let name = &user[..colon.unwrap_or(user.len())];
+    #[inline]
+    fn sip(&mut self, text: &'b [u8], marks: &Marks) -> Result<(), FieldError> {
+        let mut cursor = Cursor::at(text, marks.body);
+        if let Some(at) = marks.at {
+            let colon = marks.colon.unwrap_or(at);
+            let name = text.get(marks.body..colon).unwrap_or_default();
             if name.is_empty() {
-                return Err(Cursor::new(body).error("a user before the @"));
+                return Err(cursor.error("a user before the @"));
             }
             self.user = Some(name);
-            self.password = colon.map(|colon| &user[colon + 1..]);
+            self.password = text.get(colon + 1..at);
+            cursor.go(at + 1);
         }
         self.host = host(&mut cursor)?;
         self.port = port(&mut cursor)?;
         if !matches!(cursor.peek(), None | Some(b';' | b'?')) {
             return Err(cursor.error("a parameter, a header or the end"));
         }
-        let rest = cursor.rest();
-        let question = memchr::memchr(b'?', rest).unwrap_or(rest.len());
-        self.params = Params(cursor.take(question));
-        self.headers = cursor.rest().get(1..).unwrap_or_default();
+        let question = marks.question.unwrap_or(text.len());
+        self.params = Params(text.get(cursor.offset()..question).unwrap_or_default());
+        self.headers = text.get(question + 1..).unwrap_or_default();
         Ok(())
     }
 
-    fn tel(&mut self, body: &'b [u8]) -> Result<(), FieldError> {
-        let end = memchr::memchr(b';', body).unwrap_or(body.len());
-        if end == 0 {
-            return Err(Cursor::new(body).error("a telephone number"));
+    fn tel(&mut self, text: &'b [u8], marks: &Marks) -> Result<(), FieldError> {
+        let mut cursor = Cursor::at(text, marks.body);
+        let number = cursor.until(b';');
+        if number.is_empty() {
+            return Err(cursor.error("a telephone number"));
         }
-        self.user = Some(&body[..end]);
-        self.params = Params(&body[end..]);
+        self.user = Some(number);
+        self.params = Params(cursor.rest());
         Ok(())
+    }
+}
+
+/// Where a URI's parts are divided: what one look at each of its bytes gives.
+#[derive(Copy, Clone, Debug)]
+pub(crate) struct Marks {
+    /// Where it starts.
+    start: usize,
+    /// Behind the scheme's colon.
+    body: usize,
+    /// The first `:` of the body, if that comes before `at`.
+    colon: Option<usize>,
+    /// The first `@` of the body.
+    at: Option<usize>,
+    /// The first `?` behind `at`, or in the body if there is no `@`.
+    question: Option<usize>,
+    /// The first byte that no URI may have, or the text's end.
+    pub(crate) end: usize,
+}
+
+impl Marks {
+    /// Looks at the URI that starts at `start` of `text` and reaches as far as a URI may.
+    ///
+    /// # Errors
+    /// If no scheme and colon are there.
+    #[inline]
+    pub(crate) fn new(text: &[u8], start: usize) -> Result<Marks, FieldError> {
+        let colon = skip(text, start, SCHEME);
+        let is_scheme = text.get(start).is_some_and(u8::is_ascii_alphabetic);
+        if !is_scheme || text.get(colon) != Some(&b':') {
+            return Err(Cursor::at(text, colon).error("a URI scheme and a colon"));
+        }
+        let body = colon + 1;
+        let (mut colon, mut at, mut question) = (None, None, None);
+        let mut end = skip(text, body, URI_PART);
+        loop {
+            match text.get(end) {
+                Some(b':') if colon.is_none() && at.is_none() => colon = Some(end),
+                Some(b'@') if at.is_none() => (at, question) = (Some(end), None),
+                Some(b'?') if question.is_none() => question = Some(end),
+                Some(b':' | b'@' | b'?') => {}
+                _ => return Ok(Marks { start, body, colon, at, question, end }),
+            }
+            end = skip(text, end + 1, URI_PART);
+        }
     }
 }
 
 /// Parameters that must be in both URIs or in neither (RFC 3261 19.1.4).
 const SIGNIFICANT: &[&str] = &["transport", "user", "ttl", "method", "maddr"];
 
+#[inline]
 fn scheme(text: &[u8]) -> Scheme {
-    match text {
-        _ if text.eq_ignore_ascii_case(b"sip") => Scheme::Sip,
-        _ if text.eq_ignore_ascii_case(b"sips") => Scheme::Sips,
-        _ if text.eq_ignore_ascii_case(b"tel") => Scheme::Tel,
+    const SIP: u64 = folded(b"sip");
+    const SIPS: u64 = folded(b"sips");
+    const TEL: u64 = folded(b"tel");
+    match folded(text) {
+        SIP => Scheme::Sip,
+        SIPS => Scheme::Sips,
+        TEL => Scheme::Tel,
         _ => Scheme::Other,
     }
 }
 
 /// Steps over a host.
+#[inline]
 pub(crate) fn host<'b>(cursor: &mut Cursor<'b>) -> Result<Host<'b>, FieldError> {
-    let start = *cursor;
-    if cursor.accept(b'[') {
-        let text = cursor.while_class(|byte| byte != b']');
-        let address = std::str::from_utf8(text).ok().and_then(|text| text.parse().ok());
-        return match address {
-            Some(address) if cursor.accept(b']') => Ok(Host::V6(address)),
-            _ => Err(start.error("an IPv6 address in brackets")),
-        };
-    }
-    let text = cursor.while_class(is_host);
+    let text = cursor.while_class(HOST);
     if text.is_empty() {
-        return Err(cursor.error("a host"));
+        return ipv6_reference(cursor);
     }
     Ok(match ipv4(text) {
         Some(address) => Host::V4(address),
@@ -244,13 +286,27 @@ pub(crate) fn host<'b>(cursor: &mut Cursor<'b>) -> Result<Host<'b>, FieldError> 
     })
 }
 
+fn ipv6_reference<'b>(cursor: &mut Cursor<'b>) -> Result<Host<'b>, FieldError> {
+    let start = *cursor;
+    if !cursor.accept(b'[') {
+        return Err(cursor.error("a host"));
+    }
+    let text = cursor.until(b']');
+    let address = std::str::from_utf8(text).ok().and_then(|text| text.parse().ok());
+    match address {
+        Some(address) if cursor.accept(b']') => Ok(Host::V6(address)),
+        _ => Err(start.error("an IPv6 address in brackets")),
+    }
+}
+
 /// Steps over a colon and a port, if they are here.
+#[inline]
 pub(crate) fn port(cursor: &mut Cursor<'_>) -> Result<Option<u16>, FieldError> {
     if !cursor.accept(b':') {
         return Ok(None);
     }
     let start = *cursor;
-    match decimal_u16(cursor.while_class(|byte| byte.is_ascii_digit())) {
+    match decimal_u16(cursor.while_class(DIGIT)) {
         Some(port) => Ok(Some(port)),
         None => Err(start.error("a port up to 65535")),
     }
@@ -262,15 +318,43 @@ pub(crate) fn address(text: &[u8]) -> Option<IpAddr> {
         [b'[', inner @ .., b']'] => inner,
         _ => text,
     };
+    if let Some(address) = ipv4(text) {
+        return Some(address.into());
+    }
     std::str::from_utf8(text).ok()?.parse().ok()
 }
 
+/// Four numbers of up to three digits, none above 255, none with a leading zero.
+#[inline]
 fn ipv4(text: &[u8]) -> Option<Ipv4Addr> {
     // Names that don't end in a digit are the usual case and need no attempt.
     if !text.last().is_some_and(u8::is_ascii_digit) || text.len() > 15 {
         return None;
     }
-    std::str::from_utf8(text).ok()?.parse().ok()
+    let mut octets = 0u32;
+    let mut octet = 0u32;
+    let (mut dots, mut digits) = (0, 0);
+    for &byte in text {
+        if byte == b'.' {
+            if digits == 0 || dots == 3 {
+                return None;
+            }
+            (octets, octet) = (octets << 8 | octet, 0);
+            (dots, digits) = (dots + 1, 0);
+        } else {
+            let digit = byte.wrapping_sub(b'0');
+            let leading_zero = digits > 0 && octet == 0;
+            if digit > 9 || leading_zero || digits == 3 {
+                return None;
+            }
+            octet = octet * 10 + u32::from(digit);
+            if octet > 255 {
+                return None;
+            }
+            digits += 1;
+        }
+    }
+    (dots == 3).then(|| Ipv4Addr::from_bits(octets << 8 | octet))
 }
 
 fn same_option(a: Option<&[u8]>, b: Option<&[u8]>, any_case: bool) -> bool {
@@ -397,6 +481,34 @@ mod tests {
             "1sip:h",
         ] {
             assert!(Uri::parse(bad.as_bytes()).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn ipv4_addresses_are_those_of_the_library() {
+        for text in [
+            "1.2.3.4",
+            "0.0.0.0",
+            "255.255.255.255",
+            "127.16.4.210",
+            "256.1.1.1",
+            "1.2.3",
+            "1",
+            "1.2.3.4.5",
+            "01.2.3.4",
+            "1.2.3.00",
+            "1..2.3",
+            ".1.2.3",
+            "1.2.3.",
+            "1.2.3.4444",
+            "a.2.3.4",
+            "1.2.3.-4",
+            "1.2.3_4",
+            "1.2.3/4",
+            "1.2.3:4",
+            "100.200.300.40",
+        ] {
+            assert_eq!(ipv4(text.as_bytes()), text.parse().ok(), "{text}");
         }
     }
 

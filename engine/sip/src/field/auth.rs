@@ -1,7 +1,7 @@
 //! Digest credentials and challenges (RFC 2617, 7616, 3310) with the parameters of TS 24.229 7.2A.
 
 use crate::error::FieldError;
-use crate::scan::{Cursor, is_space, is_token, unquote};
+use crate::scan::{AUTH_VALUE, Cursor, TOKEN, is_space, unquote};
 
 /// How many parameters credentials may have; all that is specified makes 16.
 const MAX_PARAMS: usize = 24;
@@ -170,7 +170,7 @@ impl<'b> AuthParams<'b> {
     fn digest(value: &'b [u8]) -> Option<AuthParams<'b>> {
         let mut cursor = Cursor::new(value);
         cursor.space();
-        let is_digest = cursor.while_class(is_token).eq_ignore_ascii_case(b"Digest");
+        let is_digest = cursor.while_class(TOKEN).eq_ignore_ascii_case(b"Digest");
         let is_scheme = cursor.peek().is_none_or(is_space);
         (is_digest && is_scheme).then_some(AuthParams { value: cursor })
     }
@@ -213,8 +213,7 @@ pub(crate) fn pair<'b>(cursor: &mut Cursor<'b>) -> Result<(&'b [u8], &'b [u8]), 
     cursor.separator(b'=', "an equals sign")?;
     let value = match cursor.peek() {
         Some(b'"') => cursor.quoted()?,
-        // Bare values are tokens by the grammar; base64 and URIs are met as well.
-        _ => cursor.while_class(|byte| !is_space(byte) && byte != b',' && byte != b'"'),
+        _ => cursor.while_class(AUTH_VALUE),
     };
     if value.is_empty() {
         return Err(cursor.error("a parameter value"));

@@ -2,7 +2,7 @@
 
 use crate::error::FieldError;
 use crate::method::Method;
-use crate::scan::{Cursor, decimal_u32};
+use crate::scan::{Cursor, DIGIT, decimal_u32};
 
 /// A CSeq value.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
@@ -29,7 +29,7 @@ pub(crate) fn parts(value: &[u8]) -> Result<(u32, &[u8]), FieldError> {
     let mut cursor = Cursor::new(value);
     cursor.space();
     let start = cursor;
-    let Some(number) = decimal_u32(cursor.while_class(|byte| byte.is_ascii_digit())) else {
+    let Some(number) = decimal_u32(cursor.while_class(DIGIT)) else {
         return Err(start.error("a sequence number up to 4294967295"));
     };
     let before = cursor.rest().len();

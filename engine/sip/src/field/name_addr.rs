@@ -1,9 +1,9 @@
 //! name-addr and addr-spec with parameters: From, To, Contact, Route and their like.
 
 use crate::error::FieldError;
-use crate::params::Params;
-use crate::scan::{Cursor, is_space, is_token, trim_end};
-use crate::uri::Uri;
+use crate::params::{self, Params};
+use crate::scan::{Cursor, WORDS, is_space, trim_end};
+use crate::uri::{Marks, Uri};
 
 /// An address: display name, URI, parameters.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
@@ -26,34 +26,24 @@ impl<'b> NameAddr<'b> {
     /// If the display name, the URI or a parameter is not as RFC 3261 25.1 wants it.
     pub fn parse(value: &'b [u8]) -> Result<NameAddr<'b>, FieldError> {
         let mut cursor = Cursor::new(value);
+        let found = NameAddr::element(&mut cursor)?;
+        params::ends(&cursor).map(|()| found)
+    }
+
+    /// Steps over one, up to a comma or the end.
+    pub(crate) fn element(cursor: &mut Cursor<'b>) -> Result<NameAddr<'b>, FieldError> {
         cursor.space();
-        let display = display(&mut cursor)?;
+        let display = if cursor.peek() == Some(b'<') { b"" } else { display(cursor)? };
         cursor.space();
-        let bracketed = cursor.accept(b'<');
-        let start = cursor;
-        let uri_text = if bracketed {
-            let text = cursor.while_class(|byte| byte != b'>');
-            if !cursor.accept(b'>') {
-                return Err(cursor.error("a closing angle bracket"));
-            }
-            text
+        let uri = if cursor.accept(b'<') {
+            bracketed(cursor)?
+        } else if display.is_empty() {
+            bare(cursor)?
         } else {
-            if !display.is_empty() {
-                return Err(cursor.error("an opening angle bracket"));
-            }
-            let text = cursor.while_class(|byte| !is_space(byte) && !b";?,".contains(&byte));
-            if let Some(b'?' | b',') = cursor.peek() {
-                return Err(cursor.error("angle brackets around such a URI"));
-            }
-            text
+            return Err(cursor.error("an opening angle bracket"));
         };
-        let uri = Uri::parse(uri_text).map_err(|mut error| {
-            let before = value.len() - start.rest().len();
-            error.offset = error.offset.saturating_add(before as u16);
-            error
-        })?;
-        let params = Params::parse(&mut cursor)?;
-        Ok(NameAddr { display, uri, uri_text, params })
+        let params = Params::each(cursor, |_, _| {})?;
+        Ok(NameAddr { display, uri, uri_text: uri.text, params })
     }
 
     /// The `tag` parameter.
@@ -62,13 +52,54 @@ impl<'b> NameAddr<'b> {
     }
 }
 
+/// Steps over a URI and the closing bracket behind it.
+#[inline]
+fn bracketed<'b>(cursor: &mut Cursor<'b>) -> Result<Uri<'b>, FieldError> {
+    let text = cursor.text();
+    // What ends the URI is mostly the bracket; if not, which of the two is wrong must be found out.
+    match Marks::new(text, cursor.offset()) {
+        Ok(marks) if text.get(marks.end) == Some(&b'>') => {
+            cursor.go(marks.end + 1);
+            Uri::marked(text, &marks)
+        }
+        _ => {
+            let start = *cursor;
+            let uri = cursor.until(b'>');
+            if !cursor.accept(b'>') {
+                return Err(cursor.error("a closing angle bracket"));
+            }
+            located(start, uri)
+        }
+    }
+}
+
+/// Steps over a URI without brackets, which ends before a parameter.
+fn bare<'b>(cursor: &mut Cursor<'b>) -> Result<Uri<'b>, FieldError> {
+    let rest = cursor.rest();
+    let ends = |&byte: &u8| is_space(byte) || b";?,".contains(&byte);
+    let start = *cursor;
+    let uri = cursor.take(rest.iter().position(ends).unwrap_or(rest.len()));
+    if let Some(b'?' | b',') = cursor.peek() {
+        return Err(cursor.error("angle brackets around such a URI"));
+    }
+    located(start, uri)
+}
+
+/// Takes the URI apart that starts at `start`, so that an error says where in the value it is.
+fn located<'b>(start: Cursor<'b>, uri: &'b [u8]) -> Result<Uri<'b>, FieldError> {
+    Uri::parse(uri).map_err(|mut error| {
+        error.offset = error.offset.saturating_add(start.offset() as u16);
+        error
+    })
+}
+
 /// Steps over a display name: a quoted string, or words before an angle bracket.
 fn display<'b>(cursor: &mut Cursor<'b>) -> Result<&'b [u8], FieldError> {
     if cursor.peek() == Some(b'"') {
         return cursor.quoted();
     }
     let mut ahead = *cursor;
-    let words = ahead.while_class(|byte| is_token(byte) || is_space(byte) || byte >= 0x80);
+    let words = ahead.while_class(WORDS);
     match ahead.peek() {
         Some(b'<') => {
             *cursor = ahead;

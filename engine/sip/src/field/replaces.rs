@@ -27,7 +27,7 @@ impl<'b> Replaces<'b> {
     pub fn parse(value: &'b [u8]) -> Result<Replaces<'b>, FieldError> {
         let mut cursor = Cursor::new(value);
         cursor.space();
-        let call_id = trim_end(cursor.while_class(|byte| byte != b';'));
+        let call_id = trim_end(cursor.until(b';'));
         if call_id.is_empty() || call_id.iter().any(|&byte| is_space(byte) || byte == b',') {
             return Err(Cursor::new(value).error("a Call-ID"));
         }

@@ -2,8 +2,8 @@
 //! UE share this one.
 
 use crate::error::FieldError;
-use crate::params::Params;
-use crate::scan::{Cursor, decimal_u16, decimal_u32};
+use crate::params::{self, Params};
+use crate::scan::{Cursor, decimal_u16, decimal_u32, folded};
 
 /// One offered or agreed mechanism.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
@@ -39,9 +39,14 @@ impl<'b> SecurityMechanism<'b> {
     /// If a name, a parameter, a number or `q` is out of its grammar or range.
     pub fn parse(value: &'b [u8]) -> Result<SecurityMechanism<'b>, FieldError> {
         let mut cursor = Cursor::new(value);
+        let found = SecurityMechanism::element(&mut cursor)?;
+        params::ends(&cursor).map(|()| found)
+    }
+
+    /// Steps over one, up to a comma or the end.
+    pub(crate) fn element(cursor: &mut Cursor<'b>) -> Result<SecurityMechanism<'b>, FieldError> {
         cursor.space();
         let mechanism = cursor.token("a mechanism name")?;
-        let params = Params::parse(&mut cursor)?;
         let mut found = SecurityMechanism {
             mechanism,
             q_millis: None,
@@ -53,13 +58,14 @@ impl<'b> SecurityMechanism<'b> {
             spi_s: None,
             port_c: None,
             port_s: None,
-            params,
+            params: Params(b""),
         };
-        for (name, text) in params.iter() {
-            let text = text.unwrap_or_default();
-            if !found.take(name, text) {
-                return Err(cursor.error("numbers in range in q, SPIs and ports, names elsewhere"));
-            }
+        let mut in_range = true;
+        found.params = Params::each(cursor, |name, text| {
+            in_range &= found.take(name, text.unwrap_or_default());
+        })?;
+        if !in_range {
+            return Err(cursor.error("numbers in range in q, SPIs and ports, names elsewhere"));
         }
         Ok(found)
     }
@@ -74,38 +80,43 @@ impl<'b> SecurityMechanism<'b> {
     }
 
     fn take(&mut self, name: &[u8], text: &'b [u8]) -> bool {
-        let is = |wanted: &str| name.eq_ignore_ascii_case(wanted.as_bytes());
-        if is("q") {
-            self.q_millis = q_millis(text);
-            self.q_millis.is_some()
-        } else if is("spi-c") {
-            self.spi_c = spi(text);
-            self.spi_c.is_some()
-        } else if is("spi-s") {
-            self.spi_s = spi(text);
-            self.spi_s.is_some()
-        } else if is("port-c") {
-            self.port_c = decimal_u16(text);
-            self.port_c.is_some()
-        } else if is("port-s") {
-            self.port_s = decimal_u16(text);
-            self.port_s.is_some()
-        } else if is("alg") {
-            self.alg = Some(text);
-            !text.is_empty()
-        } else if is("ealg") {
-            self.ealg = text;
-            !text.is_empty()
-        } else if is("prot") {
-            self.prot = text;
-            !text.is_empty()
-        } else if is("mod") || is("mode") {
-            self.mode = text;
-            !text.is_empty()
-        } else {
-            true
+        const Q: u64 = folded(b"q");
+        const SPI_C: u64 = folded(b"spi-c");
+        const SPI_S: u64 = folded(b"spi-s");
+        const PORT_C: u64 = folded(b"port-c");
+        const PORT_S: u64 = folded(b"port-s");
+        const ALG: u64 = folded(b"alg");
+        const EALG: u64 = folded(b"ealg");
+        const PROT: u64 = folded(b"prot");
+        const MOD: u64 = folded(b"mod");
+        const MODE: u64 = folded(b"mode");
+        match folded(name) {
+            Q => set(&mut self.q_millis, q_millis(text)),
+            SPI_C => set(&mut self.spi_c, spi(text)),
+            SPI_S => set(&mut self.spi_s, spi(text)),
+            PORT_C => set(&mut self.port_c, decimal_u16(text)),
+            PORT_S => set(&mut self.port_s, decimal_u16(text)),
+            ALG => set(&mut self.alg, Some(text)) && !text.is_empty(),
+            EALG => named(&mut self.ealg, text),
+            PROT => named(&mut self.prot, text),
+            MOD | MODE => named(&mut self.mode, text),
+            _ => true,
         }
     }
+}
+
+/// Sets a number; says whether it is one.
+#[inline]
+fn set<T>(place: &mut Option<T>, value: Option<T>) -> bool {
+    *place = value;
+    place.is_some()
+}
+
+/// Sets a name; says whether it is one.
+#[inline]
+fn named<'b>(place: &mut &'b [u8], text: &'b [u8]) -> bool {
+    *place = text;
+    !text.is_empty()
 }
 
 /// Whether each parameter of `few` is in `many` with the same value.

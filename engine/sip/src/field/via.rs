@@ -1,8 +1,8 @@
 //! Via (RFC 3261 20.42, RFC 3581).
 
 use crate::error::FieldError;
-use crate::params::Params;
-use crate::scan::{Cursor, decimal_u16};
+use crate::params::{self, Params};
+use crate::scan::{Cursor, DIGIT, decimal_u16, folded, trim_end};
 use crate::uri::{self, Host};
 use std::net::{IpAddr, SocketAddr};
 
@@ -39,52 +39,55 @@ impl<'b> Via<'b> {
     /// If it is not `SIP/2.0/transport host:port;params`.
     pub fn parse(value: &'b [u8]) -> Result<Via<'b>, FieldError> {
         let mut cursor = Cursor::new(value);
+        let found = Via::element(&mut cursor)?;
+        params::ends(&cursor).map(|()| Via { text: value, ..found })
+    }
+
+    /// Steps over one, up to a comma or the end.
+    pub(crate) fn element(cursor: &mut Cursor<'b>) -> Result<Via<'b>, FieldError> {
         cursor.space();
-        if !cursor.token("SIP")?.eq_ignore_ascii_case(b"SIP") {
-            return Err(Cursor::new(value).error("SIP"));
-        }
-        cursor.separator(b'/', "a slash")?;
-        if cursor.token("2.0")? != b"2.0" {
-            return Err(cursor.error("2.0 before this"));
-        }
-        cursor.separator(b'/', "a slash")?;
-        let transport = cursor.token("a transport")?;
-        let before = cursor.rest().len();
+        let first = cursor.offset();
+        let transport = transport(cursor)?;
+        let before = cursor.offset();
         cursor.space();
-        if cursor.rest().len() == before {
+        if cursor.offset() == before {
             return Err(cursor.error("white space before the host"));
         }
-        let start = cursor;
-        let host = uri::host(&mut cursor)?;
+        let start = cursor.offset();
+        let host = uri::host(cursor)?;
         // RFC 4475 3.1.1.1 has white space around the colon.
-        let mut ahead = cursor;
+        let mut ahead = *cursor;
         ahead.space();
         let mut port = None;
         if ahead.accept(b':') {
             ahead.space();
             let at = ahead;
-            port = decimal_u16(ahead.while_class(|byte| byte.is_ascii_digit()));
+            port = decimal_u16(ahead.while_class(DIGIT));
             if port.is_none() {
                 return Err(at.error("a port up to 65535"));
             }
-            cursor = ahead;
+            *cursor = ahead;
         }
-        let sent_by = &start.rest()[..start.rest().len() - cursor.rest().len()];
-        let params = Params::parse(&mut cursor)?;
+        let text = cursor.text();
         let mut via = Via {
-            text: value,
+            text,
             transport,
-            sent_by,
+            sent_by: text.get(start..cursor.offset()).unwrap_or_default(),
             host,
             port,
             branch: None,
             received: None,
             rport: None,
-            params,
+            params: Params(b""),
         };
-        for (name, text) in params.iter() {
-            via.take(name, text).map_err(|expected| cursor.error(expected))?;
-        }
+        let mut outcome = Ok(());
+        via.params = Params::each(cursor, |name, text| {
+            if outcome.is_ok() {
+                outcome = via.take(name, text);
+            }
+        })?;
+        outcome.map_err(|expected| cursor.error(expected))?;
+        via.text = trim_end(text.get(first..cursor.offset()).unwrap_or_default());
         Ok(via)
     }
 
@@ -107,17 +110,42 @@ impl<'b> Via<'b> {
 
     /// Takes in one parameter; of several of a name the first counts.
     fn take(&mut self, name: &[u8], text: Option<&'b [u8]>) -> Result<(), &'static str> {
-        if name.eq_ignore_ascii_case(b"branch") {
-            self.branch = self.branch.or(text);
-        } else if name.eq_ignore_ascii_case(b"rport") && self.rport.is_none() {
-            let port = text.map(|text| decimal_u16(text).ok_or("an rport up to 65535"));
-            self.rport = Some(port.transpose()?);
-        } else if name.eq_ignore_ascii_case(b"received") && self.received.is_none() {
-            let address = uri::address(text.unwrap_or_default());
-            self.received = Some(address.ok_or("an address in received")?);
+        const BRANCH: u64 = folded(b"branch");
+        const RPORT: u64 = folded(b"rport");
+        const RECEIVED: u64 = folded(b"received");
+        match folded(name) {
+            BRANCH => self.branch = self.branch.or(text),
+            RPORT if self.rport.is_none() => {
+                let port = text.map(|text| decimal_u16(text).ok_or("an rport up to 65535"));
+                self.rport = Some(port.transpose()?);
+            }
+            RECEIVED if self.received.is_none() => {
+                let address = uri::address(text.unwrap_or_default());
+                self.received = Some(address.ok_or("an address in received")?);
+            }
+            _ => {}
         }
         Ok(())
     }
+}
+
+/// Steps over `SIP/2.0/` and the transport, which it returns.
+#[inline]
+fn transport<'b>(cursor: &mut Cursor<'b>) -> Result<&'b [u8], FieldError> {
+    if cursor.rest().starts_with(b"SIP/2.0/") {
+        cursor.go(cursor.offset() + 8);
+    } else {
+        if !cursor.token("SIP")?.eq_ignore_ascii_case(b"SIP") {
+            return Err(Cursor::new(cursor.text()).error("SIP"));
+        }
+        cursor.separator(b'/', "a slash")?;
+        if cursor.token("2.0")? != b"2.0" {
+            return Err(cursor.error("2.0 before this"));
+        }
+        cursor.separator(b'/', "a slash")?;
+    }
+    cursor.space();
+    cursor.token("a transport")
 }
 
 #[cfg(test)]
