@@ -435,7 +435,8 @@ fn rested(admin: &str, state: &GeneratorState) -> Option<crate::report::Engine> 
         {
             break;
         }
-        std::thread::park_timeout(REST_WAIT);
+        // Not park_timeout: the HTTP client leaves wake-ups behind, on which it would return at once.
+        std::thread::sleep(REST_WAIT);
         engine = target::status(admin)?;
     }
     Some(engine)
