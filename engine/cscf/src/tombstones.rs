@@ -63,6 +63,12 @@ impl Tombstones {
         self.ring.get(at(number)).copied()
     }
 
+    /// Bytes that they take when there are as many as there may be.
+    #[must_use]
+    pub fn reserved_bytes(&self) -> usize {
+        self.capacity * size_of::<Tombstone>() + self.index.reserved_bytes()
+    }
+
     /// How many there are.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -8,10 +8,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
+use imstorm_uring::backend::Sizes;
 
 use crate::config::EngineConfig;
 use crate::engine::{Engine, Plan, StartError};
-use crate::shard::users_per_shard;
+use crate::shard::{Shard, users_per_shard};
 
 /// P-CSCF, I-CSCF, S-CSCF and HSS for subscription-based IMS security.
 #[derive(Debug, Parser)]
@@ -154,10 +155,14 @@ fn describe(plan: &Plan) -> String {
     if let Some(directory) = &plan.topology.directory {
         let _ = writeln!(text, "{} subscribers", directory.len());
     }
+    let shard = Shard::new(&plan.config, Arc::clone(&plan.topology), 0, [0; 32]);
+    let reserved = shard.reserved_bytes() + Sizes::default().reserved_bytes();
     let _ = writeln!(
         text,
-        "{} shard(s) on core(s) {:?}, room for {users} users each",
-        plan.topology.shards, plan.cores
+        "{} shard(s) on core(s) {:?}, room for {users} users each, at most {} MiB of tables and buffers each",
+        plan.topology.shards,
+        plan.cores,
+        reserved >> 20
     );
     text
 }

@@ -201,6 +201,16 @@ impl Shard {
         &self.common.counters
     }
 
+    /// Bytes that its tables and buffers take when they are full.
+    #[must_use]
+    pub fn reserved_bytes(&self) -> usize {
+        let pcscfs: usize = self.pcscfs.iter().map(Pcscf::reserved_bytes).sum();
+        pcscfs
+            + self.scscf.as_ref().map_or(0, Scscf::reserved_bytes)
+            + self.hss.as_ref().map_or(0, Hss::reserved_bytes)
+            + MW_BUFFERS * imstorm_cscf::mw::MESSAGE_BYTES_MAX
+    }
+
     /// What it holds.
     #[must_use]
     pub fn tables(&self) -> ShardTables {
@@ -316,7 +326,13 @@ impl Shard {
         }
     }
 
-    fn leave_process(&mut self, step: &mut Step<'_>, from: SocketAddr, to: SocketAddr, bytes: &[u8]) {
+    fn leave_process(
+        &mut self,
+        step: &mut Step<'_>,
+        from: SocketAddr,
+        to: SocketAddr,
+        bytes: &[u8],
+    ) {
         let (_, role) = self.topology.role_at(from).expect("a role of ours sent it");
         let socket = self.topology.socket(Door::Mw(role));
         let sent = step.outbox.send(socket, None, to, |slot| {

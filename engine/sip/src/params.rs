@@ -1,7 +1,9 @@
 //! `;name=value` parameters.
 
 use crate::error::FieldError;
-use crate::scan::{Cursor, TOKEN, VALUE, find_outside, is_space, quoted_len, skip, trim, unquote};
+use crate::scan::{
+    Cursor, SPACE, TOKEN, VALUE, find_outside, is_space, quoted_len, skip, trim, unquote,
+};
 
 /// Parameters as they stand behind a value: `;name;name=value;name="value"`, or nothing.
 #[derive(Copy, Clone, PartialEq, Eq, Default, Debug)]
@@ -51,40 +53,54 @@ impl<'b> Params<'b> {
         cursor: &mut Cursor<'b>,
         mut take: impl FnMut(&'b [u8], Option<&'b [u8]>),
     ) -> Result<Params<'b>, FieldError> {
-        cursor.space();
-        let start = cursor.offset();
-        let mut end = start;
+        let text = cursor.text();
+        let start = skip(text, cursor.offset(), SPACE);
+        let (mut at, mut end) = (start, start);
+        let fail = |at, expected| Err(Cursor::at(text, at).error(expected));
         loop {
-            match cursor.peek() {
-                Some(b';') => cursor.go(cursor.offset() + 1),
+            match text.get(at) {
+                Some(b';') => at += 1,
                 None => {
-                    end = cursor.offset();
+                    end = at;
                     break;
                 }
                 Some(b',') => break,
-                Some(_) => return Err(cursor.error("a semicolon")),
+                Some(_) => return fail(at, "a semicolon"),
             }
-            cursor.space();
-            let name = cursor.token("a parameter name")?;
-            end = cursor.offset();
-            cursor.space();
+            let mut name_start = at;
+            at = skip(text, at, TOKEN);
+            if at == name_start {
+                name_start = skip(text, at, SPACE);
+                at = skip(text, name_start, TOKEN);
+            }
+            let name = text.get(name_start..at).unwrap_or_default();
+            if name.is_empty() {
+                return fail(at, "a parameter name");
+            }
+            end = at;
+            at = skip(text, at, SPACE);
             let mut value = None;
-            if cursor.accept(b'=') {
-                cursor.space();
-                let text = match cursor.peek() {
-                    Some(b'"') => cursor.quoted()?,
-                    _ => cursor.while_class(VALUE),
+            if text.get(at) == Some(&b'=') {
+                let value_start = skip(text, at + 1, SPACE);
+                at = match text.get(value_start) {
+                    Some(b'"') => match quoted_len(text.get(value_start..).unwrap_or_default()) {
+                        Some(len) => value_start + len,
+                        None => return fail(text.len(), "a closing quote"),
+                    },
+                    _ => skip(text, value_start, VALUE),
                 };
-                if text.is_empty() {
-                    return Err(cursor.error("a parameter value"));
+                let found = text.get(value_start..at).unwrap_or_default();
+                if found.is_empty() {
+                    return fail(at, "a parameter value");
                 }
-                value = Some(unquote(text));
-                end = cursor.offset();
-                cursor.space();
+                value = Some(unquote(found));
+                end = at;
+                at = skip(text, at, SPACE);
             }
             take(name, value);
         }
-        Ok(Params(cursor.text().get(start..end).unwrap_or_default()))
+        cursor.go(at);
+        Ok(Params(text.get(start..end).unwrap_or_default()))
     }
 }
 

@@ -162,12 +162,19 @@ pub(crate) fn decimal(text: &[u8]) -> Option<u64> {
     if text.is_empty() {
         return None;
     }
+    // 19 digits always fit; longer ones, with leading zeros or too large, are rare.
+    let saturates = text.len() > 19;
     let mut number = 0u64;
     for &byte in text {
-        if !byte.is_ascii_digit() {
+        let digit = u64::from(byte.wrapping_sub(b'0'));
+        if digit > 9 {
             return None;
         }
-        number = number.saturating_mul(10).saturating_add(u64::from(byte - b'0'));
+        number = if saturates {
+            number.saturating_mul(10).saturating_add(digit)
+        } else {
+            number * 10 + digit
+        };
     }
     Some(number)
 }

@@ -76,6 +76,12 @@ impl Hss {
         &self.directory
     }
 
+    /// Bytes that the users' sequence numbers take.
+    #[must_use]
+    pub fn reserved_bytes(&self) -> usize {
+        size_of_val(self.sequences.as_slice())
+    }
+
     /// UAR (TS 29.228 clause 6.1.1): may this private identity use this public one?
     ///
     /// # Errors

@@ -181,6 +181,19 @@ impl Pcscf {
         }
     }
 
+    /// Bytes that its tables take when they are full.
+    #[must_use]
+    pub fn reserved_bytes(&self) -> usize {
+        self.connections.reserved_bytes()
+            + self.sets.reserved_bytes()
+            + self.transactions.reserved_bytes()
+            + self.tombstones.reserved_bytes()
+            + self.strings.capacity_bytes()
+            + self.setups.reserved_bytes()
+            + self.accesses.reserved_bytes()
+            + self.servers.reserved_bytes()
+    }
+
     /// A datagram on the ESP port, from `peer`.
     pub fn esp(
         &mut self,

@@ -137,6 +137,18 @@ impl Scscf {
         }
     }
 
+    /// Bytes that its tables take when they are full.
+    #[must_use]
+    pub fn reserved_bytes(&self) -> usize {
+        self.challenges.reserved_bytes()
+            + self.subscriptions.reserved_bytes()
+            + self.notifications.reserved_bytes()
+            + self.strings.capacity_bytes()
+            + self.by_challenge.reserved_bytes()
+            + self.by_request.reserved_bytes()
+            + size_of_val(self.by_user.as_slice())
+    }
+
     /// A message on Mw.
     pub fn mw(
         &mut self,

@@ -8,6 +8,7 @@ use imstorm_base::slab::Key;
 use imstorm_base::time::{Time, seconds};
 use imstorm_sip::header::HeaderName;
 use imstorm_sip::{Credentials, DialogParts, Message, Uri, dialog};
+use smallvec::SmallVec;
 
 use super::challenge::{Challenged, count_of};
 use super::subscription::{Authenticated, Reason, Subscription, Watcher, Whose};
@@ -273,22 +274,23 @@ impl Scscf {
         self.arm(ctx, seconds(u64::from(granted_s)), ScscfAlarm::Subscription(key));
         self.accept(ctx, from, message, key, Whose::Ue);
         self.notify(ctx, key, Whose::Ue);
-        if let Some(older) = older {
+        for older in older {
             self.end(ctx, older, Reason::NoResource);
         }
     }
 
-    /// A live connection of the user from this address.
-    fn older_from(&self, user: UserId, contact: SocketAddr) -> Option<Key> {
+    /// The live connections of the user from this address: one, unless an end was overtaken.
+    fn older_from(&self, user: UserId, contact: SocketAddr) -> SmallVec<[Key; 2]> {
+        let mut found = SmallVec::new();
         let mut next = self.by_user[user.0 as usize];
         while let Some(key) = next {
-            let subscription = self.subscriptions.get(key)?;
+            let subscription = self.subscriptions.get(key).expect("a user's list is whole");
             if subscription.contact.ip() == contact.ip() && subscription.ending.is_none() {
-                return Some(key);
+                found.push(key);
             }
             next = subscription.next_of_user;
         }
-        None
+        found
     }
 
     /// The P-CSCF asks for its own subscription. Nobody else may: it must come from the P-CSCF that the UE's dialog passes, in

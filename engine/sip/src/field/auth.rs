@@ -1,7 +1,7 @@
 //! Digest credentials and challenges (RFC 2617, 7616, 3310) with the parameters of TS 24.229 7.2A.
 
 use crate::error::FieldError;
-use crate::scan::{AUTH_VALUE, Cursor, TOKEN, is_space, unquote};
+use crate::scan::{AUTH_VALUE, Cursor, SPACE, TOKEN, folded, is_space, quoted_len, skip, unquote};
 
 /// How many parameters credentials may have; all that is specified makes 16.
 const MAX_PARAMS: usize = 24;
@@ -87,21 +87,31 @@ impl<'b> Credentials<'b> {
     }
 
     fn take(&mut self, name: &[u8], text: &'b [u8]) {
+        const NC: u64 = folded(b"nc");
+        const URI: u64 = folded(b"uri");
+        const QOP: u64 = folded(b"qop");
+        const AUTS: u64 = folded(b"auts");
+        const REALM: u64 = folded(b"realm");
+        const NONCE: u64 = folded(b"nonce");
+        const CNONCE: u64 = folded(b"cnonce");
+        const OPAQUE: u64 = folded(b"opaque");
+        const USERNAME: u64 = folded(b"username");
+        const RESPONSE: u64 = folded(b"response");
         let is = |wanted: &str| name.eq_ignore_ascii_case(wanted.as_bytes());
-        match name.len() {
-            2 if is("nc") => self.nc = Some(text),
-            3 if is("uri") => self.uri = text,
-            3 if is("qop") => self.qop = Some(text),
-            4 if is("auts") => self.auts = Some(text),
-            5 if is("realm") => self.realm = text,
-            5 if is("nonce") => self.nonce = text,
-            6 if is("cnonce") => self.cnonce = Some(text),
-            6 if is("opaque") => self.opaque = Some(text),
-            8 if is("username") => self.username = text,
-            8 if is("response") => self.response = text,
-            9 if is("algorithm") => self.algorithm = Some(text),
-            19 if is("integrity-protected") => self.integrity_protected = Some(text),
-            20 if is("integrity-protection") => {
+        match folded(name) {
+            NC => self.nc = Some(text),
+            URI => self.uri = text,
+            QOP => self.qop = Some(text),
+            AUTS => self.auts = Some(text),
+            REALM => self.realm = text,
+            NONCE => self.nonce = text,
+            CNONCE => self.cnonce = Some(text),
+            OPAQUE => self.opaque = Some(text),
+            USERNAME => self.username = text,
+            RESPONSE => self.response = text,
+            _ if is("algorithm") => self.algorithm = Some(text),
+            _ if is("integrity-protected") => self.integrity_protected = Some(text),
+            _ if is("integrity-protection") => {
                 // The right spelling wins, so that a stray one can't overrule it.
                 self.integrity_protected = self.integrity_protected.or(Some(text));
             }
@@ -138,16 +148,22 @@ impl<'b> Challenge<'b> {
     }
 
     fn take(&mut self, name: &[u8], text: &'b [u8]) {
-        let is = |wanted: &str| name.eq_ignore_ascii_case(wanted.as_bytes());
-        match name.len() {
-            2 if is("ik") => self.ik = Some(text),
-            2 if is("ck") => self.ck = Some(text),
-            3 if is("qop") => self.qop = Some(text),
-            5 if is("realm") => self.realm = text,
-            5 if is("nonce") => self.nonce = text,
-            5 if is("stale") => self.stale = text.eq_ignore_ascii_case(b"true"),
-            6 if is("opaque") => self.opaque = Some(text),
-            9 if is("algorithm") => self.algorithm = Some(text),
+        const IK: u64 = folded(b"ik");
+        const CK: u64 = folded(b"ck");
+        const QOP: u64 = folded(b"qop");
+        const REALM: u64 = folded(b"realm");
+        const NONCE: u64 = folded(b"nonce");
+        const STALE: u64 = folded(b"stale");
+        const OPAQUE: u64 = folded(b"opaque");
+        match folded(name) {
+            IK => self.ik = Some(text),
+            CK => self.ck = Some(text),
+            QOP => self.qop = Some(text),
+            REALM => self.realm = text,
+            NONCE => self.nonce = text,
+            STALE => self.stale = text.eq_ignore_ascii_case(b"true"),
+            OPAQUE => self.opaque = Some(text),
+            _ if name.eq_ignore_ascii_case(b"algorithm") => self.algorithm = Some(text),
             _ => {}
         }
     }
@@ -181,12 +197,17 @@ impl<'b> AuthParams<'b> {
         let mut cursor = self.value;
         let mut seen = [&b""[..]; MAX_PARAMS];
         let mut count = 0;
+        // A bit for the length and the ends of each name seen: most names need no comparison.
+        let mut marks = 0u64;
         while !cursor.at_end() {
             let start = cursor;
             let (name, value) = pair(&mut cursor)?;
-            if seen[..count].iter().any(|seen| seen.eq_ignore_ascii_case(name)) {
+            let mark = 1 << mark(name);
+            if marks & mark != 0 && seen[..count].iter().any(|seen| seen.eq_ignore_ascii_case(name))
+            {
                 return Err(start.error("each parameter once"));
             }
+            marks |= mark;
             *seen.get_mut(count).ok_or_else(|| start.error("fewer parameters"))? = name;
             count += 1;
             take(name, unquote(value));
@@ -206,22 +227,45 @@ impl<'b> AuthParams<'b> {
     }
 }
 
+/// Up to 63; the same for names that differ in case only, mostly another for other names.
+#[inline]
+fn mark(name: &[u8]) -> u32 {
+    let fold = |byte: Option<&u8>| u32::from(byte.copied().unwrap_or_default() | 0x20);
+    (fold(name.first()) * 7 + fold(name.last()) + name.len() as u32) % 64
+}
+
 /// Steps over one pair, name and value with quotes, and the comma behind it.
 pub(crate) fn pair<'b>(cursor: &mut Cursor<'b>) -> Result<(&'b [u8], &'b [u8]), FieldError> {
-    cursor.space();
-    let name = cursor.token("a parameter name")?;
-    cursor.separator(b'=', "an equals sign")?;
-    let value = match cursor.peek() {
-        Some(b'"') => cursor.quoted()?,
-        _ => cursor.while_class(AUTH_VALUE),
+    let text = cursor.text();
+    let fail = |at, expected| Err(Cursor::at(text, at).error(expected));
+    let name_start = skip(text, cursor.offset(), SPACE);
+    let name_end = skip(text, name_start, TOKEN);
+    if name_end == name_start {
+        return fail(name_end, "a parameter name");
+    }
+    let equals = skip(text, name_end, SPACE);
+    if text.get(equals) != Some(&b'=') {
+        return fail(equals, "an equals sign");
+    }
+    let start = skip(text, equals + 1, SPACE);
+    let end = match text.get(start) {
+        Some(b'"') => match quoted_len(text.get(start..).unwrap_or_default()) {
+            Some(len) => start + len,
+            None => return fail(text.len(), "a closing quote"),
+        },
+        _ => skip(text, start, AUTH_VALUE),
     };
-    if value.is_empty() {
-        return Err(cursor.error("a parameter value"));
+    if end == start {
+        return fail(end, "a parameter value");
     }
-    if !cursor.at_end() && !cursor.accept(b',') {
-        return Err(cursor.error("a comma"));
-    }
-    Ok((name, value))
+    let next = skip(text, end, SPACE);
+    cursor.go(match text.get(next) {
+        None => next,
+        Some(b',') => next + 1,
+        Some(_) => return fail(next, "a comma"),
+    });
+    let name = text.get(name_start..name_end).unwrap_or_default();
+    Ok((name, text.get(start..end).unwrap_or_default()))
 }
 
 #[cfg(test)]
