@@ -86,14 +86,22 @@ pub struct ScriptedUe {
     /// K and OPc.
     pub keys: ([u8; 16], [u8; 16]),
     pcscf: SocketAddr,
+    /// Tells its branches from those of another UE of the same user.
+    instance: u32,
     branches: u32,
     sealed: u64,
 }
 
 impl ScriptedUe {
-    /// The UE of subscriber `number`, at `ip`, for the P-CSCF at `pcscf`.
+    /// The UE of subscriber `number`, at `ip`, for the P-CSCF at `pcscf`; `instance` is another one for each UE.
     #[must_use]
-    pub fn new(subscribers: &Derivation, number: u64, ip: IpAddr, pcscf: SocketAddr) -> Self {
+    pub fn new(
+        subscribers: &Derivation,
+        number: u64,
+        instance: u32,
+        ip: IpAddr,
+        pcscf: SocketAddr,
+    ) -> Self {
         let keys = subscribers.keys(number);
         let impi = format!("ue{number:08}@{DOMAIN}");
         Self {
@@ -117,6 +125,7 @@ impl ScriptedUe {
             offer: 0,
             keys: (keys.k, keys.opc),
             pcscf,
+            instance,
             branches: 0,
             sealed: 0,
         }
@@ -310,8 +319,8 @@ impl ScriptedUe {
     /// A fresh Via with this port of the UE.
     pub fn via(&mut self, port: u16) -> String {
         self.branches += 1;
-        let (at, impi) = (self.at(port), &self.impi[2..10]);
-        format!("SIP/2.0/UDP {at};branch=z9hG4bK-{impi}-{}", self.branches)
+        let (at, instance) = (self.at(port), self.instance);
+        format!("SIP/2.0/UDP {at};branch=z9hG4bK-{instance}-{}", self.branches)
     }
 
     /// The protected client port, another one for each offer.

@@ -1,5 +1,6 @@
 //! The engine on a virtual clock, with every datagram in the test's hands.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -91,6 +92,7 @@ pub struct World {
     /// Datagrams that left for nobody's address.
     pub astray: Vec<Wire>,
     derivation: Derivation,
+    instances: Cell<u32>,
     nodes: Vec<Node>,
 }
 
@@ -143,6 +145,7 @@ impl World {
             mw_doubled: None,
             astray: Vec::new(),
             derivation: Derivation { seed: 1, size: 40, domain: "ims.example".to_owned() },
+            instances: Cell::new(0),
             nodes,
         }
     }
@@ -161,7 +164,8 @@ impl World {
     /// The UE of a subscriber, at this address.
     #[must_use]
     pub fn ue_at(&self, number: u64, ip: IpAddr) -> ScriptedUe {
-        ScriptedUe::new(&self.derivation, number, ip, self.pcscf)
+        self.instances.set(self.instances.get() + 1);
+        ScriptedUe::new(&self.derivation, number, self.instances.get(), ip, self.pcscf)
     }
 
     /// A datagram comes to a socket of the engine; everything that follows from it at this moment happens.
