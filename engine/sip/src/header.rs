@@ -1,5 +1,6 @@
 //! Header names: the one table. A name's id, spelling, compact form and form come from its row.
 
+use crate::scan::folded;
 use crate::span::Span;
 
 /// How often a header may occur and how its value is built.
@@ -282,15 +283,16 @@ static SLOTS: [u8; SLOT_COUNT] = {
     slots
 };
 
-/// A name in lower case, padded, and its length.
+/// A name in lower case, padded, and its length; a short one also as one number.
 struct Folded {
     text: [u8; 32],
+    word: u64,
     len: u8,
 }
 
 static FOLDED: [Folded; NAMES] = {
     assert!(LONGEST <= 32);
-    let mut rows = [const { Folded { text: [0; 32], len: 0 } }; NAMES];
+    let mut rows = [const { Folded { text: [0; 32], word: 0, len: 0 } }; NAMES];
     let mut id = 0;
     while id < NAMES {
         let text = ROWS[id].text.as_bytes();
@@ -301,6 +303,7 @@ static FOLDED: [Folded; NAMES] = {
             rows[id].text[at] = text[at] | 0x20;
             at += 1;
         }
+        rows[id].word = folded(text);
         rows[id].len = text.len() as u8;
         id += 1;
     }
@@ -311,21 +314,23 @@ static FOLDED: [Folded; NAMES] = {
 #[inline]
 fn same_folded(name: &[u8], row: &Folded) -> bool {
     const CASE: u64 = 0x2020_2020_2020_2020;
-    let Some(row) = row.text.get(..usize::from(row.len)) else { return false };
-    if name.len() != row.len() {
-        return false;
+    if name.len() <= 8 {
+        return folded(name) == row.word;
     }
+    let Some(row) = row.text.get(..usize::from(row.len)) else { return false };
     let (Some((_, name_end)), Some((_, row_end))) =
         (name.split_last_chunk::<8>(), row.split_last_chunk::<8>())
     else {
-        return name.iter().zip(row).all(|(byte, folded)| byte | 0x20 == *folded);
+        return false;
     };
     let same = |name: &[u8; 8], row: &[u8; 8]| {
         u64::from_ne_bytes(*name) | CASE == u64::from_ne_bytes(*row)
     };
     let (names, _) = name.as_chunks::<8>();
     let (rows, _) = row.as_chunks::<8>();
-    same(name_end, row_end) && names.iter().zip(rows).all(|(name, row)| same(name, row))
+    name.len() == row.len()
+        && same(name_end, row_end)
+        && names.iter().zip(rows).all(|(name, row)| same(name, row))
 }
 
 /// Where the search for a name starts: its length, first, middle and last byte tell most apart.

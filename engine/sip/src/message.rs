@@ -369,6 +369,9 @@ impl<'b> Message<'b> {
     }
 
     fn check_repetitions(&self) -> Result<(), CheckError> {
+        if !self.index.repeats_once {
+            return Ok(());
+        }
         for (line, header) in self.headers().iter().enumerate() {
             let Some(first) = self.index.first_line(header.name) else { continue };
             if first != line

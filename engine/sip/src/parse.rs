@@ -1,10 +1,10 @@
 //! The index of a message: start line, headers, body, as spans. Nothing is copied or unescaped.
 
 use crate::error::{Expected, ParseError};
-use crate::header::{Header, HeaderName, NAMES};
+use crate::header::{Form, Header, HeaderName, NAMES};
 use crate::message::Message;
 use crate::method::Method;
-use crate::scan::{decimal, is_space, is_token, trim};
+use crate::scan::{decimal, find_below, find_near, is_space, is_token, trim};
 use crate::span::Span;
 
 /// How many header lines a message may have. The longest IMS requests have 40 to 60; RFC 4475's
@@ -24,6 +24,8 @@ pub struct Index {
     pub(crate) count: u8,
     /// The first line of each name.
     pub(crate) first: [u8; NAMES],
+    /// Whether a name that may be there once is there more than once.
+    pub(crate) repeats_once: bool,
     pub(crate) start: StartLine,
     pub(crate) body: Span,
 }
@@ -59,6 +61,7 @@ impl Default for Index {
             headers: [header; MAX_HEADERS],
             count: 0,
             first: [NO_LINE; NAMES],
+            repeats_once: false,
             start,
             body: none,
         }
@@ -123,6 +126,7 @@ fn head<'b>(bytes: &'b [u8], index: &mut Index) -> Result<(&'b [u8], usize), Par
     }
     index.count = 0;
     index.first = [NO_LINE; NAMES];
+    index.repeats_once = false;
     let end = line_end(bytes, 0)?;
     index.start = start_line(bytes, end)?;
     let body_start = headers(bytes, end, index)?;
@@ -135,14 +139,17 @@ fn head<'b>(bytes: &'b [u8], index: &mut Index) -> Result<(&'b [u8], usize), Par
 fn line_end(bytes: &[u8], start: usize) -> Result<usize, ParseError> {
     let mut at = start;
     loop {
-        match memchr::memchr3(b'\r', b'\n', 0, &bytes[at..]) {
-            Some(length) => at += length,
+        at = match find_below(bytes, at, b'\r' + 1) {
+            Some(found) => found,
             None => return Err(error(bytes, bytes.len(), Expected::EndOfLine)),
-        }
+        };
         match bytes[at] {
             b'\r' if bytes.get(at + 1) == Some(&b'\n') => return Ok(at + 2),
-            0 if at > start && bytes[at - 1] == b'\\' => at += 1,
-            _ => return Err(error(bytes, at, Expected::EndOfLine)),
+            b'\r' | b'\n' => return Err(error(bytes, at, Expected::EndOfLine)),
+            0 if at == start || bytes[at - 1] != b'\\' => {
+                return Err(error(bytes, at, Expected::EndOfLine));
+            }
+            _ => at += 1,
         }
     }
 }
@@ -237,6 +244,8 @@ fn headers(bytes: &[u8], start: usize, index: &mut Index) -> Result<usize, Parse
         let first = &mut index.first[header.name as usize];
         if *first == NO_LINE {
             *first = count as u8;
+        } else {
+            index.repeats_once |= header.name.form() == Form::Once;
         }
         index.headers[count] = header;
         count += 1;
@@ -248,16 +257,20 @@ fn headers(bytes: &[u8], start: usize, index: &mut Index) -> Result<usize, Parse
 #[inline]
 fn header(bytes: &[u8], start: usize, end: usize) -> Result<Header, ParseError> {
     let line = &bytes[start..end];
-    let name_len = line.iter().position(|&byte| !is_token(byte)).unwrap_or(0);
-    let mut colon = name_len;
-    while let Some(b' ' | b'\t') = line.get(colon) {
-        colon += 1;
-    }
+    // A name of the table is a token: only others need a look at each byte.
+    let (name, name_len, colon) = match find_near(line, b':') {
+        Some(colon) => match HeaderName::of_token(&line[..colon]) {
+            HeaderName::Extension => odd_name(line),
+            name => (name, colon, colon),
+        },
+        None => odd_name(line),
+    };
     if name_len == 0 || line.get(colon) != Some(&b':') {
         return Err(error(bytes, start + colon, Expected::HeaderName));
     }
     let mut value_start = start + colon + 1;
-    let mut value_end = end;
+    // Before the CRLF that ends the line.
+    let mut value_end = (end - 2).max(value_start);
     while value_end > value_start && is_space(bytes[value_end - 1]) {
         value_end -= 1;
     }
@@ -265,11 +278,23 @@ fn header(bytes: &[u8], start: usize, end: usize) -> Result<Header, ParseError> 
         value_start += 1;
     }
     Ok(Header {
-        name: HeaderName::of_token(&line[..name_len]),
+        name,
         name_span: Span::new(start, start + name_len),
         value: Span::new(value_start, value_end),
         line: Span::new(start, end),
     })
+}
+
+/// A name of the table with white space behind it, or one that the table doesn't have, or none; its
+/// length, and where its colon should be.
+#[cold]
+fn odd_name(line: &[u8]) -> (HeaderName, usize, usize) {
+    let name_len = line.iter().position(|&byte| !is_token(byte)).unwrap_or(0);
+    let mut colon = name_len;
+    while let Some(b' ' | b'\t') = line.get(colon) {
+        colon += 1;
+    }
+    (HeaderName::of_token(&line[..name_len]), name_len, colon)
 }
 
 /// What the Content-Length lines say; they must agree (RFC 4475 3.3.9).
