@@ -2,7 +2,8 @@
 
 use crate::error::FieldError;
 use crate::scan::{
-    Cursor, SPACE, TOKEN, VALUE, find_outside, is_space, quoted_len, skip, trim, unquote,
+    Cursor, TOKEN, VALUE, find_outside, is_space, split, split_value, trim, trim_end, trim_start,
+    unquote,
 };
 
 /// Parameters as they stand behind a value: `;name;name=value;name="value"`, or nothing.
@@ -53,54 +54,38 @@ impl<'b> Params<'b> {
         cursor: &mut Cursor<'b>,
         mut take: impl FnMut(&'b [u8], Option<&'b [u8]>),
     ) -> Result<Params<'b>, FieldError> {
-        let text = cursor.text();
-        let start = skip(text, cursor.offset(), SPACE);
-        let (mut at, mut end) = (start, start);
-        let fail = |at, expected| Err(Cursor::at(text, at).error(expected));
-        loop {
-            match text.get(at) {
-                Some(b';') => at += 1,
-                None => {
-                    end = at;
-                    break;
+        let text = trim_start(cursor.rest());
+        let mut rest = text;
+        let params = loop {
+            rest = match rest {
+                [b';', rest @ ..] => trim_start(rest),
+                [] => break text,
+                [b',', ..] => {
+                    break trim_end(text.get(..text.len() - rest.len()).unwrap_or_default());
                 }
-                Some(b',') => break,
-                Some(_) => return fail(at, "a semicolon"),
-            }
-            let mut name_start = at;
-            at = skip(text, at, TOKEN);
-            if at == name_start {
-                name_start = skip(text, at, SPACE);
-                at = skip(text, name_start, TOKEN);
-            }
-            let name = text.get(name_start..at).unwrap_or_default();
+                _ => return Err(cursor.error_at(rest, "a semicolon")),
+            };
+            let (name, behind) = split(rest, TOKEN);
             if name.is_empty() {
-                return fail(at, "a parameter name");
+                return Err(cursor.error_at(behind, "a parameter name"));
             }
-            end = at;
-            at = skip(text, at, SPACE);
-            let mut value = None;
-            if text.get(at) == Some(&b'=') {
-                let value_start = skip(text, at + 1, SPACE);
-                at = match text.get(value_start) {
-                    Some(b'"') => match quoted_len(text.get(value_start..).unwrap_or_default()) {
-                        Some(len) => value_start + len,
-                        None => return fail(text.len(), "a closing quote"),
-                    },
-                    _ => skip(text, value_start, VALUE),
-                };
-                let found = text.get(value_start..at).unwrap_or_default();
-                if found.is_empty() {
-                    return fail(at, "a parameter value");
-                }
-                value = Some(unquote(found));
-                end = at;
-                at = skip(text, at, SPACE);
+            let behind = trim_start(behind);
+            let [b'=', behind @ ..] = behind else {
+                rest = behind;
+                take(name, None);
+                continue;
+            };
+            let Some((value, behind)) = split_value(trim_start(behind), VALUE) else {
+                return Err(cursor.error_at(b"", "a closing quote"));
+            };
+            if value.is_empty() {
+                return Err(cursor.error_at(behind, "a parameter value"));
             }
-            take(name, value);
-        }
-        cursor.go(at);
-        Ok(Params(text.get(start..end).unwrap_or_default()))
+            rest = trim_start(behind);
+            take(name, Some(unquote(value)));
+        };
+        cursor.go_before(rest);
+        Ok(Params(params))
     }
 }
 
@@ -143,20 +128,15 @@ impl<'b> ParamsIter<'b> {
     /// Steps over a parameter without white space and of the usual form; any other is left.
     #[inline]
     fn plain(&mut self) -> Option<(&'b [u8], Option<&'b [u8]>)> {
-        let text = self.rest;
-        let (name, behind) = text.split_at_checked(skip(text, 0, TOKEN))?;
+        let (name, behind) = split(self.rest, TOKEN);
         if name.is_empty() {
             return None;
         }
         let (value, rest) = match behind {
             [] | [b';', ..] => (None, behind),
-            [b'=', quoted @ ..] if quoted.first() == Some(&b'"') => {
-                let (value, rest) = quoted.split_at_checked(quoted_len(quoted)?)?;
+            [b'=', behind @ ..] => {
+                let (value, rest) = split_value(behind, VALUE)?;
                 (Some(unquote(value)), rest)
-            }
-            [b'=', value @ ..] => {
-                let (value, rest) = value.split_at_checked(skip(value, 0, VALUE))?;
-                (Some(value), rest)
             }
             _ => return None,
         };

@@ -93,6 +93,21 @@ pub(crate) fn skip(text: &[u8], mut at: usize, class: u16) -> usize {
     at
 }
 
+/// `text` before and from its first byte that is not of `class`.
+#[inline]
+pub(crate) fn split(text: &[u8], class: u16) -> (&[u8], &[u8]) {
+    text.split_at_checked(skip(text, 0, class)).unwrap_or((text, b""))
+}
+
+/// As [`split`], but a quoted string goes whole; `None` if it doesn't end.
+#[inline]
+pub(crate) fn split_value(text: &[u8], class: u16) -> Option<(&[u8], &[u8])> {
+    match text {
+        [b'"', ..] => text.split_at_checked(quoted_len(text)?),
+        _ => Some(split(text, class)),
+    }
+}
+
 const ONES: u64 = 0x0101_0101_0101_0101;
 const HIGHS: u64 = 0x8080_8080_8080_8080;
 
@@ -293,6 +308,19 @@ impl<'b> Cursor<'b> {
         Cursor { text, at }
     }
 
+    /// Goes to where `rest`, an end of the text, starts.
+    #[inline]
+    pub(crate) fn go_before(&mut self, rest: &[u8]) {
+        self.at = self.text.len().saturating_sub(rest.len());
+    }
+
+    /// An error that says what is at the start of `rest`, an end of the text.
+    #[cold]
+    pub(crate) fn error_at(mut self, rest: &[u8], expected: &'static str) -> FieldError {
+        self.go_before(rest);
+        self.error(expected)
+    }
+
     /// The text from its start.
     #[inline]
     pub(crate) fn text(&self) -> &'b [u8] {
@@ -360,9 +388,9 @@ impl<'b> Cursor<'b> {
     /// Steps over the bytes of `class` and returns them, which may be none.
     #[inline]
     pub(crate) fn while_class(&mut self, class: u16) -> &'b [u8] {
-        let start = self.at;
-        self.at = skip(self.text, start, class);
-        self.text.get(start..self.at).unwrap_or_default()
+        let (found, rest) = split(self.rest(), class);
+        self.go_before(rest);
+        found
     }
 
     /// Steps over a token.

@@ -324,37 +324,45 @@ pub(crate) fn address(text: &[u8]) -> Option<IpAddr> {
     std::str::from_utf8(text).ok()?.parse().ok()
 }
 
-/// Four numbers of up to three digits, none above 255, none with a leading zero.
+/// Four numbers and three dots.
 #[inline]
 fn ipv4(text: &[u8]) -> Option<Ipv4Addr> {
     // Names that don't end in a digit are the usual case and need no attempt.
     if !text.last().is_some_and(u8::is_ascii_digit) || text.len() > 15 {
         return None;
     }
-    let mut octets = 0u32;
-    let mut octet = 0u32;
-    let (mut dots, mut digits) = (0, 0);
-    for &byte in text {
-        if byte == b'.' {
-            if digits == 0 || dots == 3 {
-                return None;
-            }
-            (octets, octet) = (octets << 8 | octet, 0);
-            (dots, digits) = (dots + 1, 0);
-        } else {
-            let digit = byte.wrapping_sub(b'0');
-            let leading_zero = digits > 0 && octet == 0;
-            if digit > 9 || leading_zero || digits == 3 {
-                return None;
-            }
-            octet = octet * 10 + u32::from(digit);
-            if octet > 255 {
-                return None;
-            }
-            digits += 1;
+    let mut octets = 0;
+    let mut rest = text;
+    for position in 0..4 {
+        if position > 0 {
+            rest = rest.strip_prefix(b".")?;
         }
+        let (octet, behind) = octet(rest)?;
+        octets = octets << 8 | octet;
+        rest = behind;
     }
-    (dots == 3).then(|| Ipv4Addr::from_bits(octets << 8 | octet))
+    rest.is_empty().then(|| Ipv4Addr::from_bits(octets))
+}
+
+/// The number up to 255, without leading zeros, that `text` starts with, and what is behind it.
+#[inline]
+fn octet(text: &[u8]) -> Option<(u32, &[u8])> {
+    let digit = |byte: &u8| u32::from(byte.wrapping_sub(b'0'));
+    let (first, mut rest) = text.split_first()?;
+    let mut octet = digit(first);
+    if octet > 9 {
+        return None;
+    }
+    while octet < 256
+        && let [next, behind @ ..] = rest
+        && digit(next) <= 9
+    {
+        if octet == 0 {
+            return None;
+        }
+        (octet, rest) = (octet * 10 + digit(next), behind);
+    }
+    (octet < 256).then_some((octet, rest))
 }
 
 fn same_option(a: Option<&[u8]>, b: Option<&[u8]>, any_case: bool) -> bool {

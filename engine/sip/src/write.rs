@@ -83,9 +83,13 @@ impl<'a> Writer<'a> {
     #[inline]
     pub fn hex(&mut self, bytes: &[u8]) -> &mut Self {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        for byte in bytes {
-            let high = DIGITS[usize::from(byte >> 4)];
-            self.put(&[high, DIGITS[usize::from(byte & 15)]]);
+        // Eight bytes at a time, so that a number is one piece.
+        for block in bytes.chunks(8) {
+            let mut digits = [[0; 2]; 8];
+            for (digits, byte) in digits.iter_mut().zip(block) {
+                *digits = [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]];
+            }
+            self.put(digits.as_flattened().get(..block.len() * 2).unwrap_or_default());
         }
         self
     }

@@ -1,7 +1,9 @@
 //! Digest credentials and challenges (RFC 2617, 7616, 3310) with the parameters of TS 24.229 7.2A.
 
 use crate::error::FieldError;
-use crate::scan::{AUTH_VALUE, Cursor, SPACE, TOKEN, folded, is_space, quoted_len, skip, unquote};
+use crate::scan::{
+    AUTH_VALUE, Cursor, TOKEN, folded, is_space, split, split_value, trim_start, unquote,
+};
 
 /// How many parameters credentials may have; all that is specified makes 16.
 const MAX_PARAMS: usize = 24;
@@ -236,36 +238,26 @@ fn mark(name: &[u8]) -> u32 {
 
 /// Steps over one pair, name and value with quotes, and the comma behind it.
 pub(crate) fn pair<'b>(cursor: &mut Cursor<'b>) -> Result<(&'b [u8], &'b [u8]), FieldError> {
-    let text = cursor.text();
-    let fail = |at, expected| Err(Cursor::at(text, at).error(expected));
-    let name_start = skip(text, cursor.offset(), SPACE);
-    let name_end = skip(text, name_start, TOKEN);
-    if name_end == name_start {
-        return fail(name_end, "a parameter name");
+    let (name, rest) = split(trim_start(cursor.rest()), TOKEN);
+    if name.is_empty() {
+        return Err(cursor.error_at(rest, "a parameter name"));
     }
-    let equals = skip(text, name_end, SPACE);
-    if text.get(equals) != Some(&b'=') {
-        return fail(equals, "an equals sign");
-    }
-    let start = skip(text, equals + 1, SPACE);
-    let end = match text.get(start) {
-        Some(b'"') => match quoted_len(text.get(start..).unwrap_or_default()) {
-            Some(len) => start + len,
-            None => return fail(text.len(), "a closing quote"),
-        },
-        _ => skip(text, start, AUTH_VALUE),
+    let rest = trim_start(rest);
+    let [b'=', rest @ ..] = rest else {
+        return Err(cursor.error_at(rest, "an equals sign"));
     };
-    if end == start {
-        return fail(end, "a parameter value");
+    let Some((value, rest)) = split_value(trim_start(rest), AUTH_VALUE) else {
+        return Err(cursor.error_at(b"", "a closing quote"));
+    };
+    if value.is_empty() {
+        return Err(cursor.error_at(rest, "a parameter value"));
     }
-    let next = skip(text, end, SPACE);
-    cursor.go(match text.get(next) {
-        None => next,
-        Some(b',') => next + 1,
-        Some(_) => return fail(next, "a comma"),
+    cursor.go_before(match trim_start(rest) {
+        [] => b"",
+        [b',', rest @ ..] => rest,
+        rest => return Err(cursor.error_at(rest, "a comma")),
     });
-    let name = text.get(name_start..name_end).unwrap_or_default();
-    Ok((name, text.get(start..end).unwrap_or_default()))
+    Ok((name, value))
 }
 
 #[cfg(test)]
