@@ -10,9 +10,10 @@ use imstorm_base::time::{Time, seconds};
 use imstorm_cscf::hss::derived::Derivation;
 use imstorm_cscf::{Counters, Directory};
 use imstorm_engine::config::SubscribersSection;
+use imstorm_engine::status::{Published, status};
 use imstorm_engine::topology::{Door, Role, Topology};
 use imstorm_engine::{EngineConfig, Hop, Shard, shard::ShardTables};
-use imstorm_uring::{Mesh, MeshPort};
+use imstorm_uring::{Backend, Mesh, MeshPort};
 
 use crate::message::Text;
 use crate::ue::ScriptedUe;
@@ -306,6 +307,18 @@ impl World {
     #[must_use]
     pub fn debug(&self) -> String {
         self.nodes.iter().map(|node| format!("{:?}\n", node.shard)).collect()
+    }
+
+    /// What `GET /v1/status` would show of the nodes.
+    #[must_use]
+    pub fn status(&self) -> String {
+        let published = self.nodes.iter().map(|node| {
+            let published = Published::default();
+            published.publish(&node.shard);
+            published
+        });
+        let published: Vec<Published> = published.collect();
+        status(&published, std::time::Instant::now(), Backend::Mmsg).to_string()
     }
 
     /// Passes on the held Mw datagram with this number among those that wait.

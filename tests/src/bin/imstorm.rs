@@ -1,0 +1,5 @@
+//! The load generator, for the tests that need a process.
+
+fn main() -> std::process::ExitCode {
+    imstorm::cli::main()
+}
