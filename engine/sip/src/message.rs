@@ -336,11 +336,11 @@ impl<'b> Message<'b> {
         if via.branch.is_some_and(|branch| branch.eq_ignore_ascii_case(b"z9hG4bK")) {
             return Err(bad(HeaderName::Via, "Empty Branch"));
         }
-        let from = self.from().map_err(|_| bad(HeaderName::From, "Bad From"))?;
-        if from.tag().is_none_or(<[u8]>::is_empty) {
+        let tag = self.tag(HeaderName::From).map_err(|_| bad(HeaderName::From, "Bad From"))?;
+        if tag.is_none_or(<[u8]>::is_empty) {
             return Err(bad(HeaderName::From, "From Without Tag"));
         }
-        self.to().map_err(|_| bad(HeaderName::To, "Bad To"))?;
+        self.tag(HeaderName::To).map_err(|_| bad(HeaderName::To, "Bad To"))?;
         self.call_id().map_err(|_| bad(HeaderName::CallId, "Bad Call-ID"))?;
         let cseq = self.header(HeaderName::CSeq).unwrap_or_default();
         let (_, method) = cseq::parts(cseq).map_err(|_| bad(HeaderName::CSeq, "Bad CSeq"))?;
@@ -387,6 +387,17 @@ impl<'b> Message<'b> {
     fn name_addr(&self, name: HeaderName) -> Result<NameAddr<'b>, FieldError> {
         match self.header(name) {
             Some(value) => NameAddr::parse(value).map_err(|error| error.in_header(name)),
+            None => Err(FieldError::absent(name, "an address")),
+        }
+    }
+
+    /// The tag of From or To, which is checked as a whole.
+    ///
+    /// # Errors
+    /// If there is none, or it can't be read.
+    pub(crate) fn tag(&self, name: HeaderName) -> Result<Option<&'b [u8]>, FieldError> {
+        match self.header(name) {
+            Some(value) => NameAddr::tag_of(value).map_err(|error| error.in_header(name)),
             None => Err(FieldError::absent(name, "an address")),
         }
     }

@@ -49,7 +49,7 @@ impl<'b> Params<'b> {
 
     /// As [`parse`](Self::parse), but a comma ends the parameters as well, and each is handed to
     /// `take` as [`iter`](Self::iter) would give it, so that no one needs to go over them again.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn each(
         cursor: &mut Cursor<'b>,
         mut take: impl FnMut(&'b [u8], Option<&'b [u8]>),

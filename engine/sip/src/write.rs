@@ -233,7 +233,7 @@ pub fn response<'a>(
 ) -> Writer<'a> {
     let mut writer = Writer::new(out);
     writer.status(status).copy(request, HeaderName::Via).copy(request, HeaderName::From);
-    let has_tag = request.to().is_ok_and(|to| to.tag().is_some());
+    let has_tag = request.tag(HeaderName::To).is_ok_and(|tag| tag.is_some());
     match (to_tag, request.header(HeaderName::To)) {
         (Some(tag), Some(to)) if !has_tag => {
             writer.header(HeaderName::To).put(to).put(b";tag=").put(tag).end();

@@ -2,7 +2,7 @@
 
 use crate::error::FieldError;
 use crate::params::{self, Params};
-use crate::scan::{Cursor, WORDS, is_space, trim_end};
+use crate::scan::{Cursor, WORDS, folded, is_space, trim_end};
 use crate::uri::{Marks, Uri};
 
 /// An address: display name, URI, parameters.
@@ -30,8 +30,34 @@ impl<'b> NameAddr<'b> {
         params::ends(&cursor).map(|()| found)
     }
 
+    /// The `tag` in one value that [`parse`](Self::parse) takes: for those who need no more of it.
+    ///
+    /// # Errors
+    /// As [`parse`](Self::parse).
+    pub(crate) fn tag_of(value: &'b [u8]) -> Result<Option<&'b [u8]>, FieldError> {
+        const TAG: u64 = folded(b"tag");
+        let mut cursor = Cursor::new(value);
+        let mut tag = None;
+        NameAddr::each(&mut cursor, |name, value| {
+            if tag.is_none() && folded(name) == TAG {
+                tag = Some(value);
+            }
+        })?;
+        params::ends(&cursor).map(|()| tag.flatten())
+    }
+
     /// Steps over one, up to a comma or the end.
     pub(crate) fn element(cursor: &mut Cursor<'b>) -> Result<NameAddr<'b>, FieldError> {
+        NameAddr::each(cursor, |_, _| {})
+    }
+
+    /// As [`element`](Self::element), and hands each parameter to `take`. Inlined, so that what its
+    /// caller doesn't use isn't put together.
+    #[inline(always)]
+    fn each(
+        cursor: &mut Cursor<'b>,
+        take: impl FnMut(&'b [u8], Option<&'b [u8]>),
+    ) -> Result<NameAddr<'b>, FieldError> {
         cursor.space();
         let display = if cursor.peek() == Some(b'<') { b"" } else { display(cursor)? };
         cursor.space();
@@ -42,7 +68,7 @@ impl<'b> NameAddr<'b> {
         } else {
             return Err(cursor.error("an opening angle bracket"));
         };
-        let params = Params::each(cursor, |_, _| {})?;
+        let params = Params::each(cursor, take)?;
         Ok(NameAddr { display, uri, uri_text: uri.text, params })
     }
 
@@ -53,7 +79,7 @@ impl<'b> NameAddr<'b> {
 }
 
 /// Steps over a URI and the closing bracket behind it.
-#[inline]
+#[inline(always)]
 fn bracketed<'b>(cursor: &mut Cursor<'b>) -> Result<Uri<'b>, FieldError> {
     let text = cursor.text();
     // What ends the URI is mostly the bracket; if not, which of the two is wrong must be found out.
@@ -154,6 +180,23 @@ mod tests {
             "sip:a b",
         ] {
             assert!(NameAddr::parse(bad.as_bytes()).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_tag_without_the_rest() {
+        for value in [
+            "<sip:a;tag=x>;TAG=y",
+            "sip:a;x=1;tag=y;tag=z",
+            "A <sip:a>;tag;tag=z",
+            "<sip:a>",
+            "<sip:a>;tag=\"q\"",
+            "<sip:a>;tag=1,<sip:b>",
+            "<sip:a>;tag=",
+            "<sip:a",
+        ] {
+            let whole = NameAddr::parse(value.as_bytes()).map(|found| found.tag());
+            assert_eq!(NameAddr::tag_of(value.as_bytes()), whole, "{value}");
         }
     }
 
