@@ -14,6 +14,9 @@ const AWAIT_AUTH_NS: u64 = seconds(240);
 /// Longer than anything may be remembered.
 const LONG_NS: u64 = seconds(400);
 
+/// What somebody on the way does to a message.
+type Alteration = fn(Text) -> Text;
+
 /// Two UEs with live connections, and the engine.
 struct Scene {
     world: World,
@@ -405,7 +408,7 @@ fn the_pcscfs_spis_are_none_of_the_ues() {
 
 #[test]
 fn an_altered_security_verify_gets_494() {
-    let alterations: [(&str, fn(Text) -> Text); 6] = [
+    let alterations: [(&str, Alteration); 6] = [
         ("an algorithm", |text| text.altered("Security-Verify", "hmac-sha-1-96", "hmac-md5-96")),
         ("a q", |text| text.altered("Security-Verify", "q=0.", "q=0.0")),
         ("a port", |text| text.altered("Security-Verify", "port-s=5063", "port-s=5065")),
@@ -442,7 +445,7 @@ fn an_altered_security_verify_gets_494() {
 fn altered_is_refused(scene: &mut Scene, ue: &mut ScriptedUe, altered: &Text, what: &str) {
     let refused = scene.raises(&["sec_agree_altered"], |scene| scene.world.ask(ue, altered));
     assert_eq!(refused.status(), 494, "{what}");
-    let sent = ue.sets.last().unwrap().security_server.clone();
+    let sent = ue.sets.last().expect("a set").security_server.clone();
     assert_eq!(refused.all("Security-Server").join(", "), sent, "{what}");
     assert_eq!(refused.expect("Require"), "sec-agree");
 }
@@ -460,7 +463,7 @@ fn security_verify_may_be_spaced_otherwise() {
 
 #[test]
 fn an_altered_security_client_in_the_answer_gets_494() {
-    let alterations: [fn(Text) -> Text; 4] = [
+    let alterations: [Alteration; 4] = [
         |text| text.altered("Security-Client", "ealg=aes-cbc", "ealg=null"),
         |text| text.altered("Security-Client", "port-s=6101", "port-s=6199"),
         |text| {
@@ -689,7 +692,7 @@ fn answers_in_dialog(scene: &mut Scene, challenge: &Text) {
     for key in ["ik", "ck"] {
         assert_eq!(parameter(challenge.expect("WWW-Authenticate"), key), None, "{challenge}");
     }
-    scene.ue.challenge(challenge).unwrap();
+    scene.ue.challenge(challenge).expect("a good challenge");
     let (old, new) = (&scene.ue.sets[0].parameters, &scene.ue.sets[1].parameters);
     assert_ne!((old.spi_pc, old.spi_ps, old.port_pc), (new.spi_pc, new.spi_ps, new.port_pc));
     assert_ne!(old.port_pc, new.port_pc, "the eight SAs share no selectors");
