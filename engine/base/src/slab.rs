@@ -66,6 +66,20 @@ impl<T> Slab<T> {
             .then_some(Key { index: self.places.len() as u32, generation: 0 })
     }
 
+    /// Uses up the key that the next `insert` would have given: the one after it has another generation. Nothing
+    /// when the slab is full.
+    pub fn skip_vacant(&mut self) {
+        if self.free == NONE {
+            if self.places.len() >= self.capacity {
+                return;
+            }
+            self.free = self.places.len() as u32;
+            self.places.push(Place { generation: 0, next_free: NONE, value: None });
+        }
+        let place = &mut self.places[self.free as usize];
+        place.generation = place.generation.wrapping_add(1);
+    }
+
     /// Puts `value` in; `Full` when `capacity` values are there (the value is dropped).
     pub fn insert(&mut self, value: T) -> Result<Key, Full> {
         if self.free != NONE {
@@ -166,6 +180,24 @@ impl<T> Slab<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_key_that_was_skipped_is_never_given() {
+        let mut slab = Slab::with_capacity(2);
+        for _ in 0..3 {
+            let skipped = slab.vacant_key().unwrap();
+            slab.skip_vacant();
+            assert_ne!(slab.vacant_key(), Some(skipped));
+        }
+        let keys = [slab.insert("a").unwrap(), slab.insert("b").unwrap()];
+        assert_eq!(slab.get(keys[0]), Some(&"a"));
+        slab.skip_vacant();
+        assert_eq!((slab.len(), slab.vacant_key()), (2, None));
+        slab.remove(keys[0]);
+        let next = slab.vacant_key().unwrap();
+        assert_ne!(next, keys[0]);
+        assert_eq!(slab.insert("c"), Ok(next));
+    }
 
     #[test]
     fn stale_keys_find_nothing() {

@@ -86,6 +86,8 @@ counters! {
 
     /// Challenges sent.
     challenges,
+    /// Challenges that made room for newer ones.
+    challenges_evicted,
     /// Challenges that nobody answered in time.
     challenges_expired,
     /// 403: the response to a challenge was wrong.
@@ -109,6 +111,12 @@ counters! {
     connections_ended,
     /// Secure connections whose lifetime ran out.
     connections_expired,
+    /// 503: a connection has too many requests under way.
+    too_many_pending,
+    /// 513: a message that does not fit with what has to be added to it.
+    message_too_large,
+    /// 420: a required extension that is not known.
+    bad_extension,
     /// 503: a table has no room.
     table_full,
 

@@ -34,6 +34,72 @@ pub fn respond_upstream(message: &Message<'_>, status: u16, out: &mut [u8]) -> O
     writer.finish().ok()
 }
 
+/// Writes the value of the topmost Via of a request that came from `source`: with `received` where sent-by is another address, and
+/// `rport` filled in where the sender asks for it (RFC 3261 clause 18.2.1, RFC 3581 clause 4). What the sender itself says of
+/// `received` is dropped.
+pub fn write_via_with_source(value: &[u8], source: SocketAddr, out: &mut Writer<'_>) {
+    let via = Via::parse(value).ok();
+    let asks = via.as_ref().is_some_and(|via| via.rport.is_some());
+    let differs = via.as_ref().and_then(sent_by).is_none_or(|named| named.ip() != source.ip());
+    let mut parts = value.split(|byte| *byte == b';');
+    out.put(parts.next().unwrap_or_default());
+    for part in parts {
+        let name = part.split(|byte| *byte == b'=').next().unwrap_or_default().trim_ascii();
+        if !name.eq_ignore_ascii_case(b"rport") && !name.eq_ignore_ascii_case(b"received") {
+            out.put(b";").put(part);
+        }
+    }
+    if asks {
+        out.put(b";rport=").decimal(u64::from(source.port()));
+    }
+    if asks || differs {
+        // Without brackets (RFC 3261 clause 25.1: via-received).
+        out.put(b";received=").text(&source.ip().to_string());
+    }
+}
+
+/// Starts a response of our own to a request without protection, whose Via says where it came from.
+pub fn response_to_source<'a>(
+    request: &Message<'_>,
+    status: u16,
+    tag: &[u8],
+    source: SocketAddr,
+    out: &'a mut [u8],
+) -> Writer<'a> {
+    let mut writer = Writer::new(out);
+    writer.status(status);
+    for (place, (_, via)) in request.lines(HeaderName::Via).enumerate() {
+        writer.header(HeaderName::Via);
+        match place {
+            0 => write_via_with_source(via, source, &mut writer),
+            _ => {
+                writer.put(via);
+            }
+        }
+        writer.end();
+    }
+    writer.copy(request, HeaderName::From);
+    let has_tag = request.to().is_ok_and(|to| to.tag().is_some());
+    writer.header(HeaderName::To).put(request.header(HeaderName::To).unwrap_or_default());
+    if !has_tag {
+        writer.put(b";tag=").put(tag);
+    }
+    writer.end();
+    writer.copy(request, HeaderName::CallId).copy(request, HeaderName::CSeq);
+    writer
+}
+
+/// The first option tag of a header that is none of `known` (RFC 3261 clauses 8.2.2.3 and 16.3).
+pub fn unknown_option<'b>(
+    message: &Message<'b>,
+    header: HeaderName,
+    known: &[&str],
+) -> Option<&'b [u8]> {
+    message.list(header).find(|option| {
+        !option.is_empty() && !known.iter().any(|name| option.eq_ignore_ascii_case(name.as_bytes()))
+    })
+}
+
 /// Reads the 16 hex digits of a key.
 #[must_use]
 pub fn read_hex_u64(text: &[u8]) -> Option<u64> {

@@ -38,7 +38,7 @@ impl Tombstones {
         if self.ring.len() == self.capacity {
             self.drop_oldest();
         }
-        let number = self.first.wrapping_add(u32::try_from(self.ring.len()).unwrap_or(u32::MAX));
+        let number = place(self.first, u32::try_from(self.ring.len()).unwrap_or(u32::MAX));
         if self.index.insert(transaction, number).is_ok() {
             self.ring.push_back(Tombstone {
                 key: transaction,
@@ -56,7 +56,7 @@ impl Tombstones {
     /// The completed transaction with this key, if Timer J still runs.
     pub fn find(&mut self, now: Time, transaction: u64) -> Option<Tombstone> {
         self.expire(now);
-        let at = |number: u32| number.wrapping_sub(self.first) as usize;
+        let at = |number: u32| (number.wrapping_sub(self.first) & NUMBER_MASK) as usize;
         let number = self.index.find(transaction, |number| {
             self.ring.get(at(number)).is_some_and(|found| found.key == transaction)
         })?;
@@ -92,9 +92,16 @@ impl Tombstones {
         if let Some(oldest) = self.ring.pop_front() {
             let number = self.first;
             self.index.remove(oldest.key, |candidate| candidate == number);
-            self.first = self.first.wrapping_add(1);
+            self.first = place(self.first, 1);
         }
     }
+}
+
+/// Running numbers have 31 bits: the index has one value that it keeps to itself.
+const NUMBER_MASK: u32 = u32::MAX >> 1;
+
+fn place(first: u32, ahead: u32) -> u32 {
+    first.wrapping_add(ahead) & NUMBER_MASK
 }
 
 #[cfg(test)]
@@ -114,6 +121,17 @@ mod tests {
         assert_eq!(tombstones.find(1099, 78), None);
         assert_eq!(tombstones.find(1100, 77), None);
         assert!(tombstones.is_empty());
+    }
+
+    #[test]
+    fn running_numbers_begin_again() {
+        let mut tombstones = Tombstones::new(4, 100);
+        tombstones.first = NUMBER_MASK - 2;
+        for transaction in 0..20 {
+            tombstones.bury(transaction * 50, transaction, KEY, 1, 200);
+            assert!(tombstones.find(transaction * 50, transaction).is_some());
+        }
+        assert_eq!(tombstones.len(), 2);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use imstorm_base::io::{Io, Outbox};
 use imstorm_base::random::SecretRandom;
 use imstorm_base::time::{Time, seconds};
 use imstorm_base::timers::Timers;
-use imstorm_cscf::pcscf::{AWAIT_AUTH_NS, PcscfTables};
+use imstorm_cscf::pcscf::{AWAIT_AUTH_NS, LOOK_AGAIN_NS, PcscfTables};
 use imstorm_cscf::scscf::ScscfTables;
 use imstorm_cscf::{
     Alarm, Context, Counters, Hss, Icscf, IcscfConfig, MwQueue, Pcscf, PcscfConfig, Scscf,
@@ -127,6 +127,7 @@ impl Shard {
                 ue_leg: Timings::UE_LEG,
                 core: Timings::CORE,
                 seed: random.next_u64(),
+                boot: random.next_u64(),
             })
         });
         let pcscfs = pcscfs.collect();
@@ -152,6 +153,7 @@ impl Shard {
                 core: Timings::CORE,
                 ue_leg: Timings::UE_LEG,
                 seed: random.next_u64(),
+                boot: random.next_u64(),
             };
             Scscf::new(settings, topology.directory.clone().expect("a checked configuration"))
         });
@@ -385,7 +387,7 @@ pub fn users_per_shard(config: &EngineConfig, topology: &Topology) -> usize {
 
 /// The durations that are armed again and again: each has a queue of its own, in which arming costs nothing.
 fn timer_durations() -> Vec<u64> {
-    let mut durations = vec![AWAIT_AUTH_NS, seconds(2)];
+    let mut durations = vec![AWAIT_AUTH_NS, LOOK_AGAIN_NS, seconds(2)];
     for timings in [Timings::CORE, Timings::UE_LEG] {
         durations.extend((0..4).map(|step| timings.timer_e_ns(step)));
         durations.extend([timings.timer_f_ns(), 2 * timings.timer_f_ns()]);

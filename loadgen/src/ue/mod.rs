@@ -101,13 +101,19 @@ pub struct UeSet {
 }
 
 /// What a UE keeps of its authentication.
-#[derive(Copy, Clone, Debug, Default)]
+#[derive(Copy, Clone, Default)]
 pub struct Authentication {
     pub rand: [u8; 16],
     pub autn: [u8; 16],
     pub res: [u8; 8],
     /// How often the nonce was used.
     pub nc: u32,
+}
+
+impl std::fmt::Debug for Authentication {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Authentication").field("nc", &self.nc).finish_non_exhaustive()
+    }
 }
 
 /// One UE.
@@ -140,15 +146,20 @@ pub struct Ue {
     pub bad_challenges: u8,
     pub has_200: bool,
     pub has_notify: bool,
+    /// It stays secured and has nothing more to do.
+    pub rests: bool,
     /// Release as soon as the refresh under way is done.
     pub release_is_due: bool,
 }
+
+/// UEs' SPIs begin here, far from where a P-CSCF begins: the four of a set must differ (TS 33.203 clause 7.2).
+const SPI_FIRST: u32 = 1 << 31;
 
 impl Ue {
     /// The SPIs of an offer. Each UE has an address of its own, so they need only differ within the UE; they differ between UEs
     /// as well, for the sake of whoever reads a capture.
     pub fn client_side(&self, ue: u32, port_uc: u16, port_us: u16) -> ClientSide {
-        let first = 1024 + (ue % (1 << 24)) * 128 + (self.offer % 64) * 2;
+        let first = SPI_FIRST + (ue % (1 << 24)) * 128 + (self.offer % 64) * 2;
         ClientSide { spi_uc: first, spi_us: first + 1, port_uc, port_us }
     }
 }

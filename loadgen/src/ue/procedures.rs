@@ -80,6 +80,7 @@ impl Generator {
         }
         state.stage = Stage::Gone;
         let number = state.attempt;
+        self.resting -= u64::from(std::mem::take(&mut state.rests));
         self.gone += 1;
         self.timers.arm(step.now, FORGET_NS, UeTimer { ue, kind: UeTimerKind::Forget, number });
         self.recorder.finished(u64::from(ue));
@@ -101,7 +102,7 @@ impl Generator {
             let timer = UeTimer { ue, kind: UeTimerKind::Release, number };
             self.timers.arm(step.now, after_ns, timer);
         } else if self.refresh.count == 0 {
-            self.resting += 1;
+            self.rest(ue);
         }
     }
 
@@ -137,8 +138,14 @@ impl Generator {
         } else if left > 0 {
             self.arm_refresh(step, ue, number);
         } else if self.release.is_none() {
-            self.resting += 1;
+            self.rest(ue);
         }
+    }
+
+    /// The UE stays secured and has nothing more to do.
+    fn rest(&mut self, ue: u32) {
+        self.ues[ue as usize].rests = true;
+        self.resting += 1;
     }
 
     fn begin_release(&mut self, step: &mut Step<'_>, ue: u32) {

@@ -68,7 +68,13 @@ impl Generator {
         match (asking, status) {
             (Asking::First, 401) => self.challenged(step, ue, message),
             (Asking::Answer, 200..=299) => self.accepted(step, ue, message),
-            (Asking::Refresh, 200..=299) => self.refreshed(step, ue),
+            (Asking::Refresh, 200..=299) => {
+                // The target and the route of the next request are those of the last 200.
+                if self.keep_dialog(ue, message).is_none() {
+                    return self.fail(step, ue, Cause::Parse);
+                }
+                self.refreshed(step, ue);
+            }
             // The last NOTIFY ends it, even if it came before.
             (Asking::Release, 200..=299 | 481) => self.released_if_notified(step, ue, status),
             (_, 403) => self.fail(step, ue, Cause::Forbidden403),

@@ -56,6 +56,12 @@ pub struct Directory {
     derived: Option<Derivation>,
 }
 
+/// The longest `application/secinfo+xml` body, in bytes: what fits a message on Mw beside its headers.
+pub const BODY_BYTES_MAX: usize = 3072;
+/// What the body has beside the identities, and beside each identity's text.
+const BODY_FRAME_BYTES: usize = 256;
+const BODY_IDENTITY_BYTES: usize = 40;
+
 /// The columns of a subscriber file, in order.
 const COLUMNS: [&str; 7] = ["impi", "impus", "k", "opc", "op", "amf", "sqn"];
 
@@ -130,6 +136,12 @@ impl Directory {
             field: "impus",
             problem,
         })?;
+        let body: usize = impus.iter().map(|(uri, _)| uri.len() + BODY_IDENTITY_BYTES).sum();
+        if body + BODY_FRAME_BYTES > BODY_BYTES_MAX {
+            let problem =
+                format!("{} identities don't fit a NOTIFY of {BODY_BYTES_MAX} bytes", impus.len());
+            return fail("impus", problem);
+        }
         let k = hex::<16>(line, "k", &record[2])?;
         let opc = match (&record[3], &record[4]) {
             (opc, "") => hex::<16>(line, "opc", opc)?,

@@ -50,7 +50,7 @@ pub enum CxError {
 }
 
 /// The longest packed identity list of one subscriber, in bytes: about thirty identities, and what the strings' pool and a NOTIFY's body take.
-pub const IDENTITIES_BYTES_MAX: usize = 2048;
+pub const IDENTITIES_BYTES_MAX: usize = directory::BODY_BYTES_MAX;
 
 /// One shard's HSS: the shared directory, and the sequence numbers of the users that this shard owns.
 #[derive(Debug)]

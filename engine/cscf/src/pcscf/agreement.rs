@@ -14,6 +14,9 @@ const MECHANISM: &[u8] = b"ipsec-3gpp";
 /// More offers than this are not looked at: every algorithm pair, in both modes, twice.
 const OFFERS_MAX: usize = 64;
 
+/// SPIs below are reserved (RFC 4303 clause 2.1).
+const SPI_MIN: u32 = 256;
+
 /// What of a Security-Client header the P-CSCF keeps.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub struct ClientOffer {
@@ -131,7 +134,13 @@ fn offer_of(mechanism: &SecurityMechanism<'_>, mode: Mode) -> Option<(usize, Cli
         fingerprint: 0,
         text: 0,
     };
-    Some((rank, offer))
+    // What TS 33.203 clauses 7.1 and 7.2 forbid is no proposal.
+    let ports = [offer.port_uc, offer.port_us];
+    let usable = offer.spi_uc.min(offer.spi_us) >= SPI_MIN
+        && offer.spi_uc != offer.spi_us
+        && offer.port_uc != offer.port_us
+        && !ports.iter().any(|port| matches!(port, 0 | 5060 | 5061));
+    usable.then_some((rank, offer))
 }
 
 /// The P-CSCF's side of a set, as Security-Server shows it.

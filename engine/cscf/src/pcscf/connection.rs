@@ -45,6 +45,10 @@ pub struct Connection {
     pub live: Option<Key>,
     /// The set of a challenge that is not answered successfully yet.
     pub temporary: Option<Key>,
+    /// The set that was live before the last re-authentication, until nothing of it is under way.
+    pub draining: Option<Key>,
+    /// The notifier's Mw address, from the Contact of its 200: requests in the dialog go there and nowhere else.
+    pub notifier: Option<SocketAddr>,
     /// The connection's lifetime as last granted, on the clock.
     pub expires_at: Time,
     /// The lifetime that the UE was last granted, in seconds.

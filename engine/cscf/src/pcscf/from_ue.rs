@@ -12,6 +12,7 @@ use super::connection::Stage;
 use super::transaction::{Peer, Purpose};
 use super::{MODE, Pcscf, agreement};
 use crate::event::Context;
+use crate::proxy::unknown_option;
 
 /// The event package that this is all about.
 pub const SECURITY_EVENT: &[u8] = b"security";
@@ -43,12 +44,17 @@ impl Pcscf {
             ctx.counters.sec_agree_missing += 1;
             return self.refuse_agreement(ctx, peer, message, 421, None);
         }
+        if self.refuse_extension(ctx, peer, message) {
+            return;
+        }
         let Ok(Some(credentials)) = message.authorization() else {
             ctx.counters.unprotected_refused += 1;
             return self.refuse(ctx, peer, message, 403, |_| ());
         };
         // The answer to a challenge belongs on the security association that it made; only a failure comes without one.
-        if !credentials.response.is_empty() && credentials.auts.is_none() {
+        let is_failure =
+            credentials.auts.is_some() && self.has_challenge(from, message, credentials.username);
+        if !credentials.response.is_empty() && !is_failure {
             ctx.counters.unprotected_refused += 1;
             return self.refuse(ctx, peer, message, 403, |_| ());
         }
@@ -90,7 +96,11 @@ impl Pcscf {
                 out.header(HeaderName::AllowEvents).text("security").end();
             });
         }
-        if let Err(status) = self.check_security_request(ctx, set, message) {
+        if self.refuse_extension(ctx, peer, message) {
+            return;
+        }
+        let known = self.is_known(ctx, peer, message);
+        if let Err(status) = self.check_security_request(ctx, set, message, known) {
             return match status {
                 494 => self.refuse_agreement(ctx, peer, message, 494, Some(set)),
                 _ => self.refuse(ctx, peer, message, status, |_| ()),
@@ -105,9 +115,15 @@ impl Pcscf {
         ctx: &mut Context<'_>,
         set_key: Key,
         message: &Message<'_>,
+        known: bool,
     ) -> Result<(), u16> {
         let set = self.sets.get(set_key).expect("a set that opened a packet");
         let connection = self.connections.get(set.connection).expect("a set's connection");
+        // The live set carries the dialog; only the answer to the first challenge comes outside it, and may come again.
+        if !known && has_to_tag(message) != (connection.stage != Stage::SettingUp) {
+            ctx.counters.wrong_dialog += 1;
+            return Err(403);
+        }
         let altered = |ctx: &mut Context<'_>| {
             ctx.counters.sec_agree_altered += 1;
             494
@@ -129,6 +145,24 @@ impl Pcscf {
             return Err(403);
         }
         self.check_dialog(ctx, set.connection, message)
+    }
+
+    /// 420 where the UE requires of proxies what is not known here (RFC 3261 clause 16.3). True where it was.
+    fn refuse_extension(
+        &mut self,
+        ctx: &mut Context<'_>,
+        peer: Peer,
+        message: &Message<'_>,
+    ) -> bool {
+        let known = ["sec-agree", "secevt"];
+        let Some(option) = unknown_option(message, HeaderName::ProxyRequire, &known) else {
+            return false;
+        };
+        ctx.counters.bad_extension += 1;
+        self.refuse(ctx, peer, message, 420, |out| {
+            out.header(HeaderName::Unsupported).put(option).end();
+        });
+        true
     }
 
     /// The request must be of the security dialog of the connection that it came through.

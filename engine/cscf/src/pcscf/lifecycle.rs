@@ -13,12 +13,14 @@ use imstorm_sip::header::HeaderName;
 use imstorm_sip::transaction::Timings;
 use imstorm_sip::transaction::non_invite_client::{Actions, Event};
 
-use super::agreement::{ServerSide, write_server};
+use super::agreement::{ClientOffer, ServerSide, write_server};
 use super::connection::{OwnState, SecuritySet, Stage};
 use super::transaction::{Peer, Purpose, Transaction};
-use super::{AWAIT_AUTH_NS, GRACE_S, MODE, Pcscf, PcscfAlarm, SPI_GENERATIONS, SPI_MIN};
+use super::{
+    AWAIT_AUTH_NS, GRACE_S, LOOK_AGAIN_NS, MODE, Pcscf, PcscfAlarm, SPI_GENERATIONS, SPI_MIN,
+};
 use crate::event::{Alarm, Context};
-use crate::proxy::respond_upstream;
+use crate::proxy::{DEFAULT_PORT, respond_upstream};
 
 impl Pcscf {
     /// Begins a transaction. None where the table is full.
@@ -126,6 +128,21 @@ impl Pcscf {
         ctx.timers.arm(ctx.now, after_ns, Alarm::Pcscf(self.config.number, alarm));
     }
 
+    /// Gives a transaction up whose request never left.
+    pub(super) fn abandon(&mut self, ctx: &mut Context<'_>, key: Key) {
+        let Some(transaction) = self.transactions.get_mut(key) else { return };
+        let server_key = std::mem::take(&mut transaction.server_key);
+        if server_key != 0 {
+            self.servers.remove(server_key, |index| index == key.index);
+        }
+        let connection = self.close_transaction(ctx, key, 0).connection;
+        if self.connections.get(connection).is_some_and(|found| {
+            found.stage == Stage::SettingUp && found.temporary.is_none() && found.pending == 0
+        }) {
+            self.drop_connection(ctx, connection);
+        }
+    }
+
     /// Ends a transaction. Timers I and K need nothing kept: a late response finds no key. Timer J's tombstone stays.
     fn close_transaction(&mut self, ctx: &mut Context<'_>, key: Key, status: u16) -> Transaction {
         let mut transaction = self.transactions.remove(key).expect("a transaction that was found");
@@ -163,6 +180,10 @@ impl Pcscf {
                 edits.pop_first(message, HeaderName::Via);
                 let upstream = transaction.upstream;
                 self.send(ctx, upstream, |out| edits.write(message, out).ok());
+                if message.status() == 481 {
+                    // The notifier knows nothing of the connection any more.
+                    self.lose_notifier(ctx, transaction.connection);
+                }
                 // A set-up that was refused before its challenge leaves nothing.
                 let connection = self.connections.get(transaction.connection);
                 if connection.is_some_and(|connection| {
@@ -174,6 +195,15 @@ impl Pcscf {
         }
     }
 
+    /// The notifier answered 481: the connection is over, and there is nobody to tell.
+    fn lose_notifier(&mut self, ctx: &mut Context<'_>, key: Key) {
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        if connection.stage == Stage::Live {
+            connection.own.state = OwnState::Over;
+            self.begin_end(ctx, key);
+        }
+    }
+
     /// 401: keeps the keys to itself, makes the temporary set, and tells the UE its half of it.
     fn challenge(
         &mut self,
@@ -182,8 +212,8 @@ impl Pcscf {
         message: &Message<'_>,
     ) {
         let Some(connection) = self.connections.get(transaction.connection) else { return };
-        let kept = if transaction.again { connection.temporary } else { None };
-        let set = match kept {
+        let before = connection.temporary;
+        let set = match before.filter(|_| transaction.again) {
             Some(set) => Some(set),
             None => self.temporary_set(ctx, transaction.connection, message),
         };
@@ -195,11 +225,19 @@ impl Pcscf {
             ctx.counters.keys_missing += 1;
             let upstream = transaction.upstream;
             self.send(ctx, upstream, |out| respond_upstream(message, 500, out));
+            let connection = self.connections.get(transaction.connection);
+            if connection.is_some_and(|found| found.stage == Stage::SettingUp) {
+                self.drop_connection(ctx, transaction.connection);
+            }
             return;
         };
         edits.remove_auth_params(message, HeaderName::WwwAuthenticate, &["ik", "ck"]);
         edits.append(HeaderName::SecurityServer, |out| write_server(MODE, Some(&server), out));
+        // The challenge goes on what the request came on, which may be the temporary set that it replaces.
         self.send(ctx, transaction.upstream, |out| edits.write(message, out).ok());
+        if let Some(before) = before.filter(|before| Some(*before) != set) {
+            self.sets.remove(before);
+        }
     }
 
     /// Makes the four security associations that wait for the UE's answer.
@@ -214,14 +252,11 @@ impl Pcscf {
         let connection = self.connections.get_mut(connection_key)?;
         let offer = connection.offer?;
         let ue_ip = connection.ue_ip;
-        let old = connection.temporary.take();
-        let live = connection.live;
-        if let Some(old) = old {
-            self.drop_set(ctx, old);
-        }
-        let live = live.and_then(|live| self.sets.get(live)).map(|set| set.server.port_pc);
-        let place = self.sets.vacant_key()?;
-        let (spi_ps, spi_pc) = self.spis(place);
+        let live = connection.live.and_then(|live| self.sets.get(live));
+        // A re-authentication's set goes where the live one does, until its own first packet shows another way.
+        let outer = live.map(|set| set.outer);
+        let live = live.map(|set| set.server.port_pc);
+        let (place, spi_ps, spi_pc) = self.free_place(&offer)?;
         let first = self.config.port_pc;
         let server = ServerSide {
             spi_pc,
@@ -249,18 +284,33 @@ impl Pcscf {
             connection: connection_key,
             server,
             client: (offer.fingerprint, offer.text),
-            outer: SocketAddr::new(ue_ip, self.config.ue_esp_port),
+            outer: outer.unwrap_or(SocketAddr::new(ue_ip, self.config.ue_esp_port)),
             expires_at: ctx.now + AWAIT_AUTH_NS,
         };
         let key = self.sets.insert(set).ok()?;
         assert!(key == place, "the key that was promised");
-        self.arm(ctx, AWAIT_AUTH_NS, PcscfAlarm::Set(key));
+        self.arm(ctx, LOOK_AGAIN_NS, PcscfAlarm::Set(key));
         let connection = self.connections.get_mut(connection_key).expect("found above");
         connection.temporary = Some(key);
         if connection.stage == Stage::SettingUp {
             connection.expires_at = ctx.now + AWAIT_AUTH_NS;
         }
         Some(key)
+    }
+
+    /// The next place for a set, with its SPIs: none of them may be one of the UE's (TS 33.203 clause 7.2).
+    fn free_place(&mut self, offer: &ClientOffer) -> Option<(Key, u32, u32)> {
+        for _ in 0..SPI_GENERATIONS {
+            let place = self.sets.vacant_key()?;
+            let (spi_ps, spi_pc) = self.spis(place);
+            let collides =
+                [offer.spi_uc, offer.spi_us].iter().any(|spi| [spi_ps, spi_pc].contains(spi));
+            if !collides {
+                return Some((place, spi_ps, spi_pc));
+            }
+            self.sets.skip_vacant();
+        }
+        None
     }
 
     /// A 2xx: the set that the request came through is the live one, for as long as was granted.
@@ -272,9 +322,17 @@ impl Pcscf {
     ) {
         let key = transaction.connection;
         let Some(connection) = self.connections.get_mut(key) else { return };
+        if !matches!(transaction.upstream, Peer::Protected(_)) {
+            // Nobody is let in on a request without protection, whatever the core says.
+            ctx.counters.unprotected_refused += 1;
+            let upstream = transaction.upstream;
+            self.send(ctx, upstream, |out| respond_upstream(message, 500, out));
+            return self.drop_connection(ctx, key);
+        }
+        let notifier = message.contact().ok().flatten();
+        connection.notifier = notifier.and_then(|contact| contact.uri.socket_addr(DEFAULT_PORT));
         let granted_s = message.expires().ok().flatten().unwrap_or(0);
         connection.granted_s = granted_s;
-        let mut ended = None;
         if granted_s == 0 {
             self.begin_end(ctx, key);
         } else {
@@ -284,8 +342,12 @@ impl Pcscf {
                 && connection.temporary == Some(set)
             {
                 connection.temporary = None;
-                ended = connection.live.replace(set);
+                let before = connection.live.replace(set);
+                if let Some(drained) = std::mem::replace(&mut connection.draining, before) {
+                    self.sets.remove(drained);
+                }
             }
+            let connection = self.connections.get_mut(key).expect("found above");
             if connection.stage == Stage::SettingUp {
                 connection.stage = Stage::Live;
                 ctx.counters.connections_made += 1;
@@ -304,9 +366,6 @@ impl Pcscf {
         // From the 200 on everything goes on the new set, the 200 first of all.
         let to = self.live_set(key).map_or(transaction.upstream, Peer::Protected);
         self.send(ctx, to, |out| edits.write(message, out).ok());
-        if let Some(old) = ended {
-            self.drop_set(ctx, old);
-        }
         if granted_s > 0 && !transaction.again {
             self.ask_own(ctx, key, message);
         }
@@ -330,8 +389,15 @@ impl Pcscf {
         self.arm(ctx, 2 * self.config.ue_leg.timer_f_ns(), PcscfAlarm::Release(key));
     }
 
-    /// Drops a connection that has ended, once nothing of it is under way.
+    /// Drops what is through once nothing is under way: the set before the last re-authentication, and a connection that has
+    /// ended.
     pub(super) fn settle(&mut self, ctx: &mut Context<'_>, key: Key) {
+        if let Some(connection) = self.connections.get_mut(key)
+            && connection.pending == 0
+            && let Some(drained) = connection.draining.take()
+        {
+            self.sets.remove(drained);
+        }
         let done = self.connections.get(key).is_some_and(|connection| {
             connection.stage == Stage::Ending
                 && connection.pending == 0
@@ -345,8 +411,9 @@ impl Pcscf {
     /// Ends a connection at once, with all its sets.
     pub(super) fn drop_connection(&mut self, ctx: &mut Context<'_>, key: Key) {
         let Some(connection) = self.connections.remove(key) else { return };
-        for set in [connection.live, connection.temporary].into_iter().flatten() {
-            self.drop_set(ctx, set);
+        let sets = [connection.live, connection.temporary, connection.draining];
+        for set in sets.into_iter().flatten() {
+            self.sets.remove(set);
         }
         if connection.stage == Stage::SettingUp {
             self.setups.remove(connection.setup, |index| index == key.index);
@@ -355,10 +422,6 @@ impl Pcscf {
         }
         self.accesses.remove(connection.access, |index| index == key.index);
         connection.release(&mut self.strings);
-    }
-
-    fn drop_set(&mut self, _ctx: &mut Context<'_>, key: Key) {
-        self.sets.remove(key);
     }
 
     /// A set-up's time is over: reg-await-auth (TS 24.229 clause 5.2.2).
@@ -379,14 +442,19 @@ impl Pcscf {
     pub(super) fn set_is_due(&mut self, ctx: &mut Context<'_>, key: Key) {
         let Some(set) = self.sets.get(key) else { return };
         if set.expires_at > ctx.now {
-            let remaining_ns = set.expires_at - ctx.now;
-            return self.arm(ctx, remaining_ns, PcscfAlarm::Set(key));
+            let look_again_ns = (set.expires_at - ctx.now).min(LOOK_AGAIN_NS);
+            return self.arm(ctx, look_again_ns, PcscfAlarm::Set(key));
         }
         let connection_key = set.connection;
         let Some(connection) = self.connections.get_mut(connection_key) else { return };
         if connection.temporary == Some(key) {
             connection.temporary = None;
-            self.drop_set(ctx, key);
+            self.sets.remove(key);
+            return;
+        }
+        if connection.draining == Some(key) {
+            connection.draining = None;
+            self.sets.remove(key);
             return;
         }
         ctx.counters.connections_expired += 1;

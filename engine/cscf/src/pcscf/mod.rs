@@ -15,6 +15,7 @@ mod send;
 mod to_ue;
 mod transaction;
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 
 use imstorm_base::hash::HashSeed;
@@ -37,6 +38,11 @@ use transaction::Transaction;
 pub const SETS_MAX: usize = 6;
 /// How long a challenge may stay unanswered: reg-await-auth (TS 24.229 clause 7.8).
 pub const AWAIT_AUTH_NS: u64 = seconds(4 * 60);
+/// The longest that a timer waits for the end of a lifetime before it looks again: a lifetime may have been shortened, and the
+/// timer of a connection that is gone must not stay for a week.
+pub const LOOK_AGAIN_NS: u64 = seconds(60);
+/// Requests of one connection that may be under way at the same time.
+pub const PENDING_MAX: u16 = 16;
 /// How much longer than the subscription its security associations live (TS 24.229 clause 5.1.1.5.1).
 pub const GRACE_S: u64 = 30;
 /// How much longer than the UE's the P-CSCF's own subscription is asked for.
@@ -84,8 +90,10 @@ pub struct PcscfConfig {
     pub ue_leg: Timings,
     /// Timers towards the core (RFC 3261 table 4).
     pub core: Timings,
-    /// Seeds the tables' hashes and what makes this start's Call-IDs its own.
+    /// Seeds the tables' hashes. Secret: whoever knows it can make keys collide.
     pub seed: u64,
+    /// Makes this start's branches, Call-IDs and charging identifiers its own. Everybody sees it.
+    pub boot: u64,
 }
 
 /// A timer of the P-CSCF.
@@ -130,6 +138,8 @@ pub struct Pcscf {
     transactions: Slab<Transaction>,
     tombstones: Tombstones,
     strings: Strings,
+    /// Connections in the order in which their set-up began; those that are through go when they come to the front.
+    half_open: VecDeque<Key>,
     /// Set-ups under way, by (private identity, UE address, Call-ID).
     setups: Index,
     /// All connections, by (private identity, UE address).
@@ -156,6 +166,7 @@ impl Pcscf {
             transactions: Slab::with_capacity(connections.max(1024)),
             tombstones: Tombstones::new(config.tombstones_max, config.ue_leg.timer_j_ns(false)),
             strings: Strings::with_capacity(config.strings_bytes),
+            half_open: VecDeque::new(),
             setups: Index::with_capacity(connections),
             accesses: Index::with_capacity(connections),
             servers: Index::with_capacity(connections.max(1024)),

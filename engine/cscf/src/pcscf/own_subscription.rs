@@ -34,14 +34,12 @@ impl Pcscf {
         connection.own.asked_s = asked_s;
         match connection.own.state {
             OwnState::None => {
-                let Ok(Some(contact)) = message.contact() else {
-                    ctx.counters.own_subscription_failed += 1;
-                    return;
-                };
                 // Until the notifier answers, the dialog has its Contact and no tag.
-                let Ok(target) = self.strings.store(contact.uri_text) else {
-                    ctx.counters.table_full += 1;
-                    return;
+                let contact = message.contact().ok().flatten();
+                let target = contact.and_then(|contact| self.strings.store(contact.uri_text).ok());
+                let Some(target) = target else {
+                    connection.own.failures = FAILURES_MAX;
+                    return self.own_failed(ctx, key);
                 };
                 let connection = self.connections.get_mut(key).expect("found above");
                 connection.own.dialog = target;
@@ -93,16 +91,17 @@ impl Pcscf {
         let Some(transaction) = self.open_transaction(ctx, transaction) else {
             return self.own_failed(ctx, key);
         };
-        let mut text = [0; 4096];
+        let mut text = [0; 2048];
         let Some(len) = self.write_subscribe(key, transaction, has_dialog, expires_s, &mut text)
         else {
+            self.abandon(ctx, transaction);
             return self.own_failed(ctx, key);
         };
         let request = self.send_kept(ctx, downstream, |out| {
             out.get_mut(..len)?.copy_from_slice(&text[..len]);
             Some(len)
         });
-        self.start_client(ctx, transaction, request);
+        self.start_client(ctx, transaction, request.unwrap_or_default());
     }
 
     fn write_subscribe(
@@ -133,7 +132,7 @@ impl Pcscf {
         let mut writer = dialog::request(&parts, Method::Subscribe, connection.own.cseq, out);
         writer.header(HeaderName::Via).put(b"SIP/2.0/UDP ").socket(self.config.mw);
         writer.put(b";branch=z9hG4bK").hex_u64(transaction.to_u64());
-        writer.hex_u64(self.config.seed).end();
+        writer.hex_u64(self.config.boot).end();
         writer.header(HeaderName::Contact).put(b"<sip:").hex_u64(key.to_u64());
         writer.put(b"@").socket(self.config.mw).put(b">").end();
         writer.header(HeaderName::PAssertedIdentity).put(b"<").put(own.uri).put(b">").end();
@@ -165,7 +164,11 @@ impl Pcscf {
                     self.leave_own(ctx, key);
                 }
             }
-            481 => connection.own.state = OwnState::Over,
+            // The notifier knows nothing of the connection any more.
+            481 => {
+                connection.own.state = OwnState::Over;
+                self.begin_end(ctx, key);
+            }
             _ => self.own_failed(ctx, key),
         }
     }
@@ -196,7 +199,7 @@ impl Pcscf {
     pub(super) fn own_failed(&mut self, ctx: &mut Context<'_>, key: Key) {
         ctx.counters.own_subscription_failed += 1;
         let Some(connection) = self.connections.get_mut(key) else { return };
-        connection.own.failures += 1;
+        connection.own.failures = connection.own.failures.saturating_add(1);
         if connection.own.failures < FAILURES_MAX && connection.stage != Stage::Ending {
             return self.arm(ctx, RETRY_NS, PcscfAlarm::Own(key));
         }
@@ -206,11 +209,16 @@ impl Pcscf {
 
     /// Time to try the P-CSCF's own subscription again.
     pub(super) fn ask_again(&mut self, ctx: &mut Context<'_>, key: Key) {
-        let Some(connection) = self.connections.get(key) else { return };
-        if connection.stage != Stage::Ending && connection.own.failures > 0 {
-            let asked_s = connection.own.asked_s;
-            self.subscribe(ctx, key, asked_s);
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        if connection.own.failures == 0 {
+            return;
         }
+        if connection.stage == Stage::Ending {
+            connection.own.state = OwnState::Over;
+            return self.settle(ctx, key);
+        }
+        let asked_s = connection.own.asked_s;
+        self.subscribe(ctx, key, asked_s);
     }
 
     /// A NOTIFY for the P-CSCF itself.
@@ -294,7 +302,7 @@ struct OwnNames<'a> {
 impl<'a> OwnNames<'a> {
     fn write(pcscf: &Pcscf, key: Key, out: &'a mut [u8; 256]) -> Option<Self> {
         let mut writer = Writer::new(out);
-        writer.hex_u64(key.to_u64()).put(b"-").hex_u64(pcscf.config.seed);
+        writer.hex_u64(key.to_u64()).put(b"-").hex_u64(pcscf.config.boot);
         let call_id = writer.len();
         writer.put(b"sip:").socket(pcscf.config.mw);
         let len = writer.done().ok()?;

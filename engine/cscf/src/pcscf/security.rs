@@ -5,18 +5,18 @@ use std::net::SocketAddr;
 
 use imstorm_base::slab::Key;
 use imstorm_base::strings::Handle;
-use imstorm_sip::Message;
 use imstorm_sip::edit::Edits;
 use imstorm_sip::field::auth::Credentials;
 use imstorm_sip::header::HeaderName;
 use imstorm_sip::transaction::non_invite_client::NonInviteClient;
 use imstorm_sip::write::Writer;
+use imstorm_sip::{Message, Uri};
 
 use super::agreement::{self, ClientOffer};
 use super::connection::{Connection, Own, Stage};
 use super::from_ue::has_to_tag;
 use super::transaction::{Peer, Purpose, Transaction};
-use super::{AWAIT_AUTH_NS, MODE, Pcscf, PcscfAlarm, SETS_MAX};
+use super::{AWAIT_AUTH_NS, MODE, PENDING_MAX, Pcscf, PcscfAlarm, SETS_MAX};
 use crate::event::Context;
 use crate::proxy;
 
@@ -33,10 +33,7 @@ impl Pcscf {
         let peer = Peer::Unprotected(from);
         let Some(again) = self.pass_retransmission(ctx, peer, message) else { return };
         let (Ok(cseq), Ok(call_id)) = (message.cseq(), message.call_id()) else { return };
-        let mut address = [0; 16];
-        let address = ip_bytes(from, &mut address);
-        let access = self.hash.hash2(impi, address);
-        let setup = self.hash.hash2(&access.to_be_bytes(), call_id);
+        let (access, setup) = self.setup_keys(from, impi, call_id);
         let found = self.setups.find(setup, |index| self.is_setup(index, setup, impi));
         let key = match found.and_then(|index| self.connections.key_at(index)) {
             Some(key) => {
@@ -65,6 +62,29 @@ impl Pcscf {
             }
         };
         self.forward_security(ctx, key, peer, message, again);
+    }
+
+    /// Whether a challenge is under way for the set-up that this request is of.
+    pub(super) fn has_challenge(
+        &self,
+        from: SocketAddr,
+        message: &Message<'_>,
+        impi: &[u8],
+    ) -> bool {
+        let Ok(call_id) = message.call_id() else { return false };
+        let (_, setup) = self.setup_keys(from, impi, call_id);
+        let found = self.setups.find(setup, |index| self.is_setup(index, setup, impi));
+        found
+            .and_then(|index| self.connections.key_at(index))
+            .and_then(|key| self.connections.get(key))
+            .is_some_and(|connection| connection.temporary.is_some())
+    }
+
+    /// The keys (private identity, UE address) and (the same, Call-ID).
+    fn setup_keys(&self, from: SocketAddr, impi: &[u8], call_id: &[u8]) -> (u64, u64) {
+        let mut address = [0; 16];
+        let access = self.hash.hash2(impi, ip_bytes(from, &mut address));
+        (access, self.hash.hash2(&access.to_be_bytes(), call_id))
     }
 
     /// A SUBSCRIBE to the security state through a security association, checked.
@@ -108,9 +128,14 @@ impl Pcscf {
         }
         let Some(tombstone) = self.tombstones.find(ctx.now, key) else { return Some(false) };
         ctx.counters.retransmissions_in += 1;
-        // The UE that has moved on to its next request has had the answer to this one.
-        let connection = self.connections.get(Key::from_u64(tombstone.owner))?;
-        (connection.cseq == tombstone.cseq).then_some(true)
+        match self.connections.get(Key::from_u64(tombstone.owner)) {
+            // The UE that has moved on to its next request has had the answer to this one.
+            Some(connection) if connection.cseq != tombstone.cseq => None,
+            // A request that timed out towards the core has had no answer that could be made anew.
+            Some(_) => Some(tombstone.status != 408),
+            // What was refused left nothing behind: it is refused anew.
+            None => matches!(peer, Peer::Unprotected(_)).then_some(false),
+        }
     }
 
     pub(super) fn serves(&self, index: u32, server_key: u64) -> bool {
@@ -141,7 +166,10 @@ impl Pcscf {
         if !self.make_room(ctx, begun.access) {
             return None;
         }
-        if self.connections.len() == self.connections.capacity() {
+        while self.half_open.front().is_some_and(|key| !self.is_half_open(*key)) {
+            self.half_open.pop_front();
+        }
+        if self.connections.len() == self.connections.capacity() && !self.evict_oldest_setup(ctx) {
             return None;
         }
         let impi = self.strings.store(impi).ok()?;
@@ -157,6 +185,8 @@ impl Pcscf {
             offer: Some(offer),
             live: None,
             temporary: None,
+            draining: None,
+            notifier: None,
             expires_at: ctx.now + AWAIT_AUTH_NS,
             granted_s: 0,
             own: Own::default(),
@@ -166,9 +196,27 @@ impl Pcscf {
         let indexed = self.setups.insert(begun.setup, key.index).is_ok()
             && self.accesses.insert(begun.access, key.index).is_ok();
         assert!(indexed, "the indexes have room for as many as the slab");
+        self.half_open.push_back(key);
         self.arm(ctx, AWAIT_AUTH_NS, PcscfAlarm::SetUp(key));
         ctx.counters.setups_begun += 1;
         Some(key)
+    }
+
+    /// Where the table is full the oldest set-up goes; connections that are live never do. Whoever floods the unprotected port
+    /// shortens the time for a set-up, and shuts nobody out.
+    fn evict_oldest_setup(&mut self, ctx: &mut Context<'_>) -> bool {
+        while let Some(key) = self.half_open.pop_front() {
+            if self.is_half_open(key) {
+                ctx.counters.setups_evicted += 1;
+                self.drop_connection(ctx, key);
+                return true;
+            }
+        }
+        false
+    }
+
+    fn is_half_open(&self, key: Key) -> bool {
+        self.connections.get(key).is_some_and(|found| found.stage == Stage::SettingUp)
     }
 
     /// Six sets at most for one private identity at one address: the oldest set-up makes room, a live connection never.
@@ -215,16 +263,14 @@ impl Pcscf {
             ctx.counters.too_many_hops += 1;
             return self.refuse(ctx, upstream, message, 483, |_| ());
         }
-        let target = if in_dialog {
-            let uri = imstorm_sip::uri::Uri::parse(message.request_uri()).ok();
-            uri.and_then(|uri| uri.socket_addr(5060))
-        } else {
-            Some(self.config.icscf)
-        };
-        let Some(target) = target else {
+        let Some(target) = self.next_hop(connection, message, in_dialog) else {
             ctx.counters.wrong_dialog += 1;
-            return self.refuse(ctx, upstream, message, 404, |_| ());
+            return self.refuse(ctx, upstream, message, 403, |_| ());
         };
+        if self.connections.get(connection).is_none_or(|found| found.pending >= PENDING_MAX) {
+            ctx.counters.too_many_pending += 1;
+            return self.refuse(ctx, upstream, message, 503, |_| ());
+        }
         let downstream = Peer::Mw(target);
         let server_key = self.server_key(upstream, message);
         let cseq = message.cseq().map_or(0, |cseq| cseq.number);
@@ -276,32 +322,40 @@ impl Pcscf {
             });
         }
         edits.set(message, HeaderName::PChargingVector, |out| {
-            out.put(b"icid-value=\"").hex_u64(self.config.seed).hex_u64(key.to_u64());
+            out.put(b"icid-value=\"").hex_u64(self.config.boot).hex_u64(key.to_u64());
             out.put(b"\";orig-ioi=\"").text(&self.config.visited_network).put(b"\"");
         });
-        let request = self.send_kept(ctx, downstream, |out| edits.write(message, out).ok());
-        self.start_client(ctx, key, request);
+        match self.send_kept(ctx, downstream, |out| edits.write(message, out).ok()) {
+            Some(request) => self.start_client(ctx, key, request),
+            None => {
+                self.abandon(ctx, key);
+                ctx.counters.message_too_large += 1;
+                self.refuse(ctx, upstream, message, 513, |_| ());
+            }
+        }
+    }
+
+    /// Where a SUBSCRIBE goes: to the home network's entry point, or in its dialog to its notifier, which its Request-URI names.
+    fn next_hop(
+        &self,
+        connection: Key,
+        message: &Message<'_>,
+        in_dialog: bool,
+    ) -> Option<SocketAddr> {
+        if !in_dialog {
+            return Some(self.config.icscf);
+        }
+        let named = Uri::parse(message.request_uri()).ok()?.socket_addr(proxy::DEFAULT_PORT)?;
+        let notifier = self.connections.get(connection)?.notifier?;
+        (named == notifier).then_some(notifier)
     }
 
     /// Via as the request really came (RFC 3261 clause 18.2.1, RFC 3581 clause 4).
     fn note_source(&self, edits: &mut Edits, message: &Message<'_>, upstream: Peer) {
         let Peer::Unprotected(from) = upstream else { return };
-        let Ok(via) = message.via() else { return };
-        let differs = proxy::sent_by(&via).is_none_or(|sent_by| sent_by.ip() != from.ip());
-        let asks = matches!(via.rport, Some(None));
-        if !(differs || asks) || via.received.is_some() {
-            return;
+        if let Some((line, value)) = message.lines(HeaderName::Via).next() {
+            edits.replace(line, |out| proxy::write_via_with_source(value, from, out));
         }
-        let Some((line, value)) = message.lines(HeaderName::Via).next() else { return };
-        edits.replace(line, |out| {
-            if asks {
-                write_without_rport(value, out);
-                out.put(b";rport=").decimal(u64::from(from.port()));
-            } else {
-                out.put(value);
-            }
-            out.put(b";received=").ip(from.ip());
-        });
     }
 }
 
@@ -354,19 +408,6 @@ fn write_known_params(credentials: &Credentials<'_>, out: &mut Writer<'_>) {
     {
         if let Some(value) = value {
             out.put(b",").text(name).put(b"=\"").put(value).put(b"\"");
-        }
-    }
-}
-
-/// A Via's text without its empty `rport` parameter.
-fn write_without_rport(value: &[u8], out: &mut Writer<'_>) {
-    let mut parts = value.split(|byte| *byte == b';');
-    if let Some(first) = parts.next() {
-        out.put(first);
-    }
-    for part in parts {
-        if !part.trim_ascii().eq_ignore_ascii_case(b"rport") {
-            out.put(b";").put(part);
         }
     }
 }

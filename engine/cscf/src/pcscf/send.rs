@@ -29,26 +29,29 @@ impl Pcscf {
         send(&self.config, &mut self.sets, ctx, peer, write)
     }
 
-    /// As [`Pcscf::send`], and keeps a copy where the transport is not reliable.
+    /// As [`Pcscf::send`], and keeps a copy where the transport is not reliable. `None` where it could not be written. A datagram for
+    /// which there is no room counts as sent: it is lost like others, and sent again.
     pub(super) fn send_kept(
         &mut self,
         ctx: &mut Context<'_>,
         peer: Peer,
         write: impl FnOnce(&mut [u8]) -> Option<usize>,
-    ) -> Handle {
-        if self.is_reliable(ctx, peer) {
-            self.send(ctx, peer, write);
-            return Handle::EMPTY;
-        }
+    ) -> Option<Handle> {
+        let keep = !self.is_reliable(ctx, peer);
         let strings = &mut self.strings;
         let mut kept = Handle::EMPTY;
+        let mut refused = false;
         send(&self.config, &mut self.sets, ctx, peer, |out| {
-            let len = write(out)?;
-            // A full pool costs this request its retransmissions, not its first sending.
-            kept = strings.store(&out[..len]).unwrap_or_default();
+            let len = write(out);
+            refused = len.is_none();
+            let len = len?;
+            if keep {
+                // A full pool costs this request its retransmissions, not its first sending.
+                kept = strings.store(&out[..len]).unwrap_or_default();
+            }
             Some(len)
         });
-        kept
+        (!refused).then_some(kept)
     }
 
     /// Sends a kept request again. Through a set it is sealed anew: its sequence number must be new.
@@ -59,7 +62,16 @@ impl Pcscf {
         }
         ctx.counters.retransmissions_out += 1;
         let bytes = self.strings.get(&transaction.request);
-        send(&self.config, &mut self.sets, ctx, transaction.downstream, |out| {
+        let downstream = match transaction.downstream {
+            // After a re-authentication everything goes on the new set.
+            Peer::Protected(set) => {
+                let connection = self.connections.get(transaction.connection);
+                let live = connection.and_then(|connection| connection.live);
+                Peer::Protected(live.unwrap_or(set))
+            }
+            other => other,
+        };
+        send(&self.config, &mut self.sets, ctx, downstream, |out| {
             out.get_mut(..bytes.len())?.copy_from_slice(bytes);
             Some(bytes.len())
         });
@@ -85,7 +97,12 @@ impl Pcscf {
         tag_text.hex_u64(tag);
         let tag = tag_text.as_written();
         self.send(ctx, peer, |out| {
-            let mut writer = response(request, status, Some(tag), out);
+            let mut writer = match peer {
+                Peer::Unprotected(source) => {
+                    proxy::response_to_source(request, status, tag, source, out)
+                }
+                _ => response(request, status, Some(tag), out),
+            };
             more(&mut writer);
             writer.finish().ok()
         });
@@ -126,10 +143,10 @@ impl Pcscf {
 
     /// Puts our Via on top (RFC 3261 clause 16.6, step 8), its branch the key of the transaction.
     pub(super) fn push_via(&self, edits: &mut Edits, sent_by: SocketAddr, transaction: Key) {
-        let seed = self.config.seed;
+        let boot = self.config.boot;
         edits.insert_first(HeaderName::Via, |out| {
             out.put(b"SIP/2.0/UDP ").socket(sent_by);
-            out.put(b";branch=z9hG4bK").hex_u64(transaction.to_u64()).hex_u64(seed);
+            out.put(b";branch=z9hG4bK").hex_u64(transaction.to_u64()).hex_u64(boot);
         });
     }
 
@@ -144,8 +161,8 @@ impl Pcscf {
             return None;
         }
         let branch = via.branch?.strip_prefix(b"z9hG4bK")?;
-        let (key, seed) = branch.split_at_checked(16)?;
-        (read_hex_u64(seed)? == self.config.seed).then_some(())?;
+        let (key, boot) = branch.split_at_checked(16)?;
+        (read_hex_u64(boot)? == self.config.boot).then_some(())?;
         let key = Key::from_u64(read_hex_u64(key)?);
         self.transactions.get(key).map(|_| key)
     }

@@ -114,8 +114,14 @@ impl Pcscf {
         edits.pop_first(message, HeaderName::Route);
         // The dialog may be formed by this NOTIFY (RFC 6665 clause 4.4.1): it always says how to come back.
         edits.insert_first(HeaderName::RecordRoute, |out| self.write_protected_uri(out));
-        let request = self.send_kept(ctx, downstream, |out| edits.write(message, out).ok());
-        self.start_client(ctx, key, request);
+        match self.send_kept(ctx, downstream, |out| edits.write(message, out).ok()) {
+            Some(request) => self.start_client(ctx, key, request),
+            None => {
+                self.abandon(ctx, key);
+                ctx.counters.message_too_large += 1;
+                self.refuse(ctx, upstream, message, 513, |_| ());
+            }
+        }
     }
 
     /// The UE has answered a NOTIFY.

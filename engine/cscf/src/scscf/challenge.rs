@@ -10,7 +10,7 @@ use imstorm_sip::header::HeaderName;
 use imstorm_sip::{Credentials, Message};
 
 use super::subscription::{Authenticated, Challenge};
-use super::{AWAIT_AUTH_NS, Scscf, ScscfAlarm};
+use super::{AWAIT_AUTH_NS, CHALLENGES_MAX, Scscf, ScscfAlarm};
 use crate::event::Context;
 use crate::hss::{Hss, UserId};
 
@@ -25,13 +25,13 @@ pub(super) struct Challenged {
 }
 
 impl Scscf {
-    /// The challenge that waits under this key.
-    pub(super) fn challenge_of(&self, key: u64) -> Option<Key> {
+    /// The challenge that waits under this key, if it is this user's: keys of two users may collide.
+    pub(super) fn challenge_of(&self, user: UserId, key: u64) -> Option<Key> {
         let place = self.by_challenge.find(key, |place| {
             self.challenges
                 .key_at(place)
                 .and_then(|found| self.challenges.get(found))
-                .is_some_and(|challenge| challenge.key == key)
+                .is_some_and(|challenge| challenge.key == key && challenge.user == user)
         })?;
         self.challenges.key_at(place)
     }
@@ -45,6 +45,10 @@ impl Scscf {
         message: &Message<'_>,
         whom: &Challenged,
     ) {
+        let known = self.challenge_of(whom.user, whom.key);
+        if known.is_none() {
+            self.make_room(ctx, whom.user);
+        }
         let mut rand = [0; 16];
         ctx.random.bytes(&mut rand);
         let vector = hss.multimedia_auth(whom.user, rand);
@@ -55,19 +59,17 @@ impl Scscf {
             cseq: whom.cseq,
             expires_at: ctx.now + AWAIT_AUTH_NS,
         };
-        let key = match self.challenge_of(whom.key) {
+        let key = match known {
             Some(key) => {
                 *self.challenges.get_mut(key).expect("a challenge that was found") = challenge;
                 key
             }
             None => {
-                let Ok(key) = self.challenges.insert(challenge) else {
-                    ctx.counters.table_full += 1;
-                    return self.refuse(ctx, to, message, 503, |out| {
-                        out.header(HeaderName::RetryAfter).decimal(10).end();
-                    });
-                };
-                let indexed = self.by_challenge.insert(whom.key, key.index).is_ok();
+                let key = self.challenges.insert(challenge).expect("room was just made");
+                let of_user = self.hash.hash_u64(u64::from(whom.user.0));
+                let indexed = self.by_challenge.insert(whom.key, key.index).is_ok()
+                    && self.challenges_of.insert(of_user, key.index).is_ok();
+                self.waiting.push_back(key);
                 assert!(indexed, "the index has room for as many as the slab");
                 self.arm(ctx, AWAIT_AUTH_NS, ScscfAlarm::Challenge(key));
                 key
@@ -75,6 +77,40 @@ impl Scscf {
         };
         ctx.counters.challenges += 1;
         self.repeat_challenge(ctx, to, message, key, whom.stale);
+    }
+
+    /// Makes room for a challenge: a user has at most so many, and where the table is full the oldest of all goes. Whoever
+    /// floods the core with first requests shortens the time for an answer, and shuts nobody out.
+    fn make_room(&mut self, ctx: &mut Context<'_>, user: UserId) {
+        while self.waiting.front().is_some_and(|key| self.challenges.get(*key).is_none()) {
+            self.waiting.pop_front();
+        }
+        let of_user = self.hash.hash_u64(u64::from(user.0));
+        let mut count = 0;
+        let mut oldest: Option<(u64, Key)> = None;
+        self.challenges_of.find(of_user, |place| {
+            if let Some(key) = self.challenges.key_at(place)
+                && let Some(challenge) = self.challenges.get(key)
+                && challenge.user == user
+            {
+                count += 1;
+                if oldest.is_none_or(|(at, _)| challenge.expires_at < at) {
+                    oldest = Some((challenge.expires_at, key));
+                }
+            }
+            false
+        });
+        let goes = if count >= CHALLENGES_MAX {
+            oldest.map(|(_, key)| key)
+        } else if self.challenges.len() == self.challenges.capacity() {
+            self.waiting.pop_front()
+        } else {
+            None
+        };
+        if let Some(key) = goes {
+            ctx.counters.challenges_evicted += 1;
+            self.drop_challenge(key);
+        }
     }
 
     /// The 401 of a challenge that waits.
@@ -148,6 +184,8 @@ impl Scscf {
     pub(super) fn drop_challenge(&mut self, key: Key) {
         if let Some(challenge) = self.challenges.remove(key) {
             self.by_challenge.remove(challenge.key, |place| place == key.index);
+            let of_user = self.hash.hash_u64(u64::from(challenge.user.0));
+            self.challenges_of.remove(of_user, |place| place == key.index);
         }
     }
 
@@ -179,8 +217,8 @@ impl Authenticated {
         if !self.is_nonce(credentials) || credentials.uri != message.request_uri() {
             return false;
         }
+        // The challenge asks for qop=auth; without it the nonce could be used again and again.
         let qop = match (credentials.qop, credentials.cnonce, credentials.nc) {
-            (None, _, _) => None,
             (Some(qop), Some(cnonce), Some(nc)) if qop.eq_ignore_ascii_case(b"auth") => {
                 if count_of(credentials).is_none_or(|count| count <= nc_used) {
                     return false;

@@ -9,6 +9,7 @@ mod notify;
 mod security_event;
 mod subscription;
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -24,12 +25,15 @@ use imstorm_sip::{Message, Method, Writer, response};
 use crate::event::{Alarm, Context};
 use crate::hss::{Directory, Hss};
 use crate::mw::MwError;
+use crate::proxy;
 use notify::Notification;
 pub use subscription::Reason;
-use subscription::{Challenge, Subscription};
+use subscription::{Challenge, Subscription, TokenSecret};
 
 /// How long a challenge may stay unanswered: request-await-auth (TS 24.229 clause 7.8).
 const AWAIT_AUTH_NS: u64 = seconds(4 * 60);
+/// Challenges of one user that may wait at the same time: as many as there may be sets of security associations.
+const CHALLENGES_MAX: usize = 6;
 
 /// An S-CSCF's settings.
 #[derive(Clone, Debug)]
@@ -50,8 +54,10 @@ pub struct ScscfConfig {
     pub core: Timings,
     /// Timers at the UE, behind the P-CSCF: how long the answer to a NOTIFY may take.
     pub ue_leg: Timings,
-    /// Seeds the tables' hashes.
+    /// Seeds the tables' hashes. Secret: whoever knows it can make keys collide.
     pub seed: u64,
+    /// Makes this start's branches its own. Everybody sees it.
+    pub boot: u64,
 }
 
 /// A timer of the S-CSCF.
@@ -92,8 +98,12 @@ pub struct Scscf {
     subscriptions: Slab<Subscription>,
     notifications: Slab<Notification>,
     strings: Strings,
-    /// Challenges, by (private identity, Call-ID, From tag).
+    /// Challenges, by what names their request.
     by_challenge: Index,
+    /// Challenges, by user.
+    challenges_of: Index,
+    /// Challenges in their order; those that are over go when they come to the front.
+    waiting: VecDeque<Key>,
     /// Subscriptions, by the same of the request that made them.
     by_request: Index,
     /// By user: its newest subscription.
@@ -114,6 +124,8 @@ impl Scscf {
             notifications: Slab::with_capacity(2 * capacity),
             strings: Strings::with_capacity(config.strings_bytes),
             by_challenge: Index::with_capacity(capacity),
+            challenges_of: Index::with_capacity(capacity),
+            waiting: VecDeque::new(),
             by_request: Index::with_capacity(capacity),
             by_user: vec![None; users],
             config,
@@ -145,6 +157,7 @@ impl Scscf {
             + self.notifications.reserved_bytes()
             + self.strings.capacity_bytes()
             + self.by_challenge.reserved_bytes()
+            + self.challenges_of.reserved_bytes()
             + self.by_request.reserved_bytes()
             + size_of_val(self.by_user.as_slice())
     }
@@ -167,6 +180,12 @@ impl Scscf {
         if let Err(error) = message.check() {
             ctx.counters.bad_request += 1;
             return self.refuse(ctx, from, message, error.status, |_| ());
+        }
+        if let Some(option) = proxy::unknown_option(message, HeaderName::Require, &["secevt"]) {
+            ctx.counters.bad_extension += 1;
+            return self.refuse(ctx, from, message, 420, |out| {
+                out.header(HeaderName::Unsupported).put(option).end();
+            });
         }
         if message.method() != Method::Subscribe {
             return self.refuse(ctx, from, message, 405, |out| {
@@ -237,7 +256,7 @@ impl Scscf {
 }
 
 /// The connection's service route: `<sip:S-CSCF;sess=TOKEN;lr>`. Without `lr` it would be a strict route.
-fn write_contact(mw: SocketAddr, key: Key, secret: u64, out: &mut Writer<'_>) {
+fn write_contact(mw: SocketAddr, key: Key, secret: TokenSecret, out: &mut Writer<'_>) {
     out.put(b"<sip:").socket(mw).put(b";sess=").hex_u64(key.to_u64());
-    out.hex_u64(secret).put(b";lr>");
+    out.hex_u64(secret.0).put(b";lr>");
 }

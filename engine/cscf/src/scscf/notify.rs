@@ -20,7 +20,7 @@ use crate::mw::MwError;
 use crate::proxy::{self, DEFAULT_PORT, read_hex_u64};
 
 /// The longest secinfo body, in bytes.
-const BODY_BYTES_MAX: usize = 2048;
+const BODY_BYTES_MAX: usize = crate::hss::directory::BODY_BYTES_MAX;
 
 /// A NOTIFY under way: its client transaction.
 #[derive(Debug)]
@@ -134,8 +134,8 @@ impl Scscf {
     fn notification_of(&self, message: &Message<'_>) -> Option<Key> {
         let via = message.via().ok()?;
         (proxy::sent_by(&via)? == self.config.mw).then_some(())?;
-        let (key, seed) = via.branch?.strip_prefix(b"z9hG4bK")?.split_at_checked(16)?;
-        (read_hex_u64(seed)? == self.config.seed).then_some(())?;
+        let (key, boot) = via.branch?.strip_prefix(b"z9hG4bK")?.split_at_checked(16)?;
+        (read_hex_u64(boot)? == self.config.boot).then_some(())?;
         let key = Key::from_u64(read_hex_u64(key)?);
         self.notifications.get(key).map(|_| key)
     }
@@ -279,7 +279,7 @@ impl NotifyText<'_> {
         let mut writer = dialog::request(&parts, Method::Notify, watcher.local_cseq, out);
         writer.header(HeaderName::Via).put(b"SIP/2.0/UDP ").socket(mw);
         writer.put(b";branch=z9hG4bK").hex_u64(self.notification.to_u64());
-        writer.hex_u64(self.config.seed).end();
+        writer.hex_u64(self.config.boot).end();
         writer.header(HeaderName::Contact);
         write_contact(mw, self.key, self.subscription.secret, &mut writer);
         writer.end();

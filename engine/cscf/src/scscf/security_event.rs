@@ -11,10 +11,11 @@ use imstorm_sip::{Credentials, DialogParts, Message, Uri, dialog};
 use smallvec::SmallVec;
 
 use super::challenge::{Challenged, count_of};
-use super::subscription::{Authenticated, Reason, Subscription, Watcher, Whose};
+use super::subscription::{Authenticated, Reason, Subscription, TokenSecret, Watcher, Whose};
 use super::{Scscf, ScscfAlarm, write_contact};
 use crate::event::Context;
 use crate::hss::{Hss, UserId};
+use crate::pcscf::LOOK_AGAIN_NS;
 use crate::proxy::{DEFAULT_PORT, read_hex_u64};
 
 /// The lifetime of a SUBSCRIBE that asks for none (TS 24.229 clause 5.1.1.2.1).
@@ -82,11 +83,11 @@ impl Scscf {
             ctx.counters.bad_request += 1;
             return self.refuse(ctx, from, message, 400, |_| ());
         };
-        if let Some(made) = self.made_by(key, cseq.number) {
+        let protected = is_protected(&credentials);
+        if protected && let Some(made) = self.made_by(user, key, cseq.number) {
             return self.accept(ctx, from, message, made, Whose::Ue);
         }
-        let challenge = self.challenge_of(key);
-        let protected = is_protected(&credentials);
+        let challenge = self.challenge_of(user, key);
         let mut whom = Challenged { user, key, cseq: cseq.number, stale: false };
         if let Some(challenge) = challenge {
             let is_again =
@@ -164,6 +165,12 @@ impl Scscf {
             });
         }
         if whose == Whose::Ue {
+            let request = subscription.key;
+            if let Some(challenge) = self.challenge_of(user, request)
+                && self.challenges.get(challenge).is_some_and(|found| found.cseq == cseq.number)
+            {
+                return self.repeat_challenge(ctx, from, message, challenge, false);
+            }
             match self.check_refresh(key, message) {
                 Refresh::Right { nc } => {
                     let subscription = self.subscriptions.get_mut(key).expect("found above");
@@ -178,10 +185,15 @@ impl Scscf {
                     ctx.counters.unprotected_refused += 1;
                     return self.refuse(ctx, from, message, 403, |_| ());
                 }
+                Refresh::OutOfRange(challenge) => {
+                    if let Ok(Some(credentials)) = message.authorization() {
+                        self.resynchronise(ctx, hss, challenge, &credentials);
+                    }
+                    let whom = Challenged { user, key: request, cseq: cseq.number, stale: false };
+                    return self.send_challenge(ctx, hss, from, message, &whom);
+                }
                 Refresh::Challenge { stale } => {
                     ctx.counters.stale_nonce += u64::from(stale);
-                    ctx.counters.authentication_failed += u64::from(!stale);
-                    let request = self.subscriptions.get(key).expect("found above").key;
                     let whom = Challenged { user, key: request, cseq: cseq.number, stale };
                     return self.send_challenge(ctx, hss, from, message, &whom);
                 }
@@ -202,9 +214,12 @@ impl Scscf {
         if !is_protected(&credentials) {
             return Refresh::Unprotected;
         }
-        if let Some(challenge) = self.challenge_of(subscription.key)
+        if let Some(challenge) = self.challenge_of(subscription.user, subscription.key)
             && self.challenge_has_nonce(challenge, &credentials)
         {
+            if credentials.auts.is_some() {
+                return Refresh::OutOfRange(challenge);
+            }
             return match self.answered(challenge, &credentials, message) {
                 Some(authenticated) => Refresh::Answers(challenge, authenticated),
                 None => Refresh::Challenge { stale: false },
@@ -248,7 +263,7 @@ impl Scscf {
             let subscription = Subscription {
                 user,
                 key: whom.key,
-                secret: ctx.random.next_u64(),
+                secret: TokenSecret(ctx.random.next_u64()),
                 contact,
                 pcscf,
                 authenticated,
@@ -267,11 +282,12 @@ impl Scscf {
         };
         let indexed = self.by_request.insert(whom.key, key.index).is_ok();
         assert!(indexed, "the index has room for as many as the slab");
-        let older = self.older_from(user, contact);
+        let older = self.older_from(user, contact, pcscf);
         self.by_user[user.0 as usize] = Some(key);
         ctx.counters.subscriptions_made += 1;
         let granted_s = self.prolong(ctx, key, Whose::Ue, whom.cseq, asked_s);
-        self.arm(ctx, seconds(u64::from(granted_s)), ScscfAlarm::Subscription(key));
+        let look_again_ns = seconds(u64::from(granted_s)).min(LOOK_AGAIN_NS);
+        self.arm(ctx, look_again_ns, ScscfAlarm::Subscription(key));
         self.accept(ctx, from, message, key, Whose::Ue);
         self.notify(ctx, key, Whose::Ue);
         for older in older {
@@ -279,13 +295,20 @@ impl Scscf {
         }
     }
 
-    /// The live connections of the user from this address: one, unless an end was overtaken.
-    fn older_from(&self, user: UserId, contact: SocketAddr) -> SmallVec<[Key; 2]> {
+    /// The live connections of the user from this address through this P-CSCF: one, unless an end was overtaken. Through another
+    /// P-CSCF the same address is another UE's: private addresses overlap between accesses.
+    fn older_from(
+        &self,
+        user: UserId,
+        contact: SocketAddr,
+        pcscf: SocketAddr,
+    ) -> SmallVec<[Key; 2]> {
         let mut found = SmallVec::new();
         let mut next = self.by_user[user.0 as usize];
         while let Some(key) = next {
             let subscription = self.subscriptions.get(key).expect("a user's list is whole");
-            if subscription.contact.ip() == contact.ip() && subscription.ending.is_none() {
+            let is_same = subscription.contact.ip() == contact.ip() && subscription.pcscf == pcscf;
+            if is_same && subscription.ending.is_none() {
                 found.push(key);
             }
             next = subscription.next_of_user;
@@ -388,25 +411,31 @@ impl Scscf {
         (uri.socket_addr(DEFAULT_PORT)? == self.config.mw).then_some(())?;
         let (place, secret) = uri.param("sess")??.split_at_checked(16)?;
         let key = Key::from_u64(read_hex_u64(place)?);
-        let secret = read_hex_u64(secret)?;
+        let secret = TokenSecret(read_hex_u64(secret)?);
         self.subscriptions.get(key).filter(|found| found.secret == secret).map(|_| key)
     }
 
     /// The subscription that this very request made.
-    fn made_by(&self, request: u64, cseq: u32) -> Option<Key> {
+    fn made_by(&self, user: UserId, request: u64, cseq: u32) -> Option<Key> {
         let place = self.by_request.find(request, |place| {
             self.subscriptions
                 .key_at(place)
                 .and_then(|key| self.subscriptions.get(key))
-                .is_some_and(|found| found.key == request && found.ue.remote_cseq == cseq)
+                .is_some_and(|found| {
+                    found.key == request && found.user == user && found.ue.remote_cseq == cseq
+                })
         })?;
         self.subscriptions.key_at(place)
     }
 
+    /// What names a request outside a dialog: the private identity, Call-ID and From tag, and the P-CSCF's Record-Route, which
+    /// carries the key of the UE's set-up there. So nobody can disturb a set-up from another address.
     fn request_key(&self, message: &Message<'_>, credentials: &Credentials<'_>) -> Option<u64> {
         let tag = message.from().ok()?.tag()?;
         let call = self.hash.hash2(message.call_id().ok()?, tag);
-        Some(self.hash.hash2(&call.to_be_bytes(), credentials.username))
+        let route = message.list(HeaderName::RecordRoute).next()?;
+        let access = self.hash.hash2(&call.to_be_bytes(), route);
+        Some(self.hash.hash2(&access.to_be_bytes(), credentials.username))
     }
 
     fn dialog_blob(
@@ -471,7 +500,8 @@ impl Scscf {
         }
         let expires_at: Time = subscription.ue.expires_at;
         if expires_at > ctx.now {
-            return self.arm(ctx, expires_at - ctx.now, ScscfAlarm::Subscription(key));
+            let look_again_ns = (expires_at - ctx.now).min(LOOK_AGAIN_NS);
+            return self.arm(ctx, look_again_ns, ScscfAlarm::Subscription(key));
         }
         self.end(ctx, key, Reason::Timeout);
     }
@@ -481,7 +511,7 @@ impl Scscf {
         let Some(subscription) = self.subscriptions.remove(key) else { return };
         ctx.counters.subscriptions_ended += 1;
         self.by_request.remove(subscription.key, |place| place == key.index);
-        if let Some(challenge) = self.challenge_of(subscription.key) {
+        if let Some(challenge) = self.challenge_of(subscription.user, subscription.key) {
             self.drop_challenge(challenge);
         }
         let head = subscription.user.0 as usize;
@@ -510,6 +540,8 @@ enum Refresh {
     Answers(Key, Authenticated),
     /// It did not come through a security association.
     Unprotected,
+    /// The sequence number of a running challenge is out of range; it comes with AUTS.
+    OutOfRange(Key),
     /// No or a wrong response, or a nonce that is not in force.
     Challenge { stale: bool },
 }

@@ -8,6 +8,7 @@ use imstorm_base::strings::{Handle, Strings};
 use imstorm_base::time::Time;
 
 use crate::hss::UserId;
+use zeroize::Zeroize;
 
 /// A challenge that waits for its answer.
 #[derive(Debug)]
@@ -22,13 +23,34 @@ pub struct Challenge {
 }
 
 /// What authenticated a connection: a refresh shows that it still knows the key (RFC 2617 clause 3.2.2).
-#[derive(Debug)]
 pub struct Authenticated {
     pub rand: [u8; 16],
     pub autn: [u8; 16],
     pub xres: [u8; 8],
     /// The highest nonce count that was used.
     pub nc: u32,
+}
+
+impl std::fmt::Debug for Authenticated {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Authenticated").field("nc", &self.nc).finish_non_exhaustive()
+    }
+}
+
+impl Drop for Authenticated {
+    fn drop(&mut self) {
+        self.xres.zeroize();
+    }
+}
+
+/// The unpredictable half of a connection's token. Not shown in debug output.
+#[derive(Copy, Clone, PartialEq, Eq)]
+pub struct TokenSecret(pub u64);
+
+impl std::fmt::Debug for TokenSecret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("TokenSecret")
+    }
 }
 
 /// One subscriber's side of a subscription: the UE's, or its P-CSCF's.
@@ -98,7 +120,7 @@ pub struct Subscription {
     /// Of (private identity, Call-ID, From tag): finds it when the request that made it comes again.
     pub key: u64,
     /// The unpredictable half of the connection's token; the other half is its place.
-    pub secret: u64,
+    pub secret: TokenSecret,
     /// The UE's address: a new connection from it replaces this one.
     pub contact: SocketAddr,
     /// The P-CSCF, by the topmost Record-Route of the UE's dialog.
