@@ -884,33 +884,61 @@ fn the_newest_of_many_set_ups_can_be_finished() {
     world.refresh(&mut last);
 }
 
+/// A small engine's room: one user, a tenth more, and 1,024 (`users_per_shard`).
+const SMALL: usize = 1025;
+
 #[test]
-fn a_full_table_gets_503_and_recovers() {
+fn a_flood_of_set_ups_pushes_out_its_own_oldest_and_nothing_live() {
     let mut world = World::with(Layout::Together, IpAddr::from([127, 0, 0, 1]), "population = 1\n");
     let mut live = world.ue(1);
     world.secure(&mut live);
-    let mut accepted = 0;
-    let refused = loop {
-        let [_, _, high, low] = u32::to_be_bytes(accepted);
+    for number in 0..2 * u32::try_from(SMALL).unwrap() {
+        let [_, _, high, low] = u32::to_be_bytes(number);
         let mut ue = world.ue_at(2, IpAddr::from([127, 20, high, low]));
-        ue.call_id = format!("crowd-{accepted}");
+        ue.call_id = format!("crowd-{number}");
         let first = ue.first(Credentials::Name);
-        let answer = world.ask_plain(&mut ue, &first);
-        if answer.status() != 401 {
-            break answer;
-        }
-        accepted += 1;
-        assert!(accepted < 3000, "the table never fills");
-    };
-    assert_eq!(refused.status(), 503);
-    assert!(refused.expect("Retry-After").parse::<u32>().unwrap() > 0);
-    assert_eq!(world.counter("table_full"), 1);
+        assert_eq!(world.ask_plain(&mut ue, &first).status(), 401, "number {number}");
+    }
+    assert!(world.tables().pcscf.connections <= SMALL && world.tables().scscf.challenges <= SMALL);
+    assert_eq!(world.counter("setups_evicted"), SMALL as u64 + 1);
+    assert_eq!(world.counter("challenges_evicted"), SMALL as u64);
+    assert_eq!(world.counter("table_full"), 0);
     world.refresh(&mut live);
-    world.advance(AWAIT_AUTH_NS);
-    assert_eq!(world.tables().pcscf.connections, 1, "only the live one");
     let mut ue = world.ue(3);
     world.secure(&mut ue);
     world.refresh(&mut live);
+    world.advance(AWAIT_AUTH_NS);
+    assert_eq!(world.tables().pcscf.connections, 2, "only the live ones");
+}
+
+#[test]
+fn a_table_full_of_live_connections_answers_503_and_recovers() {
+    let mut world = World::with(Layout::Together, IpAddr::from([127, 0, 0, 1]), "population = 1\n");
+    let mut live: Vec<_> = (0..SMALL)
+        .map(|number| {
+            let mut ue = world.ue(1 + number as u64 % 4);
+            ue.ip = IpAddr::from([127, 20, (number >> 8) as u8, number as u8]);
+            ue.call_id = format!("connection-{number}");
+            ue
+        })
+        .collect();
+    let mut freshness: Vec<_> = (0..4).map(|user| live[user].freshness.clone()).collect();
+    for (number, ue) in live.iter_mut().enumerate() {
+        ue.freshness = freshness[number % 4].clone();
+        world.secure(ue);
+        freshness[number % 4] = ue.freshness.clone();
+    }
+    let mut late = world.ue(5);
+    let first = late.first(Credentials::Name);
+    let refused = world.ask_plain(&mut late, &first);
+    assert_eq!(refused.status(), 503);
+    assert!(refused.expect("Retry-After").parse::<u32>().unwrap() > 0);
+    assert_eq!(world.counter("table_full"), 1);
+    world.refresh(&mut live[7]);
+    let mut leaving = live.pop().unwrap();
+    world.release(&mut leaving);
+    let mut ue = world.ue(6);
+    world.secure(&mut ue);
 }
 
 #[test]
