@@ -72,8 +72,7 @@ impl Default for Handle {
     }
 }
 
-/// See the module.
-#[derive(Debug)]
+/// See the module. Its debug output has figures and none of the strings: they may be anything.
 pub struct Strings {
     memory: Box<[u8]>,
     pages: Vec<Page>,
@@ -96,6 +95,16 @@ struct Page {
     free_slot: u16,
     next: u32,
     previous: u32,
+}
+
+impl std::fmt::Debug for Strings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Strings")
+            .field("len", &self.len)
+            .field("used_bytes", &self.used_bytes)
+            .field("refused", &self.refused)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Strings {

@@ -47,6 +47,8 @@ pub struct Connection {
     pub temporary: Option<Key>,
     /// The set that was live before the last re-authentication, until nothing of it is under way.
     pub draining: Option<Key>,
+    /// Of the notifier's tag in the security dialog.
+    pub to_tag: u64,
     /// The notifier's Mw address, from the Contact of its 200: requests in the dialog go there and nowhere else.
     pub notifier: Option<SocketAddr>,
     /// The connection's lifetime as last granted, on the clock.

@@ -181,8 +181,7 @@ impl Pcscf {
                 let upstream = transaction.upstream;
                 self.send(ctx, upstream, |out| edits.write(message, out).ok());
                 if message.status() == 481 {
-                    // The notifier knows nothing of the connection any more.
-                    self.lose_notifier(ctx, transaction.connection);
+                    self.lose_notifier(ctx, transaction.connection, message);
                 }
                 // A set-up that was refused before its challenge leaves nothing.
                 let connection = self.connections.get(transaction.connection);
@@ -195,10 +194,12 @@ impl Pcscf {
         }
     }
 
-    /// The notifier answered 481: the connection is over, and there is nobody to tell.
-    fn lose_notifier(&mut self, ctx: &mut Context<'_>, key: Key) {
+    /// The notifier answered 481. Where that is about the UE's security dialog, and not another that the UE made up, the
+    /// connection is over, and there is nobody to tell.
+    fn lose_notifier(&mut self, ctx: &mut Context<'_>, key: Key, message: &Message<'_>) {
+        let to_tag = self.to_tag(message);
         let Some(connection) = self.connections.get_mut(key) else { return };
-        if connection.stage == Stage::Live {
+        if connection.stage == Stage::Live && connection.to_tag == to_tag {
             connection.own.state = OwnState::Over;
             self.begin_end(ctx, key);
         }
@@ -321,6 +322,7 @@ impl Pcscf {
         message: &Message<'_>,
     ) {
         let key = transaction.connection;
+        let to_tag = self.to_tag(message);
         let Some(connection) = self.connections.get_mut(key) else { return };
         if !matches!(transaction.upstream, Peer::Protected(_)) {
             // Nobody is let in on a request without protection, whatever the core says.
@@ -329,6 +331,7 @@ impl Pcscf {
             self.send(ctx, upstream, |out| respond_upstream(message, 500, out));
             return self.drop_connection(ctx, key);
         }
+        connection.to_tag = to_tag;
         let notifier = message.contact().ok().flatten();
         connection.notifier = notifier.and_then(|contact| contact.uri.socket_addr(DEFAULT_PORT));
         let granted_s = message.expires().ok().flatten().unwrap_or(0);
@@ -369,6 +372,11 @@ impl Pcscf {
         if granted_s > 0 && !transaction.again {
             self.ask_own(ctx, key, message);
         }
+    }
+
+    fn to_tag(&self, message: &Message<'_>) -> u64 {
+        let tag = message.to().ok().and_then(|to| to.tag());
+        self.hash.hash(tag.unwrap_or_default())
     }
 
     fn live_set(&self, connection: Key) -> Option<Key> {

@@ -226,6 +226,7 @@ impl Pcscf {
         &mut self,
         ctx: &mut Context<'_>,
         peer: Peer,
+        server_key: u64,
         key: Key,
         message: &Message<'_>,
     ) {
@@ -243,6 +244,9 @@ impl Pcscf {
             return self.refuse(ctx, peer, message, 481, |_| ());
         }
         self.respond_ok(ctx, peer, message);
+        if !self.is_reliable(ctx, peer) {
+            self.tombstones.bury(ctx.now, server_key, key, cseq.number, 200);
+        }
         let connection = self.connections.get_mut(key).expect("found above");
         let connection_cseq = &mut connection.own.notify_cseq;
         if cseq.number <= *connection_cseq {

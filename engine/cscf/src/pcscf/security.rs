@@ -186,6 +186,7 @@ impl Pcscf {
             live: None,
             temporary: None,
             draining: None,
+            to_tag: 0,
             notifier: None,
             expires_at: ctx.now + AWAIT_AUTH_NS,
             granted_s: 0,

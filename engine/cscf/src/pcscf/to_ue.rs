@@ -40,8 +40,18 @@ impl Pcscf {
                 out.header(HeaderName::Allow).text("NOTIFY").end();
             });
         }
+        // Before anything else: a connection whose last NOTIFY comes again may be gone.
+        let server_key = self.server_key(peer, message);
+        if self.servers.find(server_key, |index| self.serves(index, server_key)).is_some() {
+            ctx.counters.retransmissions_in += 1;
+            return;
+        }
+        if let Some(tombstone) = self.tombstones.find(ctx.now, server_key) {
+            ctx.counters.retransmissions_in += 1;
+            return self.refuse(ctx, peer, message, tombstone.status, |_| ());
+        }
         if let Some(key) = self.key_of_uri(message.request_uri()) {
-            return self.own_notify(ctx, peer, key, message);
+            return self.own_notify(ctx, peer, server_key, key, message);
         }
         let route = message.routes().next().and_then(Result::ok);
         let key = route.and_then(|route| self.key_of_uri(route.uri_text));
@@ -51,7 +61,8 @@ impl Pcscf {
             ctx.counters.dialog_unknown += 1;
             return self.refuse(ctx, peer, message, 430, |_| ());
         };
-        self.notify_ue(ctx, peer, key, connection.sending_set(), message);
+        let set = connection.sending_set();
+        self.notify_ue(ctx, peer, server_key, (key, set), message);
     }
 
     /// The connection that a URI of ours names: `sip:KEY@our-address`.
@@ -65,19 +76,10 @@ impl Pcscf {
         &mut self,
         ctx: &mut Context<'_>,
         upstream: Peer,
-        connection: Key,
-        set: Option<Key>,
+        server_key: u64,
+        (connection, set): (Key, Option<Key>),
         message: &Message<'_>,
     ) {
-        let server_key = self.server_key(upstream, message);
-        if self.servers.find(server_key, |index| self.serves(index, server_key)).is_some() {
-            ctx.counters.retransmissions_in += 1;
-            return;
-        }
-        if let Some(tombstone) = self.tombstones.find(ctx.now, server_key) {
-            ctx.counters.retransmissions_in += 1;
-            return self.refuse(ctx, upstream, message, tombstone.status, |_| ());
-        }
         let hops = message.max_forwards().ok().flatten().unwrap_or(70);
         if hops == 0 {
             ctx.counters.too_many_hops += 1;

@@ -10,7 +10,7 @@ use imstorm_sip::header::HeaderName;
 use imstorm_sip::{Credentials, Message};
 
 use super::subscription::{Authenticated, Challenge};
-use super::{AWAIT_AUTH_NS, CHALLENGES_MAX, Scscf, ScscfAlarm};
+use super::{AWAIT_AUTH_NS, Scscf, ScscfAlarm};
 use crate::event::Context;
 use crate::hss::{Hss, UserId};
 
@@ -47,7 +47,7 @@ impl Scscf {
     ) {
         let known = self.challenge_of(whom.user, whom.key);
         if known.is_none() {
-            self.make_room(ctx, whom.user);
+            self.make_room(ctx);
         }
         let mut rand = [0; 16];
         ctx.random.bytes(&mut rand);
@@ -66,9 +66,7 @@ impl Scscf {
             }
             None => {
                 let key = self.challenges.insert(challenge).expect("room was just made");
-                let of_user = self.hash.hash_u64(u64::from(whom.user.0));
-                let indexed = self.by_challenge.insert(whom.key, key.index).is_ok()
-                    && self.challenges_of.insert(of_user, key.index).is_ok();
+                let indexed = self.by_challenge.insert(whom.key, key.index).is_ok();
                 self.waiting.push_back(key);
                 assert!(indexed, "the index has room for as many as the slab");
                 self.arm(ctx, AWAIT_AUTH_NS, ScscfAlarm::Challenge(key));
@@ -79,35 +77,16 @@ impl Scscf {
         self.repeat_challenge(ctx, to, message, key, whom.stale);
     }
 
-    /// Makes room for a challenge: a user has at most so many, and where the table is full the oldest of all goes. Whoever
-    /// floods the core with first requests shortens the time for an answer, and shuts nobody out.
-    fn make_room(&mut self, ctx: &mut Context<'_>, user: UserId) {
+    /// Makes room for a challenge: where the table is full the oldest goes. Whoever floods the core with first requests shortens
+    /// the time for an answer to that of a whole table's worth of requests, and shuts nobody out. There is no bound for each
+    /// user: with one, six requests in a user's name from anywhere would cancel the user's own set-up.
+    fn make_room(&mut self, ctx: &mut Context<'_>) {
         while self.waiting.front().is_some_and(|key| self.challenges.get(*key).is_none()) {
             self.waiting.pop_front();
         }
-        let of_user = self.hash.hash_u64(u64::from(user.0));
-        let mut count = 0;
-        let mut oldest: Option<(u64, Key)> = None;
-        self.challenges_of.find(of_user, |place| {
-            if let Some(key) = self.challenges.key_at(place)
-                && let Some(challenge) = self.challenges.get(key)
-                && challenge.user == user
-            {
-                count += 1;
-                if oldest.is_none_or(|(at, _)| challenge.expires_at < at) {
-                    oldest = Some((challenge.expires_at, key));
-                }
-            }
-            false
-        });
-        let goes = if count >= CHALLENGES_MAX {
-            oldest.map(|(_, key)| key)
-        } else if self.challenges.len() == self.challenges.capacity() {
-            self.waiting.pop_front()
-        } else {
-            None
-        };
-        if let Some(key) = goes {
+        if self.challenges.len() == self.challenges.capacity()
+            && let Some(key) = self.waiting.pop_front()
+        {
             ctx.counters.challenges_evicted += 1;
             self.drop_challenge(key);
         }
@@ -184,8 +163,6 @@ impl Scscf {
     pub(super) fn drop_challenge(&mut self, key: Key) {
         if let Some(challenge) = self.challenges.remove(key) {
             self.by_challenge.remove(challenge.key, |place| place == key.index);
-            let of_user = self.hash.hash_u64(u64::from(challenge.user.0));
-            self.challenges_of.remove(of_user, |place| place == key.index);
         }
     }
 

@@ -32,8 +32,6 @@ use subscription::{Challenge, Subscription, TokenSecret};
 
 /// How long a challenge may stay unanswered: request-await-auth (TS 24.229 clause 7.8).
 const AWAIT_AUTH_NS: u64 = seconds(4 * 60);
-/// Challenges of one user that may wait at the same time: as many as there may be sets of security associations.
-const CHALLENGES_MAX: usize = 6;
 
 /// An S-CSCF's settings.
 #[derive(Clone, Debug)]
@@ -100,8 +98,6 @@ pub struct Scscf {
     strings: Strings,
     /// Challenges, by what names their request.
     by_challenge: Index,
-    /// Challenges, by user.
-    challenges_of: Index,
     /// Challenges in their order; those that are over go when they come to the front.
     waiting: VecDeque<Key>,
     /// Subscriptions, by the same of the request that made them.
@@ -124,7 +120,6 @@ impl Scscf {
             notifications: Slab::with_capacity(2 * capacity),
             strings: Strings::with_capacity(config.strings_bytes),
             by_challenge: Index::with_capacity(capacity),
-            challenges_of: Index::with_capacity(capacity),
             waiting: VecDeque::new(),
             by_request: Index::with_capacity(capacity),
             by_user: vec![None; users],
@@ -157,7 +152,6 @@ impl Scscf {
             + self.notifications.reserved_bytes()
             + self.strings.capacity_bytes()
             + self.by_challenge.reserved_bytes()
-            + self.challenges_of.reserved_bytes()
             + self.by_request.reserved_bytes()
             + size_of_val(self.by_user.as_slice())
     }

@@ -192,8 +192,9 @@ impl Scscf {
                     let whom = Challenged { user, key: request, cseq: cseq.number, stale: false };
                     return self.send_challenge(ctx, hss, from, message, &whom);
                 }
-                Refresh::Challenge { stale } => {
+                Refresh::Challenge { stale, wrong } => {
                     ctx.counters.stale_nonce += u64::from(stale);
+                    ctx.counters.authentication_failed += u64::from(wrong);
                     let whom = Challenged { user, key: request, cseq: cseq.number, stale };
                     return self.send_challenge(ctx, hss, from, message, &whom);
                 }
@@ -209,7 +210,7 @@ impl Scscf {
     fn check_refresh(&self, key: Key, message: &Message<'_>) -> Refresh {
         let subscription = self.subscriptions.get(key).expect("a dialog that was found");
         let Ok(Some(credentials)) = message.authorization() else {
-            return Refresh::Challenge { stale: false };
+            return Refresh::Challenge { stale: false, wrong: false };
         };
         if !is_protected(&credentials) {
             return Refresh::Unprotected;
@@ -222,17 +223,17 @@ impl Scscf {
             }
             return match self.answered(challenge, &credentials, message) {
                 Some(authenticated) => Refresh::Answers(challenge, authenticated),
-                None => Refresh::Challenge { stale: false },
+                None => Refresh::Challenge { stale: false, wrong: true },
             };
         }
         let last = &subscription.authenticated;
         if !last.is_nonce(&credentials) {
-            return Refresh::Challenge { stale: true };
+            return Refresh::Challenge { stale: true, wrong: false };
         }
         if last.agrees(&credentials, message, last.nc) {
             return Refresh::Right { nc: count_of(&credentials).unwrap_or(last.nc) };
         }
-        Refresh::Challenge { stale: false }
+        Refresh::Challenge { stale: false, wrong: true }
     }
 
     fn challenge_has_nonce(&self, challenge: Key, credentials: &Credentials<'_>) -> bool {
@@ -543,7 +544,7 @@ enum Refresh {
     /// The sequence number of a running challenge is out of range; it comes with AUTS.
     OutOfRange(Key),
     /// No or a wrong response, or a nonce that is not in force.
-    Challenge { stale: bool },
+    Challenge { stale: bool, wrong: bool },
 }
 
 /// The P-CSCF's word on how the request came (TS 33.203 clause 7.2A.2).
