@@ -6,6 +6,8 @@
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 
+use imstorm_sip::{CheckError, Message};
+
 /// The longest message on Mw, in bytes: what fits one buffer of a shard's sockets.
 pub const MESSAGE_BYTES_MAX: usize = 4096;
 
@@ -62,6 +64,15 @@ impl MwQueue {
     #[must_use]
     pub fn is_reliable(&self, to: SocketAddr) -> bool {
         self.nearby.contains(&to)
+    }
+
+    /// Checks a request that came from there (RFC 3261 clause 8.1.1). What a role of this process sent was checked when it came in
+    /// from outside, and is what our own writer made of it.
+    ///
+    /// # Errors
+    /// As [`Message::check`].
+    pub fn check(&self, from: SocketAddr, request: &Message<'_>) -> Result<(), CheckError> {
+        if self.is_reliable(from) { Ok(()) } else { request.check() }
     }
 
     /// Queues a message: `write` writes it into the buffer and returns its length.

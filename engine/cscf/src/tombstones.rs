@@ -27,7 +27,7 @@ impl Tombstones {
             timer_j_ns,
             capacity,
             first: 0,
-            ring: VecDeque::with_capacity(capacity.min(1 << 16)),
+            ring: VecDeque::with_capacity(capacity),
             index: Index::with_capacity(capacity),
         }
     }

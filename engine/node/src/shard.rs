@@ -160,7 +160,7 @@ impl Shard {
         let hss = topology.directory.clone().map(Hss::new);
         let common = Common {
             mw: MwQueue::new(MW_BUFFERS, topology.mw_addresses()),
-            timers: Timers::new(&timer_durations()),
+            timers: Timers::with_capacity(&timer_durations(), users * TIMERS_PER_USER),
             random,
             counters: Counters::default(),
         };
@@ -372,6 +372,9 @@ fn owner_of(topology: &Topology, message: &Message<'_>) -> Option<usize> {
 const STRINGS_BYTES_PER_USER: usize = 1024;
 /// Requests that may have to be sent again, while their answers are under way.
 const STRINGS_BYTES_BASE: usize = 64 << 20;
+
+/// Timers of one duration that a user has armed at the same time, cancelled ones included.
+const TIMERS_PER_USER: usize = 4;
 
 /// Users for whom a shard claims memory: its share, and a tenth more, since the share is only even on average.
 #[must_use]

@@ -31,7 +31,7 @@ impl Pcscf {
         if message.method() == Method::Ack {
             return;
         }
-        if let Err(error) = message.check() {
+        if let Err(error) = ctx.mw.check(from, message) {
             ctx.counters.bad_request += 1;
             return self.refuse(ctx, peer, message, error.status, |_| ());
         }

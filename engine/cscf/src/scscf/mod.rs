@@ -171,7 +171,7 @@ impl Scscf {
         if message.method() == Method::Ack {
             return;
         }
-        if let Err(error) = message.check() {
+        if let Err(error) = ctx.mw.check(from, message) {
             ctx.counters.bad_request += 1;
             return self.refuse(ctx, from, message, error.status, |_| ());
         }
