@@ -66,6 +66,18 @@ impl<T> Slab<T> {
             .then_some(Key { index: self.places.len() as u32, generation: 0 })
     }
 
+    /// Claims the memory of the first `count` places now (of all, if there are fewer), so that no page fault
+    /// falls on whoever is inserted first. Only for a slab in which nothing was yet.
+    pub fn prefill(&mut self, count: usize) {
+        assert!(self.places.is_empty(), "a slab is prefilled before it is used");
+        let count = count.min(self.capacity) as u32;
+        for index in 0..count {
+            let next_free = if index + 1 < count { index + 1 } else { NONE };
+            self.places.push(Place { generation: 0, next_free, value: None });
+        }
+        self.free = if count > 0 { 0 } else { NONE };
+    }
+
     /// Uses up the key that the next `insert` would have given: the one after it has another generation. Nothing
     /// when the slab is full.
     pub fn skip_vacant(&mut self) {
@@ -180,6 +192,16 @@ impl<T> Slab<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_prefilled_slab_is_empty_and_holds_as_many() {
+        let mut slab = Slab::with_capacity(3);
+        slab.prefill(2);
+        assert_eq!((slab.len(), slab.iter().count()), (0, 0));
+        let keys: Vec<Key> = (0..3).map(|value| slab.insert(value).unwrap()).collect();
+        assert_eq!(slab.insert(3), Err(Full));
+        assert_eq!(keys.iter().map(|key| *slab.get(*key).unwrap()).collect::<Vec<_>>(), [0, 1, 2]);
+    }
 
     #[test]
     fn a_key_that_was_skipped_is_never_given() {

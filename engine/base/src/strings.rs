@@ -126,6 +126,15 @@ impl Strings {
         }
     }
 
+    /// Claims the memory of the first `bytes` now (of all, if there are fewer), so that no page fault falls on
+    /// whoever stores first. Only for a pool in which nothing was yet.
+    pub fn prefill(&mut self, bytes: usize) {
+        assert!(self.pages.is_empty(), "a pool is prefilled before it is used");
+        let bytes = bytes.min(self.memory.len());
+        // Not zero: an allocator's zeroed memory may stay unmapped for as long as only zeros are written.
+        self.memory[..bytes].fill(0xa5);
+    }
+
     /// Stores a copy of `bytes`. `Full` when its class has no slot and no page is vacant, or when
     /// it is longer than `STRING_BYTES_MAX`; either is counted in `refused`.
     pub fn store(&mut self, bytes: &[u8]) -> Result<Handle, Full> {

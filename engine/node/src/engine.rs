@@ -18,7 +18,7 @@ use imstorm_uring::{
 };
 
 use crate::config::{ConfigError, EngineConfig, SHARDS_MAX};
-use crate::shard::{Hop, Shard};
+use crate::shard::{Hop, Shard, users_per_shard};
 use crate::status::{Published, status};
 use crate::topology::{Door, Topology};
 
@@ -275,7 +275,9 @@ impl Worker {
         if let Err(error) = process::pin_to_core(self.core) {
             tracing::warn!("shard {} is not pinned to core {}: {error}", self.number, self.core);
         }
+        let users = users_per_shard(config, &topology);
         let mut shard = Shard::new(config, topology, self.number, self.seed);
+        shard.prefill(users);
         let mut io = backend::open(self.io, sockets, &Sizes::default())?;
         mesh.wake_with(io.waker());
         ready(io.waker());

@@ -4,12 +4,17 @@
 use imstorm_sip::{Edits, HeaderName, Index, parse};
 use std::path::PathBuf;
 
+/// A folder `spec/messages` in one of the folders beside the checkout.
+fn messages() -> Option<std::fs::ReadDir> {
+    let beside = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../..");
+    let folders = std::fs::read_dir(beside).ok()?.flatten();
+    folders.filter_map(|folder| std::fs::read_dir(folder.path().join("spec/messages")).ok()).next()
+}
+
 #[test]
 fn all_headers_can_be_read() {
-    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let folder = root.join("../shared/spec/messages");
-    let Ok(files) = std::fs::read_dir(&folder) else {
-        println!("skipped: {} is not there", folder.display());
+    let Some(files) = messages() else {
+        println!("skipped: there is no folder spec/messages beside the checkout");
         return;
     };
     for file in files {

@@ -1,9 +1,9 @@
 //! The P-CSCF (TS 24.229 clause 5.2): where the UE's security ends.
 //!
-//! A datagram on the unprotected port may only begin a set-up ([`setup`](self)). One on the ESP port is opened with the security
+//! A datagram on the unprotected port may only begin a set-up (`security.rs`). One on the ESP port is opened with the security
 //! association that its SPI names; from there on *that* says who the UE is, not a header. Requests of the UE go on to the core
 //! without the headers of the security agreement, with the P-CSCF's own word on how they came; what the core sends for a UE
-//! goes to it through its live set. Each UE's connection is one [`Connection`], each run of AKA one [`SecuritySet`].
+//! goes to it through its live set. Each UE's connection is one `Connection`, each run of AKA one `SecuritySet`.
 
 mod agreement;
 mod connection;
@@ -47,6 +47,8 @@ pub const PENDING_MAX: u16 = 16;
 pub const GRACE_S: u64 = 30;
 /// How much longer than the UE's the P-CSCF's own subscription is asked for.
 const OWN_MARGIN_S: u32 = 600;
+/// Strings of one user's connection: the private identity, the identities, and the P-CSCF's own dialog.
+const STRINGS_BYTES_PER_USER: usize = 640;
 /// SPIs below are reserved (RFC 4303 clause 2.1).
 const SPI_MIN: u32 = 256;
 /// How many generations of a set's place an SPI tells apart: a late packet of a set that is gone meets an unknown SPI, not
@@ -203,6 +205,14 @@ impl Pcscf {
             + self.setups.reserved_bytes()
             + self.accesses.reserved_bytes()
             + self.servers.reserved_bytes()
+    }
+
+    /// Claims the memory for so many users' connections now. Only before the first one.
+    pub fn prefill(&mut self, users: usize) {
+        self.connections.prefill(users);
+        self.sets.prefill(users);
+        self.transactions.prefill(users / 8);
+        self.strings.prefill(users * STRINGS_BYTES_PER_USER);
     }
 
     /// A datagram on the ESP port, from `peer`.

@@ -1,7 +1,7 @@
 //! The S-CSCF (TS 24.229 clause 5.4): authenticates the user, and is the notifier of the `security` event package, by which it
 //! tells UE and P-CSCF how long the secure connection lives and which identities may use it.
 //!
-//! A SUBSCRIBE without a To tag is challenged with a vector from the HSS; its answer makes a [`Subscription`]. In-dialog ones
+//! A SUBSCRIBE without a To tag is challenged with a vector from the HSS; its answer makes a `Subscription`. In-dialog ones
 //! refresh or end it. Each change goes to the UE and to its P-CSCF, which has a subscription of its own, as a NOTIFY.
 
 mod challenge;
@@ -32,6 +32,9 @@ use subscription::{Challenge, Subscription, TokenSecret};
 
 /// How long a challenge may stay unanswered: request-await-auth (TS 24.229 clause 7.8).
 const AWAIT_AUTH_NS: u64 = seconds(4 * 60);
+
+/// Strings of one user's subscription: the UE's dialog and its P-CSCF's.
+const STRINGS_BYTES_PER_USER: usize = 1024;
 
 /// An S-CSCF's settings.
 #[derive(Clone, Debug)]
@@ -154,6 +157,14 @@ impl Scscf {
             + self.by_challenge.reserved_bytes()
             + self.by_request.reserved_bytes()
             + size_of_val(self.by_user.as_slice())
+    }
+
+    /// Claims the memory for so many users' subscriptions now. Only before the first one.
+    pub fn prefill(&mut self, users: usize) {
+        self.subscriptions.prefill(users);
+        self.challenges.prefill(users / 8);
+        self.notifications.prefill(users / 8);
+        self.strings.prefill(users * STRINGS_BYTES_PER_USER);
     }
 
     /// A message on Mw.
