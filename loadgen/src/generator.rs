@@ -94,7 +94,10 @@ pub struct Generator {
     started_at: Option<Time>,
     /// Nothing new is begun.
     pub(crate) stopped: bool,
-    headers: Index,
+    /// Taken while a message is looked at.
+    headers: Option<Box<Index>>,
+    /// Where a message is written that is kept.
+    pub(crate) text: Box<[u8]>,
 }
 
 /// One step of the generator: the time, and where datagrams go.
@@ -153,7 +156,8 @@ impl Generator {
             late_ns_max: 0,
             started_at: None,
             stopped: false,
-            headers: Index::default(),
+            headers: Some(Box::default()),
+            text: vec![0; TEXT_BYTES_MAX].into_boxed_slice(),
         }
     }
 
@@ -262,14 +266,14 @@ impl Generator {
             let sip = Some(datagram);
             self.recorder.note(number, step.now, Direction::In, peer, to, datagram, sip);
         }
-        let mut headers = std::mem::take(&mut self.headers);
+        let mut headers = self.headers.take().expect("one message at a time");
         match parse(datagram, &mut headers) {
             Ok(message) if peer == self.population.pcscf(ue) => {
                 self.unprotected(step, ue, &message);
             }
             _ => self.ignored += 1,
         }
-        self.headers = headers;
+        self.headers = Some(headers);
     }
 
     fn esp_datagram(
@@ -297,56 +301,55 @@ impl Generator {
             self.ignored += 1;
             return;
         };
-        let mut headers = std::mem::take(&mut self.headers);
+        let mut headers = self.headers.take().expect("one message at a time");
         match parse(&datagram[payload], &mut headers) {
             Ok(message) => self.protected(step, ue, &message),
             Err(_) => self.ignored += 1,
         }
-        self.headers = headers;
+        self.headers = Some(headers);
     }
 
-    /// Sends a UE's message, sealed or plain.
-    pub(crate) fn send(&mut self, step: &mut Step<'_>, ue: u32, protected: bool, message: &[u8]) {
+    /// Sends a UE's message, which `write` writes, sealed or plain.
+    pub(crate) fn send(
+        &mut self,
+        step: &mut Step<'_>,
+        ue: u32,
+        protected: bool,
+        write: impl FnOnce(&mut [u8]) -> Option<usize>,
+    ) {
         let source = self.population.address(ue);
         let pcscf = self.population.pcscf(ue);
-        let recorder = self.recorder.wants(u64::from(ue)).then_some(&mut self.recorder);
+        let number = u64::from(ue);
+        let recorder = self.recorder.wants(number).then_some(&mut self.recorder);
+        let now = step.now;
         let sent = if protected {
             let Some(set) = self.ues[ue as usize].set.and_then(|key| self.sets.get_mut(key)) else {
                 return;
             };
             let to = SocketAddr::new(pcscf.ip(), self.settings.pcscf_esp_port);
-            let seed = self.random.next_u64();
             let from = SocketAddr::new(source, self.settings.esp_port);
+            let seed = self.random.next_u64();
             step.outbox.send(ESP, Some(source), to, |slot| {
                 let end = slot.len().checked_sub(TAILROOM)?;
-                let room = slot.get_mut(HEADROOM..end)?;
-                room.get_mut(..message.len())?.copy_from_slice(message);
+                let len = write(slot.get_mut(HEADROOM..end)?)?;
+                let plain = recorder.is_some().then(|| slot[HEADROOM..HEADROOM + len].to_vec());
                 // Over UDP everything goes from port_uc to port_ps (TS 33.203 clause 7.1, SA 1a).
-                let sealed = set.sa.seal(LocalPort::Client, slot, HEADROOM, message.len(), seed);
-                let range = sealed.ok()?;
+                let range = set.sa.seal(LocalPort::Client, slot, HEADROOM, len, seed).ok()?;
                 if let Some(recorder) = recorder {
-                    let (number, wire) = (u64::from(ue), &slot[range.clone()]);
-                    recorder.note(number, step.now, Direction::Out, from, to, wire, Some(message));
+                    let wire = &slot[range.clone()];
+                    recorder.note(number, now, Direction::Out, from, to, wire, plain.as_deref());
                 }
                 Some(range)
             })
         } else {
             let from = SocketAddr::new(source, self.settings.port);
-            if let Some(recorder) = recorder {
-                let number = u64::from(ue);
-                recorder.note(
-                    number,
-                    step.now,
-                    Direction::Out,
-                    from,
-                    pcscf,
-                    message,
-                    Some(message),
-                );
-            }
             step.outbox.send(UNPROTECTED, Some(source), pcscf, |slot| {
-                slot.get_mut(..message.len())?.copy_from_slice(message);
-                Some(0..message.len())
+                let len = write(slot)?;
+                if let Some(recorder) = recorder {
+                    let wire = &slot[..len];
+                    recorder.note(number, now, Direction::Out, from, pcscf, wire, Some(wire));
+                }
+                Some(0..len)
             })
         };
         self.outbox_full += u64::from(sent.is_err());
@@ -384,6 +387,8 @@ impl Generator {
     }
 }
 
+/// The longest message that a UE writes.
+const TEXT_BYTES_MAX: usize = 4096;
 /// A dialog's strings and Security-Server of a secured UE.
 const STRINGS_BYTES_PER_UE: usize = 1024 + 512;
 /// Requests that may have to be sent again.

@@ -185,7 +185,6 @@ impl Generator {
             state.authentication.nc += 1;
         }
         state.subscribed_at = step.now;
-        let mut text = [0; 4096];
         let written = subscribe(
             &self.population,
             &self.settings,
@@ -194,9 +193,9 @@ impl Generator {
             &self.ues[ue as usize],
             asking,
             credentials,
-            &mut text,
+            &mut self.text[..],
         );
-        let kept = written.and_then(|len| self.strings.store(&text[..len]).ok());
+        let kept = written.and_then(|len| self.strings.store(&self.text[..len]).ok());
         let Some(kept) = kept else { return self.fail(step, ue, Cause::Transport) };
         let mut client = NonInviteClient::new();
         let actions = client.start(&TIMINGS, false);
@@ -209,12 +208,14 @@ impl Generator {
     fn send_request(&mut self, step: &mut Step<'_>, ue: u32) {
         let Some(request) = &self.ues[ue as usize].request else { return };
         let protected = request.asking != Asking::First;
-        // The text stays in the pool; only where it lies is borrowed.
-        let kept = &request.kept;
-        let mut text = [0; 4096];
-        let len = self.strings.get(kept).len();
-        text[..len].copy_from_slice(self.strings.get(kept));
-        self.send(step, ue, protected, &text[..len]);
+        let len = request.kept.len();
+        let mut text = std::mem::take(&mut self.text);
+        text[..len].copy_from_slice(self.strings.get(&request.kept));
+        self.send(step, ue, protected, |out| {
+            out.get_mut(..len)?.copy_from_slice(&text[..len]);
+            Some(len)
+        });
+        self.text = text;
     }
 
     fn arm_request(&mut self, step: &Step<'_>, ue: u32, actions: &Actions) {

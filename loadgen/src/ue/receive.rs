@@ -5,7 +5,7 @@ use imstorm_sip::transaction::non_invite_client::Event;
 use imstorm_sip::{DialogParts, Message, Method, dialog};
 
 use super::procedures::{TIMER_N_NS, TIMINGS};
-use super::write::Names;
+use super::write::{DialogNames, Names};
 use super::{Asking, Stage, UeTimer, UeTimerKind};
 use crate::generator::{Generator, Step};
 use crate::measure::{Cause, Transaction};
@@ -46,7 +46,7 @@ impl Generator {
     /// Whether a response answers the request under way (RFC 3261 clause 17.1.3; the branch is a function of Call-ID and CSeq).
     fn is_answer(&self, ue: u32, message: &Message<'_>) -> bool {
         let state = &self.ues[ue as usize];
-        let names = Names::new(&self.population, &self.settings, ue, state);
+        let names = DialogNames::new(&self.population, &self.settings, ue, state);
         message.call_id() == Ok(names.call_id())
             && message
                 .cseq()
@@ -134,7 +134,7 @@ impl Generator {
         if message.method() != Method::Notify {
             return self.respond(step, ue, message, 405);
         }
-        let names = Names::new(&self.population, &self.settings, ue, &self.ues[ue as usize]);
+        let names = DialogNames::new(&self.population, &self.settings, ue, &self.ues[ue as usize]);
         let is_ours = message.call_id() == Ok(names.call_id())
             && message.to().is_ok_and(|to| to.tag() == Some(names.tag()));
         let (true, Ok(cseq), Ok(Some(subscription))) =
@@ -197,11 +197,10 @@ impl Generator {
     }
 
     fn respond(&mut self, step: &mut Step<'_>, ue: u32, message: &Message<'_>, status: u16) {
-        let mut text = [0; 2048];
-        let mut writer = imstorm_sip::response(message, status, None, &mut text);
-        writer.copy(message, HeaderName::RecordRoute);
-        if let Ok(len) = writer.finish() {
-            self.send(step, ue, true, &text[..len]);
-        }
+        self.send(step, ue, true, |out| {
+            let mut writer = imstorm_sip::response(message, status, None, out);
+            writer.copy(message, HeaderName::RecordRoute);
+            writer.finish().ok()
+        });
     }
 }

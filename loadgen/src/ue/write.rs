@@ -36,26 +36,16 @@ pub struct UeSettings {
     pub run: u32,
 }
 
-/// The names of a UE that are functions of its number.
-pub struct Names {
-    impi: ([u8; NAME_BYTES_MAX], usize),
-    impu: ([u8; NAME_BYTES_MAX], usize),
+/// Call-ID and tag of a UE's security dialog: functions of its number and of the attempt.
+pub struct DialogNames {
     call_id: ([u8; 64], usize),
     tag: ([u8; 32], usize),
 }
 
-impl Names {
+impl DialogNames {
     pub fn new(population: &Population, settings: &UeSettings, ue: u32, state: &Ue) -> Self {
-        let mut impi = [0; NAME_BYTES_MAX];
-        let mut impu = [0; NAME_BYTES_MAX];
         let mut call_id = [0; 64];
         let mut tag = [0; 32];
-        let mut writer = Writer::new(&mut impi);
-        population.write_impi(ue, &mut writer);
-        let impi_len = writer.len();
-        let mut writer = Writer::new(&mut impu);
-        population.write_impu(ue, &mut writer);
-        let impu_len = writer.len();
         let mut writer = Writer::new(&mut call_id);
         writer.hex_u32(settings.run).put(b"-").hex_u32(ue).put(b"-");
         writer.decimal(u64::from(state.attempt)).put(b"@").ip(population.address(ue));
@@ -63,12 +53,37 @@ impl Names {
         let mut writer = Writer::new(&mut tag);
         writer.hex_u32(ue).hex_u32(settings.run ^ state.attempt);
         let tag_len = writer.len();
-        Self {
-            impi: (impi, impi_len),
-            impu: (impu, impu_len),
-            call_id: (call_id, call_id_len),
-            tag: (tag, tag_len),
-        }
+        Self { call_id: (call_id, call_id_len), tag: (tag, tag_len) }
+    }
+
+    pub fn call_id(&self) -> &[u8] {
+        &self.call_id.0[..self.call_id.1]
+    }
+
+    pub fn tag(&self) -> &[u8] {
+        &self.tag.0[..self.tag.1]
+    }
+}
+
+/// All names of a UE that are functions of its number.
+pub struct Names {
+    impi: ([u8; NAME_BYTES_MAX], usize),
+    impu: ([u8; NAME_BYTES_MAX], usize),
+    dialog: DialogNames,
+}
+
+impl Names {
+    pub fn new(population: &Population, settings: &UeSettings, ue: u32, state: &Ue) -> Self {
+        let mut impi = [0; NAME_BYTES_MAX];
+        let mut impu = [0; NAME_BYTES_MAX];
+        let mut writer = Writer::new(&mut impi);
+        population.write_impi(ue, &mut writer);
+        let impi_len = writer.len();
+        let mut writer = Writer::new(&mut impu);
+        population.write_impu(ue, &mut writer);
+        let impu_len = writer.len();
+        let dialog = DialogNames::new(population, settings, ue, state);
+        Self { impi: (impi, impi_len), impu: (impu, impu_len), dialog }
     }
 
     pub fn impi(&self) -> &[u8] {
@@ -80,11 +95,11 @@ impl Names {
     }
 
     pub fn call_id(&self) -> &[u8] {
-        &self.call_id.0[..self.call_id.1]
+        self.dialog.call_id()
     }
 
     pub fn tag(&self) -> &[u8] {
-        &self.tag.0[..self.tag.1]
+        self.dialog.tag()
     }
 }
 

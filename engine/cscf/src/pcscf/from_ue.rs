@@ -9,7 +9,7 @@ use imstorm_sip::method::Method;
 use imstorm_sip::transaction::key::server_key;
 
 use super::connection::Stage;
-use super::transaction::{Peer, Purpose};
+use super::transaction::{Origin, Peer, Purpose};
 use super::{MODE, Pcscf, agreement};
 use crate::event::Context;
 use crate::proxy::unknown_option;
@@ -62,7 +62,8 @@ impl Pcscf {
             ctx.counters.sec_agree_unacceptable += 1;
             return self.refuse_agreement(ctx, peer, message, 494, None);
         };
-        self.begin_setup(ctx, from, message, credentials.username, offer);
+        let origin = self.origin(peer, message);
+        self.begin_setup(ctx, from, origin, message, credentials.username, offer);
     }
 
     /// A message that came through `set`.
@@ -81,7 +82,10 @@ impl Pcscf {
         }
         let connection_key = self.sets.get(set).expect("a set that opened a packet").connection;
         let connection = self.connections.get(connection_key).expect("a set's connection");
-        if connection.stage == Stage::Ending && !self.is_known(ctx, peer, message) {
+        let ending = connection.stage == Stage::Ending;
+        let origin = self.origin(peer, message);
+        let known = self.is_known(ctx, origin);
+        if ending && !known {
             ctx.counters.wrong_dialog += 1;
             return self.refuse(ctx, peer, message, 481, |_| ());
         }
@@ -99,14 +103,13 @@ impl Pcscf {
         if self.refuse_extension(ctx, peer, message) {
             return;
         }
-        let known = self.is_known(ctx, peer, message);
         if let Err(status) = self.check_security_request(ctx, set, message, known) {
             return match status {
                 494 => self.refuse_agreement(ctx, peer, message, 494, Some(set)),
                 _ => self.refuse(ctx, peer, message, status, |_| ()),
             };
         }
-        self.security_request(ctx, set, connection_key, message);
+        self.security_request(ctx, set, origin, connection_key, message);
     }
 
     /// What a SUBSCRIBE to the security state must show before it goes on to the core.
@@ -182,9 +185,13 @@ impl Pcscf {
     }
 
     /// Whether a request belongs to a transaction, under way or completed.
-    fn is_known(&mut self, ctx: &Context<'_>, peer: Peer, message: &Message<'_>) -> bool {
-        let key = self.server_key(peer, message);
+    fn is_known(&mut self, ctx: &Context<'_>, origin: Origin) -> bool {
+        let key = origin.transaction;
         self.servers.find(key, |_| true).is_some() || self.tombstones.find(ctx.now, key).is_some()
+    }
+
+    fn origin(&self, peer: Peer, message: &Message<'_>) -> Origin {
+        Origin { peer, transaction: self.server_key(peer, message) }
     }
 
     /// The key of the server transaction that a request belongs to (RFC 3261 clause 17.2.3).

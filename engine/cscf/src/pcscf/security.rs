@@ -15,7 +15,7 @@ use imstorm_sip::{Message, Uri};
 use super::agreement::{self, ClientOffer};
 use super::connection::{Connection, Own, Stage};
 use super::from_ue::has_to_tag;
-use super::transaction::{Peer, Purpose, Transaction};
+use super::transaction::{Origin, Peer, Purpose, Transaction};
 use super::{AWAIT_AUTH_NS, MODE, PENDING_MAX, Pcscf, PcscfAlarm, SETS_MAX};
 use crate::event::Context;
 use crate::proxy;
@@ -26,12 +26,13 @@ impl Pcscf {
         &mut self,
         ctx: &mut Context<'_>,
         from: SocketAddr,
+        origin: Origin,
         message: &Message<'_>,
         impi: &[u8],
         offer: ClientOffer,
     ) {
-        let peer = Peer::Unprotected(from);
-        let Some(again) = self.pass_retransmission(ctx, peer, message) else { return };
+        let peer = origin.peer;
+        let Some(again) = self.pass_retransmission(ctx, origin) else { return };
         let (Ok(cseq), Ok(call_id)) = (message.cseq(), message.call_id()) else { return };
         let (access, setup) = self.setup_keys(from, impi, call_id);
         let found = self.setups.find(setup, |index| self.is_setup(index, setup, impi));
@@ -61,7 +62,7 @@ impl Pcscf {
                 }
             }
         };
-        self.forward_security(ctx, key, peer, message, again);
+        self.forward_security(ctx, key, origin, message, again);
     }
 
     /// Whether a challenge is under way for the set-up that this request is of.
@@ -92,11 +93,12 @@ impl Pcscf {
         &mut self,
         ctx: &mut Context<'_>,
         set: Key,
+        origin: Origin,
         key: Key,
         message: &Message<'_>,
     ) {
-        let peer = Peer::Protected(set);
-        let Some(again) = self.pass_retransmission(ctx, peer, message) else { return };
+        let peer = origin.peer;
+        let Some(again) = self.pass_retransmission(ctx, origin) else { return };
         let Ok(cseq) = message.cseq() else { return };
         let connection = self.connections.get_mut(key).expect("a set's connection");
         if !again {
@@ -110,7 +112,7 @@ impl Pcscf {
                 connection.offer = agreement::read_client(message, MODE, &self.hash).ok();
             }
         }
-        self.forward_security(ctx, key, peer, message, again);
+        self.forward_security(ctx, key, origin, message, again);
     }
 
     /// Absorbs a request whose transaction is under way, and lets one through whose transaction is completed (`Some(true)`, its
@@ -118,10 +120,9 @@ impl Pcscf {
     pub(super) fn pass_retransmission(
         &mut self,
         ctx: &mut Context<'_>,
-        peer: Peer,
-        message: &Message<'_>,
+        origin: Origin,
     ) -> Option<bool> {
-        let key = self.server_key(peer, message);
+        let key = origin.transaction;
         if self.servers.find(key, |index| self.serves(index, key)).is_some() {
             ctx.counters.retransmissions_in += 1;
             return None;
@@ -134,7 +135,7 @@ impl Pcscf {
             // A request that timed out towards the core has had no answer that could be made anew.
             Some(_) => Some(tombstone.status != 408),
             // What was refused left nothing behind: it is refused anew.
-            None => matches!(peer, Peer::Unprotected(_)).then_some(false),
+            None => matches!(origin.peer, Peer::Unprotected(_)).then_some(false),
         }
     }
 
@@ -253,10 +254,11 @@ impl Pcscf {
         &mut self,
         ctx: &mut Context<'_>,
         connection: Key,
-        upstream: Peer,
+        origin: Origin,
         message: &Message<'_>,
         again: bool,
     ) {
+        let upstream = origin.peer;
         let in_dialog = has_to_tag(message);
         let Ok(max_forwards) = message.max_forwards() else { return };
         let hops = max_forwards.unwrap_or(70);
@@ -273,13 +275,12 @@ impl Pcscf {
             return self.refuse(ctx, upstream, message, 503, |_| ());
         }
         let downstream = Peer::Mw(target);
-        let server_key = self.server_key(upstream, message);
         let cseq = message.cseq().map_or(0, |cseq| cseq.number);
         let Some(key) = self.open_transaction(
             ctx,
             Transaction {
                 purpose: Purpose::Security,
-                server_key,
+                server_key: origin.transaction,
                 upstream,
                 client: NonInviteClient::new(),
                 downstream,

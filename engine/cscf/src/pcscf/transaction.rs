@@ -31,6 +31,13 @@ pub enum Peer {
     Own,
 }
 
+/// Where a request came from, and the key of the server transaction that it belongs to (RFC 3261 clause 17.2.3).
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub struct Origin {
+    pub peer: Peer,
+    pub transaction: u64,
+}
+
 /// A transaction that is not completed.
 #[derive(Debug)]
 pub struct Transaction {
