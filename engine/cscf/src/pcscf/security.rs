@@ -293,6 +293,27 @@ impl Pcscf {
             return self.refuse(ctx, upstream, message, 503, |_| ());
         };
 
+        let edits = self.edits_for_core(message, upstream, connection, key, hops);
+        match self.send_kept(ctx, downstream, |out| edits.write(message, out).ok()) {
+            Some(request) => self.start_client(ctx, key, request),
+            None => {
+                self.abandon(ctx, key);
+                ctx.counters.message_too_large += 1;
+                self.refuse(ctx, upstream, message, 513, |_| ());
+            }
+        }
+    }
+
+    /// What the P-CSCF changes in a UE's SUBSCRIBE: out goes what is between UE and P-CSCF only (RFC 3329), in comes the way back,
+    /// and its own word on how the request came (TS 24.229 clause 5.2.2).
+    fn edits_for_core(
+        &self,
+        message: &Message<'_>,
+        upstream: Peer,
+        connection: Key,
+        key: Key,
+        hops: u32,
+    ) -> Edits {
         let mut edits = Edits::new();
         self.note_source(&mut edits, message, upstream);
         self.push_via(&mut edits, self.config.mw, key);
@@ -317,7 +338,7 @@ impl Pcscf {
             });
         }
         edits.insert_first(HeaderName::RecordRoute, |out| self.write_route(connection, out));
-        if !in_dialog {
+        if !has_to_tag(message) {
             edits.append(HeaderName::Path, |out| self.write_route(connection, out));
             edits.set(message, HeaderName::PVisitedNetworkId, |out| {
                 out.put(b"\"").text(&self.config.visited_network).put(b"\"");
@@ -327,14 +348,7 @@ impl Pcscf {
             out.put(b"icid-value=\"").hex_u64(self.config.boot).hex_u64(key.to_u64());
             out.put(b"\";orig-ioi=\"").text(&self.config.visited_network).put(b"\"");
         });
-        match self.send_kept(ctx, downstream, |out| edits.write(message, out).ok()) {
-            Some(request) => self.start_client(ctx, key, request),
-            None => {
-                self.abandon(ctx, key);
-                ctx.counters.message_too_large += 1;
-                self.refuse(ctx, upstream, message, 513, |_| ());
-            }
-        }
+        edits
     }
 
     /// Where a SUBSCRIBE goes: to the home network's entry point, or in its dialog to its notifier, which its Request-URI names.

@@ -135,7 +135,6 @@ impl Scscf {
             ctx.counters.watcher_refused += 1;
             return self.refuse(ctx, from, message, 403, |_| ());
         }
-        let user = subscription.user;
         let ending = subscription.ending.is_some();
         let watcher = subscription.watcher(whose);
         if cseq.number == watcher.remote_cseq {
@@ -165,45 +164,65 @@ impl Scscf {
             });
         }
         if whose == Whose::Ue {
-            let request = subscription.key;
-            if let Some(challenge) = self.challenge_of(user, request)
-                && self.challenges.get(challenge).is_some_and(|found| found.cseq == cseq.number)
-            {
-                return self.repeat_challenge(ctx, from, message, challenge, false);
-            }
-            match self.check_refresh(key, message) {
-                Refresh::Right { nc } => {
-                    let subscription = self.subscriptions.get_mut(key).expect("found above");
-                    subscription.authenticated.nc = nc;
-                }
-                Refresh::Answers(challenge, authenticated) => {
-                    self.drop_challenge(challenge);
-                    let subscription = self.subscriptions.get_mut(key).expect("found above");
-                    subscription.authenticated = authenticated;
-                }
-                Refresh::Unprotected => {
-                    ctx.counters.unprotected_refused += 1;
-                    return self.refuse(ctx, from, message, 403, |_| ());
-                }
-                Refresh::OutOfRange(challenge) => {
-                    if let Ok(Some(credentials)) = message.authorization() {
-                        self.resynchronise(ctx, hss, challenge, &credentials);
-                    }
-                    let whom = Challenged { user, key: request, cseq: cseq.number, stale: false };
-                    return self.send_challenge(ctx, hss, from, message, &whom);
-                }
-                Refresh::Challenge { stale, wrong } => {
-                    ctx.counters.stale_nonce += u64::from(stale);
-                    ctx.counters.authentication_failed += u64::from(wrong);
-                    let whom = Challenged { user, key: request, cseq: cseq.number, stale };
-                    return self.send_challenge(ctx, hss, from, message, &whom);
-                }
+            if !self.admit_refresh(ctx, hss, from, message, key, cseq.number) {
+                return;
             }
             ctx.counters.subscriptions_refreshed += 1;
         }
         self.prolong(ctx, key, whose, cseq.number, asked_s);
         self.accept(ctx, from, message, key, whose);
         self.notify(ctx, key, whose);
+    }
+
+    /// Lets a refresh of the UE pass if it shows that its sender still knows the key; else answers it. True where it passes.
+    fn admit_refresh(
+        &mut self,
+        ctx: &mut Context<'_>,
+        hss: &mut Hss,
+        from: SocketAddr,
+        message: &Message<'_>,
+        key: Key,
+        cseq: u32,
+    ) -> bool {
+        let subscription = self.subscriptions.get(key).expect("a dialog that was found");
+        let (user, request) = (subscription.user, subscription.key);
+        if let Some(challenge) = self.challenge_of(user, request)
+            && self.challenges.get(challenge).is_some_and(|found| found.cseq == cseq)
+        {
+            self.repeat_challenge(ctx, from, message, challenge, false);
+            return false;
+        }
+        let mut whom = Challenged { user, key: request, cseq, stale: false };
+        match self.check_refresh(key, message) {
+            Refresh::Right { nc } => {
+                let subscription = self.subscriptions.get_mut(key).expect("found above");
+                subscription.authenticated.nc = nc;
+                return true;
+            }
+            Refresh::Answers(challenge, authenticated) => {
+                self.drop_challenge(challenge);
+                let subscription = self.subscriptions.get_mut(key).expect("found above");
+                subscription.authenticated = authenticated;
+                return true;
+            }
+            Refresh::Unprotected => {
+                ctx.counters.unprotected_refused += 1;
+                self.refuse(ctx, from, message, 403, |_| ());
+                return false;
+            }
+            Refresh::OutOfRange(challenge) => {
+                if let Ok(Some(credentials)) = message.authorization() {
+                    self.resynchronise(ctx, hss, challenge, &credentials);
+                }
+            }
+            Refresh::Challenge { stale, wrong } => {
+                ctx.counters.stale_nonce += u64::from(stale);
+                ctx.counters.authentication_failed += u64::from(wrong);
+                whom.stale = stale;
+            }
+        }
+        self.send_challenge(ctx, hss, from, message, &whom);
+        false
     }
 
     /// Whether a refresh shows that its sender still knows the key.
