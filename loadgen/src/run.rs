@@ -109,6 +109,11 @@ pub fn run(
     let mut child = None;
     let admin = match options.target {
         Some(target) => {
+            let answers = target::answers(target)
+                .map_err(|error| RunError::Environment(format!("a socket: {error}")))?;
+            if !answers {
+                return Err(RunError::NoAnswer(target));
+            }
             profile.topology.pcscf = vec![target];
             options.admin.clone()
         }
@@ -130,7 +135,6 @@ pub fn run(
         seed: run_seed,
         capture: options.capture.clone(),
         core: own_core,
-        probe: options.target,
         interrupts: Arc::clone(interrupts),
         sender,
     };
@@ -144,9 +148,6 @@ pub fn run(
         .join()
         .map_err(|_| RunError::Environment("the generator panicked".to_owned()))?
         .map_err(|error| RunError::Environment(format!("the generator's sockets: {error}")))?;
-    let Some(done) = done else {
-        return Err(RunError::NoAnswer(options.target.expect("only a target is probed")));
-    };
     let report = conclude(&profile, options, &done, admin.as_deref(), epoch_ns)?;
     if let Some(child) = &mut child {
         child.stop();
@@ -271,26 +272,17 @@ struct Worker {
     seed: RunSeed,
     capture: Capture,
     core: Option<usize>,
-    /// The target to ask first whether it is there.
-    probe: Option<SocketAddr>,
     interrupts: Arc<AtomicUsize>,
     sender: Sender<Beat>,
 }
 
 impl Worker {
-    fn run(self, sockets: Vec<udp::BoundSocket>) -> io::Result<Option<Done>> {
+    fn run(self, sockets: Vec<udp::BoundSocket>) -> io::Result<Done> {
         if let Some(core) = self.core {
             process::pin_to_core(core)?;
         }
         process::set_timer_slack(1)?;
         let mut io = backend::open(Backend::best(), sockets, &Sizes::default())?;
-        if let Some(target) = self.probe {
-            let source = self.profile.population.addresses.address(0).expect("a UE's address");
-            let source = SocketAddr::new(source, self.profile.ue.port);
-            if !target::answers(&mut io, target, source)? {
-                return Ok(None);
-            }
-        }
         let mut generator = Box::new(Generator::new(
             &self.profile,
             Arc::clone(&self.directory),
@@ -320,13 +312,13 @@ impl Worker {
         io.turn(0)?;
         let now = clock.now();
         self.beat(&mut generator, now - started_at);
-        Ok(Some(Done {
+        Ok(Done {
             socket_drops: drops(&io),
             drained: generator.is_done(),
             generator,
             elapsed_ns: now - started_at,
             interrupted: ends.interrupted,
-        }))
+        })
     }
 
     fn beat(&self, generator: &mut Generator, elapsed_ns: u64) {

@@ -1,49 +1,44 @@
 //! The core that is under load, as the generator sees it from outside: whether it answers, and what its control plane says.
 
-use std::net::SocketAddr;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
-use imstorm_base::Io;
-use imstorm_base::time::NS_PER_MS;
 use imstorm_sip::header::HeaderName;
 use imstorm_sip::{Method, Writer};
-use imstorm_uring::{AnyIo, Clock};
 
-use crate::generator::UNPROTECTED;
 use crate::report;
 
 /// How often a target is asked whether it is there, and how long it has each time.
 const PROBES: u32 = 6;
-const PROBE_WAIT_NS: u64 = 500 * NS_PER_MS;
+const PROBE_WAIT: Duration = Duration::from_millis(500);
 /// How long the control plane has for an answer.
 const ADMIN_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Whether anything answers SIP at `target`: any response to OPTIONS will do, a refusal too.
 ///
 /// # Errors
-/// Where the sockets fail.
-pub fn answers(io: &mut AnyIo, target: SocketAddr, source: SocketAddr) -> std::io::Result<bool> {
-    let clock = Clock::new();
+/// Where no socket can be had.
+pub fn answers(target: SocketAddr) -> io::Result<bool> {
+    let any: IpAddr = match target {
+        SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    let socket = UdpSocket::bind((any, 0))?;
+    socket.connect(target)?;
+    socket.set_read_timeout(Some(PROBE_WAIT))?;
+    let source = socket.local_addr()?;
+    let mut datagram = [0; 2048];
     for probe in 0..PROBES {
-        let (_, outbox) = io.parts();
-        // A full outbox before anything was sent is impossible; a lost probe is followed by another.
-        let _ = outbox.send(UNPROTECTED, Some(source.ip()), target, |slot| {
-            write_options(slot, target, source, probe, clock.now()).map(|len| 0..len)
-        });
-        let until = clock.now() + PROBE_WAIT_NS;
-        loop {
-            let now = clock.now();
-            if now >= until {
-                break;
+        let Some(len) = write_options(&mut datagram, target, source, probe) else { break };
+        // Where nobody listens, the next call says so: then it is tried again after the same wait.
+        let answered = socket.send(&datagram[..len]).and_then(|_| socket.recv(&mut datagram));
+        match answered {
+            Ok(len) if datagram[..len].starts_with(b"SIP/2.0 ") => return Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+                std::thread::sleep(PROBE_WAIT);
             }
-            io.turn(until - now)?;
-            let (inbox, _) = io.parts();
-            for place in 0..inbox.len() {
-                let (received, datagram) = inbox.get_mut(place);
-                if received.peer == target && datagram.starts_with(b"SIP/2.0 ") {
-                    return Ok(true);
-                }
-            }
+            _ => {}
         }
     }
     Ok(false)
@@ -54,8 +49,8 @@ fn write_options(
     target: SocketAddr,
     source: SocketAddr,
     probe: u32,
-    unique: u64,
 ) -> Option<usize> {
+    let unique = imstorm_base::random::mix(u64::from(std::process::id()), u64::from(source.port()));
     let mut uri = [0; 64];
     let mut writer = Writer::new(&mut uri);
     writer.put(b"sip:").socket(target);
