@@ -79,7 +79,7 @@ pub fn response_to_source<'a>(
         writer.end();
     }
     writer.copy(request, HeaderName::From);
-    let has_tag = request.to().is_ok_and(|to| to.tag().is_some());
+    let has_tag = matches!(request.tag(HeaderName::To), Ok(Some(_)));
     writer.header(HeaderName::To).put(request.header(HeaderName::To).unwrap_or_default());
     if !has_tag {
         writer.put(b";tag=").put(tag);

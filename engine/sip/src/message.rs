@@ -391,11 +391,11 @@ impl<'b> Message<'b> {
         }
     }
 
-    /// The tag of From or To, which is checked as a whole.
+    /// The tag of From or To, which is checked as a whole: cheaper than taking the address apart for it.
     ///
     /// # Errors
     /// If there is none, or it can't be read.
-    pub(crate) fn tag(&self, name: HeaderName) -> Result<Option<&'b [u8]>, FieldError> {
+    pub fn tag(&self, name: HeaderName) -> Result<Option<&'b [u8]>, FieldError> {
         match self.header(name) {
             Some(value) => NameAddr::tag_of(value).map_err(|error| error.in_header(name)),
             None => Err(FieldError::absent(name, "an address")),

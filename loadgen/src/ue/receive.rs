@@ -51,7 +51,7 @@ impl Generator {
             && message
                 .cseq()
                 .is_ok_and(|cseq| cseq.number == state.cseq && cseq.method == Method::Subscribe)
-            && message.from().is_ok_and(|from| from.tag() == Some(names.tag()))
+            && message.tag(HeaderName::From) == Ok(Some(names.tag()))
     }
 
     fn response(&mut self, step: &mut Step<'_>, ue: u32, message: &Message<'_>) {
@@ -111,7 +111,7 @@ impl Generator {
         let parts = DialogParts {
             call_id: names.call_id(),
             local_tag: names.tag(),
-            remote_tag: message.to().ok()?.tag()?,
+            remote_tag: message.tag(HeaderName::To).ok()??,
             local_uri: names.impu(),
             remote_uri: names.impu(),
             remote_target: message.contact().ok()??.uri_text,
@@ -136,7 +136,7 @@ impl Generator {
         }
         let names = DialogNames::new(&self.population, &self.settings, ue, &self.ues[ue as usize]);
         let is_ours = message.call_id() == Ok(names.call_id())
-            && message.to().is_ok_and(|to| to.tag() == Some(names.tag()));
+            && message.tag(HeaderName::To) == Ok(Some(names.tag()));
         let (true, Ok(cseq), Ok(Some(subscription))) =
             (is_ours, message.cseq(), message.subscription_state())
         else {

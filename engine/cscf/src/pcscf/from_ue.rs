@@ -236,7 +236,7 @@ pub(super) fn is_security_event(message: &Message<'_>) -> bool {
 
 /// Whether To has a tag: the request is inside a dialog.
 pub(super) fn has_to_tag(message: &Message<'_>) -> bool {
-    message.to().is_ok_and(|to| to.tag().is_some())
+    matches!(message.tag(HeaderName::To), Ok(Some(_)))
 }
 
 /// Whether sec-agree is required of both the P-CSCF and the next hop (RFC 3329 clause 2.3.1).

@@ -375,7 +375,7 @@ impl Pcscf {
     }
 
     fn to_tag(&self, message: &Message<'_>) -> u64 {
-        let tag = message.to().ok().and_then(|to| to.tag());
+        let tag = message.tag(HeaderName::To).ok().flatten();
         self.hash.hash(tag.unwrap_or_default())
     }
 

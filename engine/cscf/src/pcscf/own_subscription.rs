@@ -232,8 +232,7 @@ impl Pcscf {
     ) {
         let mut names = [0; 256];
         let is_ours = OwnNames::write(self, key, &mut names).is_some_and(|own| {
-            message.call_id() == Ok(own.call_id)
-                && message.to().is_ok_and(|to| to.tag() == Some(own.tag))
+            message.call_id() == Ok(own.call_id) && message.tag(HeaderName::To) == Ok(Some(own.tag))
         });
         let (Ok(cseq), Ok(Some(state))) = (message.cseq(), message.subscription_state()) else {
             ctx.counters.bad_request += 1;

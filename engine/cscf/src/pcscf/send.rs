@@ -179,15 +179,13 @@ impl Pcscf {
             imstorm_sip::field::name_addr::NameAddr::parse(entry)
                 .is_ok_and(|entry| entry.uri.socket_addr(5060) == Some(ours))
         };
-        if !message.list(HeaderName::RecordRoute).any(is_ours) {
-            return;
-        }
+        let Some(place) = message.list(HeaderName::RecordRoute).position(is_ours) else { return };
         edits.set(message, HeaderName::RecordRoute, |out| {
-            for (place, entry) in message.list(HeaderName::RecordRoute).enumerate() {
-                if place > 0 {
+            for (number, entry) in message.list(HeaderName::RecordRoute).enumerate() {
+                if number > 0 {
                     out.put(b", ");
                 }
-                if is_ours(entry) {
+                if number == place {
                     write(out);
                 } else {
                     out.put(entry);

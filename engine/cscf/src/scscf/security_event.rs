@@ -44,7 +44,7 @@ impl Scscf {
             return self.refuse(ctx, from, message, 400, |_| ());
         };
         let asked_s = asked_s.unwrap_or(EXPIRES_DEFAULT_S);
-        match message.to().ok().and_then(|to| to.tag()) {
+        match message.tag(HeaderName::To).ok().flatten() {
             Some(tag) => self.in_dialog(ctx, hss, from, message, tag, asked_s),
             None => match self.connection_of(message.request_uri()) {
                 Some(key) => self.pcscf_subscribes(ctx, from, message, key, asked_s),
@@ -451,7 +451,7 @@ impl Scscf {
     /// What names a request outside a dialog: the private identity, Call-ID and From tag, and the P-CSCF's Record-Route, which
     /// carries the key of the UE's set-up there. So nobody can disturb a set-up from another address.
     fn request_key(&self, message: &Message<'_>, credentials: &Credentials<'_>) -> Option<u64> {
-        let tag = message.from().ok()?.tag()?;
+        let tag = message.tag(HeaderName::From).ok()??;
         let call = self.hash.hash2(message.call_id().ok()?, tag);
         let route = message.list(HeaderName::RecordRoute).next()?;
         let access = self.hash.hash2(&call.to_be_bytes(), route);
@@ -504,7 +504,9 @@ impl Scscf {
         }
         let parts = DialogParts::decode(self.strings.get(&watcher.dialog));
         message.call_id() == Ok(parts.call_id)
-            && message.from().is_ok_and(|from| from.tag().unwrap_or_default() == parts.remote_tag)
+            && message
+                .tag(HeaderName::From)
+                .is_ok_and(|tag| tag.unwrap_or_default() == parts.remote_tag)
     }
 
     /// Whether a request without a To tag is the one that formed the P-CSCF's dialog.
