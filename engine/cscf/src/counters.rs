@@ -124,6 +124,12 @@ counters! {
     subscriptions_made,
     /// Subscriptions that were refreshed.
     subscriptions_refreshed,
+    /// Refreshes that came with the answer to a challenge.
+    reauthenticated,
+    /// Connections whose lifetime the network lowered.
+    lifetimes_lowered,
+    /// Changes of a user's identities.
+    identities_changed,
     /// Subscriptions that were ended.
     subscriptions_ended,
     /// 489: an event package that is not served.

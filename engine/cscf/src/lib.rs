@@ -17,6 +17,7 @@ pub mod hss;
 pub mod icscf;
 pub mod identity;
 pub mod mw;
+pub mod operator;
 pub mod pcscf;
 pub mod proxy;
 pub mod scscf;

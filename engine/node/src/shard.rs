@@ -9,6 +9,7 @@ use imstorm_base::io::{Io, Outbox};
 use imstorm_base::random::SecretRandom;
 use imstorm_base::time::{Time, seconds};
 use imstorm_base::timers::Timers;
+use imstorm_cscf::operator::{Command, Done, Refusal};
 use imstorm_cscf::pcscf::{AWAIT_AUTH_NS, LOOK_AGAIN_NS, PcscfTables};
 use imstorm_cscf::scscf::ScscfTables;
 use imstorm_cscf::{
@@ -201,6 +202,40 @@ impl Shard {
             self.between_roles(&mut step);
         }
         self.common.counters.datagrams_out += outbox.len() as u64;
+    }
+
+    /// Does what an operator asks for, where this shard owns the user; every other one only notes whose an added identity is. The
+    /// outbox is sent by the next [`Io::turn`].
+    ///
+    /// # Errors
+    /// As [`Refusal`] says; nothing changes then.
+    pub fn operate<I: Io>(
+        &mut self,
+        now: Time,
+        io: &mut I,
+        mesh: &mut MeshPort<Hop>,
+        command: &Command,
+    ) -> Result<Done, Refusal> {
+        let (_, outbox) = io.parts();
+        let (Some(scscf), Some(hss)) = (&mut self.scscf, &mut self.hss) else {
+            return Err(Refusal::UserUnknown);
+        };
+        let user = hss.directory().find(command.impi()).ok_or(Refusal::UserUnknown)?;
+        if self.topology.owner(command.impi()) != self.number {
+            match command {
+                Command::AddIdentity { impu, .. } => hss.learn_identity(user, impu),
+                Command::RemoveIdentity { impu, .. } => hss.forget_identity(impu),
+                Command::Shorten { .. } | Command::Terminate { .. } => {}
+            }
+            return Ok(Done::default());
+        }
+        let queued = outbox.len();
+        let ctx = &mut self.common.context(now, outbox);
+        let done = scscf.operate(ctx, hss, command);
+        let sender = &mut mesh.sender;
+        self.between_roles(&mut Step { now, outbox, sender });
+        self.common.counters.datagrams_out += (outbox.len() - queued) as u64;
+        done
     }
 
     /// When the next timer is due.

@@ -55,7 +55,21 @@ impl Derivation {
         if !domain.eq_ignore_ascii_case(self.domain.as_bytes()) {
             return None;
         }
+        self.read_digits(digits)
+    }
+
+    /// The number of the subscriber with this public identity, if the rule makes such a one.
+    #[must_use]
+    pub fn number_of_impu(&self, impu: &[u8]) -> Option<u64> {
+        if let Some(name) = impu.strip_prefix(b"sip:") {
+            return self.number(name);
+        }
+        self.read_digits(impu.strip_prefix(b"tel:+99970")?)
+    }
+
+    fn read_digits(&self, digits: &[u8]) -> Option<u64> {
         let mut number = 0;
+        (digits.len() == DIGITS).then_some(())?;
         for digit in digits {
             if !digit.is_ascii_digit() {
                 return None;

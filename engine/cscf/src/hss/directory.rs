@@ -53,6 +53,8 @@ impl std::error::Error for DirectoryError {}
 pub struct Directory {
     rows: Vec<Row>,
     by_impi: HashMap<String, u32>,
+    /// The first row with a public identity.
+    by_impu: HashMap<String, u32>,
     derived: Option<Derivation>,
 }
 
@@ -61,6 +63,12 @@ pub const BODY_BYTES_MAX: usize = 3072;
 /// What the body has beside the identities, and beside each identity's text.
 const BODY_FRAME_BYTES: usize = 256;
 const BODY_IDENTITY_BYTES: usize = 40;
+
+/// Bytes of a body that an identity with a text of this length takes; those of the frame for none.
+#[must_use]
+pub fn identity_body_bytes(uri_bytes: usize) -> usize {
+    if uri_bytes == 0 { BODY_FRAME_BYTES } else { uri_bytes + BODY_IDENTITY_BYTES }
+}
 
 /// The columns of a subscriber file, in order.
 const COLUMNS: [&str; 7] = ["impi", "impus", "k", "opc", "op", "amf", "sqn"];
@@ -160,6 +168,9 @@ impl Directory {
             })
             .map(|row| row.group);
         self.by_impi.insert(impi.to_owned(), number);
+        for (uri, _) in &impus {
+            self.by_impu.entry(uri.clone()).or_insert(number);
+        }
         self.rows.push(Row {
             impi: impi.to_owned(),
             impus,
@@ -205,6 +216,29 @@ impl Directory {
         }
         let impi = std::str::from_utf8(impi).ok()?;
         self.by_impi.get(impi).copied().map(UserId)
+    }
+
+    /// The first subscriber with this public identity as it was provisioned.
+    #[must_use]
+    pub fn find_impu(&self, impu: &[u8]) -> Option<UserId> {
+        if let Some(derived) = &self.derived
+            && let Some(number) = derived.number_of_impu(impu)
+        {
+            let place = self.rows.len() as u64 + number - 1;
+            return u32::try_from(place).ok().map(UserId);
+        }
+        let wanted = Uri::parse(impu).ok()?;
+        let has = |row: &Row| {
+            row.impus.iter().any(|(uri, _)| {
+                uri.as_bytes() == impu
+                    || Uri::parse(uri.as_bytes()).is_ok_and(|uri| uri.same_identity(&wanted))
+            })
+        };
+        let exact = std::str::from_utf8(impu).ok().and_then(|impu| self.by_impu.get(impu));
+        let place = exact.copied().or_else(|| {
+            self.rows.iter().position(has).and_then(|place| u32::try_from(place).ok())
+        })?;
+        Some(UserId(place))
     }
 
     /// The shard that owns the user with this private identity: IMPIs that share an IMPU share it, and an unknown one is put

@@ -5,7 +5,9 @@
 
 pub mod derived;
 pub mod directory;
+mod provisioning;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use imstorm_aka::Generator;
@@ -58,6 +60,10 @@ pub struct Hss {
     directory: Arc<Directory>,
     /// By [`UserId`]; `None` until the user's first vector. Memory that no user of this shard touches is never written.
     sequences: Vec<Option<Generator>>,
+    /// Packed lists of the users whose identities an operator has changed.
+    changed: HashMap<UserId, Box<[u8]>>,
+    /// Who has the public identities that an operator has added; all shards know all of them.
+    added: HashMap<Box<[u8]>, UserId>,
 }
 
 impl Hss {
@@ -67,7 +73,7 @@ impl Hss {
         let users = usize::try_from(directory.len()).unwrap_or(usize::MAX);
         let mut sequences = Vec::new();
         sequences.resize_with(users, || None);
-        Self { directory, sequences }
+        Self { directory, sequences, changed: HashMap::new(), added: HashMap::new() }
     }
 
     /// The subscribers.
@@ -88,11 +94,7 @@ impl Hss {
     /// As [`CxError`] says.
     pub fn user_authorization(&self, impi: &[u8], impu: &[u8]) -> Result<UserId, CxError> {
         let user = self.directory.find(impi).ok_or(CxError::UserUnknown)?;
-        if self.directory.has_identity(user, impu) {
-            Ok(user)
-        } else {
-            Err(CxError::IdentitiesDontMatch)
-        }
+        if self.has_identity(user, impu) { Ok(user) } else { Err(CxError::IdentitiesDontMatch) }
     }
 
     /// MAR (TS 29.228 clause 6.3.1): a fresh vector for the user. `rand` is the caller's random challenge.
@@ -122,7 +124,20 @@ impl Hss {
     /// SAR (TS 29.228 clause 6.1.2): the user's identities as a packed list, for the S-CSCF that now serves the user.
     #[must_use]
     pub fn server_assignment<'a>(&self, user: UserId, out: &'a mut [u8]) -> IdentityList<'a> {
-        IdentityList::new(self.directory.identities(user, out).unwrap_or_default())
+        IdentityList::new(self.identities(user, out).unwrap_or_default())
+    }
+
+    /// LIR (TS 29.228 clause 6.1.4): whose is this public identity? A barred one is nobody's.
+    #[must_use]
+    pub fn location_info(&self, impu: &[u8]) -> Option<UserId> {
+        let user = match self.added.is_empty() {
+            true => None,
+            false => self.added_identity(impu),
+        };
+        let user = user.or_else(|| self.directory.find_impu(impu))?;
+        let mut packed = [0; IDENTITIES_BYTES_MAX];
+        let list = IdentityList::new(self.identities(user, &mut packed).ok()?);
+        list.find(impu).filter(|identity| !identity.barred).map(|_| user)
     }
 
     fn sequence(&mut self, user: UserId) -> &mut Generator {

@@ -6,10 +6,11 @@
 
 mod challenge;
 mod notify;
+mod operate;
 mod security_event;
 mod subscription;
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -23,7 +24,7 @@ use imstorm_sip::transaction::Timings;
 use imstorm_sip::{Message, Method, Writer, response};
 
 use crate::event::{Alarm, Context};
-use crate::hss::{Directory, Hss};
+use crate::hss::{Directory, Hss, UserId};
 use crate::mw::MwError;
 use crate::proxy;
 use notify::Notification;
@@ -107,6 +108,8 @@ pub struct Scscf {
     by_request: Index,
     /// By user: its newest subscription.
     by_user: Vec<Option<Key>>,
+    /// Identities of the users for whom the HSS has pushed other ones than it has in its directory, as packed lists.
+    pushed: HashMap<UserId, Box<[u8]>>,
 }
 
 impl Scscf {
@@ -126,6 +129,7 @@ impl Scscf {
             waiting: VecDeque::new(),
             by_request: Index::with_capacity(capacity),
             by_user: vec![None; users],
+            pushed: HashMap::new(),
             config,
         }
     }

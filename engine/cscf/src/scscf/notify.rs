@@ -14,7 +14,7 @@ use imstorm_sip::{DialogParts, Message, Method, Uri, Writer, dialog};
 use super::subscription::{Reason, Subscription, Whose};
 use super::{Scscf, ScscfAlarm, ScscfConfig, write_contact};
 use crate::event::Context;
-use crate::hss::{Directory, IDENTITIES_BYTES_MAX};
+use crate::hss::IDENTITIES_BYTES_MAX;
 use crate::identity::IdentityList;
 use crate::mw::MwError;
 use crate::proxy::{self, DEFAULT_PORT, read_hex_u64};
@@ -76,9 +76,11 @@ impl Scscf {
         let to = self.notifications.get(notification).expect("just inserted").to;
         let reliable = ctx.mw.is_reliable(to);
         let mut request = Handle::EMPTY;
+        let mut packed = [0; IDENTITIES_BYTES_MAX];
+        let user = self.subscriptions.get(key).expect("a subscription that notifies").user;
         let text = NotifyText {
             config: &self.config,
-            directory: &self.directory,
+            identities: IdentityList::new(self.profile(user, &mut packed)),
             subscription: self.subscriptions.get(key).expect("a subscription that notifies"),
             now: ctx.now,
             key,
@@ -260,7 +262,7 @@ impl Scscf {
 /// What a NOTIFY is written from.
 struct NotifyText<'a> {
     config: &'a ScscfConfig,
-    directory: &'a Directory,
+    identities: IdentityList<'a>,
     subscription: &'a Subscription,
     now: Time,
     key: Key,
@@ -302,8 +304,6 @@ impl NotifyText<'_> {
     }
 
     fn write_body(&self, version: u32, out: &mut [u8]) -> Option<usize> {
-        let mut packed = [0; IDENTITIES_BYTES_MAX];
-        let packed = self.directory.identities(self.subscription.user, &mut packed).ok()?;
         let mut session = [0; 16];
         let mut writer = Writer::new(&mut session);
         writer.hex_u64(self.key.to_u64());
@@ -313,7 +313,7 @@ impl NotifyText<'_> {
             session: writer.as_written(),
             lifetime_s: u32::try_from(remaining_s).unwrap_or(u32::MAX),
         };
-        let identities = IdentityList::new(packed).iter().map(|identity| secinfo::Identity {
+        let identities = self.identities.iter().map(|identity| secinfo::Identity {
             uri: identity.uri,
             is_default: identity.is_default,
             is_barred: identity.barred,

@@ -203,6 +203,8 @@ impl Scscf {
                 self.drop_challenge(challenge);
                 let subscription = self.subscriptions.get_mut(key).expect("found above");
                 subscription.authenticated = authenticated;
+                subscription.must_challenge = false;
+                ctx.counters.reauthenticated += 1;
                 return true;
             }
             Refresh::Unprotected => {
@@ -249,6 +251,9 @@ impl Scscf {
         if !last.is_nonce(&credentials) {
             return Refresh::Challenge { stale: true, wrong: false };
         }
+        if subscription.must_challenge {
+            return Refresh::Challenge { stale: false, wrong: false };
+        }
         if last.agrees(&credentials, message, last.nc) {
             return Refresh::Right { nc: count_of(&credentials).unwrap_or(last.nc) };
         }
@@ -289,6 +294,7 @@ impl Scscf {
                 authenticated,
                 ue: Watcher { dialog: blob, ..Watcher::default() },
                 watching_pcscf: Watcher::default(),
+                must_challenge: false,
                 ending: None,
                 next_of_user: self.by_user[user.0 as usize],
             };
@@ -305,9 +311,8 @@ impl Scscf {
         let older = self.older_from(user, contact, pcscf);
         self.by_user[user.0 as usize] = Some(key);
         ctx.counters.subscriptions_made += 1;
-        let granted_s = self.prolong(ctx, key, Whose::Ue, whom.cseq, asked_s);
-        let look_again_ns = seconds(u64::from(granted_s)).min(LOOK_AGAIN_NS);
-        self.arm(ctx, look_again_ns, ScscfAlarm::Subscription(key));
+        self.prolong(ctx, key, Whose::Ue, whom.cseq, asked_s);
+        self.arm_end(ctx, key);
         self.accept(ctx, from, message, key, Whose::Ue);
         self.notify(ctx, key, Whose::Ue);
         for older in older {
@@ -378,14 +383,7 @@ impl Scscf {
     }
 
     /// Grants what was asked, within what the network allows.
-    fn prolong(
-        &mut self,
-        ctx: &Context<'_>,
-        key: Key,
-        whose: Whose,
-        cseq: u32,
-        asked_s: u32,
-    ) -> u32 {
+    fn prolong(&mut self, ctx: &Context<'_>, key: Key, whose: Whose, cseq: u32, asked_s: u32) {
         // The P-CSCF's outlives the UE's by its margin; otherwise it would lapse first.
         let most_s = match whose {
             Whose::Ue => self.config.expires_max_s,
@@ -397,7 +395,6 @@ impl Scscf {
         watcher.remote_cseq = cseq;
         watcher.granted_s = granted_s;
         watcher.expires_at = ctx.now.saturating_add(seconds(u64::from(granted_s)));
-        granted_s
     }
 
     /// 200, with what was granted: the same one for the same request again.
@@ -522,10 +519,16 @@ impl Scscf {
         }
         let expires_at: Time = subscription.ue.expires_at;
         if expires_at > ctx.now {
-            let look_again_ns = (expires_at - ctx.now).min(LOOK_AGAIN_NS);
-            return self.arm(ctx, look_again_ns, ScscfAlarm::Subscription(key));
+            return self.arm_end(ctx, key);
         }
         self.end(ctx, key, Reason::Timeout);
+    }
+
+    /// Looks after the subscription's end when it is due, and now and then before.
+    pub(super) fn arm_end(&self, ctx: &mut Context<'_>, key: Key) {
+        let Some(subscription) = self.subscriptions.get(key) else { return };
+        let remaining_ns = subscription.ue.expires_at.saturating_sub(ctx.now);
+        self.arm(ctx, remaining_ns.min(LOOK_AGAIN_NS), ScscfAlarm::Subscription(key));
     }
 
     /// Takes a subscription out of all tables.

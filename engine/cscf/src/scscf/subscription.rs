@@ -128,6 +128,8 @@ pub struct Subscription {
     pub authenticated: Authenticated,
     pub ue: Watcher,
     pub watching_pcscf: Watcher,
+    /// The next refresh is challenged whatever it shows: the network has lowered the lifetime for it.
+    pub must_challenge: bool,
     /// Set once it ends.
     pub ending: Option<Reason>,
     /// The next connection of the same user.
