@@ -570,9 +570,15 @@ fn the_dialog_of_another_connection_is_refused() {
     let forged = forged.with("Authorization", &authorization);
     let refused = scene.raises(&["wrong_dialog"], |scene| scene.world.ask(&mut scene.ue, &forged));
     assert!(matches!(refused.status(), 403 | 481), "{refused}");
-    // Only the tag, with the Call-ID that the P-CSCF knows.
+    // With the Call-ID that the P-CSCF knows, the way is still the other's.
     let own_call = scene.ue.call_id.clone();
     let forged = forged.with("Call-ID", &own_call);
+    let via = scene.ue.via(6101);
+    let mut forged = forged.with("Via", &via).with("CSeq", "39 SUBSCRIBE");
+    let refused = scene.raises(&["wrong_route"], |scene| scene.world.ask(&mut scene.ue, &forged));
+    assert_eq!(refused.status(), 403);
+    // Only the tag, on the own way.
+    forged.start = format!("SUBSCRIBE {} SIP/2.0", scene.ue.target);
     let via = scene.ue.via(6101);
     let forged = forged.with("Via", &via).with("CSeq", "40 SUBSCRIBE");
     let refused =
@@ -648,7 +654,7 @@ fn an_unknown_event_gets_489() {
     let mut scene = Scene::new();
     let other = scene.ue.refresh(EXPIRES_S).with("Event", "winfo");
     let refused = scene.raises(&["event_refused"], |scene| scene.world.ask(&mut scene.ue, &other));
-    assert_eq!((refused.status(), refused.expect("Allow-Events")), (489, "security"));
+    assert_eq!((refused.status(), refused.expect("Allow-Events")), (489, "security, reg"));
     scene.unharmed();
 }
 

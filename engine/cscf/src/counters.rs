@@ -75,12 +75,26 @@ counters! {
     sec_agree_unacceptable,
     /// 494: Security-Verify or Security-Client differs from what was agreed: somebody may be bidding down.
     sec_agree_altered,
+    /// 403: a request on the security associations of a challenge that are only for its answer.
+    wrong_association,
     /// 403: the private identity in Authorization is not the one of the security association.
     wrong_private_identity,
     /// 403 or 481: a request in a dialog that is not this connection's.
     wrong_dialog,
     /// 403: the public identity is none of this private identity's, or the private one is unknown.
     identity_refused,
+    /// P-Asserted-Identity from a UE, which only the network may write, was removed (RFC 3325 clause 5).
+    asserted_identity_removed,
+    /// `integrity-protected` from a UE was overwritten (TS 33.203 clause 7.2A.2).
+    integrity_protected_overwritten,
+    /// A preferred identity that is not authorised was replaced by the default one.
+    identity_substituted,
+    /// 403: a Route or Request-URI that is not the connection's own way into the core.
+    wrong_route,
+    /// Requests that waited for the UE's identities.
+    requests_held,
+    /// 503: the UE's identities did not come in time.
+    identities_unknown,
     /// A 401 without keys, or with ones that can't be read, was not passed on as protected.
     keys_missing,
 
@@ -130,6 +144,30 @@ counters! {
     lifetimes_lowered,
     /// Changes of a user's identities.
     identities_changed,
+    /// AKA challenges whose MAC the USIM found wrong (RFC 3310 clause 3.4).
+    mac_failures,
+    /// Bindings that were made.
+    registrations_made,
+    /// Bindings that were refreshed.
+    registrations_refreshed,
+    /// Bindings that ended, for whatever reason.
+    registrations_ended,
+    /// Bindings whose lifetime ran out.
+    registrations_expired,
+    /// 403: a REGISTER for a contact that is not the connection's.
+    contact_refused,
+    /// Connections that ended because they made no binding in time.
+    unbound_ended,
+    /// Subscriptions to registrations that were made.
+    reg_subscriptions_made,
+    /// Subscriptions to registrations that ended.
+    reg_subscriptions_ended,
+    /// Standalone requests that were passed on, at each S-CSCF that they passed.
+    standalone_passed,
+    /// 404: requests for somebody who is not known here.
+    not_found,
+    /// 480: requests for an identity or GRUU that nothing is bound to.
+    not_registered,
     /// Subscriptions that were ended.
     subscriptions_ended,
     /// 489: an event package that is not served.

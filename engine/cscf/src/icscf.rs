@@ -9,12 +9,13 @@ use std::sync::Arc;
 
 use imstorm_base::hash::HashSeed;
 use imstorm_sip::header::HeaderName;
-use imstorm_sip::{Edits, Message, Method, Writer, response};
+use imstorm_sip::{Edits, Message, Method, Uri, Writer, response};
 
 use crate::event::Context;
 use crate::hss::{CxError, Directory, Hss};
 use crate::mw::MwError;
 use crate::proxy;
+use crate::scscf::gruu;
 
 /// An I-CSCF's settings.
 #[derive(Clone, Debug)]
@@ -85,12 +86,24 @@ impl Icscf {
             ctx.counters.too_many_hops += 1;
             return self.refuse(ctx, from, message, 483, "");
         }
+        if !matches!(message.method(), Method::Subscribe | Method::Register) {
+            return match self.shard_of_target(hss, message.request_uri()) {
+                Some(shard) => self.pass_on(ctx, message, shard, hops),
+                None => {
+                    ctx.counters.not_found += 1;
+                    self.refuse(ctx, from, message, 404, "");
+                }
+            };
+        }
         let (Ok(Some(credentials)), Ok(to)) = (message.authorization(), message.to()) else {
             ctx.counters.bad_request += 1;
             return self.refuse(ctx, from, message, 403, "Authorization with a username expected");
         };
         match hss.user_authorization(credentials.username, to.uri_text) {
-            Ok(_) => self.pass_on(ctx, message, credentials.username, hops),
+            Ok(user) => {
+                let shard = self.directory.owner_of(user, self.config.scscf.len());
+                self.pass_on(ctx, message, shard, hops);
+            }
             Err(CxError::UserUnknown) => {
                 ctx.counters.identity_refused += 1;
                 self.refuse(ctx, from, message, 403, "The private identity is unknown");
@@ -103,8 +116,17 @@ impl Icscf {
         }
     }
 
-    fn pass_on(&mut self, ctx: &mut Context<'_>, message: &Message<'_>, impi: &[u8], hops: u32) {
-        let shard = self.directory.owner(impi, self.config.scscf.len());
+    /// The S-CSCF's shard that serves the user with this public identity or GRUU (LIR, TS 29.228 clause 6.1.4).
+    fn shard_of_target(&self, hss: &Hss, uri: &[u8]) -> Option<usize> {
+        let shards = self.config.scscf.len();
+        let parsed = Uri::parse(uri).ok()?;
+        if let Some(shard) = gruu::shard_of(parsed.user.unwrap_or_default()) {
+            return (shard < shards).then_some(shard);
+        }
+        Some(self.directory.owner_of(hss.location_info(uri)?, shards))
+    }
+
+    fn pass_on(&mut self, ctx: &mut Context<'_>, message: &Message<'_>, shard: usize, hops: u32) {
         let scscf = self.config.scscf[shard];
         let Ok(via) = message.via() else { return };
         let branch = self.hash.hash2(via.text, message.method_text());

@@ -75,6 +75,9 @@ pub struct PcscfSection {
     pub port_pc: u16,
     /// Its address on Mw; shard `n` takes this port plus `n`.
     pub mw: SocketAddr,
+    /// A preferred identity that is not authorised is refused (403); else the default one takes its place.
+    #[serde(default)]
+    pub strict_identities: bool,
     /// The name of the network that it stands in (P-Visited-Network-ID).
     #[serde(default = "default_domain")]
     pub visited_network: String,
@@ -97,6 +100,15 @@ pub struct ScscfSection {
     /// The authentication realm.
     #[serde(default = "default_domain")]
     pub realm: String,
+    /// A 200 to the security SUBSCRIBE has a Service-Route (RFC 3608) beside its Contact, which is the paper's alternative.
+    #[serde(default)]
+    pub service_route_header: bool,
+    /// Each 200 to the security SUBSCRIBE gives the connection a new token; the one before stays valid for Timer F.
+    #[serde(default)]
+    pub renew_token: bool,
+    /// A connection that has no binding for so many seconds is ended; 0: it needs none.
+    #[serde(default)]
+    pub binding_required_after_s: u32,
     /// The longest lifetime of a secure connection that is granted, in seconds.
     #[serde(default = "default_expires_max_s")]
     pub expires_max_s: u32,

@@ -119,6 +119,7 @@ impl Shard {
                     (Some(icscf), _) => on_shard(icscf.mw, number),
                     (None, elsewhere) => elsewhere.expect("a checked configuration"),
                 },
+                strict_identities: section.strict_identities,
                 visited_network: section.visited_network.clone(),
                 connections_max: users_here,
                 tombstones_max: (4 * users_here).max(1 << 16),
@@ -147,6 +148,14 @@ impl Shard {
             let settings = ScscfConfig {
                 mw: on_shard(section.mw, number),
                 realm: section.realm.clone(),
+                icscf: match (&config.icscf, config.icscf_at) {
+                    (Some(icscf), _) => Some(on_shard(icscf.mw, number)),
+                    (None, elsewhere) => elsewhere,
+                },
+                shard: u32::try_from(number).expect("few shards"),
+                service_route_header: section.service_route_header,
+                renew_token: section.renew_token,
+                binding_required_after_s: section.binding_required_after_s,
                 subscriptions_max: users,
                 strings_bytes: users * STRINGS_BYTES_PER_USER + STRINGS_BYTES_BASE,
                 expires_max_s: section.expires_max_s,
@@ -156,7 +165,10 @@ impl Shard {
                 seed: random.next_u64(),
                 boot: random.next_u64(),
             };
-            Scscf::new(settings, topology.directory.clone().expect("a checked configuration"))
+            let directory = topology.directory.clone().expect("a checked configuration");
+            let mut gruu_key = [0; 16];
+            random.bytes(&mut gruu_key);
+            Scscf::new(settings, directory, gruu_key)
         });
         let hss = topology.directory.clone().map(Hss::new);
         let common = Common {

@@ -245,14 +245,20 @@ impl Directory {
     /// somewhere by its text, so that its refusal is spread as well.
     #[must_use]
     pub fn owner(&self, impi: &[u8], shards: usize) -> usize {
-        let key = match self.find(impi) {
-            Some(UserId(place)) => match self.rows.get(place as usize) {
-                Some(row) => u64::from(row.group),
-                None => u64::from(place),
-            },
-            None => HashSeed::new(0).hash(impi),
+        match self.find(impi) {
+            Some(user) => self.owner_of(user, shards),
+            None => shard_of(HashSeed::new(0).hash(impi), shards),
+        }
+    }
+
+    /// The shard that owns a subscriber.
+    #[must_use]
+    pub fn owner_of(&self, user: UserId, shards: usize) -> usize {
+        let key = match self.rows.get(user.0 as usize) {
+            Some(row) => row.group,
+            None => user.0,
         };
-        usize::try_from(key % shards.max(1) as u64).unwrap_or(0)
+        shard_of(u64::from(key), shards)
     }
 
     /// The keys of a subscriber.
@@ -347,6 +353,10 @@ impl Directory {
         assert!(number <= derived.size, "subscriber {number} of {}", derived.size);
         (derived, number)
     }
+}
+
+fn shard_of(key: u64, shards: usize) -> usize {
+    usize::try_from(key % shards.max(1) as u64).unwrap_or(0)
 }
 
 fn read_impus(text: &str) -> Result<Vec<(String, bool)>, String> {

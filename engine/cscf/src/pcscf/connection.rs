@@ -51,6 +51,14 @@ pub struct Connection {
     pub to_tag: u64,
     /// The notifier's Mw address, from the Contact of its 200: requests in the dialog go there and nowhere else.
     pub notifier: Option<SocketAddr>,
+    /// The URI that requests outside dialogs go through, from the last 200 (the paper's section 3.1).
+    pub service_route: Handle,
+    /// The service route before, whose requests may still be under way.
+    pub earlier_route: Handle,
+    /// How long the earlier one is taken.
+    pub earlier_until: Time,
+    /// Requests that wait until the identities are known.
+    pub held: u8,
     /// The connection's lifetime as last granted, on the clock.
     pub expires_at: Time,
     /// The lifetime that the UE was last granted, in seconds.
@@ -59,6 +67,8 @@ pub struct Connection {
     pub own: Own,
     /// The UE's authorised identities, a packed list, from the P-CSCF's own subscription.
     pub identities: Handle,
+    /// The first NOTIFY has come: `identities` is what the notifier says, even if it is empty.
+    pub knows_identities: bool,
 }
 
 /// The P-CSCF's own subscription (the paper's section 3.1, "Impact of security event package on P-CSCF").
@@ -120,5 +130,7 @@ impl Connection {
         strings.release(self.impi);
         strings.release(self.own.dialog);
         strings.release(self.identities);
+        strings.release(self.service_route);
+        strings.release(self.earlier_route);
     }
 }

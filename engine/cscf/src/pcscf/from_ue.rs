@@ -9,6 +9,7 @@ use imstorm_sip::method::Method;
 use imstorm_sip::transaction::key::server_key;
 
 use super::connection::Stage;
+use super::relay::METHODS;
 use super::transaction::{Origin, Peer, Purpose};
 use super::{MODE, Pcscf, agreement};
 use crate::event::Context;
@@ -89,19 +90,16 @@ impl Pcscf {
             ctx.counters.wrong_dialog += 1;
             return self.refuse(ctx, peer, message, 481, |_| ());
         }
-        if message.method() != Method::Subscribe {
+        if !matches!(message.method(), Method::Subscribe | Method::Register | Method::Message) {
             return self.refuse(ctx, peer, message, 405, |out| {
-                out.header(HeaderName::Allow).text("SUBSCRIBE, NOTIFY").end();
-            });
-        }
-        if !is_security_event(message) {
-            ctx.counters.event_refused += 1;
-            return self.refuse(ctx, peer, message, 489, |out| {
-                out.header(HeaderName::AllowEvents).text("security").end();
+                out.header(HeaderName::Allow).text(METHODS).end();
             });
         }
         if self.refuse_extension(ctx, peer, message) {
             return;
+        }
+        if message.method() != Method::Subscribe || !is_security_event(message) {
+            return self.other_request(ctx, set, origin, connection_key, message);
         }
         if let Err(status) = self.check_security_request(ctx, set, message, known) {
             return match status {
@@ -219,7 +217,7 @@ impl Pcscf {
         let Some(key) = found.filter(|key| {
             self.transactions.get(*key).is_some_and(|transaction| {
                 Some(transaction.connection) == connection
-                    && matches!(transaction.purpose, Purpose::Notify { .. })
+                    && matches!(transaction.purpose, Purpose::Notify { .. } | Purpose::ToUe)
             })
         }) else {
             ctx.counters.stray_response += 1;
@@ -240,7 +238,7 @@ pub(super) fn has_to_tag(message: &Message<'_>) -> bool {
 }
 
 /// Whether sec-agree is required of both the P-CSCF and the next hop (RFC 3329 clause 2.3.1).
-fn asks_for_agreement(message: &Message<'_>) -> bool {
+pub(super) fn asks_for_agreement(message: &Message<'_>) -> bool {
     message.has_option(HeaderName::Require, "sec-agree")
         && message.has_option(HeaderName::ProxyRequire, "sec-agree")
 }

@@ -70,6 +70,8 @@ impl Pcscf {
         let transaction = self.close_transaction(ctx, key, message.status());
         match transaction.purpose {
             Purpose::Security => self.security_response(ctx, &transaction, message),
+            Purpose::FromUe => self.other_response(ctx, &transaction, message),
+            Purpose::ToUe => self.ue_answered(ctx, &transaction, message),
             Purpose::Notify { terminates } => {
                 self.notify_response(ctx, &transaction, terminates, message);
             }
@@ -100,7 +102,7 @@ impl Pcscf {
         let transaction = self.close_transaction(ctx, key, 408);
         match transaction.purpose {
             // RFC 4320 clause 4.2: a late 408 helps nobody; the UE's own Timer F tells it.
-            Purpose::Security => {}
+            Purpose::Security | Purpose::FromUe | Purpose::ToUe => {}
             Purpose::Notify { terminates: true } => self.leave_own(ctx, transaction.connection),
             Purpose::Notify { terminates: false } => {}
             Purpose::Own => self.own_failed(ctx, transaction.connection),
@@ -336,6 +338,8 @@ impl Pcscf {
         connection.notifier = notifier.and_then(|contact| contact.uri.socket_addr(DEFAULT_PORT));
         let granted_s = message.expires().ok().flatten().unwrap_or(0);
         connection.granted_s = granted_s;
+        self.follow_service_route(ctx, key, message);
+        let connection = self.connections.get_mut(key).expect("found above");
         if granted_s == 0 {
             self.begin_end(ctx, key);
         } else {
@@ -429,6 +433,7 @@ impl Pcscf {
             ctx.counters.connections_ended += 1;
         }
         self.accesses.remove(connection.access, |index| index == key.index);
+        self.drop_held(key, connection.held);
         connection.release(&mut self.strings);
     }
 
@@ -503,7 +508,7 @@ impl Pcscf {
 }
 
 /// When security associations end that were granted `granted_s` seconds now.
-fn lifetime_end(now: Time, granted_s: u32) -> Time {
+pub(super) fn lifetime_end(now: Time, granted_s: u32) -> Time {
     now.saturating_add(seconds(u64::from(granted_s) + GRACE_S))
 }
 

@@ -8,10 +8,13 @@
 mod agreement;
 mod connection;
 mod from_ue;
+mod held;
 mod lifecycle;
 mod own_subscription;
+mod relay;
 mod security;
 mod send;
+mod service_route;
 mod to_ue;
 mod transaction;
 
@@ -32,6 +35,7 @@ use imstorm_sip::transaction::Timings;
 use crate::event::Context;
 use crate::tombstones::Tombstones;
 use connection::{Connection, SecuritySet};
+use held::{HELD_MAX, Held};
 use transaction::Transaction;
 
 /// Sets of security associations for one private identity at one address (TS 33.203 clause 7.4 allows six SAs a direction).
@@ -76,6 +80,8 @@ pub struct PcscfConfig {
     pub mw: SocketAddr,
     /// The I-CSCF that is the home network's entry point.
     pub icscf: SocketAddr,
+    /// A preferred identity that is not authorised is refused (403), where it would else be replaced by the default one.
+    pub strict_identities: bool,
     /// P-Visited-Network-ID (RFC 7315 clause 4.3).
     pub visited_network: String,
     /// How many connections it holds at most, half-open ones included.
@@ -113,6 +119,8 @@ pub enum PcscfAlarm {
     Release(Key),
     /// Try the P-CSCF's own subscription again.
     Own(Key),
+    /// A request has waited long enough for the UE's identities.
+    Held(Key),
 }
 
 /// What is held at this moment.
@@ -140,6 +148,7 @@ pub struct Pcscf {
     transactions: Slab<Transaction>,
     tombstones: Tombstones,
     strings: Strings,
+    held: Slab<Held>,
     /// Connections in the order in which their set-up began; those that are through go when they come to the front.
     half_open: VecDeque<Key>,
     /// Set-ups under way, by (private identity, UE address, Call-ID).
@@ -168,6 +177,7 @@ impl Pcscf {
             transactions: Slab::with_capacity(connections.max(1024)),
             tombstones: Tombstones::new(config.tombstones_max, config.ue_leg.timer_j_ns(false)),
             strings: Strings::with_capacity(config.strings_bytes),
+            held: Slab::with_capacity(HELD_MAX),
             half_open: VecDeque::new(),
             setups: Index::with_capacity(connections),
             accesses: Index::with_capacity(connections),
@@ -261,6 +271,7 @@ impl Pcscf {
             PcscfAlarm::Set(key) => self.set_is_due(ctx, key),
             PcscfAlarm::Release(key) => self.drop_connection(ctx, key),
             PcscfAlarm::Own(key) => self.ask_again(ctx, key),
+            PcscfAlarm::Held(key) => self.held_is_due(ctx, key),
         }
     }
 }

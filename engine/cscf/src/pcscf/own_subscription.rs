@@ -12,8 +12,9 @@ use imstorm_sip::transaction::NonInviteClient;
 use imstorm_sip::{DialogParts, Message, Method, Uri, Writer};
 
 use super::connection::{OwnState, Stage};
+use super::lifecycle::lifetime_end;
 use super::transaction::{Peer, Purpose, Transaction};
-use super::{OWN_MARGIN_S, Pcscf, PcscfAlarm};
+use super::{LOOK_AGAIN_NS, OWN_MARGIN_S, Pcscf, PcscfAlarm};
 use crate::event::Context;
 use crate::hss::IDENTITIES_BYTES_MAX;
 use crate::identity::{Identity, IdentityListWriter};
@@ -270,6 +271,7 @@ impl Pcscf {
             ctx.counters.malformed += 1;
             return;
         };
+        self.lower_lifetime(ctx, key, secinfo.head.lifetime_s);
         let mut packed = [0; IDENTITIES_BYTES_MAX];
         let mut list = IdentityListWriter::new(&mut packed);
         for identity in secinfo.identities() {
@@ -290,8 +292,30 @@ impl Pcscf {
         let connection = self.connections.get_mut(key).expect("a connection that was notified");
         let handle = &mut connection.identities;
         if self.strings.get(handle) != list && self.strings.replace(handle, list).is_err() {
+            // Whoever can't be policed may not originate.
+            self.strings.release(std::mem::take(handle));
             ctx.counters.table_full += 1;
         }
+        let first = !std::mem::replace(&mut connection.knows_identities, true);
+        if first && connection.held > 0 {
+            self.pass_held(ctx, key);
+        }
+    }
+
+    /// The notifier says how long the connection lives. Where that is shorter than what was granted, it was lowered, for a
+    /// re-authentication: the security associations end with it.
+    fn lower_lifetime(&mut self, ctx: &mut Context<'_>, key: Key, lifetime_s: u32) {
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        let ends_at = lifetime_end(ctx.now, lifetime_s);
+        // The grace is beyond what rounding up to seconds may add.
+        if ends_at >= connection.expires_at || connection.stage != Stage::Live {
+            return;
+        }
+        connection.expires_at = ends_at;
+        let Some(live) = connection.live else { return };
+        let Some(set) = self.sets.get_mut(live) else { return };
+        set.expires_at = ends_at;
+        self.arm(ctx, (ends_at - ctx.now).min(LOOK_AGAIN_NS), PcscfAlarm::Set(live));
     }
 }
 

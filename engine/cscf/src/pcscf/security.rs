@@ -5,12 +5,13 @@ use std::net::SocketAddr;
 
 use imstorm_base::slab::Key;
 use imstorm_base::strings::Handle;
+use imstorm_base::time::Time;
+use imstorm_sip::Message;
 use imstorm_sip::edit::Edits;
 use imstorm_sip::field::auth::Credentials;
 use imstorm_sip::header::HeaderName;
 use imstorm_sip::transaction::non_invite_client::NonInviteClient;
 use imstorm_sip::write::Writer;
-use imstorm_sip::{Message, Uri};
 
 use super::agreement::{self, ClientOffer};
 use super::connection::{Connection, Own, Stage};
@@ -189,10 +190,15 @@ impl Pcscf {
             draining: None,
             to_tag: 0,
             notifier: None,
+            service_route: Handle::EMPTY,
+            earlier_route: Handle::EMPTY,
+            earlier_until: 0,
+            held: 0,
             expires_at: ctx.now + AWAIT_AUTH_NS,
             granted_s: 0,
             own: Own::default(),
             identities: Handle::EMPTY,
+            knows_identities: false,
         };
         let key = self.connections.insert(connection).expect("room, as just seen");
         let indexed = self.setups.insert(begun.setup, key.index).is_ok()
@@ -266,8 +272,8 @@ impl Pcscf {
             ctx.counters.too_many_hops += 1;
             return self.refuse(ctx, upstream, message, 483, |_| ());
         }
-        let Some(target) = self.next_hop(connection, message, in_dialog) else {
-            ctx.counters.wrong_dialog += 1;
+        let Some(target) = self.next_hop(ctx.now, connection, message, in_dialog) else {
+            ctx.counters.wrong_route += 1;
             return self.refuse(ctx, upstream, message, 403, |_| ());
         };
         if self.connections.get(connection).is_none_or(|found| found.pending >= PENDING_MAX) {
@@ -293,7 +299,8 @@ impl Pcscf {
             return self.refuse(ctx, upstream, message, 503, |_| ());
         };
 
-        let edits = self.edits_for_core(message, upstream, connection, key, hops);
+        let mut edits = self.edits_for_core(ctx, message, upstream, key, hops);
+        self.edit_security(ctx, &mut edits, message, upstream, connection);
         match self.send_kept(ctx, downstream, |out| edits.write(message, out).ok()) {
             Some(request) => self.start_client(ctx, key, request),
             None => {
@@ -304,13 +311,13 @@ impl Pcscf {
         }
     }
 
-    /// What the P-CSCF changes in a UE's SUBSCRIBE: out goes what is between UE and P-CSCF only (RFC 3329), in comes the way back,
-    /// and its own word on how the request came (TS 24.229 clause 5.2.2).
-    fn edits_for_core(
+    /// What the P-CSCF changes in every request of a UE: out goes what is between UE and P-CSCF only (RFC 3329) and what only the
+    /// network may say, in comes the way back (TS 24.229 clauses 5.2.2 and 5.2.6.3).
+    pub(super) fn edits_for_core(
         &self,
+        ctx: &mut Context<'_>,
         message: &Message<'_>,
         upstream: Peer,
-        connection: Key,
         key: Key,
         hops: u32,
     ) -> Edits {
@@ -330,9 +337,31 @@ impl Pcscf {
         }
         edits.remove_options(message, HeaderName::Require, &["sec-agree"]);
         edits.remove_options(message, HeaderName::ProxyRequire, &["sec-agree", "secevt"]);
-        edits.remove(HeaderName::PAssertedIdentity);
+        if message.header(HeaderName::PAssertedIdentity).is_some() {
+            ctx.counters.asserted_identity_removed += 1;
+            edits.remove(HeaderName::PAssertedIdentity);
+        }
+        edits.set(message, HeaderName::PChargingVector, |out| {
+            out.put(b"icid-value=\"").hex_u64(self.config.boot).hex_u64(key.to_u64());
+            out.put(b"\";orig-ioi=\"").text(&self.config.visited_network).put(b"\"");
+        });
+        edits
+    }
+
+    /// What else it changes in a SUBSCRIBE to the security state: its own word on how the request came (TS 33.203 clause 7.2A.2),
+    /// and itself as the way to the UE.
+    fn edit_security(
+        &self,
+        ctx: &mut Context<'_>,
+        edits: &mut Edits,
+        message: &Message<'_>,
+        upstream: Peer,
+        connection: Key,
+    ) {
         let protected = matches!(upstream, Peer::Protected(_));
         if let Ok(Some(credentials)) = message.authorization() {
+            ctx.counters.integrity_protected_overwritten +=
+                u64::from(credentials.integrity_protected.is_some());
             edits.set(message, HeaderName::Authorization, |out| {
                 write_credentials(message, &credentials, protected, out);
             });
@@ -344,16 +373,12 @@ impl Pcscf {
                 out.put(b"\"").text(&self.config.visited_network).put(b"\"");
             });
         }
-        edits.set(message, HeaderName::PChargingVector, |out| {
-            out.put(b"icid-value=\"").hex_u64(self.config.boot).hex_u64(key.to_u64());
-            out.put(b"\";orig-ioi=\"").text(&self.config.visited_network).put(b"\"");
-        });
-        edits
     }
 
     /// Where a SUBSCRIBE goes: to the home network's entry point, or in its dialog to its notifier, which its Request-URI names.
     fn next_hop(
         &self,
+        now: Time,
         connection: Key,
         message: &Message<'_>,
         in_dialog: bool,
@@ -361,9 +386,8 @@ impl Pcscf {
         if !in_dialog {
             return Some(self.config.icscf);
         }
-        let named = Uri::parse(message.request_uri()).ok()?.socket_addr(proxy::DEFAULT_PORT)?;
-        let notifier = self.connections.get(connection)?.notifier?;
-        (named == notifier).then_some(notifier)
+        let is_ours = self.is_service_route(now, connection, message.request_uri());
+        self.connections.get(connection)?.notifier.filter(|_| is_ours)
     }
 
     /// Via as the request really came (RFC 3261 clause 18.2.1, RFC 3581 clause 4).

@@ -8,8 +8,9 @@ use imstorm_sip::header::HeaderName;
 use imstorm_sip::transaction::NonInviteClient;
 use imstorm_sip::{Edits, Message, Method, Uri};
 
-use super::Pcscf;
+use super::from_ue::is_security_event;
 use super::transaction::{Peer, Purpose, Transaction};
+use super::{PENDING_MAX, Pcscf};
 use crate::event::Context;
 use crate::proxy::{DEFAULT_PORT, read_hex_u64, respond_upstream};
 
@@ -35,9 +36,9 @@ impl Pcscf {
             ctx.counters.bad_request += 1;
             return self.refuse(ctx, peer, message, error.status, |_| ());
         }
-        if message.method() != Method::Notify {
+        if !matches!(message.method(), Method::Notify | Method::Message) {
             return self.refuse(ctx, peer, message, 405, |out| {
-                out.header(HeaderName::Allow).text("NOTIFY").end();
+                out.header(HeaderName::Allow).text("NOTIFY, MESSAGE").end();
             });
         }
         // Before anything else: a connection whose last NOTIFY comes again may be gone.
@@ -62,7 +63,19 @@ impl Pcscf {
             return self.refuse(ctx, peer, message, 430, |_| ());
         };
         let set = connection.sending_set();
-        self.notify_ue(ctx, peer, server_key, (key, set), message);
+        let purpose = match message.method() {
+            Method::Notify if is_security_event(message) => {
+                let state = message.subscription_state().ok().flatten();
+                let is_over = |state: &[u8]| state.eq_ignore_ascii_case(b"terminated");
+                Purpose::Notify { terminates: state.is_some_and(|state| is_over(state.state)) }
+            }
+            _ => Purpose::ToUe,
+        };
+        if purpose == Purpose::ToUe && connection.pending >= PENDING_MAX {
+            ctx.counters.too_many_pending += 1;
+            return self.refuse(ctx, peer, message, 480, |_| ());
+        }
+        self.relay_to_ue(ctx, peer, server_key, (key, set), purpose, message);
     }
 
     /// The connection that a URI of ours names: `sip:KEY@our-address`.
@@ -72,12 +85,14 @@ impl Pcscf {
         Some(Key::from_u64(read_hex_u64(uri.user?)?))
     }
 
-    fn notify_ue(
+    /// Sends a request on to the UE, through its live set.
+    fn relay_to_ue(
         &mut self,
         ctx: &mut Context<'_>,
         upstream: Peer,
         server_key: u64,
         (connection, set): (Key, Option<Key>),
+        purpose: Purpose,
         message: &Message<'_>,
     ) {
         let hops = message.max_forwards().ok().flatten().unwrap_or(70);
@@ -88,11 +103,9 @@ impl Pcscf {
         let Some(set) = set else {
             return self.refuse(ctx, upstream, message, 430, |_| ());
         };
-        let state = message.subscription_state().ok().flatten();
-        let terminates = state.is_some_and(|state| state.state.eq_ignore_ascii_case(b"terminated"));
         let downstream = Peer::Protected(set);
         let transaction = Transaction {
-            purpose: Purpose::Notify { terminates },
+            purpose,
             server_key,
             upstream,
             client: NonInviteClient::new(),
@@ -105,7 +118,7 @@ impl Pcscf {
         let Some(key) = self.open_transaction(ctx, transaction) else {
             return self.refuse(ctx, upstream, message, 503, |_| ());
         };
-        if terminates {
+        if purpose == (Purpose::Notify { terminates: true }) {
             self.begin_end(ctx, connection);
         }
         let mut edits = Edits::new();
@@ -114,8 +127,16 @@ impl Pcscf {
             out.decimal(u64::from(hops - 1));
         });
         edits.pop_first(message, HeaderName::Route);
-        // The dialog may be formed by this NOTIFY (RFC 6665 clause 4.4.1): it always says how to come back.
-        edits.insert_first(HeaderName::RecordRoute, |out| self.write_protected_uri(out));
+        // Only the network has a use for it (TS 24.229 clause 5.2.6.4).
+        edits.remove(HeaderName::PChargingVector);
+        if message.method() == Method::Notify {
+            // The dialog may be formed by this NOTIFY (RFC 6665 clause 4.4.1): it always says how to come back.
+            edits.insert_first(HeaderName::RecordRoute, |out| self.write_protected_uri(out));
+        }
+        if message.has_option(HeaderName::Privacy, "id") {
+            // RFC 3325 clause 9.3: the UE is outside the trust domain.
+            edits.remove(HeaderName::PAssertedIdentity);
+        }
         match self.send_kept(ctx, downstream, |out| edits.write(message, out).ok()) {
             Some(request) => self.start_client(ctx, key, request),
             None => {

@@ -12,8 +12,12 @@ use imstorm_sip::transaction::non_invite_client::NonInviteClient;
 pub enum Purpose {
     /// The UE's SUBSCRIBE to its own security state, whether the first, the answer to a challenge or a refresh.
     Security,
-    /// A NOTIFY for the UE. True where it ends the subscription.
+    /// Another request of the UE, over its secure connection.
+    FromUe,
+    /// A NOTIFY of the security event package for the UE. True where it ends the subscription.
     Notify { terminates: bool },
+    /// Another request for the UE.
+    ToUe,
     /// The P-CSCF's own SUBSCRIBE.
     Own,
 }

@@ -4,10 +4,15 @@
 //! A SUBSCRIBE without a To tag is challenged with a vector from the HSS; its answer makes a `Subscription`. In-dialog ones
 //! refresh or end it. Each change goes to the UE and to its P-CSCF, which has a subscription of its own, as a NOTIFY.
 
+mod binding;
 mod challenge;
+pub mod gruu;
 mod notify;
 mod operate;
+mod reg_event;
+mod registrar;
 mod security_event;
+mod standalone;
 mod subscription;
 
 use std::collections::{HashMap, VecDeque};
@@ -27,7 +32,10 @@ use crate::event::{Alarm, Context};
 use crate::hss::{Directory, Hss, UserId};
 use crate::mw::MwError;
 use crate::proxy;
+use binding::Binding;
+use gruu::GruuCipher;
 use notify::Notification;
+use reg_event::RegSubscription;
 pub use subscription::Reason;
 use subscription::{Challenge, Subscription, TokenSecret};
 
@@ -42,6 +50,16 @@ const STRINGS_BYTES_PER_USER: usize = 1024;
 pub struct ScscfConfig {
     /// Its address on Mw, a different one on each shard.
     pub mw: SocketAddr,
+    /// The home network's entry point, for requests to its users; without one they can't be reached.
+    pub icscf: Option<SocketAddr>,
+    /// This shard's number: temporary GRUUs lead to it.
+    pub shard: u32,
+    /// A 200 to the security SUBSCRIBE has Service-Route beside Contact.
+    pub service_route_header: bool,
+    /// Each 200 to the security SUBSCRIBE gives the connection a new token.
+    pub renew_token: bool,
+    /// A connection that has no binding for so many seconds is ended; 0: it needs none.
+    pub binding_required_after_s: u32,
     /// The authentication realm: the home domain.
     pub realm: String,
     /// How many subscriptions it holds at most; also how many challenges.
@@ -75,6 +93,12 @@ pub enum ScscfAlarm {
     TimerF(Key),
     /// A subscription that ends has had its time.
     Release(Key),
+    /// A binding's lifetime may be over.
+    Binding(Key),
+    /// The lifetime of a subscription to a registration may be over.
+    Reg(Key),
+    /// A connection had its time to make a binding.
+    Unbound(Key),
 }
 
 /// What is held at this moment.
@@ -82,6 +106,10 @@ pub enum ScscfAlarm {
 pub struct ScscfTables {
     /// Subscriptions of UEs.
     pub subscriptions: usize,
+    /// Bindings of public identities.
+    pub bindings: usize,
+    /// Subscriptions to registrations.
+    pub reg_subscriptions: usize,
     /// Challenges that wait for their answers.
     pub challenges: usize,
     /// NOTIFYs under way.
@@ -99,6 +127,15 @@ pub struct Scscf {
     challenges: Slab<Challenge>,
     subscriptions: Slab<Subscription>,
     notifications: Slab<Notification>,
+    bindings: Slab<Binding>,
+    /// Bindings that were ever made or refreshed: their order.
+    bindings_made: u64,
+    /// Bindings, by the hash of their identity.
+    by_aor: Index,
+    reg_subscriptions: Slab<RegSubscription>,
+    /// Subscriptions to registrations, by the hash of their identity.
+    by_watched: Index,
+    gruus: GruuCipher,
     strings: Strings,
     /// Challenges, by what names their request.
     by_challenge: Index,
@@ -113,9 +150,9 @@ pub struct Scscf {
 }
 
 impl Scscf {
-    /// An S-CSCF with empty tables.
+    /// An S-CSCF with empty tables. `gruu_key` is secret: whoever knows it can tell whose a temporary GRUU is.
     #[must_use]
-    pub fn new(config: ScscfConfig, directory: Arc<Directory>) -> Self {
+    pub fn new(config: ScscfConfig, directory: Arc<Directory>, gruu_key: [u8; 16]) -> Self {
         let capacity = config.subscriptions_max;
         let users = usize::try_from(directory.len()).unwrap_or(usize::MAX);
         Self {
@@ -124,6 +161,12 @@ impl Scscf {
             challenges: Slab::with_capacity(capacity),
             subscriptions: Slab::with_capacity(capacity),
             notifications: Slab::with_capacity(2 * capacity),
+            bindings: Slab::with_capacity(2 * capacity),
+            bindings_made: 0,
+            by_aor: Index::with_capacity(2 * capacity),
+            reg_subscriptions: Slab::with_capacity(capacity),
+            by_watched: Index::with_capacity(capacity),
+            gruus: GruuCipher::new(gruu_key),
             strings: Strings::with_capacity(config.strings_bytes),
             by_challenge: Index::with_capacity(capacity),
             waiting: VecDeque::new(),
@@ -145,6 +188,8 @@ impl Scscf {
     pub fn tables(&self) -> ScscfTables {
         ScscfTables {
             subscriptions: self.subscriptions.len(),
+            bindings: self.bindings.len(),
+            reg_subscriptions: self.reg_subscriptions.len(),
             challenges: self.challenges.len(),
             notifications: self.notifications.len(),
             strings_bytes: self.strings.used_bytes(),
@@ -157,6 +202,10 @@ impl Scscf {
         self.challenges.reserved_bytes()
             + self.subscriptions.reserved_bytes()
             + self.notifications.reserved_bytes()
+            + self.bindings.reserved_bytes()
+            + self.by_aor.reserved_bytes()
+            + self.reg_subscriptions.reserved_bytes()
+            + self.by_watched.reserved_bytes()
             + self.strings.capacity_bytes()
             + self.by_challenge.reserved_bytes()
             + self.by_request.reserved_bytes()
@@ -181,7 +230,7 @@ impl Scscf {
     ) {
         ctx.counters.messages_in += 1;
         if !message.is_request() {
-            return self.notify_response(ctx, message);
+            return self.response(ctx, message);
         }
         if message.method() == Method::Ack {
             return;
@@ -190,18 +239,22 @@ impl Scscf {
             ctx.counters.bad_request += 1;
             return self.refuse(ctx, from, message, error.status, |_| ());
         }
-        if let Some(option) = proxy::unknown_option(message, HeaderName::Require, &["secevt"]) {
+        if let Some(option) =
+            proxy::unknown_option(message, HeaderName::Require, &["secevt", "path"])
+        {
             ctx.counters.bad_extension += 1;
             return self.refuse(ctx, from, message, 420, |out| {
                 out.header(HeaderName::Unsupported).put(option).end();
             });
         }
-        if message.method() != Method::Subscribe {
-            return self.refuse(ctx, from, message, 405, |out| {
-                out.header(HeaderName::Allow).text("SUBSCRIBE").end();
-            });
+        match message.method() {
+            Method::Subscribe => self.subscribe(ctx, hss, from, message),
+            Method::Register => self.register(ctx, from, message),
+            Method::Message => self.standalone(ctx, hss, from, message),
+            _ => self.refuse(ctx, from, message, 405, |out| {
+                out.header(HeaderName::Allow).text("SUBSCRIBE, REGISTER, MESSAGE").end();
+            }),
         }
-        self.subscribe(ctx, hss, from, message);
     }
 
     /// One of its timers fired.
@@ -212,6 +265,9 @@ impl Scscf {
             ScscfAlarm::TimerE(key) => self.timer_e(ctx, key),
             ScscfAlarm::TimerF(key) => self.timer_f(ctx, key),
             ScscfAlarm::Release(key) => self.release_is_due(ctx, key),
+            ScscfAlarm::Binding(key) => self.binding_is_due(ctx, key),
+            ScscfAlarm::Reg(key) => self.reg_is_due(ctx, key),
+            ScscfAlarm::Unbound(key) => self.unbound_is_due(ctx, key),
         }
     }
 

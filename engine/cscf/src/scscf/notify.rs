@@ -1,17 +1,20 @@
-//! The notifier (RFC 6665 clause 4.2): tells UE and P-CSCF of the connection's state, and ends it.
+//! The notifier (RFC 6665 clause 4.2): tells UE and P-CSCF of the connection's state, and ends it; tells UEs of registrations.
 
 use std::net::SocketAddr;
 
-use imstorm_base::slab::Key;
-use imstorm_base::strings::{Handle, Strings};
-use imstorm_base::time::{NS_PER_S, Time};
-use imstorm_sip::body::secinfo;
+use imstorm_base::slab::{Key, Slab};
+use imstorm_base::strings::Handle;
+use imstorm_base::time::Time;
+use imstorm_sip::body::reginfo::ContactEvent;
+use imstorm_sip::body::{reginfo, secinfo};
 use imstorm_sip::header::HeaderName;
 use imstorm_sip::transaction::NonInviteClient;
 use imstorm_sip::transaction::non_invite_client::{Actions, Event};
 use imstorm_sip::{DialogParts, Message, Method, Uri, Writer, dialog};
 
-use super::subscription::{Reason, Subscription, Whose};
+use super::reg_event::RegSubscription;
+use super::registrar::seconds_until;
+use super::subscription::{Reason, Subscription, TokenSecret, Watcher, Whose};
 use super::{Scscf, ScscfAlarm, ScscfConfig, write_contact};
 use crate::event::Context;
 use crate::hss::IDENTITIES_BYTES_MAX;
@@ -19,14 +22,22 @@ use crate::identity::IdentityList;
 use crate::mw::MwError;
 use crate::proxy::{self, DEFAULT_PORT, read_hex_u64};
 
-/// The longest secinfo body, in bytes.
+/// The longest body, in bytes.
 const BODY_BYTES_MAX: usize = crate::hss::directory::BODY_BYTES_MAX;
+
+/// What a NOTIFY is about, and who is told.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// A secure connection: its UE, or its P-CSCF.
+    Security(Key, Whose),
+    /// What is bound to an identity: a UE.
+    Reg(Key),
+}
 
 /// A NOTIFY under way: its client transaction.
 #[derive(Debug)]
 pub struct Notification {
-    subscription: Key,
-    whose: Whose,
+    subject: Subject,
     client: NonInviteClient,
     to: SocketAddr,
     /// The request as sent, where it may have to be sent again.
@@ -34,11 +45,15 @@ pub struct Notification {
 }
 
 impl Scscf {
-    /// Tells a subscriber of the state as it is now. One NOTIFY at a time: a change meanwhile is told after its answer.
+    /// Tells a subscriber of a connection's state as it is now.
     pub(super) fn notify(&mut self, ctx: &mut Context<'_>, key: Key, whose: Whose) {
-        let Some(subscription) = self.subscriptions.get_mut(key) else { return };
-        let ending = subscription.ending.is_some();
-        let watcher = subscription.watcher(whose);
+        self.notify_subject(ctx, Subject::Security(key, whose));
+    }
+
+    /// Tells a subscriber of the state as it is now. One NOTIFY at a time: a change meanwhile is told after its answer.
+    pub(super) fn notify_subject(&mut self, ctx: &mut Context<'_>, subject: Subject) {
+        let ends = self.ends(subject);
+        let Some(watcher) = self.watcher_mut(subject) else { return };
         if !watcher.exists() || watcher.over {
             return;
         }
@@ -48,10 +63,8 @@ impl Scscf {
         }
         watcher.notify_again = false;
         watcher.local_cseq += 1;
-        watcher.over = match whose {
-            Whose::Ue => ending,
-            Whose::Pcscf => ending || watcher.granted_s == 0,
-        };
+        watcher.over = ends;
+        let watcher = self.watcher(subject).expect("found above");
         let parts = DialogParts::decode(self.strings.get(&watcher.dialog));
         let to = dialog::next_hop(&parts)
             .ok()
@@ -59,37 +72,56 @@ impl Scscf {
             .and_then(|uri| uri.socket_addr(DEFAULT_PORT));
         let notification = to.and_then(|to| {
             let client = NonInviteClient::new();
-            let request = Handle::EMPTY;
-            let under_way = Notification { subscription: key, whose, client, to, request };
+            let under_way = Notification { subject, client, to, request: Handle::EMPTY };
             self.notifications.insert(under_way).ok()
         });
         let Some(notification) = notification else {
             ctx.counters.table_full += 1;
-            return self.notify_failed(ctx, key, whose);
+            return self.notify_failed(ctx, subject);
         };
-        let subscription = self.subscriptions.get_mut(key).expect("found above");
-        subscription.watcher(whose).notifying = true;
-        self.send_notify(ctx, key, whose, notification);
+        self.watcher_mut(subject).expect("found above").notifying = true;
+        self.send_notify(ctx, subject, notification);
     }
 
-    fn send_notify(&mut self, ctx: &mut Context<'_>, key: Key, whose: Whose, notification: Key) {
+    /// Whether the next NOTIFY is the last one.
+    fn ends(&self, subject: Subject) -> bool {
+        match subject {
+            Subject::Security(key, whose) => self.subscriptions.get(key).is_some_and(|found| {
+                found.ending.is_some()
+                    || (whose == Whose::Pcscf && found.watching_pcscf.granted_s == 0)
+            }),
+            Subject::Reg(key) => self
+                .reg_subscriptions
+                .get(key)
+                .is_some_and(|found| found.ending.is_some() || found.watcher.granted_s == 0),
+        }
+    }
+
+    fn watcher(&self, subject: Subject) -> Option<&Watcher> {
+        watcher_of(&self.subscriptions, &self.reg_subscriptions, subject)
+    }
+
+    fn watcher_mut(&mut self, subject: Subject) -> Option<&mut Watcher> {
+        match subject {
+            Subject::Security(key, whose) => {
+                self.subscriptions.get_mut(key).map(|it| it.watcher(whose))
+            }
+            Subject::Reg(key) => self.reg_subscriptions.get_mut(key).map(|it| &mut it.watcher),
+        }
+    }
+
+    fn send_notify(&mut self, ctx: &mut Context<'_>, subject: Subject, notification: Key) {
         let to = self.notifications.get(notification).expect("just inserted").to;
         let reliable = ctx.mw.is_reliable(to);
         let mut request = Handle::EMPTY;
-        let mut packed = [0; IDENTITIES_BYTES_MAX];
-        let user = self.subscriptions.get(key).expect("a subscription that notifies").user;
-        let text = NotifyText {
-            config: &self.config,
-            identities: IdentityList::new(self.profile(user, &mut packed)),
-            subscription: self.subscriptions.get(key).expect("a subscription that notifies"),
-            now: ctx.now,
-            key,
-            whose,
-            notification,
-        };
+        let mut body = [0; BODY_BYTES_MAX];
+        let text = self.notify_text(ctx.now, subject, &mut body);
+        let watcher = watcher_of(&self.subscriptions, &self.reg_subscriptions, subject);
         let strings = &mut self.strings;
         let sent = ctx.mw.send(self.config.mw, to, |out| {
-            let len = text.write(strings, out)?;
+            let (text, watcher) = text.as_ref().zip(watcher)?;
+            let dialog = DialogParts::decode(strings.get(&watcher.dialog));
+            let len = text.write(&self.config, notification, &dialog, watcher, &body, out)?;
             if !reliable {
                 // A full pool costs this NOTIFY its retransmissions, not its first sending.
                 request = strings.store(&out[..len]).unwrap_or_default();
@@ -100,36 +132,34 @@ impl Scscf {
         ctx.counters.queue_full += u64::from(sent == Err(MwError::Full));
         if sent == Err(MwError::NotWritten) {
             self.close(notification);
-            return self.notify_failed(ctx, key, whose);
+            return self.notify_failed(ctx, subject);
         }
         let under_way = self.notifications.get_mut(notification).expect("just inserted");
         under_way.request = request;
         let actions = under_way.client.start(&self.config.core, reliable);
-        self.arm_client(ctx, notification, whose, &actions);
-        let subscription = self.subscriptions.get_mut(key).expect("a subscription that notifies");
-        subscription.watcher(whose).version += 1;
+        self.arm_client(ctx, notification, subject, &actions);
+        self.watcher_mut(subject).expect("a subscription that notifies").version += 1;
     }
 
-    /// A response to a NOTIFY.
-    pub(super) fn notify_response(&mut self, ctx: &mut Context<'_>, message: &Message<'_>) {
+    /// A response to a NOTIFY, or to a request that was only passed on.
+    pub(super) fn response(&mut self, ctx: &mut Context<'_>, message: &Message<'_>) {
         let Some(key) = self.notification_of(message) else {
-            ctx.counters.stray_response += 1;
-            return;
+            return self.pass_back(ctx, message);
         };
         let status = message.status();
         let under_way = self.notifications.get_mut(key).expect("a NOTIFY that was found");
         let event = Event::Response { is_final: status >= 200 };
         let actions = under_way.client.handle(event, &self.config.core);
-        let whose = under_way.whose;
-        self.arm_client(ctx, key, whose, &actions);
+        let subject = under_way.subject;
+        self.arm_client(ctx, key, subject, &actions);
         if status < 200 {
             return;
         }
-        let (subscription, whose) = self.close(key);
+        let subject = self.close(key);
         if (200..300).contains(&status) {
-            self.notified(ctx, subscription, whose);
+            self.notified(ctx, subject);
         } else {
-            self.notify_failed(ctx, subscription, whose);
+            self.notify_failed(ctx, subject);
         }
     }
 
@@ -142,52 +172,73 @@ impl Scscf {
         self.notifications.get(key).map(|_| key)
     }
 
-    /// Ends a NOTIFY's transaction; whose it was.
-    fn close(&mut self, key: Key) -> (Key, Whose) {
+    /// Ends a NOTIFY's transaction; what it was about.
+    fn close(&mut self, key: Key) -> Subject {
         let done = self.notifications.remove(key).expect("a NOTIFY that was found");
         self.strings.release(done.request);
-        if let Some(subscription) = self.subscriptions.get_mut(done.subscription) {
-            subscription.watcher(done.whose).notifying = false;
+        if let Some(watcher) = self.watcher_mut(done.subject) {
+            watcher.notifying = false;
         }
-        (done.subscription, done.whose)
+        done.subject
     }
 
     /// A subscriber has taken a NOTIFY.
-    fn notified(&mut self, ctx: &mut Context<'_>, key: Key, whose: Whose) {
-        let Some(subscription) = self.subscriptions.get_mut(key) else { return };
-        if subscription.watcher(whose).notify_again {
-            return self.notify(ctx, key, whose);
+    fn notified(&mut self, ctx: &mut Context<'_>, subject: Subject) {
+        let Some(watcher) = self.watcher(subject) else { return };
+        let over = watcher.over;
+        if watcher.notify_again {
+            return self.notify_subject(ctx, subject);
         }
-        if whose == Whose::Ue && subscription.ending.is_some() {
-            // The P-CSCF ends its own subscription now; if it does not, it is told.
-            self.arm(ctx, self.config.core.timer_f_ns(), ScscfAlarm::Release(key));
+        match subject {
+            Subject::Security(key, whose) => {
+                if whose == Whose::Ue && over {
+                    // The P-CSCF ends its own subscription now; if it does not, it is told.
+                    self.arm(ctx, self.config.core.timer_f_ns(), ScscfAlarm::Release(key));
+                }
+                self.settle(ctx, key);
+            }
+            Subject::Reg(key) if over => self.drop_reg(ctx, key),
+            Subject::Reg(_) => {}
         }
-        self.settle(ctx, key);
     }
 
-    /// A subscriber can't be told, by 408, 430, 481 or silence: for the UE's connection that is the end (RFC 6665 clause 4.2.2).
-    fn notify_failed(&mut self, ctx: &mut Context<'_>, key: Key, whose: Whose) {
+    /// A subscriber can't be told, by 408, 430, 481 or silence (RFC 6665 clause 4.2.2). For the UE's connection that is the end, and
+    /// for everything that runs over it.
+    fn notify_failed(&mut self, ctx: &mut Context<'_>, subject: Subject) {
         ctx.counters.notify_failed += 1;
-        let Some(subscription) = self.subscriptions.get_mut(key) else { return };
-        let watcher = subscription.watcher(whose);
+        let (key, whose) = match subject {
+            Subject::Security(key, whose) => (key, whose),
+            Subject::Reg(key) => return self.drop_reg(ctx, key),
+        };
+        let Some(watcher) = self.watcher_mut(subject) else { return };
         watcher.over = true;
         watcher.notify_again = false;
         if whose == Whose::Ue {
+            let subscription = self.subscriptions.get_mut(key).expect("found above");
             if subscription.ending.is_none() {
                 subscription.ending = Some(Reason::NoResource);
+                self.end_what_runs_over(ctx, key, Reason::NoResource, ContactEvent::Deactivated);
             }
             self.notify(ctx, key, Whose::Pcscf);
         }
         self.settle(ctx, key);
     }
 
-    /// Ends a connection: the UE is told first, so that what is still under way ends on its security associations.
+    /// Ends a connection (F5, F6): what runs over it ends first, then the UE is told, so that what is still under way ends on its
+    /// security associations.
     pub(super) fn end(&mut self, ctx: &mut Context<'_>, key: Key, reason: Reason) {
         let Some(subscription) = self.subscriptions.get_mut(key) else { return };
         if subscription.ending.is_some() {
             return;
         }
         subscription.ending = Some(reason);
+        let event = match reason {
+            Reason::Timeout if subscription.ue.granted_s == 0 => ContactEvent::Unregistered,
+            Reason::Timeout => ContactEvent::Expired,
+            Reason::NoResource | Reason::Deactivated => ContactEvent::Deactivated,
+            Reason::Rejected => ContactEvent::Rejected,
+        };
+        self.end_what_runs_over(ctx, key, reason, event);
         self.notify(ctx, key, Whose::Ue);
         self.settle(ctx, key);
     }
@@ -219,15 +270,15 @@ impl Scscf {
         self.arm(ctx, 2 * self.config.core.timer_f_ns(), ScscfAlarm::Release(key));
     }
 
-    fn arm_client(&self, ctx: &mut Context<'_>, key: Key, whose: Whose, actions: &Actions) {
+    fn arm_client(&self, ctx: &mut Context<'_>, key: Key, subject: Subject, actions: &Actions) {
         if let Some(after_ns) = actions.arm_e {
             self.arm(ctx, after_ns, ScscfAlarm::TimerE(key));
         }
         if let Some(after_ns) = actions.arm_f {
             // The P-CSCF repeats a NOTIFY on the slower UE leg for as long as Timer F lasts there, and then answers 408.
-            let after_ns = match whose {
-                Whose::Ue => self.config.ue_leg.timer_f_ns() + self.config.core.t4_ns,
-                Whose::Pcscf => after_ns,
+            let after_ns = match subject {
+                Subject::Security(_, Whose::Pcscf) => after_ns,
+                _ => self.config.ue_leg.timer_f_ns() + self.config.core.t4_ns,
             };
             self.arm(ctx, after_ns, ScscfAlarm::TimerF(key));
         }
@@ -236,7 +287,7 @@ impl Scscf {
     pub(super) fn timer_e(&mut self, ctx: &mut Context<'_>, key: Key) {
         let Some(under_way) = self.notifications.get_mut(key) else { return };
         let actions = under_way.client.handle(Event::TimerE, &self.config.core);
-        let whose = under_way.whose;
+        let subject = under_way.subject;
         if actions.retransmit {
             let under_way = self.notifications.get(key).expect("found above");
             let bytes = self.strings.get(&under_way.request);
@@ -246,7 +297,7 @@ impl Scscf {
                 (!bytes.is_empty()).then_some(bytes.len())
             });
         }
-        self.arm_client(ctx, key, whose, &actions);
+        self.arm_client(ctx, key, subject, &actions);
     }
 
     pub(super) fn timer_f(&mut self, ctx: &mut Context<'_>, key: Key) {
@@ -254,66 +305,55 @@ impl Scscf {
             return;
         }
         ctx.counters.transactions_timed_out += 1;
-        let (subscription, whose) = self.close(key);
-        self.notify_failed(ctx, subscription, whose);
+        let subject = self.close(key);
+        self.notify_failed(ctx, subject);
     }
-}
 
-/// What a NOTIFY is written from.
-struct NotifyText<'a> {
-    config: &'a ScscfConfig,
-    identities: IdentityList<'a>,
-    subscription: &'a Subscription,
-    now: Time,
-    key: Key,
-    whose: Whose,
-    notification: Key,
-}
-
-impl NotifyText<'_> {
-    fn write(&self, strings: &Strings, out: &mut [u8]) -> Option<usize> {
-        let watcher = match self.whose {
-            Whose::Ue => &self.subscription.ue,
-            Whose::Pcscf => &self.subscription.watching_pcscf,
+    /// What a NOTIFY says, its body in `body`. `None` where that does not fit.
+    fn notify_text(&self, now: Time, subject: Subject, body: &mut [u8]) -> Option<NotifyText> {
+        let watcher = self.watcher(subject)?;
+        let (connection, event, content_type, ending) = match subject {
+            Subject::Security(key, _) => {
+                let ending = self.subscriptions.get(key)?.ending;
+                (key, "security", secinfo::CONTENT_TYPE, ending)
+            }
+            Subject::Reg(key) => {
+                let found = self.reg_subscriptions.get(key)?;
+                (found.connection, "reg", reginfo::CONTENT_TYPE, found.ending)
+            }
         };
-        let mw = self.config.mw;
-        let parts = DialogParts::decode(strings.get(&watcher.dialog));
-        let mut writer = dialog::request(&parts, Method::Notify, watcher.local_cseq, out);
-        writer.header(HeaderName::Via).put(b"SIP/2.0/UDP ").socket(mw);
-        writer.put(b";branch=z9hG4bK").hex_u64(self.notification.to_u64());
-        writer.hex_u64(self.config.boot).end();
-        writer.header(HeaderName::Contact);
-        write_contact(mw, self.key, self.subscription.secret, &mut writer);
-        writer.end();
-        writer.header(HeaderName::Event).text("security").end();
-        writer.header(HeaderName::SubscriptionState);
-        if watcher.over {
-            let reason = self.subscription.ending.filter(|_| watcher.granted_s > 0);
-            let reason = reason.unwrap_or(Reason::Timeout);
-            writer.text("terminated;reason=").text(reason.as_str()).end();
-            writer.header(HeaderName::Expires).decimal(0).end();
-            return writer.finish().ok();
-        }
-        let remaining_s = seconds_until(self.now, watcher.expires_at);
-        writer.text("active;expires=").decimal(remaining_s).end();
-        // RFC 3265 has no Expires in NOTIFY; the paper names it, and deployed S-CSCFs send both.
-        writer.header(HeaderName::Expires).decimal(remaining_s).end();
-        let mut body = [0; BODY_BYTES_MAX];
-        let len = self.write_body(watcher.version, &mut body)?;
-        writer.finish_with_body(secinfo::CONTENT_TYPE, &body[..len]).ok()
+        let body_len = match subject {
+            // The last NOTIFY of a connection has nothing more to say.
+            Subject::Security(..) if watcher.over => 0,
+            Subject::Security(key, _) => self.write_secinfo(now, key, watcher.version, body)?,
+            Subject::Reg(key) => self.write_reginfo(now, key, body)?,
+        };
+        Some(NotifyText {
+            connection,
+            secret: self.subscriptions.get(connection)?.secret,
+            event,
+            remaining_s: seconds_until(now, watcher.expires_at),
+            // A subscriber that has left is told so, whatever else ends.
+            reason: ending.filter(|_| watcher.granted_s > 0).unwrap_or(Reason::Timeout),
+            content_type,
+            body_len,
+        })
     }
 
-    fn write_body(&self, version: u32, out: &mut [u8]) -> Option<usize> {
+    fn write_secinfo(&self, now: Time, key: Key, version: u32, out: &mut [u8]) -> Option<usize> {
+        let subscription = self.subscriptions.get(key)?;
+        let mut packed = [0; IDENTITIES_BYTES_MAX];
+        let identities = IdentityList::new(self.profile(subscription.user, &mut packed));
         let mut session = [0; 16];
         let mut writer = Writer::new(&mut session);
-        writer.hex_u64(self.key.to_u64());
-        let remaining_s = seconds_until(self.now, self.subscription.ue.expires_at);
+        writer.hex_u64(key.to_u64());
+        let remaining_s = seconds_until(now, subscription.ue.expires_at);
         let head = secinfo::Head {
             version,
             session: writer.as_written(),
             lifetime_s: u32::try_from(remaining_s).unwrap_or(u32::MAX),
         };
-        let identities = self.identities.iter().map(|identity| secinfo::Identity {
+        let identities = identities.iter().map(|identity| secinfo::Identity {
             uri: identity.uri,
             is_default: identity.is_default,
             is_barred: identity.barred,
@@ -324,7 +364,61 @@ impl NotifyText<'_> {
     }
 }
 
-/// Whole seconds until `at`, rounded up.
-fn seconds_until(now: Time, at: Time) -> u64 {
-    at.saturating_sub(now).div_ceil(NS_PER_S)
+/// The subscriber's side of a subscription.
+fn watcher_of<'a>(
+    subscriptions: &'a Slab<Subscription>,
+    reg_subscriptions: &'a Slab<RegSubscription>,
+    subject: Subject,
+) -> Option<&'a Watcher> {
+    match subject {
+        Subject::Security(key, Whose::Ue) => subscriptions.get(key).map(|it| &it.ue),
+        Subject::Security(key, Whose::Pcscf) => subscriptions.get(key).map(|it| &it.watching_pcscf),
+        Subject::Reg(key) => reg_subscriptions.get(key).map(|it| &it.watcher),
+    }
+}
+
+/// What a NOTIFY says.
+struct NotifyText {
+    /// The connection that it goes over, and its token.
+    connection: Key,
+    secret: TokenSecret,
+    event: &'static str,
+    remaining_s: u64,
+    /// Why it is the last one, if it is.
+    reason: Reason,
+    content_type: &'static str,
+    body_len: usize,
+}
+
+impl NotifyText {
+    fn write(
+        &self,
+        config: &ScscfConfig,
+        notification: Key,
+        dialog: &DialogParts<'_>,
+        watcher: &Watcher,
+        body: &[u8],
+        out: &mut [u8],
+    ) -> Option<usize> {
+        let mut writer = dialog::request(dialog, Method::Notify, watcher.local_cseq, out);
+        writer.header(HeaderName::Via).put(b"SIP/2.0/UDP ").socket(config.mw);
+        writer.put(b";branch=z9hG4bK").hex_u64(notification.to_u64()).hex_u64(config.boot).end();
+        writer.header(HeaderName::Contact);
+        write_contact(config.mw, self.connection, self.secret, &mut writer);
+        writer.end();
+        writer.header(HeaderName::Event).text(self.event).end();
+        writer.header(HeaderName::SubscriptionState);
+        let remaining_s = if watcher.over { 0 } else { self.remaining_s };
+        if watcher.over {
+            writer.text("terminated;reason=").text(self.reason.as_str()).end();
+        } else {
+            writer.text("active;expires=").decimal(remaining_s).end();
+        }
+        // RFC 3265 has no Expires in NOTIFY; the paper names it, and deployed S-CSCFs send both.
+        writer.header(HeaderName::Expires).decimal(remaining_s).end();
+        match &body[..self.body_len] {
+            [] => writer.finish().ok(),
+            body => writer.finish_with_body(self.content_type, body).ok(),
+        }
+    }
 }

@@ -40,7 +40,12 @@ impl Scscf {
                 self.profile_pushed(ctx, user, packed, &connections);
             }
             Command::RemoveIdentity { impu, .. } => {
+                let mut before = [0; IDENTITIES_BYTES_MAX];
+                let before = IdentityList::new(self.profile(user, &mut before)).find(impu);
                 let packed = hss.remove_identity(user, impu)?;
+                if let Some(removed) = before {
+                    self.end_identity(ctx, &connections, removed.uri);
+                }
                 self.profile_pushed(ctx, user, packed, &connections);
             }
         }

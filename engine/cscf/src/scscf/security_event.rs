@@ -5,12 +5,14 @@ use std::net::SocketAddr;
 
 use imstorm_aka::AuthenticationVector;
 use imstorm_base::slab::Key;
+use imstorm_base::strings::Handle;
 use imstorm_base::time::{Time, seconds};
 use imstorm_sip::header::HeaderName;
 use imstorm_sip::{Credentials, DialogParts, Message, Uri, dialog};
 use smallvec::SmallVec;
 
 use super::challenge::{Challenged, count_of};
+use super::notify::Subject;
 use super::subscription::{Authenticated, Reason, Subscription, TokenSecret, Watcher, Whose};
 use super::{Scscf, ScscfAlarm, write_contact};
 use crate::event::Context;
@@ -31,12 +33,15 @@ impl Scscf {
         from: SocketAddr,
         message: &Message<'_>,
     ) {
-        let is_security = matches!(message.event(),
-            Ok(Some(event)) if event.package.eq_ignore_ascii_case(b"security"));
-        if !is_security {
+        let event = message.event().ok().flatten();
+        let is = |package: &[u8]| {
+            event.as_ref().is_some_and(|event| event.package.eq_ignore_ascii_case(package))
+        };
+        let (is_security, is_reg) = (is(b"security"), is(b"reg"));
+        if !is_security && !is_reg {
             ctx.counters.event_refused += 1;
             return self.refuse(ctx, from, message, 489, |out| {
-                out.header(HeaderName::AllowEvents).text("security").end();
+                out.header(HeaderName::AllowEvents).text("security, reg").end();
             });
         }
         let Ok(asked_s) = message.expires() else {
@@ -44,13 +49,42 @@ impl Scscf {
             return self.refuse(ctx, from, message, 400, |_| ());
         };
         let asked_s = asked_s.unwrap_or(EXPIRES_DEFAULT_S);
-        match message.tag(HeaderName::To).ok().flatten() {
-            Some(tag) => self.in_dialog(ctx, hss, from, message, tag, asked_s),
-            None => match self.connection_of(message.request_uri()) {
+        match message.tag(HeaderName::To).ok().flatten().map(read_tag) {
+            Some(Some(Subject::Security(key, whose))) if is_security => {
+                self.in_dialog(ctx, hss, from, message, (key, whose), asked_s);
+            }
+            Some(Some(Subject::Reg(key))) if is_reg => {
+                self.reg_in_dialog(ctx, from, message, key, asked_s);
+            }
+            Some(_) => {
+                ctx.counters.dialog_unknown += 1;
+                self.refuse(ctx, from, message, 481, |_| ());
+            }
+            None if is_reg => self.subscribe_reg(ctx, from, message, asked_s),
+            None => match self.connection_at(ctx.now, message.request_uri()) {
                 Some(key) => self.pcscf_subscribes(ctx, from, message, key, asked_s),
                 None => self.ue_subscribes(ctx, hss, from, message, asked_s),
             },
         }
+    }
+
+    /// 423 where less is asked for than the network grants. True where it was.
+    pub(super) fn is_too_brief(
+        &self,
+        ctx: &mut Context<'_>,
+        from: SocketAddr,
+        message: &Message<'_>,
+        asked_s: u32,
+    ) -> bool {
+        let least_s = self.config.expires_min_s;
+        if asked_s >= least_s {
+            return false;
+        }
+        ctx.counters.interval_too_brief += 1;
+        self.refuse(ctx, from, message, 423, |out| {
+            out.header(HeaderName::MinExpires).decimal(u64::from(least_s)).end();
+        });
+        true
     }
 
     /// A SUBSCRIBE of a UE outside a dialog: the first, or the answer to its challenge.
@@ -72,12 +106,8 @@ impl Scscf {
             ctx.counters.identity_refused += 1;
             return self.refuse(ctx, from, message, 403, |_| ());
         };
-        if asked_s < self.config.expires_min_s {
-            ctx.counters.interval_too_brief += 1;
-            let least_s = self.config.expires_min_s;
-            return self.refuse(ctx, from, message, 423, |out| {
-                out.header(HeaderName::MinExpires).decimal(u64::from(least_s)).end();
-            });
+        if self.is_too_brief(ctx, from, message, asked_s) {
+            return;
         }
         let Some(key) = self.request_key(message, &credentials) else {
             ctx.counters.bad_request += 1;
@@ -95,6 +125,11 @@ impl Scscf {
             if is_again && !protected {
                 return self.repeat_challenge(ctx, from, message, challenge, false);
             }
+            // RFC 3310 clause 3.4: neither response nor AUTS where the USIM found the network's MAC wrong.
+            let is_mac_failure = !protected
+                && credentials.auts.is_none()
+                && self.challenge_has_nonce(challenge, &credentials);
+            ctx.counters.mac_failures += u64::from(is_mac_failure);
             if credentials.auts.is_some() {
                 self.resynchronise(ctx, hss, challenge, &credentials);
             } else if protected && !credentials.response.is_empty() {
@@ -122,11 +157,10 @@ impl Scscf {
         hss: &mut Hss,
         from: SocketAddr,
         message: &Message<'_>,
-        tag: &[u8],
+        (key, whose): (Key, Whose),
         asked_s: u32,
     ) {
-        let found = read_tag(tag).filter(|(key, whose)| self.is_dialog(*key, *whose, message));
-        let (Some((key, whose)), Ok(cseq)) = (found, message.cseq()) else {
+        let (true, Ok(cseq)) = (self.is_dialog(key, whose, message), message.cseq()) else {
             ctx.counters.dialog_unknown += 1;
             return self.refuse(ctx, from, message, 481, |_| ());
         };
@@ -156,12 +190,8 @@ impl Scscf {
                 Whose::Pcscf => self.leave_pcscf(ctx, key),
             };
         }
-        if asked_s < self.config.expires_min_s {
-            ctx.counters.interval_too_brief += 1;
-            let least_s = self.config.expires_min_s;
-            return self.refuse(ctx, from, message, 423, |out| {
-                out.header(HeaderName::MinExpires).decimal(u64::from(least_s)).end();
-            });
+        if self.is_too_brief(ctx, from, message, asked_s) {
+            return;
         }
         if whose == Whose::Ue {
             if !self.admit_refresh(ctx, hss, from, message, key, cseq.number) {
@@ -284,17 +314,21 @@ impl Scscf {
         };
         let user = whom.user;
         let made = self.subscriptions.vacant_key().and_then(|key| {
-            let blob = self.dialog_blob(key, message)?;
+            let tag = dialog_tag(Subject::Security(key, Whose::Ue));
+            let blob = self.dialog_blob(&tag, message)?;
             let subscription = Subscription {
                 user,
                 key: whom.key,
                 secret: TokenSecret(ctx.random.next_u64()),
+                earlier_secret: None,
                 contact,
                 pcscf,
                 authenticated,
                 ue: Watcher { dialog: blob, ..Watcher::default() },
                 watching_pcscf: Watcher::default(),
                 must_challenge: false,
+                bindings: None,
+                watching: None,
                 ending: None,
                 next_of_user: self.by_user[user.0 as usize],
             };
@@ -313,6 +347,7 @@ impl Scscf {
         ctx.counters.subscriptions_made += 1;
         self.prolong(ctx, key, Whose::Ue, whom.cseq, asked_s);
         self.arm_end(ctx, key);
+        self.arm_unbound(ctx, key);
         self.accept(ctx, from, message, key, Whose::Ue);
         self.notify(ctx, key, Whose::Ue);
         for older in older {
@@ -371,7 +406,8 @@ impl Scscf {
             ctx.counters.dialog_unknown += 1;
             return self.refuse(ctx, from, message, 481, |_| ());
         }
-        let Some(blob) = self.dialog_blob_of(key, message, Whose::Pcscf) else {
+        let tag = dialog_tag(Subject::Security(key, Whose::Pcscf));
+        let Some(blob) = self.dialog_blob(&tag, message) else {
             ctx.counters.table_full += 1;
             return self.refuse(ctx, from, message, 503, |_| ());
         };
@@ -383,7 +419,7 @@ impl Scscf {
     }
 
     /// Grants what was asked, within what the network allows.
-    fn prolong(&mut self, ctx: &Context<'_>, key: Key, whose: Whose, cseq: u32, asked_s: u32) {
+    fn prolong(&mut self, ctx: &mut Context<'_>, key: Key, whose: Whose, cseq: u32, asked_s: u32) {
         // The P-CSCF's outlives the UE's by its margin; otherwise it would lapse first.
         let most_s = match whose {
             Whose::Ue => self.config.expires_max_s,
@@ -391,6 +427,11 @@ impl Scscf {
         };
         let granted_s = asked_s.min(most_s);
         let subscription = self.subscriptions.get_mut(key).expect("a dialog that was found");
+        if self.config.renew_token && whose == Whose::Ue && subscription.ue.remote_cseq > 0 {
+            let until = ctx.now + self.config.core.timer_f_ns();
+            subscription.earlier_secret = Some((subscription.secret, until));
+            subscription.secret = TokenSecret(ctx.random.next_u64());
+        }
         let watcher = subscription.watcher(whose);
         watcher.remote_cseq = cseq;
         watcher.granted_s = granted_s;
@@ -407,29 +448,47 @@ impl Scscf {
         whose: Whose,
     ) {
         let subscription = self.subscriptions.get_mut(key).expect("a dialog that was found");
-        let secret = subscription.secret;
         let granted_s = subscription.watcher(whose).granted_s;
-        let mut tag = [0; TAG_LEN];
-        write_tag(key, whose, &mut tag);
+        self.accept_in(ctx, to, message, key, Subject::Security(key, whose), granted_s);
+    }
+
+    /// 200 to a SUBSCRIBE in a dialog that runs over `connection`.
+    pub(super) fn accept_in(
+        &self,
+        ctx: &mut Context<'_>,
+        to: SocketAddr,
+        message: &Message<'_>,
+        connection: Key,
+        subject: Subject,
+        granted_s: u32,
+    ) {
+        let secret = self.subscriptions.get(connection).expect("a dialog's connection").secret;
+        let tag = dialog_tag(subject);
         self.send(ctx, to, |out| {
             let mut writer = imstorm_sip::response(message, 200, Some(&tag), out);
             writer.copy(message, HeaderName::RecordRoute);
             writer.header(HeaderName::Contact);
-            write_contact(self.config.mw, key, secret, &mut writer);
+            write_contact(self.config.mw, connection, secret, &mut writer);
             writer.end();
+            if let Subject::Security(_, Whose::Ue) = subject {
+                self.write_service_route(connection, &mut writer);
+            }
             writer.header(HeaderName::Expires).decimal(u64::from(granted_s)).end();
             writer.finish().ok()
         });
     }
 
     /// The connection whose token a URI of ours carries.
-    fn connection_of(&self, uri: &[u8]) -> Option<Key> {
+    pub(super) fn connection_at(&self, now: Time, uri: &[u8]) -> Option<Key> {
         let uri = Uri::parse(uri).ok()?;
         (uri.socket_addr(DEFAULT_PORT)? == self.config.mw).then_some(())?;
         let (place, secret) = uri.param("sess")??.split_at_checked(16)?;
         let key = Key::from_u64(read_hex_u64(place)?);
         let secret = TokenSecret(read_hex_u64(secret)?);
-        self.subscriptions.get(key).filter(|found| found.secret == secret).map(|_| key)
+        let found = self.subscriptions.get(key)?;
+        let earlier = found.earlier_secret.filter(|(_, until)| *until > now);
+        let is_known = found.secret == secret || earlier.is_some_and(|(other, _)| other == secret);
+        is_known.then_some(key)
     }
 
     /// The subscription that this very request made.
@@ -455,29 +514,14 @@ impl Scscf {
         Some(self.hash.hash2(&access.to_be_bytes(), credentials.username))
     }
 
-    fn dialog_blob(
-        &mut self,
-        key: Key,
-        message: &Message<'_>,
-    ) -> Option<imstorm_base::strings::Handle> {
-        self.dialog_blob_of(key, message, Whose::Ue)
-    }
-
     /// The strings of the dialog that a SUBSCRIBE forms, as its notifier keeps them.
-    fn dialog_blob_of(
-        &mut self,
-        key: Key,
-        message: &Message<'_>,
-        whose: Whose,
-    ) -> Option<imstorm_base::strings::Handle> {
-        let mut tag = [0; TAG_LEN];
-        write_tag(key, whose, &mut tag);
+    pub(super) fn dialog_blob(&mut self, tag: &[u8], message: &Message<'_>) -> Option<Handle> {
         let (from, to) = (message.from().ok()?, message.to().ok()?);
         let mut routes = [0; 1024];
         let len = dialog::route_set(message, false, &mut routes).ok()?;
         let parts = DialogParts {
             call_id: message.call_id().ok()?,
-            local_tag: &tag,
+            local_tag: tag,
             remote_tag: from.tag().unwrap_or_default(),
             local_uri: to.uri_text,
             remote_uri: from.uri_text,
@@ -533,6 +577,7 @@ impl Scscf {
 
     /// Takes a subscription out of all tables.
     pub(super) fn drop_subscription(&mut self, ctx: &mut Context<'_>, key: Key) {
+        self.drop_what_ran_over(ctx, key);
         let Some(subscription) = self.subscriptions.remove(key) else { return };
         ctx.counters.subscriptions_ended += 1;
         self.by_request.remove(subscription.key, |place| place == key.index);
@@ -583,23 +628,29 @@ fn addresses(message: &Message<'_>) -> Option<(SocketAddr, SocketAddr)> {
     Some((contact, route.uri.socket_addr(DEFAULT_PORT)?))
 }
 
-/// Our tag in a dialog: the subscription's place, and whose dialog it is.
+/// The subscription's place, and a mark of whose dialog it is.
 const TAG_LEN: usize = 17;
 
-fn write_tag(key: Key, whose: Whose, out: &mut [u8; TAG_LEN]) {
-    let mut writer = imstorm_sip::Writer::new(out);
-    writer.hex_u64(key.to_u64()).put(match whose {
-        Whose::Ue => b"u",
-        Whose::Pcscf => b"p",
-    });
+/// Our tag in a subscription's dialog.
+pub(super) fn dialog_tag(subject: Subject) -> [u8; TAG_LEN] {
+    let mut tag = [0; TAG_LEN];
+    let mut writer = imstorm_sip::Writer::new(&mut tag);
+    let (key, mark) = match subject {
+        Subject::Security(key, Whose::Ue) => (key, b"u"),
+        Subject::Security(key, Whose::Pcscf) => (key, b"p"),
+        Subject::Reg(key) => (key, b"r"),
+    };
+    writer.hex_u64(key.to_u64()).put(mark);
+    tag
 }
 
-fn read_tag(tag: &[u8]) -> Option<(Key, Whose)> {
-    let (place, whose) = tag.split_at_checked(16)?;
-    let whose = match whose {
-        b"u" => Whose::Ue,
-        b"p" => Whose::Pcscf,
-        _ => return None,
-    };
-    Some((Key::from_u64(read_hex_u64(place)?), whose))
+fn read_tag(tag: &[u8]) -> Option<Subject> {
+    let (place, mark) = tag.split_at_checked(16)?;
+    let key = Key::from_u64(read_hex_u64(place)?);
+    match mark {
+        b"u" => Some(Subject::Security(key, Whose::Ue)),
+        b"p" => Some(Subject::Security(key, Whose::Pcscf)),
+        b"r" => Some(Subject::Reg(key)),
+        _ => None,
+    }
 }

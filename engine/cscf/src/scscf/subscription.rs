@@ -121,6 +121,8 @@ pub struct Subscription {
     pub key: u64,
     /// The unpredictable half of the connection's token; the other half is its place.
     pub secret: TokenSecret,
+    /// The half before, and how long it is still taken, where each 200 renews it.
+    pub earlier_secret: Option<(TokenSecret, Time)>,
     /// The UE's address: a new connection from it replaces this one.
     pub contact: SocketAddr,
     /// The P-CSCF, by the topmost Record-Route of the UE's dialog.
@@ -130,6 +132,10 @@ pub struct Subscription {
     pub watching_pcscf: Watcher,
     /// The next refresh is challenged whatever it shows: the network has lowered the lifetime for it.
     pub must_challenge: bool,
+    /// The first of the bindings that run over it.
+    pub bindings: Option<Key>,
+    /// The first of the subscriptions to registrations that run over it.
+    pub watching: Option<Key>,
     /// Set once it ends.
     pub ending: Option<Reason>,
     /// The next connection of the same user.

@@ -1,3 +1,4 @@
 //! Bodies.
 
+pub mod reginfo;
 pub mod secinfo;

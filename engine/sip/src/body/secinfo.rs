@@ -162,7 +162,7 @@ pub fn unescape(text: &[u8], writer: &mut Writer<'_>) {
 }
 
 /// Writes `text` so that it may stand in an element or an attribute.
-fn escape(text: &[u8], writer: &mut Writer<'_>) {
+pub(crate) fn escape(text: &[u8], writer: &mut Writer<'_>) {
     let mut rest = text;
     while let Some(at) = rest.iter().position(|byte| b"&<>\"'".contains(byte)) {
         writer.put(&rest[..at]);

@@ -1,0 +1,260 @@
+//! What a UE sends over its secure connection beside the security event package (TS 24.229 clause 5.2.6.3): REGISTER without
+//! credentials, subscriptions to other event packages, standalone requests. The security association says who it is, the service
+//! route where it goes, and the identities that the S-CSCF has notified in whose name.
+
+use std::net::SocketAddr;
+
+use imstorm_base::slab::Key;
+use imstorm_base::strings::Handle;
+use imstorm_sip::header::HeaderName;
+use imstorm_sip::transaction::NonInviteClient;
+use imstorm_sip::{Edits, Message, Method};
+
+use super::connection::Stage;
+use super::from_ue::{asks_for_agreement, has_to_tag};
+use super::transaction::{Origin, Peer, Purpose, Transaction};
+use super::{MODE, PENDING_MAX, Pcscf, agreement};
+use crate::event::Context;
+use crate::identity::IdentityList;
+use crate::proxy::DEFAULT_PORT;
+
+/// What a UE may send over its secure connection.
+pub const METHODS: &str = "SUBSCRIBE, NOTIFY, REGISTER, MESSAGE";
+
+/// Where a request that comes in is known from.
+enum Known {
+    /// It is new.
+    No,
+    /// It is under way.
+    UnderWay,
+    /// It was answered with this status.
+    Answered(u16),
+}
+
+impl Pcscf {
+    /// A request of the UE that is not about its security state.
+    pub(super) fn other_request(
+        &mut self,
+        ctx: &mut Context<'_>,
+        set: Key,
+        origin: Origin,
+        key: Key,
+        message: &Message<'_>,
+    ) {
+        let peer = origin.peer;
+        let again = match self.known(ctx, origin) {
+            Known::No => false,
+            Known::UnderWay | Known::Answered(408) => return,
+            // Delivered once is enough; what the others did can be asked for again.
+            Known::Answered(status) if message.method() == Method::Message => {
+                return self.refuse(ctx, peer, message, status, |_| ());
+            }
+            Known::Answered(_) => true,
+        };
+        if let Err(status) = self.check_other(ctx, set, key, message) {
+            return match status {
+                494 => self.refuse_agreement(ctx, peer, message, 494, Some(set)),
+                _ => self.refuse(ctx, peer, message, status, |_| ()),
+            };
+        }
+        let connection = self.connections.get(key).expect("a set's connection");
+        if !connection.knows_identities {
+            return self.hold(ctx, key, set, origin, message);
+        }
+        if connection.pending >= PENDING_MAX {
+            ctx.counters.too_many_pending += 1;
+            return self.refuse(ctx, peer, message, 503, |_| ());
+        }
+        let Some(notifier) = connection.notifier else {
+            return self.refuse(ctx, peer, message, 403, |_| ());
+        };
+        self.forward_other(ctx, key, origin, notifier, message, again);
+    }
+
+    fn known(&mut self, ctx: &mut Context<'_>, origin: Origin) -> Known {
+        let key = origin.transaction;
+        let known = if self.servers.find(key, |index| self.serves(index, key)).is_some() {
+            Known::UnderWay
+        } else {
+            let tombstone = self.tombstones.find(ctx.now, key);
+            tombstone.map_or(Known::No, |tombstone| Known::Answered(tombstone.status))
+        };
+        ctx.counters.retransmissions_in += u64::from(!matches!(known, Known::No));
+        known
+    }
+
+    /// What such a request must show before it goes on to the core.
+    fn check_other(
+        &self,
+        ctx: &mut Context<'_>,
+        set_key: Key,
+        key: Key,
+        message: &Message<'_>,
+    ) -> Result<(), u16> {
+        let set = self.sets.get(set_key).expect("a set that opened a packet");
+        let connection = self.connections.get(key).expect("a set's connection");
+        // The set of a challenge carries nothing but its answer.
+        if connection.temporary == Some(set_key) || connection.stage == Stage::SettingUp {
+            ctx.counters.wrong_association += 1;
+            return Err(403);
+        }
+        if !asks_for_agreement(message) || !agreement::verify_matches(message, MODE, &set.server) {
+            ctx.counters.sec_agree_altered += 1;
+            return Err(494);
+        }
+        if let Ok(Some(credentials)) = message.authorization()
+            && credentials.username != self.strings.get(&connection.impi)
+        {
+            ctx.counters.wrong_private_identity += 1;
+            return Err(403);
+        }
+        if !self.has_service_route(ctx, key, message) {
+            ctx.counters.wrong_route += 1;
+            return Err(403);
+        }
+        if message.max_forwards().ok().flatten() == Some(0) {
+            ctx.counters.too_many_hops += 1;
+            return Err(483);
+        }
+        Ok(())
+    }
+
+    /// Route is this P-CSCF and then, outside dialogs, the service route; a request inside a dialog goes to the service route
+    /// itself, which the S-CSCF gave as its Contact.
+    fn has_service_route(&self, ctx: &Context<'_>, key: Key, message: &Message<'_>) -> bool {
+        let mut routes = message.routes();
+        let first = routes.next().and_then(Result::ok);
+        let to_us = first.and_then(|route| route.uri.socket_addr(DEFAULT_PORT))
+            == Some(self.protected_address());
+        let second = routes.next();
+        let rest_is_empty = routes.next().is_none();
+        let ours = |uri: &[u8]| self.is_service_route(ctx.now, key, uri);
+        to_us
+            && rest_is_empty
+            && match (has_to_tag(message), second) {
+                (false, Some(Ok(route))) => ours(route.uri_text),
+                (true, None) => ours(message.request_uri()),
+                _ => false,
+            }
+    }
+
+    /// The identity in whose name a request goes: the preferred one where it is authorised, else the default one (TS 24.229 clause
+    /// 5.2.6.3). `None` where there is none; and whether it is another than the UE prefers.
+    fn asserted_identity(&self, key: Key, message: &Message<'_>) -> (Option<&[u8]>, bool) {
+        let connection = self.connections.get(key).expect("a set's connection");
+        let identities = IdentityList::new(self.strings.get(&connection.identities));
+        let mut is_asked = false;
+        for preferred in message.preferred_identity() {
+            is_asked = true;
+            let found = preferred.ok().and_then(|preferred| identities.find(preferred.uri_text));
+            if let Some(found) = found.filter(|found| !found.barred) {
+                return (Some(found.uri), false);
+            }
+        }
+        (identities.default_identity(), is_asked)
+    }
+
+    fn forward_other(
+        &mut self,
+        ctx: &mut Context<'_>,
+        connection: Key,
+        origin: Origin,
+        notifier: SocketAddr,
+        message: &Message<'_>,
+        again: bool,
+    ) {
+        let upstream = origin.peer;
+        let (asserted, is_another) = self.asserted_identity(connection, message);
+        if asserted.is_none() || (is_another && self.config.strict_identities) {
+            ctx.counters.identity_refused += 1;
+            return self.refuse(ctx, upstream, message, 403, |_| ());
+        }
+        ctx.counters.identity_substituted += u64::from(is_another);
+        let downstream = Peer::Mw(notifier);
+        let transaction = Transaction {
+            purpose: Purpose::FromUe,
+            server_key: origin.transaction,
+            upstream,
+            client: NonInviteClient::new(),
+            downstream,
+            connection,
+            cseq: message.cseq().map_or(0, |cseq| cseq.number),
+            request: Handle::EMPTY,
+            again,
+        };
+        let Some(key) = self.open_transaction(ctx, transaction) else {
+            return self.refuse(ctx, upstream, message, 503, |_| ());
+        };
+        let hops = message.max_forwards().ok().flatten().unwrap_or(70);
+        let mut edits = self.edits_for_core(ctx, message, upstream, key, hops);
+        self.edit_other(&mut edits, message, connection);
+        match self.send_kept(ctx, downstream, |out| edits.write(message, out).ok()) {
+            Some(request) => self.start_client(ctx, key, request),
+            None => {
+                self.abandon(ctx, key);
+                ctx.counters.message_too_large += 1;
+                self.refuse(ctx, upstream, message, 513, |_| ());
+            }
+        }
+    }
+
+    /// What the P-CSCF changes beside what it changes in every request.
+    fn edit_other(&self, edits: &mut Edits, message: &Message<'_>, connection: Key) {
+        // The security association has authenticated the UE; credentials mean nothing here.
+        edits.remove(HeaderName::Authorization);
+        edits.remove(HeaderName::PPreferredIdentity);
+        let (asserted, _) = self.asserted_identity(connection, message);
+        edits.append(HeaderName::PAssertedIdentity, |out| {
+            out.put(b"<").put(asserted.unwrap_or_default()).put(b">");
+        });
+        match message.method() {
+            Method::Register => {
+                edits.append(HeaderName::Path, |out| self.write_route(connection, out));
+                edits.append(HeaderName::Require, |out| {
+                    out.put(b"path");
+                });
+                edits.set(message, HeaderName::PVisitedNetworkId, |out| {
+                    out.put(b"\"").text(&self.config.visited_network).put(b"\"");
+                });
+            }
+            Method::Subscribe => {
+                edits
+                    .insert_first(HeaderName::RecordRoute, |out| self.write_route(connection, out));
+            }
+            _ => {}
+        }
+    }
+
+    /// The core has answered such a request.
+    pub(super) fn other_response(
+        &mut self,
+        ctx: &mut Context<'_>,
+        transaction: &Transaction,
+        message: &Message<'_>,
+    ) {
+        let mut edits = Edits::new();
+        edits.pop_first(message, HeaderName::Via);
+        self.rewrite_record_route(&mut edits, message, self.config.mw, |out| {
+            self.write_protected_uri(out);
+        });
+        let connection = self.connections.get(transaction.connection);
+        let live = connection.and_then(|connection| connection.live);
+        let to = live.map_or(transaction.upstream, Peer::Protected);
+        self.send(ctx, to, |out| edits.write(message, out).ok());
+    }
+
+    /// The UE has answered a request that is not about its security state.
+    pub(super) fn ue_answered(
+        &mut self,
+        ctx: &mut Context<'_>,
+        transaction: &Transaction,
+        message: &Message<'_>,
+    ) {
+        let mut edits = Edits::new();
+        edits.pop_first(message, HeaderName::Via);
+        self.rewrite_record_route(&mut edits, message, self.protected_address(), |out| {
+            self.write_route(transaction.connection, out);
+        });
+        self.send(ctx, transaction.upstream, |out| edits.write(message, out).ok());
+    }
+}

@@ -1,0 +1,85 @@
+//! What the S-CSCF keeps of a registration: a binding of a public identity to the contact of one secure connection.
+
+use imstorm_base::slab::Key;
+use imstorm_base::strings::{Handle, Strings};
+use imstorm_base::time::Time;
+use imstorm_sip::Writer;
+use imstorm_sip::body::reginfo::ContactEvent;
+
+/// A binding (RFC 3261 clause 10.3). An identity has at most one for each connection.
+#[derive(Debug)]
+pub struct Binding {
+    /// The connection that it runs over.
+    pub connection: Key,
+    /// Of the public identity as it is provisioned.
+    pub aor: u64,
+    /// Its strings.
+    pub strings: Handle,
+    /// CSeq of the last REGISTER.
+    pub cseq: u32,
+    pub expires_at: Time,
+    /// The contact's preference, in thousandths.
+    pub q_millis: u16,
+    /// Rises from binding to binding: of equal preference, the newest is called.
+    pub order: u64,
+    /// Rises with the REGISTER's Call-ID: the temporary GRUUs of the one before are void (RFC 5627 clause 4.2).
+    pub gruu_epoch: u32,
+    /// Temporary GRUUs given out: each REGISTER gets another.
+    pub gruu_count: u32,
+    /// What happened to it last.
+    pub event: ContactEvent,
+    /// The next binding of the same connection.
+    pub next_of_connection: Option<Key>,
+}
+
+/// A binding's strings.
+#[derive(Copy, Clone, Debug, Default)]
+pub struct BindingParts<'a> {
+    /// The public identity, as it is provisioned.
+    pub impu: &'a [u8],
+    /// The contact's URI, without brackets.
+    pub contact: &'a [u8],
+    /// The contact's parameters that are callee capabilities and instance, each with its semicolon.
+    pub params: &'a [u8],
+    /// Path, without which the contact can't be reached (RFC 3327).
+    pub path: &'a [u8],
+    /// The URN in `+sip.instance`, empty where there is none.
+    pub instance: &'a [u8],
+    /// Call-ID of the last REGISTER.
+    pub call_id: &'a [u8],
+}
+
+const PARTS: usize = 6;
+
+impl<'a> BindingParts<'a> {
+    /// Keeps the strings. `None` where the pool is full, or one is too long.
+    pub fn store(&self, strings: &mut Strings) -> Option<Handle> {
+        let parts = [self.impu, self.contact, self.params, self.path, self.instance, self.call_id];
+        let mut lengths = [0; 2 * PARTS];
+        let mut writer = Writer::new(&mut lengths);
+        for part in parts {
+            writer.put(&u16::try_from(part.len()).ok()?.to_le_bytes());
+        }
+        let [impu, contact, params, path, instance, call_id] = parts;
+        strings.store_parts(&[&lengths, impu, contact, params, path, instance, call_id]).ok()
+    }
+
+    /// Reads what [`BindingParts::store`] kept.
+    pub fn read(kept: &'a [u8]) -> Self {
+        let (lengths, mut rest) = kept.split_at(2 * PARTS);
+        let mut parts = [&b""[..]; PARTS];
+        for (part, length) in parts.iter_mut().zip(lengths.chunks_exact(2)) {
+            (*part, rest) = rest.split_at(usize::from(u16::from_le_bytes([length[0], length[1]])));
+        }
+        let [impu, contact, params, path, instance, call_id] = parts;
+        Self { impu, contact, params, path, instance, call_id }
+    }
+
+    /// Writes the public GRUU (RFC 5627 clause 3.1.1): `impu;gr=instance`. Nothing where the identity is no sip: URI or there is no
+    /// instance.
+    pub fn write_pub_gruu(&self, out: &mut Writer<'_>) {
+        if !self.instance.is_empty() && self.impu.starts_with(b"sip:") {
+            out.put(self.impu).put(b";gr=").put(self.instance);
+        }
+    }
+}

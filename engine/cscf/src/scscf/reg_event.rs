@@ -1,0 +1,354 @@
+//! The `reg` event package (RFC 3680): tells a UE what is bound to one of its identities. Optional for UEs (the paper's section 3.2).
+//! A subscription runs over the secure connection on which it was asked for, and ends with it.
+
+use std::net::SocketAddr;
+
+use imstorm_base::slab::Key;
+use imstorm_base::strings::Handle;
+use imstorm_base::time::{Time, seconds};
+use imstorm_sip::body::reginfo::{self, ContactEvent};
+use imstorm_sip::header::HeaderName;
+use imstorm_sip::{DialogParts, Message, Uri, Writer};
+use smallvec::SmallVec;
+
+use super::binding::BindingParts;
+use super::notify::Subject;
+use super::registrar::{BINDINGS_PER_IDENTITY_MAX, seconds_until};
+use super::subscription::{Reason, Watcher};
+use super::{Scscf, ScscfAlarm};
+use crate::event::Context;
+use crate::hss::IDENTITIES_BYTES_MAX;
+use crate::identity::IdentityList;
+use crate::pcscf::LOOK_AGAIN_NS;
+
+/// Subscriptions to registrations over one connection.
+const PER_CONNECTION_MAX: usize = 8;
+/// Room for the GRUUs of one body.
+const GRUU_BYTES_MAX: usize = 2048;
+
+/// A subscription to what is bound to an identity.
+#[derive(Debug)]
+pub struct RegSubscription {
+    /// The connection that it runs over.
+    pub connection: Key,
+    /// Of the identity as it is provisioned.
+    pub aor: u64,
+    /// The identity as it is provisioned.
+    pub impu: Handle,
+    pub watcher: Watcher,
+    /// Why it ends, once its connection or its identity does.
+    pub ending: Option<Reason>,
+    /// The next of the same connection.
+    pub next_of_connection: Option<Key>,
+}
+
+/// A connection's subscriptions to registrations.
+type Watching = SmallVec<[Key; PER_CONNECTION_MAX]>;
+
+impl Scscf {
+    /// A SUBSCRIBE to the reg event package outside a dialog.
+    pub(super) fn subscribe_reg(
+        &mut self,
+        ctx: &mut Context<'_>,
+        from: SocketAddr,
+        message: &Message<'_>,
+        asked_s: u32,
+    ) {
+        let route = message.routes().next().and_then(Result::ok);
+        let connection = route.and_then(|route| self.connection_at(ctx.now, route.uri_text));
+        let Some(connection) = connection.filter(|key| self.is_from_pcscf(*key, from)) else {
+            ctx.counters.wrong_route += 1;
+            return self.refuse(ctx, from, message, 403, |_| ());
+        };
+        let user = self.subscriptions.get(connection).expect("found above").user;
+        let mut packed = [0; IDENTITIES_BYTES_MAX];
+        let identities = IdentityList::new(self.profile(user, &mut packed));
+        let authorised = |uri: &[u8]| identities.find(uri).filter(|identity| !identity.barred);
+        let (Ok(to), Ok(cseq)) = (message.to(), message.cseq()) else {
+            ctx.counters.bad_request += 1;
+            return self.refuse(ctx, from, message, 400, |_| ());
+        };
+        let asserted = message.asserted_identity().next().and_then(Result::ok);
+        let asserted = asserted.and_then(|asserted| authorised(asserted.uri_text));
+        let (Some(identity), Some(_)) = (authorised(to.uri_text), asserted) else {
+            ctx.counters.identity_refused += 1;
+            return self.refuse(ctx, from, message, 403, |_| ());
+        };
+        let watching = self.watching_over(connection);
+        let again = watching.iter().find(|key| self.is_reg_dialog(**key, message));
+        if let Some(key) = again.copied() {
+            return self.accept_reg(ctx, from, message, key);
+        }
+        if self.is_too_brief(ctx, from, message, asked_s) {
+            return;
+        }
+        let key = match watching.len() < PER_CONNECTION_MAX {
+            true => self.open_reg(connection, identity.uri, message),
+            false => None,
+        };
+        let Some(key) = key else {
+            ctx.counters.table_full += 1;
+            return self.refuse(ctx, from, message, 503, |_| ());
+        };
+        ctx.counters.reg_subscriptions_made += 1;
+        self.grant_reg(ctx, key, cseq.number, asked_s);
+        self.arm_reg_end(ctx, key);
+        self.accept_reg(ctx, from, message, key);
+        self.notify_subject(ctx, Subject::Reg(key));
+    }
+
+    /// A SUBSCRIBE inside the dialog of such a subscription: its refresh, or its end.
+    pub(super) fn reg_in_dialog(
+        &mut self,
+        ctx: &mut Context<'_>,
+        from: SocketAddr,
+        message: &Message<'_>,
+        key: Key,
+        asked_s: u32,
+    ) {
+        let (true, Ok(cseq)) = (self.is_reg_dialog(key, message), message.cseq()) else {
+            ctx.counters.dialog_unknown += 1;
+            return self.refuse(ctx, from, message, 481, |_| ());
+        };
+        let found = self.reg_subscriptions.get(key).expect("a dialog that was found");
+        let (connection, over) = (found.connection, found.watcher.over || found.ending.is_some());
+        let is_own_way = self.connection_at(ctx.now, message.request_uri()) == Some(connection);
+        if !is_own_way || !self.is_from_pcscf(connection, from) {
+            ctx.counters.wrong_route += 1;
+            return self.refuse(ctx, from, message, 403, |_| ());
+        }
+        let last = found.watcher.remote_cseq;
+        if cseq.number == last {
+            return self.accept_reg(ctx, from, message, key);
+        }
+        if cseq.number < last {
+            return self.refuse(ctx, from, message, 500, |_| ());
+        }
+        if over {
+            ctx.counters.dialog_unknown += 1;
+            return self.refuse(ctx, from, message, 481, |_| ());
+        }
+        if asked_s > 0 && self.is_too_brief(ctx, from, message, asked_s) {
+            return;
+        }
+        self.grant_reg(ctx, key, cseq.number, asked_s);
+        self.accept_reg(ctx, from, message, key);
+        self.notify_subject(ctx, Subject::Reg(key));
+    }
+
+    fn open_reg(&mut self, connection: Key, impu: &[u8], message: &Message<'_>) -> Option<Key> {
+        let key = self.reg_subscriptions.vacant_key()?;
+        let tag = super::security_event::dialog_tag(Subject::Reg(key));
+        let dialog = self.dialog_blob(&tag, message)?;
+        let Ok(impu_kept) = self.strings.store(impu) else {
+            self.strings.release(dialog);
+            return None;
+        };
+        let aor = self.aor(impu);
+        let subscription = self.subscriptions.get_mut(connection)?;
+        let watcher = Watcher { dialog, ..Watcher::default() };
+        let next_of_connection = subscription.watching;
+        let made = RegSubscription {
+            connection,
+            aor,
+            impu: impu_kept,
+            watcher,
+            ending: None,
+            next_of_connection,
+        };
+        let key = self.reg_subscriptions.insert(made).expect("room, as just seen");
+        subscription.watching = Some(key);
+        let indexed = self.by_watched.insert(aor, key.index).is_ok();
+        assert!(indexed, "the index has room for as many as the slab");
+        Some(key)
+    }
+
+    fn grant_reg(&mut self, ctx: &Context<'_>, key: Key, cseq: u32, asked_s: u32) {
+        let granted_s = asked_s.min(self.config.expires_max_s);
+        let watcher = &mut self.reg_subscriptions.get_mut(key).expect("found above").watcher;
+        watcher.remote_cseq = cseq;
+        watcher.granted_s = granted_s;
+        watcher.expires_at = ctx.now.saturating_add(seconds(u64::from(granted_s)));
+    }
+
+    fn accept_reg(&self, ctx: &mut Context<'_>, to: SocketAddr, message: &Message<'_>, key: Key) {
+        let found = self.reg_subscriptions.get(key).expect("a dialog that was found");
+        let granted_s = found.watcher.granted_s;
+        self.accept_in(ctx, to, message, found.connection, Subject::Reg(key), granted_s);
+    }
+
+    fn is_reg_dialog(&self, key: Key, message: &Message<'_>) -> bool {
+        let Some(found) = self.reg_subscriptions.get(key) else { return false };
+        let parts = DialogParts::decode(self.strings.get(&found.watcher.dialog));
+        message.call_id() == Ok(parts.call_id)
+            && message.tag(HeaderName::From).is_ok_and(|tag| tag == Some(parts.remote_tag))
+    }
+
+    fn watching_over(&self, connection: Key) -> Watching {
+        let mut found = Watching::new();
+        let mut next = self.subscriptions.get(connection).and_then(|it| it.watching);
+        while let Some(key) = next {
+            found.push(key);
+            next = self.reg_subscriptions.get(key).and_then(|it| it.next_of_connection);
+        }
+        found
+    }
+
+    /// What is bound to an identity has changed: everybody who watches it is told.
+    pub(super) fn registration_changed(&mut self, ctx: &mut Context<'_>, aor: u64) {
+        let mut watching = SmallVec::<[Key; PER_CONNECTION_MAX]>::new();
+        self.by_watched.find(aor, |place| {
+            if let Some(key) = self.reg_subscriptions.key_at(place)
+                && self.reg_subscriptions.get(key).is_some_and(|found| found.aor == aor)
+            {
+                watching.push(key);
+            }
+            false
+        });
+        for key in watching {
+            self.notify_subject(ctx, Subject::Reg(key));
+        }
+    }
+
+    /// Everything that runs over a connection ends with it: bindings, and subscriptions to registrations (the paper's section 3.1;
+    /// matched by the connection, never by a contact's text).
+    pub(super) fn end_what_runs_over(
+        &mut self,
+        ctx: &mut Context<'_>,
+        connection: Key,
+        reason: Reason,
+        event: ContactEvent,
+    ) {
+        let watching = self.watching_over(connection);
+        for key in &watching {
+            self.reg_subscriptions.get_mut(*key).expect("a listed one").ending = Some(reason);
+        }
+        let mut aors = SmallVec::<[u64; 8]>::new();
+        for key in self.bindings_over(connection) {
+            self.end_binding(ctx, key, event);
+            aors.extend(self.bindings.get(key).map(|binding| binding.aor));
+        }
+        for aor in &aors {
+            self.registration_changed(ctx, *aor);
+        }
+        for key in watching {
+            self.notify_subject(ctx, Subject::Reg(key));
+        }
+        for aor in aors {
+            self.drop_ended(ctx, aor);
+        }
+    }
+
+    /// A user lost an identity: its bindings and the subscriptions to it end, on all connections.
+    pub(super) fn end_identity(&mut self, ctx: &mut Context<'_>, connections: &[Key], impu: &[u8]) {
+        let aor = self.aor(impu);
+        for connection in connections {
+            for key in self.bindings_over(*connection) {
+                if self.bindings.get(key).is_some_and(|binding| binding.aor == aor) {
+                    self.end_binding(ctx, key, ContactEvent::Rejected);
+                }
+            }
+            for key in self.watching_over(*connection) {
+                let found = self.reg_subscriptions.get_mut(key).expect("a listed one");
+                if found.aor == aor {
+                    found.ending = Some(Reason::Rejected);
+                }
+            }
+        }
+        self.registration_changed(ctx, aor);
+        self.drop_ended(ctx, aor);
+    }
+
+    /// Takes a subscription out of all tables.
+    pub(super) fn drop_reg(&mut self, ctx: &mut Context<'_>, key: Key) {
+        let Some(gone) = self.reg_subscriptions.remove(key) else { return };
+        ctx.counters.reg_subscriptions_ended += 1;
+        self.by_watched.remove(gone.aor, |place| place == key.index);
+        self.strings.release(gone.impu);
+        self.strings.release(gone.watcher.dialog);
+        let Some(subscription) = self.subscriptions.get_mut(gone.connection) else { return };
+        if subscription.watching == Some(key) {
+            subscription.watching = gone.next_of_connection;
+            return;
+        }
+        let mut next = subscription.watching;
+        while let Some(other) = next {
+            let other =
+                self.reg_subscriptions.get_mut(other).expect("a connection's list is whole");
+            if other.next_of_connection == Some(key) {
+                other.next_of_connection = gone.next_of_connection;
+                return;
+            }
+            next = other.next_of_connection;
+        }
+    }
+
+    /// Drops what is left of a connection that is gone.
+    pub(super) fn drop_what_ran_over(&mut self, ctx: &mut Context<'_>, connection: Key) {
+        for key in self.watching_over(connection) {
+            self.drop_reg(ctx, key);
+        }
+    }
+
+    /// The alarm of a subscription: its lifetime is over, unless it was prolonged meanwhile.
+    pub(super) fn reg_is_due(&mut self, ctx: &mut Context<'_>, key: Key) {
+        let Some(found) = self.reg_subscriptions.get_mut(key) else { return };
+        if found.watcher.over {
+            return;
+        }
+        if found.watcher.expires_at > ctx.now {
+            return self.arm_reg_end(ctx, key);
+        }
+        found.ending = Some(Reason::Timeout);
+        self.notify_subject(ctx, Subject::Reg(key));
+    }
+
+    fn arm_reg_end(&self, ctx: &mut Context<'_>, key: Key) {
+        let Some(found) = self.reg_subscriptions.get(key) else { return };
+        let remaining_ns = found.watcher.expires_at.saturating_sub(ctx.now);
+        self.arm(ctx, remaining_ns.min(LOOK_AGAIN_NS), ScscfAlarm::Reg(key));
+    }
+
+    /// Writes the body of a NOTIFY; its length.
+    pub(super) fn write_reginfo(&self, now: Time, key: Key, out: &mut [u8]) -> Option<usize> {
+        let found = self.reg_subscriptions.get(key)?;
+        let mut gruu_bytes = [0; GRUU_BYTES_MAX];
+        let mut gruus = Writer::new(&mut gruu_bytes);
+        let mut bounds = SmallVec::<[(usize, usize); BINDINGS_PER_IDENTITY_MAX]>::new();
+        let bindings = self.bindings_of(found.aor);
+        for key in &bindings {
+            let start = gruus.len();
+            let binding = self.bindings.get(*key).expect("an indexed binding");
+            BindingParts::read(self.strings.get(&binding.strings)).write_pub_gruu(&mut gruus);
+            bounds.push((start, gruus.len()));
+        }
+        if gruus.has_overflowed() {
+            return None;
+        }
+        let gruus = gruus.as_written();
+        let contacts = bindings.iter().zip(&bounds).map(|(key, (start, end))| {
+            let binding = self.bindings.get(*key).expect("an indexed binding");
+            reginfo::Contact {
+                id: key.to_u64(),
+                event: binding.event,
+                expires_s: seconds_until(now, binding.expires_at),
+                uri: BindingParts::read(self.strings.get(&binding.strings)).contact,
+                pub_gruu: &gruus[*start..*end],
+            }
+        });
+        let mut body = Writer::new(out);
+        let impu = self.strings.get(&found.impu);
+        reginfo::write(&mut body, found.watcher.version, impu, found.aor, contacts);
+        body.done().ok()
+    }
+
+    /// The user's identity that a URI names, if it is one.
+    pub(super) fn is_home(&self, uri: &Uri<'_>) -> bool {
+        match uri.host {
+            imstorm_sip::Host::Name(name) => {
+                name.eq_ignore_ascii_case(self.config.realm.as_bytes())
+            }
+            _ => false,
+        }
+    }
+}

@@ -1,0 +1,455 @@
+//! The registrar (RFC 3261 clause 10.3), for REGISTERs without credentials over a secure connection (the paper's section 3.2): the
+//! connection says who it is, and which contact it may bind. A REGISTER never touches another connection's bindings.
+
+use std::net::SocketAddr;
+
+use imstorm_base::slab::Key;
+use imstorm_base::time::{NS_PER_S, Time, seconds};
+use imstorm_sip::body::reginfo::ContactEvent;
+use imstorm_sip::header::HeaderName;
+use imstorm_sip::{Message, NameAddr, Writer};
+use smallvec::SmallVec;
+
+use super::binding::{Binding, BindingParts};
+use super::gruu::TemporaryGruu;
+use super::subscription::Reason;
+use super::{Scscf, ScscfAlarm, write_contact};
+use crate::event::Context;
+use crate::hss::{IDENTITIES_BYTES_MAX, UserId};
+use crate::identity::IdentityList;
+use crate::pcscf::LOOK_AGAIN_NS;
+use crate::proxy::DEFAULT_PORT;
+
+/// Bindings of one identity: what fits a 200 beside the other headers.
+pub const BINDINGS_PER_IDENTITY_MAX: usize = 6;
+/// The lifetime of a binding that asks for none (TS 24.229 clause 5.1.1.2.1).
+const EXPIRES_DEFAULT_S: u32 = 600_000;
+
+/// Keys of an identity's bindings.
+pub(super) type Bindings = SmallVec<[Key; BINDINGS_PER_IDENTITY_MAX]>;
+
+/// Why a REGISTER is refused.
+struct Refused(u16);
+
+/// A REGISTER that has been admitted.
+struct Request<'a> {
+    message: &'a Message<'a>,
+    connection: Key,
+    user: UserId,
+    /// The identity as it is provisioned.
+    impu: &'a [u8],
+    aor: u64,
+    cseq: u32,
+}
+
+impl Scscf {
+    pub(super) fn register(
+        &mut self,
+        ctx: &mut Context<'_>,
+        from: SocketAddr,
+        message: &Message<'_>,
+    ) {
+        let route = message.routes().next().and_then(Result::ok);
+        let key = route.and_then(|route| self.connection_at(ctx.now, route.uri_text));
+        let Some(key) = key.filter(|key| self.is_from_pcscf(*key, from)) else {
+            ctx.counters.wrong_route += 1;
+            return self.refuse(ctx, from, message, 403, |_| ());
+        };
+        let user = self.subscriptions.get(key).expect("a connection that was found").user;
+        let mut packed = [0; IDENTITIES_BYTES_MAX];
+        let identities = IdentityList::new(self.profile(user, &mut packed));
+        let (Ok(to), Ok(cseq)) = (message.to(), message.cseq()) else {
+            ctx.counters.bad_request += 1;
+            return self.refuse(ctx, from, message, 400, |_| ());
+        };
+        let found = identities.find(to.uri_text).filter(|identity| !identity.barred);
+        let Some(identity) = found else {
+            ctx.counters.identity_refused += 1;
+            return self.refuse(ctx, from, message, 403, |_| ());
+        };
+        let aor = self.aor(identity.uri);
+        let request =
+            Request { message, connection: key, user, impu: identity.uri, aor, cseq: cseq.number };
+        match self.bind_all(ctx, &request) {
+            Ok(changed) => {
+                self.answer_register(ctx, from, &request);
+                if changed {
+                    self.registration_changed(ctx, aor);
+                    self.drop_ended(ctx, aor);
+                }
+            }
+            Err(Refused(423)) => {
+                ctx.counters.interval_too_brief += 1;
+                let least_s = self.config.expires_min_s;
+                self.refuse(ctx, from, message, 423, |out| {
+                    out.header(HeaderName::MinExpires).decimal(u64::from(least_s)).end();
+                });
+            }
+            Err(Refused(status)) => self.refuse(ctx, from, message, status, |_| ()),
+        }
+    }
+
+    /// Of an identity as it is provisioned: what its bindings are found by.
+    pub(super) fn aor(&self, impu: &[u8]) -> u64 {
+        self.hash.hash(impu)
+    }
+
+    /// Whether a request for a live connection comes from the P-CSCF that it passes.
+    pub(super) fn is_from_pcscf(&self, key: Key, from: SocketAddr) -> bool {
+        self.subscriptions
+            .get(key)
+            .is_some_and(|found| found.pcscf == from && found.ending.is_none())
+    }
+
+    /// Does what the REGISTER asks for. Whether anything changed; nothing has where it is refused.
+    fn bind_all(&mut self, ctx: &mut Context<'_>, request: &Request<'_>) -> Result<bool, Refused> {
+        let message = request.message;
+        let default_s = message.expires().map_err(|_| bad_request(ctx))?;
+        if message.is_contact_star() {
+            if default_s != Some(0) || message.list(HeaderName::Contact).count() != 1 {
+                return Err(bad_request(ctx));
+            }
+            return self.unbind(ctx, request);
+        }
+        let contact_of_ue =
+            self.subscriptions.get(request.connection).expect("an admitted request").contact;
+        let mut wanted = None;
+        for contact in message.contacts() {
+            let contact = contact.map_err(|_| bad_request(ctx))?;
+            if contact.uri.socket_addr(DEFAULT_PORT) != Some(contact_of_ue) {
+                ctx.counters.contact_refused += 1;
+                return Err(Refused(403));
+            }
+            let asked_s = match contact.params.value("expires") {
+                Some(text) => std::str::from_utf8(text).ok().and_then(|text| text.parse().ok()),
+                None => default_s,
+            };
+            let asked_s = asked_s.unwrap_or(EXPIRES_DEFAULT_S);
+            if asked_s > 0 && asked_s < self.config.expires_min_s {
+                return Err(Refused(423));
+            }
+            // All of them are one contact: the last word counts.
+            wanted = Some((contact, asked_s.min(self.config.expires_max_s)));
+        }
+        match wanted {
+            None => Ok(false),
+            Some((_, 0)) => self.unbind(ctx, request),
+            Some((contact, granted_s)) => self.bind(ctx, request, &contact, granted_s),
+        }
+    }
+
+    /// The binding of the request's identity over the request's connection; an error where the request is older than the binding
+    /// (RFC 3261 clause 10.3, step 7).
+    fn bound(
+        &self,
+        ctx: &mut Context<'_>,
+        request: &Request<'_>,
+    ) -> Result<Option<(Key, bool)>, Refused> {
+        let all = self.bindings_of(request.aor);
+        let mut all = all.iter().filter_map(|key| Some((*key, self.bindings.get(*key)?)));
+        let Some((key, binding)) = all.find(|(_, it)| it.connection == request.connection) else {
+            return Ok(None);
+        };
+        let parts = BindingParts::read(self.strings.get(&binding.strings));
+        let same_call = Ok(parts.call_id) == request.message.call_id();
+        if same_call && request.cseq < binding.cseq {
+            ctx.counters.bad_request += 1;
+            return Err(Refused(500));
+        }
+        Ok(Some((key, same_call && request.cseq == binding.cseq)))
+    }
+
+    fn unbind(&mut self, ctx: &mut Context<'_>, request: &Request<'_>) -> Result<bool, Refused> {
+        match self.bound(ctx, request)? {
+            Some((key, false)) => {
+                self.end_binding(ctx, key, ContactEvent::Unregistered);
+                Ok(true)
+            }
+            Some((_, true)) | None => Ok(false),
+        }
+    }
+
+    fn bind(
+        &mut self,
+        ctx: &mut Context<'_>,
+        request: &Request<'_>,
+        contact: &NameAddr<'_>,
+        granted_s: u32,
+    ) -> Result<bool, Refused> {
+        let known = self.bound(ctx, request)?;
+        if matches!(known, Some((_, true))) {
+            // The same request again: the same answer.
+            return Ok(false);
+        }
+        let full = |ctx: &mut Context<'_>| {
+            ctx.counters.table_full += 1;
+            Refused(503)
+        };
+        let mut params = [0; 1024];
+        let mut params = Writer::new(&mut params);
+        write_kept_params(contact, &mut params);
+        let mut path = [0; 1024];
+        let mut path = Writer::new(&mut path);
+        for (number, entry) in request.message.list(HeaderName::Path).enumerate() {
+            path.put(if number > 0 { b", " } else { b"" }).put(entry);
+        }
+        if params.has_overflowed() || path.has_overflowed() || path.is_empty() {
+            return Err(bad_request(ctx));
+        }
+        let instance = contact.params.value("+sip.instance").unwrap_or_default();
+        let instance = instance.strip_prefix(b"<").and_then(|rest| rest.strip_suffix(b">"));
+        let call_id = request.message.call_id().map_err(|_| bad_request(ctx))?;
+        let parts = BindingParts {
+            impu: request.impu,
+            contact: contact.uri_text,
+            params: params.as_written(),
+            path: path.as_written(),
+            instance: instance.unwrap_or_default(),
+            call_id,
+        };
+        let strings = parts.store(&mut self.strings).ok_or_else(|| full(ctx))?;
+        let expires_at = ctx.now.saturating_add(seconds(u64::from(granted_s)));
+        let q_millis = q_millis(contact);
+        self.bindings_made += 1;
+        let order = self.bindings_made;
+        if let Some((key, _)) = known {
+            let binding = self.bindings.get_mut(key).expect("a binding that was found");
+            let before = BindingParts::read(self.strings.get(&binding.strings));
+            if before.call_id != call_id || before.instance != parts.instance {
+                binding.gruu_epoch += 1;
+            }
+            self.strings.release(std::mem::replace(&mut binding.strings, strings));
+            binding.cseq = request.cseq;
+            binding.expires_at = expires_at;
+            binding.q_millis = q_millis;
+            binding.gruu_count += 1;
+            binding.order = order;
+            binding.event = ContactEvent::Refreshed;
+            ctx.counters.registrations_refreshed += 1;
+            return Ok(true);
+        }
+        let room = self.bindings_of(request.aor).len() < BINDINGS_PER_IDENTITY_MAX;
+        let subscription = self.subscriptions.get_mut(request.connection);
+        let subscription = subscription.expect("an admitted request");
+        let binding = Binding {
+            connection: request.connection,
+            aor: request.aor,
+            strings,
+            cseq: request.cseq,
+            expires_at,
+            q_millis,
+            order,
+            gruu_epoch: 0,
+            gruu_count: 0,
+            event: ContactEvent::Registered,
+            next_of_connection: subscription.bindings,
+        };
+        let inserted = match room {
+            true => self.bindings.insert(binding).ok(),
+            false => {
+                self.strings.release(binding.strings);
+                None
+            }
+        };
+        let key = inserted.ok_or_else(|| full(ctx))?;
+        subscription.bindings = Some(key);
+        let indexed = self.by_aor.insert(request.aor, key.index).is_ok();
+        assert!(indexed, "the index has room for as many as the slab");
+        self.arm(ctx, (expires_at - ctx.now).min(LOOK_AGAIN_NS), ScscfAlarm::Binding(key));
+        ctx.counters.registrations_made += 1;
+        Ok(true)
+    }
+
+    /// 200 with all of the identity's bindings (RFC 3261 clause 10.3, step 8) and, to whoever understands them, GRUUs.
+    fn answer_register(&self, ctx: &mut Context<'_>, to: SocketAddr, request: &Request<'_>) {
+        let message = request.message;
+        let gruus = message.has_option(HeaderName::Supported, "gruu");
+        let bindings = self.bindings_of(request.aor);
+        let now = ctx.now;
+        let mut packed = [0; IDENTITIES_BYTES_MAX];
+        let identities = IdentityList::new(self.profile(request.user, &mut packed));
+        self.refuse(ctx, to, message, 200, |out| {
+            out.copy(message, HeaderName::Path);
+            for key in &bindings {
+                let binding = self.bindings.get(*key).expect("an indexed binding");
+                if !binding.event.is_end() {
+                    let of_this = binding.connection == request.connection && gruus;
+                    self.write_binding(*key, binding, now, of_this, out);
+                }
+            }
+            // The default identity first, barred ones not at all (TS 24.229 clause 5.4.1.2.2F).
+            let usable = || identities.iter().filter(|identity| !identity.barred);
+            let default = usable().filter(|identity| identity.is_default);
+            for identity in default.chain(usable().filter(|identity| !identity.is_default)) {
+                out.header(HeaderName::PAssociatedUri).put(b"<").put(identity.uri).put(b">").end();
+            }
+        });
+    }
+
+    fn write_binding(
+        &self,
+        key: Key,
+        binding: &Binding,
+        now: Time,
+        with_gruus: bool,
+        out: &mut Writer<'_>,
+    ) {
+        let parts = BindingParts::read(self.strings.get(&binding.strings));
+        out.header(HeaderName::Contact).put(b"<").put(parts.contact).put(b">").put(parts.params);
+        out.put(b";expires=").decimal(seconds_until(now, binding.expires_at));
+        if with_gruus && !parts.instance.is_empty() && parts.impu.starts_with(b"sip:") {
+            out.put(b";pub-gruu=\"");
+            parts.write_pub_gruu(out);
+            out.put(b"\";temp-gruu=\"");
+            let (epoch, count) = (binding.gruu_epoch, binding.gruu_count);
+            let gruu = TemporaryGruu { binding: key, epoch, count };
+            self.gruus.write(gruu, self.config.shard, &self.config.realm, out);
+            out.put(b"\"");
+        }
+        out.end();
+    }
+
+    /// The bindings of an identity, those that just ended included.
+    pub(super) fn bindings_of(&self, aor: u64) -> Bindings {
+        let mut found = Bindings::new();
+        self.by_aor.find(aor, |place| {
+            if let Some(key) = self.bindings.key_at(place)
+                && self.bindings.get(key).is_some_and(|binding| binding.aor == aor)
+            {
+                found.push(key);
+            }
+            false
+        });
+        found
+    }
+
+    /// Marks a binding as ended. It goes once its watchers are told.
+    pub(super) fn end_binding(&mut self, ctx: &mut Context<'_>, key: Key, event: ContactEvent) {
+        let Some(binding) = self.bindings.get_mut(key) else { return };
+        if !binding.event.is_end() {
+            binding.event = event;
+            ctx.counters.registrations_ended += 1;
+            ctx.counters.registrations_expired += u64::from(event == ContactEvent::Expired);
+        }
+    }
+
+    /// Takes the bindings of an identity that have ended out of all tables.
+    pub(super) fn drop_ended(&mut self, ctx: &mut Context<'_>, aor: u64) {
+        for key in self.bindings_of(aor) {
+            if self.bindings.get(key).is_some_and(|binding| binding.event.is_end()) {
+                self.drop_binding(ctx, key);
+            }
+        }
+    }
+
+    fn drop_binding(&mut self, ctx: &mut Context<'_>, key: Key) {
+        let Some(binding) = self.bindings.remove(key) else { return };
+        self.by_aor.remove(binding.aor, |place| place == key.index);
+        self.strings.release(binding.strings);
+        let Some(subscription) = self.subscriptions.get_mut(binding.connection) else { return };
+        if subscription.bindings == Some(key) {
+            subscription.bindings = binding.next_of_connection;
+        } else {
+            let mut next = subscription.bindings;
+            while let Some(other) = next {
+                let other = self.bindings.get_mut(other).expect("a connection's list is whole");
+                if other.next_of_connection == Some(key) {
+                    other.next_of_connection = binding.next_of_connection;
+                    break;
+                }
+                next = other.next_of_connection;
+            }
+        }
+        let subscription = self.subscriptions.get(binding.connection);
+        if subscription.is_some_and(|it| it.bindings.is_none() && it.ending.is_none()) {
+            self.arm_unbound(ctx, binding.connection);
+        }
+    }
+
+    /// A connection's bindings.
+    pub(super) fn bindings_over(&self, connection: Key) -> SmallVec<[Key; 4]> {
+        let mut found = SmallVec::new();
+        let mut next = self.subscriptions.get(connection).and_then(|it| it.bindings);
+        while let Some(key) = next {
+            found.push(key);
+            next = self.bindings.get(key).and_then(|binding| binding.next_of_connection);
+        }
+        found
+    }
+
+    /// A binding's alarm: its lifetime is over, unless it was prolonged meanwhile. The connection lives on.
+    pub(super) fn binding_is_due(&mut self, ctx: &mut Context<'_>, key: Key) {
+        let Some(binding) = self.bindings.get(key) else { return };
+        let (aor, expires_at) = (binding.aor, binding.expires_at);
+        if expires_at > ctx.now {
+            let look_again_ns = (expires_at - ctx.now).min(LOOK_AGAIN_NS);
+            return self.arm(ctx, look_again_ns, ScscfAlarm::Binding(key));
+        }
+        self.end_binding(ctx, key, ContactEvent::Expired);
+        self.registration_changed(ctx, aor);
+        self.drop_ended(ctx, aor);
+    }
+
+    /// Where the network wants a binding over each connection: one that has none has so long to make one.
+    pub(super) fn arm_unbound(&self, ctx: &mut Context<'_>, connection: Key) {
+        let after_s = self.config.binding_required_after_s;
+        if after_s > 0 {
+            let after_ns = seconds(u64::from(after_s));
+            self.arm(ctx, after_ns, ScscfAlarm::Unbound(connection));
+        }
+    }
+
+    /// A connection had so long to make a binding. One that was bound and lost its binding meanwhile has a later alarm.
+    pub(super) fn unbound_is_due(&mut self, ctx: &mut Context<'_>, connection: Key) {
+        let Some(subscription) = self.subscriptions.get(connection) else { return };
+        if subscription.bindings.is_none() && subscription.ending.is_none() {
+            ctx.counters.unbound_ended += 1;
+            self.end(ctx, connection, Reason::Deactivated);
+        }
+    }
+
+    /// The connection's service route as a 200's header.
+    pub(super) fn write_service_route(&self, key: Key, out: &mut Writer<'_>) {
+        let subscription = self.subscriptions.get(key).expect("a dialog that was found");
+        if self.config.service_route_header {
+            out.header(HeaderName::ServiceRoute);
+            write_contact(self.config.mw, key, subscription.secret, out);
+            out.end();
+        }
+    }
+}
+
+fn bad_request(ctx: &mut Context<'_>) -> Refused {
+    ctx.counters.bad_request += 1;
+    Refused(400)
+}
+
+/// The parameters of Contact that stay with the binding: all but those that a 200 writes itself.
+fn write_kept_params(contact: &NameAddr<'_>, out: &mut Writer<'_>) {
+    for (name, value) in contact.params.iter() {
+        let is_written = [&b"expires"[..], b"pub-gruu", b"temp-gruu"]
+            .iter()
+            .any(|own| name.eq_ignore_ascii_case(own));
+        if is_written {
+            continue;
+        }
+        out.put(b";").put(name);
+        if let Some(value) = value {
+            // Callee capabilities and the instance are quoted (RFC 3840 clause 9), the preference is not.
+            let quote: &[u8] = if name.eq_ignore_ascii_case(b"q") { b"" } else { b"\"" };
+            out.put(b"=").put(quote).put(value).put(quote);
+        }
+    }
+}
+
+/// The contact's preference in thousandths; without one it is 1 (RFC 3261 clause 20.10).
+fn q_millis(contact: &NameAddr<'_>) -> u16 {
+    let q = contact.params.value("q").and_then(|text| std::str::from_utf8(text).ok());
+    let q: f32 = q.and_then(|text| text.parse().ok()).unwrap_or(1.0);
+    (q.clamp(0.0, 1.0) * 1000.0) as u16
+}
+
+/// Whole seconds until `at`, rounded up.
+pub(super) fn seconds_until(now: Time, at: Time) -> u64 {
+    at.saturating_sub(now).div_ceil(NS_PER_S)
+}

@@ -1,0 +1,191 @@
+//! Standalone requests (TS 24.229 clauses 5.4.3.2 and 5.4.3.3): MESSAGE from a UE over its secure connection, and to the contacts
+//! that are bound to an identity.
+//!
+//! The S-CSCF is a stateless proxy for them (RFC 3261 clause 16.11): the P-CSCFs at both ends keep the transactions and repeat what
+//! is lost; here the same request takes the same way again. So it goes to one contact, the one that is preferred most, and of
+//! those the newest.
+
+use std::net::SocketAddr;
+
+use imstorm_base::slab::Key;
+use imstorm_base::time::Time;
+use imstorm_sip::header::HeaderName;
+use imstorm_sip::{Edits, Message, NameAddr, Scheme, Uri};
+
+use super::Scscf;
+use super::binding::{Binding, BindingParts};
+use crate::event::Context;
+use crate::hss::{Hss, IDENTITIES_BYTES_MAX};
+use crate::identity::IdentityList;
+use crate::proxy::{self, DEFAULT_PORT};
+
+impl Scscf {
+    pub(super) fn standalone(
+        &mut self,
+        ctx: &mut Context<'_>,
+        hss: &Hss,
+        from: SocketAddr,
+        message: &Message<'_>,
+    ) {
+        if message.max_forwards().ok().flatten() == Some(0) {
+            ctx.counters.too_many_hops += 1;
+            return self.refuse(ctx, from, message, 483, |_| ());
+        }
+        let route = message.routes().next().and_then(Result::ok);
+        match route.filter(|route| route.uri.param("sess").is_some()) {
+            Some(route) => self.originate(ctx, from, message, route.uri_text),
+            None => self.terminate(ctx, hss, from, message),
+        }
+    }
+
+    /// From a UE: in the name of one of its identities, which the P-CSCF has asserted, and which may be news to it that has changed.
+    fn originate(
+        &mut self,
+        ctx: &mut Context<'_>,
+        from: SocketAddr,
+        message: &Message<'_>,
+        route: &[u8],
+    ) {
+        let key = self.connection_at(ctx.now, route);
+        let Some(key) = key.filter(|key| self.is_from_pcscf(*key, from)) else {
+            ctx.counters.wrong_route += 1;
+            return self.refuse(ctx, from, message, 403, |_| ());
+        };
+        let user = self.subscriptions.get(key).expect("a connection that was found").user;
+        let mut packed = [0; IDENTITIES_BYTES_MAX];
+        let identities = IdentityList::new(self.profile(user, &mut packed));
+        let asserted = message.asserted_identity().next().and_then(Result::ok);
+        let found = asserted.and_then(|asserted| identities.find(asserted.uri_text));
+        if found.is_none_or(|identity| identity.barred) {
+            ctx.counters.identity_refused += 1;
+            return self.refuse(ctx, from, message, 403, |_| ());
+        }
+        let target = Uri::parse(message.request_uri()).ok();
+        // Another network's users can't be reached from here.
+        let is_home = |uri: &Uri<'_>| uri.scheme == Scheme::Tel || self.is_home(uri);
+        let Some(icscf) = self.config.icscf.filter(|_| target.as_ref().is_some_and(is_home)) else {
+            ctx.counters.not_found += 1;
+            return self.refuse(ctx, from, message, 404, |_| ());
+        };
+        self.pass_on(ctx, icscf, message, |edits| {
+            edits.pop_first(message, HeaderName::Route);
+        });
+    }
+
+    /// To a user of this S-CSCF, by an identity or a GRUU.
+    fn terminate(
+        &mut self,
+        ctx: &mut Context<'_>,
+        hss: &Hss,
+        from: SocketAddr,
+        message: &Message<'_>,
+    ) {
+        let Ok(uri) = Uri::parse(message.request_uri()) else {
+            ctx.counters.bad_request += 1;
+            return self.refuse(ctx, from, message, 400, |_| ());
+        };
+        let target = match super::gruu::shard_of(uri.user.unwrap_or_default()) {
+            Some(_) => self.target_of_temporary_gruu(ctx.now, &uri),
+            None => {
+                let Some(user) = hss.location_info(message.request_uri()) else {
+                    ctx.counters.not_found += 1;
+                    return self.refuse(ctx, from, message, 404, |_| ());
+                };
+                let mut packed = [0; IDENTITIES_BYTES_MAX];
+                let identities = IdentityList::new(self.profile(user, &mut packed));
+                let identity = identities.find(message.request_uri());
+                identity.and_then(|identity| self.target(ctx.now, identity.uri, &uri))
+            }
+        };
+        let Some(key) = target else {
+            ctx.counters.not_registered += 1;
+            return self.refuse(ctx, from, message, 480, |_| ());
+        };
+        let binding = self.bindings.get(key).expect("a binding that was found");
+        let parts = BindingParts::read(self.strings.get(&binding.strings));
+        let path =
+            NameAddr::parse(parts.path.split(|byte| *byte == b',').next().unwrap_or_default());
+        let next = path.ok().and_then(|path| path.uri.socket_addr(DEFAULT_PORT));
+        let Some(next) = next else {
+            ctx.counters.not_registered += 1;
+            return self.refuse(ctx, from, message, 480, |_| ());
+        };
+        self.pass_on(ctx, next, message, |edits| {
+            edits.request_uri(parts.contact);
+            edits.remove(HeaderName::Route);
+            edits.insert_first(HeaderName::Route, |out| {
+                out.put(parts.path);
+            });
+            // Which of its identities was called (RFC 7315 clause 4.2).
+            edits.set(message, HeaderName::PCalledPartyId, |out| {
+                out.put(b"<").put(parts.impu).put(b">");
+            });
+        });
+    }
+
+    /// The contact for an identity: the most preferred one, of those the newest; for a public GRUU, of its instance only.
+    fn target(&self, now: Time, impu: &[u8], uri: &Uri<'_>) -> Option<Key> {
+        let instance = uri.param("gr").flatten();
+        let is_target = |binding: &Binding| {
+            let parts = || BindingParts::read(self.strings.get(&binding.strings));
+            !binding.event.is_end()
+                && binding.expires_at > now
+                && instance.is_none_or(|wanted| parts().instance == wanted)
+        };
+        let keys = self.bindings_of(self.aor(impu));
+        let found = keys.iter().filter_map(|key| Some((*key, self.bindings.get(*key)?)));
+        found
+            .filter(|(_, binding)| is_target(binding))
+            .max_by_key(|(_, binding)| (binding.q_millis, binding.order))
+            .map(|(key, _)| key)
+    }
+
+    fn target_of_temporary_gruu(&self, now: Time, uri: &Uri<'_>) -> Option<Key> {
+        let gruu = self.gruus.read(uri.user?)?;
+        let binding = self.bindings.get(gruu.binding)?;
+        let is_valid = binding.gruu_epoch == gruu.epoch
+            && gruu.count <= binding.gruu_count
+            && !binding.event.is_end()
+            && binding.expires_at > now;
+        is_valid.then_some(gruu.binding)
+    }
+
+    fn pass_on(
+        &self,
+        ctx: &mut Context<'_>,
+        next: SocketAddr,
+        message: &Message<'_>,
+        more: impl FnOnce(&mut Edits),
+    ) {
+        let Ok(via) = message.via() else { return };
+        let branch = self.hash.hash2(via.text, message.method_text());
+        let hops = message.max_forwards().ok().flatten().unwrap_or(70);
+        let mut edits = Edits::new();
+        edits.insert_first(HeaderName::Via, |out| {
+            out.put(b"SIP/2.0/UDP ").socket(self.config.mw).put(b";branch=z9hG4bK");
+            out.hex_u64(branch);
+        });
+        edits.set(message, HeaderName::MaxForwards, |out| {
+            out.decimal(u64::from(hops.saturating_sub(1)));
+        });
+        more(&mut edits);
+        ctx.counters.standalone_passed += 1;
+        self.send(ctx, next, |out| edits.write(message, out).ok());
+    }
+
+    /// The answer to a standalone request goes back the way that its Vias name.
+    pub(super) fn pass_back(&self, ctx: &mut Context<'_>, message: &Message<'_>) {
+        let ours = message.via().ok().as_ref().and_then(proxy::sent_by) == Some(self.config.mw);
+        let Some(next) = proxy::next_response_hop(message).filter(|_| ours) else {
+            ctx.counters.stray_response += 1;
+            return;
+        };
+        if message.status() == 430 {
+            // RFC 5626 clause 11.6: 430 is for whoever chose the flow; to the caller the user is not there.
+            return self.send(ctx, next, |out| proxy::respond_upstream(message, 480, out));
+        }
+        let mut edits = Edits::new();
+        edits.pop_first(message, HeaderName::Via);
+        self.send(ctx, next, |out| edits.write(message, out).ok());
+    }
+}
