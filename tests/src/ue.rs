@@ -89,6 +89,8 @@ pub struct ScriptedUe {
     /// Tells its branches from those of another UE of the same user.
     instance: u32,
     branches: u32,
+    /// Requests over the secure connection, outside its security dialog.
+    requests: u32,
     sealed: u64,
 }
 
@@ -127,6 +129,7 @@ impl ScriptedUe {
             pcscf,
             instance,
             branches: 0,
+            requests: 0,
             sealed: 0,
         }
     }
@@ -183,6 +186,76 @@ impl ScriptedUe {
         let uri = self.target.clone();
         let message = self.subscribe(&uri, self.port_us(), EXPIRES_S, Credentials::Answer);
         self.mirrored(message)
+    }
+
+    /// A request over the secure connection, outside its security dialog: by the P-CSCF's protected port and the service route,
+    /// without credentials.
+    pub fn over(&mut self, method: &str, uri: &str, to: &str) -> Text {
+        self.requests += 1;
+        let via = self.via(self.port_us());
+        let (impu, ip, number) = (self.impu.clone(), self.ip, self.requests);
+        let set = self.sets.last().expect("a set");
+        let server = set.security_server.clone();
+        let port_ps = set.parameters.port_ps;
+        let pcscf = SocketAddr::new(self.pcscf.ip(), port_ps);
+        Text::request(method, uri)
+            .and("Via", &via)
+            .and("Max-Forwards", "70")
+            .and("Route", &format!("<sip:{pcscf};lr>"))
+            .and("Route", &format!("<{}>", self.target))
+            .and("From", &format!("<{impu}>;tag=over-{number}"))
+            .and("To", &format!("<{to}>"))
+            .and("Call-ID", &format!("over-{number}-{}@{ip}", self.instance))
+            .and("CSeq", &format!("1 {method}"))
+            .and("Require", "sec-agree")
+            .and("Proxy-Require", "sec-agree")
+            .and("Security-Verify", &server)
+    }
+
+    /// A REGISTER of one of its identities to its contact.
+    pub fn register(&mut self, impu: &str, expires_s: u32) -> Text {
+        let contact = self.contact();
+        self.over("REGISTER", &format!("sip:{DOMAIN}"), impu)
+            .with("From", &format!("<{impu}>;tag=register-{}", self.requests))
+            .and("Contact", &contact)
+            .and("Expires", &expires_s.to_string())
+            .and("Supported", "path, gruu")
+    }
+
+    /// A SUBSCRIBE to what is bound to one of its identities.
+    pub fn watch(&mut self, impu: &str, expires_s: u32) -> Text {
+        let contact = format!("<sip:{}>", self.at(self.port_us()));
+        self.over("SUBSCRIBE", impu, impu)
+            .and("Contact", &contact)
+            .and("Event", "reg")
+            .and("Accept", "application/reginfo+xml")
+            .and("Expires", &expires_s.to_string())
+    }
+
+    /// A MESSAGE to somebody, in the name of one of its identities.
+    pub fn message(&mut self, to: &str, preferred: Option<&str>) -> Text {
+        let mut message = self.over("MESSAGE", to, to).and("Content-Type", "text/plain");
+        if let Some(preferred) = preferred {
+            message = message.and("P-Preferred-Identity", &format!("<{preferred}>"));
+        }
+        message.body = "hello".to_owned();
+        message
+    }
+
+    /// Its protected contact, with its instance.
+    #[must_use]
+    pub fn contact(&self) -> String {
+        format!("<sip:{}>;+sip.instance=\"<urn:uuid:{}>\"", self.at(self.port_us()), self.uuid())
+    }
+
+    /// The next request in the dialog that `first` began and `ok` confirmed.
+    pub fn next_in_dialog(&mut self, first: &Text, ok: &Text) -> Text {
+        let via = self.via(self.port_us());
+        let pcscf = first.all("Route")[0].to_owned();
+        let cseq = format!("{} {}", first.cseq() + 1, first.method());
+        let mut next = first.clone().without("Route").with("Via", &via).and("Route", &pcscf);
+        next.start = format!("{} {} SIP/2.0", first.method(), bare_uri(ok.expect("Contact")));
+        next.with("To", ok.expect("To")).with("CSeq", &cseq)
     }
 
     /// A response to a request that came.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use imstorm_base::io::{Datagram, Io, MemoryIo};
 use imstorm_base::time::{Time, seconds};
 use imstorm_cscf::hss::derived::Derivation;
+use imstorm_cscf::operator::{Command, Done, Refusal};
 use imstorm_cscf::{Counters, Directory};
 use imstorm_engine::config::SubscribersSection;
 use imstorm_engine::status::{Published, status};
@@ -110,6 +111,25 @@ impl World {
     /// Where the lines make no configuration.
     #[must_use]
     pub fn with(layout: Layout, ip: IpAddr, more: &str) -> Self {
+        Self::altered(layout, ip, more, &[])
+    }
+
+    /// An engine on 127.0.0.1 whose S-CSCF and P-CSCF have further settings: `pcscf` and `scscf` are keys with values, each with a
+    /// comma behind it.
+    ///
+    /// # Panics
+    /// Where they make no configuration.
+    #[must_use]
+    pub fn configured(layout: Layout, pcscf: &str, scscf: &str) -> Self {
+        let ip = "127.0.0.1".parse().expect("an address");
+        let edits = [
+            ("{ address =", format!("{{ {pcscf} address =")),
+            (", realm", format!(", {scscf} realm")),
+        ];
+        Self::altered(layout, ip, "", &edits)
+    }
+
+    fn altered(layout: Layout, ip: IpAddr, more: &str, edits: &[(&str, String)]) -> Self {
         let at = |port: u16| SocketAddr::new(ip, port);
         let pcscf = format!("pcscf = [{{ address = \"{}\", mw = \"{}\" }}]\n", at(5060), at(6060));
         let core_ip: IpAddr = match ip {
@@ -129,6 +149,10 @@ impl World {
                 format!("{core}peers = [\"{ip}\"]\n{more}"),
             ],
         };
+        let edit = |text: &String| {
+            edits.iter().fold(text.clone(), |text, (from, to)| text.replacen(from, to, 1))
+        };
+        let texts: Vec<String> = texts.iter().map(edit).collect();
         let nodes = texts.iter().zip(1..).map(|(text, seed)| Node::new(text, seed)).collect();
         Self {
             now: START_NS,
@@ -231,6 +255,23 @@ impl World {
         Arrived { set: Some(set), message: Text::parse(&payload) }
     }
 
+    /// Does what an operator asks for; how many connections it concerned.
+    ///
+    /// # Errors
+    /// As the node says that has the subscribers.
+    pub fn operate(&mut self, command: &Command) -> Result<Done, Refusal> {
+        let mut done = Err(Refusal::UserUnknown);
+        for place in 0..self.nodes.len() {
+            let (answer, departures) = self.nodes[place].operate(self.now, command);
+            if answer.is_ok() || answer != Err(Refusal::UserUnknown) {
+                done = answer;
+            }
+            self.depart(departures);
+        }
+        self.pass_mw();
+        done
+    }
+
     /// Lets time pass, with everything that is due in it.
     pub fn advance(&mut self, ns: u64) {
         let until = self.now + ns;
@@ -288,6 +329,8 @@ impl World {
             sum.pcscf.transactions += tables.pcscf.transactions;
             sum.pcscf.strings_bytes += tables.pcscf.strings_bytes;
             sum.scscf.subscriptions += tables.scscf.subscriptions;
+            sum.scscf.bindings += tables.scscf.bindings;
+            sum.scscf.reg_subscriptions += tables.scscf.reg_subscriptions;
             sum.scscf.challenges += tables.scscf.challenges;
             sum.scscf.notifications += tables.scscf.notifications;
             sum.scscf.strings_bytes += tables.scscf.strings_bytes;
@@ -415,10 +458,20 @@ impl Node {
         }
     }
 
+    /// An operator's command; its answer, and what left.
+    fn operate(&mut self, now: Time, command: &Command) -> (Result<Done, Refusal>, Vec<Wire>) {
+        let done = self.shard.operate(now, &mut self.io, &mut self.mesh, command);
+        (done, self.departures())
+    }
+
     /// One tick; what left.
     fn tick(&mut self, now: Time) -> Vec<Wire> {
         self.io.turn(0).expect("memory does not fail");
         self.shard.tick(now, &mut self.io, &mut self.mesh);
+        self.departures()
+    }
+
+    fn departures(&mut self) -> Vec<Wire> {
         self.io.turn(0).expect("memory does not fail");
         let departures = self.io.departures.drain(..).map(|datagram| Wire {
             from: self.addresses[usize::from(datagram.socket.0)],

@@ -62,7 +62,8 @@ impl Derivation {
     #[must_use]
     pub fn number_of_impu(&self, impu: &[u8]) -> Option<u64> {
         if let Some(name) = impu.strip_prefix(b"sip:") {
-            return self.number(name);
+            // Parameters don't count, `gr` of a public GRUU among them.
+            return self.number(name.split(|byte| *byte == b';').next().unwrap_or_default());
         }
         self.read_digits(impu.strip_prefix(b"tel:+99970")?)
     }

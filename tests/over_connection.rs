@@ -1,0 +1,265 @@
+//! What a UE does over its secure connection: registers without credentials, watches its registrations, sends and takes messages.
+
+use imstorm_base::seconds;
+use imstorm_cscf::operator::Command;
+use imstorm_cscf::scscf::Reason;
+use tests::message::parameter;
+use tests::ue::{DOMAIN, EXPIRES_S, bare_uri};
+use tests::{Arrived, Layout, ScriptedUe, Text, World};
+
+const LAYOUTS: [Layout; 2] = [Layout::Together, Layout::Apart];
+
+fn secured(layout: Layout) -> (World, ScriptedUe, ScriptedUe) {
+    let mut world = World::new(layout);
+    let (mut ue, mut other) = (world.ue(1), world.ue(2));
+    world.secure(&mut ue);
+    world.secure(&mut other);
+    (world, ue, other)
+}
+
+fn register(world: &mut World, ue: &mut ScriptedUe, impu: &str) -> Text {
+    let register = ue.register(impu, 3600);
+    let ok = world.ask(ue, &register);
+    assert_eq!(ok.status(), 200, "{ok}");
+    ok
+}
+
+/// Subscribes to the registration of an identity. The request, the 200 and the NOTIFY.
+fn watch(world: &mut World, ue: &mut ScriptedUe, impu: &str) -> (Text, Text, Text) {
+    let watch = ue.watch(impu, 3600);
+    world.sealed(ue, &watch);
+    let mut arrived = world.take(ue);
+    assert_eq!(arrived.len(), 2, "{arrived:#?}");
+    let notify = arrived.pop().expect("two").message;
+    let ok = arrived.pop().expect("two").message;
+    assert_eq!((ok.status(), notify.method()), (200, "NOTIFY"), "{ok}{notify}");
+    answer(world, ue, &notify);
+    (watch, ok, notify)
+}
+
+fn answer(world: &mut World, ue: &mut ScriptedUe, request: &Text) {
+    let ok = ue.respond(request, 200);
+    world.sealed(ue, &ok);
+}
+
+fn notifies(world: &mut World, ue: &mut ScriptedUe, event: &str) -> Vec<Text> {
+    let arrived = world.take(ue).into_iter();
+    let found: Vec<Text> = arrived
+        .map(|arrived: Arrived| arrived.message)
+        .filter(|text| {
+            text.method() == "NOTIFY" && text.status() == 0 && text.header("Event") == Some(event)
+        })
+        .collect();
+    for notify in &found {
+        answer(world, ue, notify);
+    }
+    found
+}
+
+#[test]
+fn an_identity_is_registered_without_credentials() {
+    for layout in LAYOUTS {
+        let (mut world, mut ue, _) = secured(layout);
+        let impu = ue.impu.clone();
+        let ok = register(&mut world, &mut ue, &impu);
+        let contact = ok.expect("Contact");
+        assert_eq!(bare_uri(contact), bare_uri(&ue.contact()));
+        assert_eq!(parameter(contact, "expires"), Some("3600"));
+        let pub_gruu = parameter(contact, "pub-gruu").expect("a public GRUU");
+        assert!(pub_gruu.starts_with(&format!("{impu};gr=urn:uuid:")), "{pub_gruu}");
+        let temp_gruu = parameter(contact, "temp-gruu").expect("a temporary GRUU");
+        assert!(temp_gruu.ends_with(&format!("@{DOMAIN};gr")), "{temp_gruu}");
+        assert_eq!(ok.all("P-Associated-URI"), [format!("<{impu}>"), format!("<{}>", ue.tel())]);
+        assert_eq!(world.tables().scscf.bindings, 1);
+        assert_eq!(world.counter("registrations_made"), 1);
+    }
+}
+
+#[test]
+fn what_leaves_the_pcscf_is_what_the_core_may_trust() {
+    let (mut world, mut ue, _) = secured(Layout::Apart);
+    let (impu, mw) = (ue.impu.clone(), world.mw.len());
+    let register = ue.register(&impu, 3600).and("P-Asserted-Identity", "<sip:boss@ims.example>");
+    let ok = world.ask(&mut ue, &register);
+    assert_eq!(ok.status(), 200);
+    let sent = Text::parse(&world.mw[mw].bytes);
+    assert_eq!(sent.method(), "REGISTER");
+    for name in ["Security-Verify", "Security-Client", "Proxy-Require", "Authorization"] {
+        assert!(sent.header(name).is_none(), "{name} left the P-CSCF:\n{sent}");
+    }
+    assert_eq!(sent.all("P-Asserted-Identity"), [format!("<{impu}>")]);
+    assert_eq!(sent.all("Require"), ["path"]);
+    assert!(sent.expect("Path").contains(&format!("@{};lr", world.pcscf_mw)), "{sent}");
+    assert_eq!(sent.all("Route"), [format!("<{}>", ue.target)]);
+    assert_eq!(world.counter("asserted_identity_removed"), 1);
+}
+
+#[test]
+fn a_message_goes_from_any_authorised_identity_to_a_registered_contact() {
+    for layout in LAYOUTS {
+        let (mut world, mut ue, mut other) = secured(layout);
+        let to = other.impu.clone();
+        let unregistered = ue.message(&to, None);
+        assert_eq!(world.ask(&mut ue, &unregistered).status(), 480);
+        register(&mut world, &mut other, &to);
+        for (preferred, asserted) in [
+            (None, ue.impu.clone()),
+            (Some(ue.tel()), ue.tel()),
+            (Some("sip:ue00000002@ims.example".to_owned()), ue.impu.clone()),
+        ] {
+            let message = ue.message(&to, preferred.as_deref());
+            world.sealed(&mut ue, &message);
+            let arrived = world.take_one(&mut other).message;
+            assert_eq!((arrived.method(), arrived.body.as_str()), ("MESSAGE", "hello"));
+            assert_eq!(arrived.uri(), bare_uri(&other.contact()));
+            assert_eq!(arrived.all("P-Asserted-Identity"), [format!("<{asserted}>")]);
+            assert_eq!(arrived.expect("P-Called-Party-ID"), format!("<{to}>"));
+            assert!(arrived.header("P-Preferred-Identity").is_none());
+            answer(&mut world, &mut other, &arrived);
+            assert_eq!(world.take_one(&mut ue).message.status(), 200);
+        }
+        assert_eq!(world.counter("identity_substituted"), 1);
+    }
+}
+
+#[test]
+fn a_gruu_leads_to_its_contact() {
+    for layout in LAYOUTS {
+        let (mut world, mut ue, mut other) = secured(layout);
+        let impu = other.impu.clone();
+        let ok = register(&mut world, &mut other, &impu);
+        for gruu in ["pub-gruu", "temp-gruu"] {
+            let gruu = parameter(ok.expect("Contact"), gruu).expect("a GRUU").to_owned();
+            let message = ue.message(&gruu, None);
+            world.sealed(&mut ue, &message);
+            let arrived = world.take_one(&mut other).message;
+            answer(&mut world, &mut other, &arrived);
+            assert_eq!(world.take_one(&mut ue).message.status(), 200, "{gruu}");
+        }
+    }
+}
+
+#[test]
+fn a_registration_is_watched_until_its_connection_ends() {
+    for layout in LAYOUTS {
+        let (mut world, mut ue, _) = secured(layout);
+        let impu = ue.impu.clone();
+        let (first, ok, notify) = watch(&mut world, &mut ue, &impu);
+        assert!(notify.body.contains("state=\"init\""), "{notify}");
+        assert_eq!(notify.expect("Content-Type"), "application/reginfo+xml");
+        let register = ue.register(&impu, 3600);
+        world.sealed(&mut ue, &register);
+        let arrived = world.take(&mut ue);
+        let notify = arrived.iter().find(|it| it.message.method() == "NOTIFY").expect("a NOTIFY");
+        assert!(notify.message.body.contains("event=\"registered\""), "{}", notify.message);
+        answer(&mut world, &mut ue, &notify.message.clone());
+        let refresh = ue.next_in_dialog(&first, &ok);
+        world.sealed(&mut ue, &refresh);
+        assert_eq!(notifies(&mut world, &mut ue, "reg").len(), 1);
+        let release = ue.refresh(0);
+        world.sealed(&mut ue, &release);
+        let texts: Vec<Text> = world.take(&mut ue).into_iter().map(|it| it.message).collect();
+        let order: Vec<&str> =
+            texts.iter().map(|text| text.header("Event").unwrap_or("200")).collect();
+        assert_eq!(order, ["200", "reg", "security"], "{layout:?}");
+        assert!(texts[1].body.contains("event=\"unregistered\""), "{}", texts[1]);
+        assert_eq!(texts[1].expect("Subscription-State"), "terminated;reason=timeout");
+        for text in &texts[1..] {
+            answer(&mut world, &mut ue, text);
+        }
+        world.advance(seconds(1));
+        let tables = world.tables();
+        assert_eq!((tables.scscf.bindings, tables.scscf.reg_subscriptions), (0, 0));
+        assert_eq!(tables.pcscf.sets, 1, "the other UE's");
+    }
+}
+
+#[test]
+fn an_identity_that_comes_and_goes_is_told_at_once_and_works_at_once() {
+    for layout in LAYOUTS {
+        let (mut world, mut ue, mut other) = secured(layout);
+        let (impi, impu) = (ue.impi.clone().into_bytes(), b"sip:alice@ims.example".to_vec());
+        let to = other.impu.clone();
+        register(&mut world, &mut other, &to);
+        let command =
+            Command::AddIdentity { impi: impi.clone(), impu: impu.clone(), barred: false };
+        assert_eq!(world.operate(&command).expect("it is done").connections, 1);
+        let told = notifies(&mut world, &mut ue, "security");
+        assert!(told[0].body.contains("sip:alice@ims.example"), "{}", told[0]);
+        let message = ue.message(&to, Some("sip:alice@ims.example"));
+        world.sealed(&mut ue, &message);
+        let arrived = world.take_one(&mut other).message;
+        assert_eq!(arrived.expect("P-Asserted-Identity"), "<sip:alice@ims.example>");
+        answer(&mut world, &mut other, &arrived);
+        assert_eq!(world.take_one(&mut ue).message.status(), 200);
+        register(&mut world, &mut ue, "sip:alice@ims.example");
+        world.operate(&Command::RemoveIdentity { impi: impi.clone(), impu }).expect("it is done");
+        let told = notifies(&mut world, &mut ue, "security");
+        assert!(!told[0].body.contains("alice"), "{}", told[0]);
+        assert_eq!(world.tables().scscf.bindings, 1, "the other UE's");
+        let message = ue.message(&to, Some("sip:alice@ims.example"));
+        world.sealed(&mut ue, &message);
+        let arrived = world.take_one(&mut other).message;
+        assert_eq!(arrived.expect("P-Asserted-Identity"), format!("<{}>", ue.impu));
+    }
+}
+
+#[test]
+fn a_lowered_lifetime_is_restored_by_a_challenge_only() {
+    for layout in LAYOUTS {
+        let (mut world, mut ue, _) = secured(layout);
+        let impi = ue.impi.clone().into_bytes();
+        world.operate(&Command::Shorten { impi, expires_s: 30 }).expect("it is done");
+        let told = notifies(&mut world, &mut ue, "security");
+        assert_eq!(told[0].expect("Subscription-State"), "active;expires=30");
+        let refresh = ue.refresh(EXPIRES_S);
+        let challenge = world.ask(&mut ue, &refresh);
+        assert_eq!(challenge.status(), 401);
+        ue.challenge(&challenge).expect("a challenge that the USIM accepts");
+        let answer_text = ue.answer_in_dialog();
+        world.sealed(&mut ue, &answer_text);
+        let told = notifies(&mut world, &mut ue, "security");
+        assert_eq!(told[0].expect("Subscription-State"), format!("active;expires={EXPIRES_S}"));
+        world.advance(seconds(500));
+        world.refresh(&mut ue);
+    }
+}
+
+#[test]
+fn a_lowered_lifetime_that_is_not_answered_ends_the_connection() {
+    for layout in LAYOUTS {
+        let mut world = World::new(layout);
+        let mut ue = world.ue(1);
+        world.secure(&mut ue);
+        let impi = ue.impi.clone().into_bytes();
+        world.operate(&Command::Shorten { impi, expires_s: 10 }).expect("it is done");
+        notifies(&mut world, &mut ue, "security");
+        world.advance(seconds(11));
+        let ended = notifies(&mut world, &mut ue, "security");
+        assert_eq!(ended[0].expect("Subscription-State"), "terminated;reason=timeout");
+        world.advance(seconds(400));
+        world.assert_empty();
+    }
+}
+
+#[test]
+fn the_network_ends_a_connection() {
+    for (layout, reason, text) in [
+        (Layout::Together, Reason::Deactivated, "deactivated"),
+        (Layout::Apart, Reason::Rejected, "rejected"),
+    ] {
+        let mut world = World::new(layout);
+        let mut ue = world.ue(1);
+        world.secure(&mut ue);
+        let impu = ue.impu.clone();
+        register(&mut world, &mut ue, &impu);
+        let impi = ue.impi.clone().into_bytes();
+        world.operate(&Command::Terminate { impi, reason }).expect("it is done");
+        let ended = notifies(&mut world, &mut ue, "security");
+        assert_eq!(ended[0].expect("Subscription-State"), format!("terminated;reason={text}"));
+        world.advance(seconds(1));
+        assert_eq!((world.tables().pcscf.sets, world.tables().scscf.bindings), (0, 0));
+        world.advance(seconds(400));
+        world.assert_empty();
+    }
+}
