@@ -100,8 +100,6 @@ counters! {
 
     /// Challenges sent.
     challenges,
-    /// Challenges that made room for newer ones.
-    challenges_evicted,
     /// Challenges that nobody answered in time.
     challenges_expired,
     /// 403: the response to a challenge was wrong.

@@ -18,7 +18,6 @@ mod service_route;
 mod to_ue;
 mod transaction;
 
-use std::collections::VecDeque;
 use std::net::SocketAddr;
 
 use imstorm_base::hash::HashSeed;
@@ -149,8 +148,6 @@ pub struct Pcscf {
     tombstones: Tombstones,
     strings: Strings,
     held: Slab<Held>,
-    /// Connections in the order in which their set-up began; those that are through go when they come to the front.
-    half_open: VecDeque<Key>,
     /// Set-ups under way, by (private identity, UE address, Call-ID).
     setups: Index,
     /// All connections, by (private identity, UE address).
@@ -178,7 +175,6 @@ impl Pcscf {
             tombstones: Tombstones::new(config.tombstones_max, config.ue_leg.timer_j_ns(false)),
             strings: Strings::with_capacity(config.strings_bytes),
             held: Slab::with_capacity(HELD_MAX),
-            half_open: VecDeque::new(),
             setups: Index::with_capacity(connections),
             accesses: Index::with_capacity(connections),
             servers: Index::with_capacity(connections.max(1024)),

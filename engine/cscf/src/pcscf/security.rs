@@ -168,10 +168,7 @@ impl Pcscf {
         if !self.make_room(ctx, begun.access) {
             return None;
         }
-        while self.half_open.front().is_some_and(|key| !self.is_half_open(*key)) {
-            self.half_open.pop_front();
-        }
-        if self.connections.len() == self.connections.capacity() && !self.evict_oldest_setup(ctx) {
+        if self.connections.len() == self.connections.capacity() {
             return None;
         }
         let impi = self.strings.store(impi).ok()?;
@@ -204,27 +201,9 @@ impl Pcscf {
         let indexed = self.setups.insert(begun.setup, key.index).is_ok()
             && self.accesses.insert(begun.access, key.index).is_ok();
         assert!(indexed, "the indexes have room for as many as the slab");
-        self.half_open.push_back(key);
         self.arm(ctx, AWAIT_AUTH_NS, PcscfAlarm::SetUp(key));
         ctx.counters.setups_begun += 1;
         Some(key)
-    }
-
-    /// Where the table is full the oldest set-up goes; connections that are live never do. Whoever floods the unprotected port
-    /// shortens the time for a set-up, and shuts nobody out.
-    fn evict_oldest_setup(&mut self, ctx: &mut Context<'_>) -> bool {
-        while let Some(key) = self.half_open.pop_front() {
-            if self.is_half_open(key) {
-                ctx.counters.setups_evicted += 1;
-                self.drop_connection(ctx, key);
-                return true;
-            }
-        }
-        false
-    }
-
-    fn is_half_open(&self, key: Key) -> bool {
-        self.connections.get(key).is_some_and(|found| found.stage == Stage::SettingUp)
     }
 
     /// Six sets at most for one private identity at one address: the oldest set-up makes room, a live connection never.

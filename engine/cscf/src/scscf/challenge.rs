@@ -20,6 +20,8 @@ pub(super) struct Challenged {
     /// Of (private identity, Call-ID, From tag).
     pub key: u64,
     pub cseq: u32,
+    /// It is for the refresh of a live connection, not for a first request.
+    pub is_live: bool,
     /// The nonce that the user gave is not in force any more (RFC 2617 clause 3.2.1).
     pub stale: bool,
 }
@@ -46,8 +48,13 @@ impl Scscf {
         whom: &Challenged,
     ) {
         let known = self.challenge_of(whom.user, whom.key);
-        if known.is_none() {
-            self.make_room(ctx);
+        let room = self.config.subscriptions_max;
+        if known.is_none() && !whom.is_live && self.challenges.len() >= room {
+            // Nobody's pending challenge makes room for somebody else's first request.
+            ctx.counters.table_full += 1;
+            return self.refuse(ctx, to, message, 503, |out| {
+                out.header(HeaderName::RetryAfter).decimal(10).end();
+            });
         }
         let mut rand = [0; 16];
         ctx.random.bytes(&mut rand);
@@ -65,9 +72,8 @@ impl Scscf {
                 key
             }
             None => {
-                let key = self.challenges.insert(challenge).expect("room was just made");
+                let key = self.challenges.insert(challenge).expect("a live connection's room");
                 let indexed = self.by_challenge.insert(whom.key, key.index).is_ok();
-                self.waiting.push_back(key);
                 assert!(indexed, "the index has room for as many as the slab");
                 self.arm(ctx, AWAIT_AUTH_NS, ScscfAlarm::Challenge(key));
                 key
@@ -75,21 +81,6 @@ impl Scscf {
         };
         ctx.counters.challenges += 1;
         self.repeat_challenge(ctx, to, message, key, whom.stale);
-    }
-
-    /// Makes room for a challenge: where the table is full the oldest goes. Whoever floods the core with first requests shortens
-    /// the time for an answer to that of a whole table's worth of requests, and shuts nobody out. There is no bound for each
-    /// user: with one, six requests in a user's name from anywhere would cancel the user's own set-up.
-    fn make_room(&mut self, ctx: &mut Context<'_>) {
-        while self.waiting.front().is_some_and(|key| self.challenges.get(*key).is_none()) {
-            self.waiting.pop_front();
-        }
-        if self.challenges.len() == self.challenges.capacity()
-            && let Some(key) = self.waiting.pop_front()
-        {
-            ctx.counters.challenges_evicted += 1;
-            self.drop_challenge(key);
-        }
     }
 
     /// The 401 of a challenge that waits.

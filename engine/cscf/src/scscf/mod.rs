@@ -15,7 +15,7 @@ mod security_event;
 mod standalone;
 mod subscription;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -139,8 +139,6 @@ pub struct Scscf {
     strings: Strings,
     /// Challenges, by what names their request.
     by_challenge: Index,
-    /// Challenges in their order; those that are over go when they come to the front.
-    waiting: VecDeque<Key>,
     /// Subscriptions, by the same of the request that made them.
     by_request: Index,
     /// By user: its newest subscription.
@@ -158,7 +156,8 @@ impl Scscf {
         Self {
             hash: HashSeed::new(config.seed),
             directory,
-            challenges: Slab::with_capacity(capacity),
+            // As many again, for the re-authentication of live connections: first requests can't take that room.
+            challenges: Slab::with_capacity(2 * capacity),
             subscriptions: Slab::with_capacity(capacity),
             notifications: Slab::with_capacity(2 * capacity),
             bindings: Slab::with_capacity(2 * capacity),
@@ -168,8 +167,7 @@ impl Scscf {
             by_watched: Index::with_capacity(capacity),
             gruus: GruuCipher::new(gruu_key),
             strings: Strings::with_capacity(config.strings_bytes),
-            by_challenge: Index::with_capacity(capacity),
-            waiting: VecDeque::new(),
+            by_challenge: Index::with_capacity(2 * capacity),
             by_request: Index::with_capacity(capacity),
             by_user: vec![None; users],
             pushed: HashMap::new(),

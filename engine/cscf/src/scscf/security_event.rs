@@ -118,7 +118,7 @@ impl Scscf {
             return self.accept(ctx, from, message, made, Whose::Ue);
         }
         let challenge = self.challenge_of(user, key);
-        let mut whom = Challenged { user, key, cseq: cseq.number, stale: false };
+        let mut whom = Challenged { user, key, cseq: cseq.number, is_live: false, stale: false };
         if let Some(challenge) = challenge {
             let is_again =
                 self.challenges.get(challenge).is_some_and(|found| found.cseq == cseq.number);
@@ -222,7 +222,7 @@ impl Scscf {
             self.repeat_challenge(ctx, from, message, challenge, false);
             return false;
         }
-        let mut whom = Challenged { user, key: request, cseq, stale: false };
+        let mut whom = Challenged { user, key: request, cseq, is_live: true, stale: false };
         match self.check_refresh(key, message) {
             Refresh::Right { nc } => {
                 let subscription = self.subscriptions.get_mut(key).expect("found above");
