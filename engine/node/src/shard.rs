@@ -262,6 +262,18 @@ impl Shard {
         &self.common.counters
     }
 
+    /// Its P-CSCFs.
+    #[must_use]
+    pub fn pcscfs(&self) -> &[Pcscf] {
+        &self.pcscfs
+    }
+
+    /// Its S-CSCF, if it has one.
+    #[must_use]
+    pub fn scscf(&self) -> Option<&Scscf> {
+        self.scscf.as_ref()
+    }
+
     /// Bytes that its tables and buffers take when they are full.
     #[must_use]
     pub fn reserved_bytes(&self) -> usize {

@@ -292,6 +292,11 @@ impl Pcscf {
         };
         let key = self.sets.insert(set).ok()?;
         assert!(key == place, "the key that was promised");
+        // A UE that authenticates again has left the set before the last one: eight security associations are the most.
+        let connection = self.connections.get_mut(connection_key).expect("found above");
+        if let Some(drained) = connection.draining.take() {
+            self.sets.remove(drained);
+        }
         self.arm(ctx, LOOK_AGAIN_NS, PcscfAlarm::Set(key));
         let connection = self.connections.get_mut(connection_key).expect("found above");
         connection.temporary = Some(key);

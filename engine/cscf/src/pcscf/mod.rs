@@ -6,6 +6,7 @@
 //! goes to it through its live set. Each UE's connection is one `Connection`, each run of AKA one `SecuritySet`.
 
 mod agreement;
+mod audit;
 mod connection;
 mod from_ue;
 mod held;
@@ -30,6 +31,8 @@ use imstorm_esp::{Datagram, Mode, OpenError, classify};
 use imstorm_sip::Message;
 use imstorm_sip::parse::parse;
 use imstorm_sip::transaction::Timings;
+
+pub use audit::ConnectionState;
 
 use crate::event::Context;
 use crate::tombstones::Tombstones;

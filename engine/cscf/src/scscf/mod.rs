@@ -4,6 +4,7 @@
 //! A SUBSCRIBE without a To tag is challenged with a vector from the HSS; its answer makes a `Subscription`. In-dialog ones
 //! refresh or end it. Each change goes to the UE and to its P-CSCF, which has a subscription of its own, as a NOTIFY.
 
+mod audit;
 mod binding;
 mod challenge;
 pub mod gruu;
@@ -27,6 +28,8 @@ use imstorm_base::time::seconds;
 use imstorm_sip::header::HeaderName;
 use imstorm_sip::transaction::Timings;
 use imstorm_sip::{Message, Method, Writer, response};
+
+pub use audit::SubscriptionState;
 
 use crate::event::{Alarm, Context};
 use crate::hss::{Directory, Hss, UserId};
