@@ -148,6 +148,12 @@ impl<T> Slab<T> {
         place.value.as_ref().map(|_| Key { index, generation: place.generation })
     }
 
+    /// How many places have been used or prefilled: all values are below this index.
+    #[must_use]
+    pub fn places(&self) -> usize {
+        self.places.len()
+    }
+
     /// How many values are there.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -197,7 +203,7 @@ mod tests {
     fn a_prefilled_slab_is_empty_and_holds_as_many() {
         let mut slab = Slab::with_capacity(3);
         slab.prefill(2);
-        assert_eq!((slab.len(), slab.iter().count()), (0, 0));
+        assert_eq!((slab.len(), slab.iter().count(), slab.places()), (0, 0, 2));
         let keys: Vec<Key> = (0..3).map(|value| slab.insert(value).unwrap()).collect();
         assert_eq!(slab.insert(3), Err(Full));
         assert_eq!(keys.iter().map(|key| *slab.get(*key).unwrap()).collect::<Vec<_>>(), [0, 1, 2]);

@@ -21,6 +21,7 @@ pub mod operator;
 pub mod pcscf;
 pub mod proxy;
 pub mod scscf;
+pub mod show;
 pub mod tombstones;
 
 pub use counters::Counters;

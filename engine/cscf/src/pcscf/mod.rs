@@ -16,6 +16,7 @@ mod relay;
 mod security;
 mod send;
 mod service_route;
+mod show;
 mod to_ue;
 mod transaction;
 

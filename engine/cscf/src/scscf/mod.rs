@@ -14,6 +14,7 @@ mod reg_event;
 mod registrar;
 mod security_event;
 mod standalone;
+mod show;
 mod subscription;
 
 use std::collections::HashMap;

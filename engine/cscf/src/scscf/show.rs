@@ -1,0 +1,94 @@
+//! What an operator sees of the S-CSCF.
+
+use imstorm_base::slab::Key;
+use imstorm_base::time::Time;
+use imstorm_sip::{DialogParts, Writer};
+
+use super::Scscf;
+use super::subscription::Subscription;
+use crate::hss::{IDENTITIES_BYTES_MAX, UserId};
+use crate::show::{self, BindingRow, IdentityRow, Page, SessionRow, SubscriptionRow};
+
+impl Scscf {
+    /// The secure connections, from a place of their table on.
+    #[must_use]
+    pub fn show_subscriptions(&self, now: Time, from: u32) -> Page<SubscriptionRow> {
+        Page::of_slab(&self.subscriptions, from, |rows, key, subscription| {
+            rows.push(self.subscription_row(now, key, subscription));
+        })
+    }
+
+    /// The secure connections of one user, the newest first.
+    #[must_use]
+    pub fn show_subscriptions_of(&self, now: Time, user: UserId) -> Vec<SubscriptionRow> {
+        let mut rows = Vec::new();
+        let mut next = self.by_user.get(user.0 as usize).copied().flatten();
+        while let Some(key) = next {
+            let subscription = self.subscriptions.get(key).expect("a user's list is whole");
+            rows.push(self.subscription_row(now, key, subscription));
+            next = subscription.next_of_user;
+        }
+        rows
+    }
+
+    /// The registered contacts, from a place of their table on. There is no such table yet.
+    #[must_use]
+    pub fn show_bindings(&self, _now: Time, _from: u32) -> Page<BindingRow> {
+        Page::whole(Vec::new())
+    }
+
+    /// The registered contacts of one user.
+    #[must_use]
+    pub fn show_bindings_of(&self, _now: Time, _user: UserId) -> Vec<BindingRow> {
+        Vec::new()
+    }
+
+    /// The calls, from a place of their table on. The S-CSCF takes no INVITE yet.
+    #[must_use]
+    pub fn show_sessions(&self, _from: u32) -> Page<SessionRow> {
+        Page::whole(Vec::new())
+    }
+
+    /// The calls of one user.
+    #[must_use]
+    pub fn show_sessions_of(&self, _user: UserId) -> Vec<SessionRow> {
+        Vec::new()
+    }
+
+    fn subscription_row(
+        &self,
+        now: Time,
+        key: Key,
+        subscription: &Subscription,
+    ) -> SubscriptionRow {
+        let ue = &subscription.ue;
+        let parts = match self.strings.get(&ue.dialog) {
+            [] => None,
+            dialog => Some(DialogParts::decode(dialog)),
+        };
+        let watching = &subscription.watching_pcscf;
+        let is_watching = watching.exists() && !watching.over;
+        let mut packed = [0; IDENTITIES_BYTES_MAX];
+        SubscriptionRow {
+            impi: show::impi(&self.directory, subscription.user),
+            session: session_id(key),
+            impu: parts.map(|parts| show::text(parts.remote_uri)).unwrap_or_default(),
+            contact: subscription.contact,
+            pcscf: subscription.pcscf,
+            expires_s: show::seconds_until(now, ue.expires_at),
+            pcscf_expires_s: is_watching.then(|| show::seconds_until(now, watching.expires_at)),
+            version: ue.version,
+            identities: IdentityRow::list(self.profile(subscription.user, &mut packed)),
+            must_challenge: subscription.must_challenge,
+            ending: subscription.ending.map(super::Reason::as_str),
+        }
+    }
+}
+
+/// A connection's identifier as the NOTIFY's body has it.
+fn session_id(key: Key) -> String {
+    let mut session = [0; 16];
+    let mut writer = Writer::new(&mut session);
+    writer.hex_u64(key.to_u64());
+    show::text(writer.as_written())
+}
