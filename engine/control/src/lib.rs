@@ -10,17 +10,20 @@
 
 #![forbid(unsafe_code)]
 
+mod address;
 mod client;
 mod file;
+mod listener;
 mod runtime;
 mod server;
 mod text;
 
+pub use address::{Address, AddressError};
 pub use client::{Error, get, post, request};
 pub use file::FileWriter;
 pub use runtime::Runtime;
 pub use server::{
     BODY_BYTES_MAX, CONNECTIONS_MAX, HEADER_TIMEOUT, Handler, NotLoopback, Request, Response,
-    Server, start, start_with_token,
+    Server, TOKEN_BYTES_MIN, start,
 };
-pub use text::percent_decode;
+pub use text::{percent_decode, percent_encode};

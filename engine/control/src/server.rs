@@ -1,9 +1,11 @@
 //! The admin server: HTTP/1.1, one handler, small limits.
 
+use crate::address::Address;
+use crate::listener::{Bound, Listener, SocketFile, Stream};
 use crate::runtime::{self, Runtime};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, WWW_AUTHENTICATE};
+use hyper::header::{ALLOW, AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue, WWW_AUTHENTICATE};
 use hyper::{StatusCode, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::convert::Infallible;
@@ -14,11 +16,12 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 use subtle::ConstantTimeEq;
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, oneshot};
 
 /// The longest request body, in bytes: a subscriber list of thousands, no more.
 pub const BODY_BYTES_MAX: usize = 1 << 20;
+/// The shortest token, in bytes.
+pub const TOKEN_BYTES_MIN: usize = 16;
 /// Connections at a time; one more gets 503.
 pub const CONNECTIONS_MAX: usize = 64;
 /// How long a client may take over a request's header.
@@ -46,6 +49,8 @@ pub struct Response {
     pub status: u16,
     /// The media type.
     pub content_type: &'static str,
+    /// The methods that the resource has, for Allow (RFC 9110 section 15.5.6); empty leaves it out.
+    pub allow: &'static str,
     /// The body.
     pub body: Vec<u8>,
 }
@@ -54,13 +59,20 @@ impl Response {
     /// An answer in JSON.
     #[must_use]
     pub fn json(status: u16, body: impl Into<Vec<u8>>) -> Response {
-        Response { status, content_type: "application/json", body: body.into() }
+        Response { status, content_type: "application/json", allow: "", body: body.into() }
     }
 
     /// An answer in plain text.
     #[must_use]
     pub fn text(status: u16, body: impl Into<Vec<u8>>) -> Response {
-        Response { status, content_type: "text/plain; charset=utf-8", body: body.into() }
+        let content_type = "text/plain; charset=utf-8";
+        Response { status, content_type, allow: "", body: body.into() }
+    }
+
+    /// A refusal of the server's own, in the form `{"error":"…"}`. `problem` needs no escapes.
+    fn refusal(status: u16, problem: &str) -> Response {
+        assert!(!problem.contains(['"', '\\', '\n']), "a refusal's text needs no escapes");
+        Response::json(status, format!("{{\"error\":\"{problem}\"}}"))
     }
 }
 
@@ -70,10 +82,10 @@ pub type Handler = Arc<dyn Fn(Request) -> Response + Send + Sync>;
 
 /// Why an address was refused: anyone who reaches it could end subscriptions. `start` gives it
 /// inside an `io::Error` of kind `PermissionDenied`.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct NotLoopback {
     /// The address.
-    pub address: SocketAddr,
+    pub address: Address,
 }
 
 impl std::fmt::Display for NotLoopback {
@@ -89,29 +101,40 @@ impl std::error::Error for NotLoopback {}
 #[must_use = "a server that is dropped stops"]
 pub struct Server {
     /// Where it listens, with the port that it got.
-    pub local_addr: SocketAddr,
+    pub address: Address,
     /// What it runs on.
     pub runtime: Runtime,
+    /// A Unix socket's file, which goes when the server has ended.
+    _file: Option<SocketFile>,
     stop: Option<oneshot::Sender<Infallible>>,
     thread: Option<JoinHandle<()>>,
 }
 
-/// Starts a server on a loopback address, on a thread of its own. Errors: the address can't be
-/// bound, or is not loopback (`NotLoopback`).
-pub fn start(address: SocketAddr, handler: Handler) -> io::Result<Server> {
-    if !address.ip().is_loopback() {
-        return Err(io::Error::new(io::ErrorKind::PermissionDenied, NotLoopback { address }));
+/// Starts a server on a thread of its own. With a token, clients must send it in `Authorization:
+/// Bearer`; without one, the address must be loopback or a Unix socket. It is HTTP without TLS: for
+/// networks of one's own.
+///
+/// A Unix socket is its owner's alone (mode 0600). One that nobody listens at any more is replaced,
+/// and its file goes with the server.
+///
+/// Errors: the address can't be bound, or needs a token (`NotLoopback`), or the token has less than
+/// [`TOKEN_BYTES_MIN`] bytes or what no header can carry (`InvalidInput`).
+pub fn start(address: &Address, handler: Handler, token: Option<&str>) -> io::Result<Server> {
+    match token {
+        None if !address.is_local() => {
+            let refused = NotLoopback { address: address.clone() };
+            Err(io::Error::new(io::ErrorKind::PermissionDenied, refused))
+        }
+        Some(token) if token.len() < TOKEN_BYTES_MIN => {
+            let problem = format!("expected a token of at least {TOKEN_BYTES_MIN} bytes");
+            Err(io::Error::new(io::ErrorKind::InvalidInput, problem))
+        }
+        Some(token) if HeaderValue::from_str(token).is_err() => {
+            let problem = "expected a token without control characters";
+            Err(io::Error::new(io::ErrorKind::InvalidInput, problem))
+        }
+        _ => start_thread(address, handler, token.map(|token| format!("Bearer {token}").into())),
     }
-    start_thread(address, handler, None)
-}
-
-/// Starts a server on any address, for clients that send `Authorization: Bearer` and `token` (at
-/// least 16 bytes, else `InvalidInput`). It is HTTP without TLS: for networks of one's own.
-pub fn start_with_token(address: SocketAddr, handler: Handler, token: &str) -> io::Result<Server> {
-    if token.len() < 16 {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "token below 16 bytes"));
-    }
-    start_thread(address, handler, Some(format!("Bearer {token}").into_bytes()))
 }
 
 impl Drop for Server {
@@ -125,21 +148,19 @@ impl Drop for Server {
 }
 
 fn start_thread(
-    address: SocketAddr,
+    address: &Address,
     handler: Handler,
     authorization: Option<Vec<u8>>,
 ) -> io::Result<Server> {
     // Bound here, so that the caller has the error.
-    let listener = std::net::TcpListener::bind(address)?;
-    listener.set_nonblocking(true)?;
-    let local_addr = listener.local_addr()?;
+    let (bound, address, file) = Bound::new(address)?;
     let (stop, stopped) = oneshot::channel();
     let (started, starts) = std::sync::mpsc::channel();
     let service = Service { handler, authorization };
     let thread = std::thread::Builder::new().name("control".into()).spawn(move || {
         let failed = started.clone();
         let result = runtime::run(|runtime| async move {
-            match TcpListener::from_std(listener) {
+            match bound.listen() {
                 Ok(listener) => {
                     let _ = started.send(Ok(runtime));
                     tokio::task::spawn_local(accept(listener, Rc::new(service)));
@@ -154,7 +175,7 @@ fn start_thread(
         }
     })?;
     let runtime = starts.recv().map_err(|_| io::Error::other("the control thread ended"))??;
-    Ok(Server { local_addr, runtime, stop: Some(stop), thread: Some(thread) })
+    Ok(Server { address, runtime, _file: file, stop: Some(stop), thread: Some(thread) })
 }
 
 struct Service {
@@ -163,10 +184,10 @@ struct Service {
     authorization: Option<Vec<u8>>,
 }
 
-async fn accept(listener: TcpListener, service: Rc<Service>) {
+async fn accept(listener: Listener, service: Rc<Service>) {
     let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
-        let Ok((stream, _)) = listener.accept().await else {
+        let Ok(stream) = listener.accept().await else {
             // Out of descriptors, mostly: others will be closed.
             tokio::time::sleep(Duration::from_millis(50)).await;
             continue;
@@ -184,14 +205,14 @@ async fn accept(listener: TcpListener, service: Rc<Service>) {
 }
 
 /// Best effort: a new connection's send buffer has room for this.
-fn refuse(stream: &TcpStream) {
+fn refuse(stream: &Stream) {
     let _ = stream.try_write(
         b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\n\
           Connection: close\r\n\r\n",
     );
 }
 
-async fn serve(stream: TcpStream, service: Rc<Service>) {
+async fn serve(stream: Stream, service: Rc<Service>) {
     let answer = service_fn(move |request| {
         let service = Rc::clone(&service);
         async move { Ok::<_, Infallible>(render(service.answer(request).await)) }
@@ -200,7 +221,7 @@ async fn serve(stream: TcpStream, service: Rc<Service>) {
     let _ = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_TIMEOUT)
-        .serve_connection(TokioIo::new(stream), answer)
+        .serve_connection(TokioIo::new(stream.into_io()), answer)
         .await;
 }
 
@@ -214,10 +235,10 @@ impl Service {
         let body = match tokio::time::timeout(BODY_TIMEOUT, body).await {
             Ok(Ok(body)) => body.to_bytes().to_vec(),
             Ok(Err(error)) if error.is::<LengthLimitError>() => {
-                return Response::text(413, format!("body above {BODY_BYTES_MAX} bytes\n"));
+                return Response::refusal(413, &format!("body above {BODY_BYTES_MAX} bytes"));
             }
-            Ok(Err(_)) => return Response::text(400, "broken body\n"),
-            Err(_) => return Response::text(408, "the body took too long\n"),
+            Ok(Err(_)) => return Response::refusal(400, "broken body"),
+            Err(_) => return Response::refusal(408, "the body took too long"),
         };
         (self.handler)(Request {
             method: head.method.as_str().to_owned(),
@@ -236,7 +257,7 @@ impl Service {
             return if bool::from(expected.ct_eq(got)) {
                 Ok(())
             } else {
-                Err(Response::text(401, "expected `Authorization: Bearer` and the token\n"))
+                Err(Response::refusal(401, "expected `Authorization: Bearer` and the token"))
             };
         }
         let host = headers.get(HOST).and_then(|value| value.to_str().ok()).unwrap_or("");
@@ -246,7 +267,7 @@ impl Service {
         if is_loopback_host(host) && !is_cross_site {
             Ok(())
         } else {
-            Err(Response::text(403, "expected a loopback address in Host, and no other Origin\n"))
+            Err(Response::refusal(403, "expected a loopback address in Host, and no other Origin"))
         }
     }
 }
@@ -273,8 +294,10 @@ fn render(response: Response) -> hyper::Response<Full<Bytes>> {
         out.headers_mut().insert(CONTENT_TYPE, value);
     }
     if status == StatusCode::UNAUTHORIZED {
-        out.headers_mut()
-            .insert(WWW_AUTHENTICATE, hyper::header::HeaderValue::from_static("Bearer"));
+        out.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
+    if !response.allow.is_empty() {
+        out.headers_mut().insert(ALLOW, HeaderValue::from_static(response.allow));
     }
     out
 }
@@ -295,12 +318,17 @@ mod tests {
         })
     }
 
-    fn loopback() -> SocketAddr {
-        ([127, 0, 0, 1], 0).into()
+    fn loopback() -> Address {
+        Address::Tcp(([127, 0, 0, 1], 0).into())
+    }
+
+    fn tcp(server: &Server) -> SocketAddr {
+        let Address::Tcp(address) = server.address else { panic!("a TCP server") };
+        address
     }
 
     fn raw(server: &Server, bytes: &[u8]) -> String {
-        let mut stream = std::net::TcpStream::connect(server.local_addr).unwrap();
+        let mut stream = std::net::TcpStream::connect(tcp(server)).unwrap();
         stream.set_read_timeout(Some(SOON)).unwrap();
         stream.write_all(bytes).unwrap();
         let mut answer = [0; 512];
@@ -310,8 +338,8 @@ mod tests {
 
     #[test]
     fn requests_reach_the_handler_and_answers_the_client() {
-        let server = start(loopback(), echo()).unwrap();
-        let url = format!("http://{}", server.local_addr);
+        let server = start(&loopback(), echo(), None).unwrap();
+        let url = format!("http://{}", server.address);
         let (status, body) = get(&format!("{url}/v1/status?a=b"), SOON).unwrap();
         assert_eq!((status, &body[..]), (200, &b"GET /v1/status a=b|"[..]));
         assert_eq!(get(&format!("{url}/none"), SOON).unwrap().0, 404);
@@ -323,18 +351,18 @@ mod tests {
 
     #[test]
     fn it_stops_when_dropped_and_its_port_is_free() {
-        let server = start(loopback(), echo()).unwrap();
-        let address = server.local_addr;
+        let server = start(&loopback(), echo(), None).unwrap();
+        let address = tcp(&server);
         let _open = std::net::TcpStream::connect(address).unwrap();
         drop(server);
         assert!(get(&format!("http://{address}/"), SOON).is_err());
-        drop(start(address, echo()).unwrap());
+        drop(start(&address.into(), echo(), None).unwrap());
     }
 
     #[test]
     fn bodies_are_limited() {
-        let server = start(loopback(), echo()).unwrap();
-        let url = format!("http://{}/", server.local_addr);
+        let server = start(&loopback(), echo(), None).unwrap();
+        let url = format!("http://{}/", server.address);
         let most = vec![b'x'; BODY_BYTES_MAX];
         assert_eq!(post(&url, &most, SOON).unwrap().0, 200);
         // What is too long is refused, by an answer or by the connection's end.
@@ -344,14 +372,17 @@ mod tests {
 
     #[test]
     fn off_loopback_a_token_is_asked_for() {
-        let everywhere: SocketAddr = ([0, 0, 0, 0], 0).into();
-        let error = start(everywhere, echo()).unwrap_err();
+        let everywhere = Address::Tcp(([0, 0, 0, 0], 0).into());
+        let error = start(&everywhere, echo(), None).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::PermissionDenied);
         assert!(error.get_ref().unwrap().is::<NotLoopback>());
-        assert!(start_with_token(everywhere, echo(), "short").is_err());
+        for bad in ["short", "0123456789\nabcdef"] {
+            let error = start(&everywhere, echo(), Some(bad)).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::InvalidInput, "{bad}");
+        }
         let token = "0123456789abcdef";
-        let server = start_with_token(loopback(), echo(), token).unwrap();
-        let url = format!("http://{}/", server.local_addr);
+        let server = start(&loopback(), echo(), Some(token)).unwrap();
+        let url = format!("http://{}/", server.address);
         assert_eq!(get(&url, SOON).unwrap().0, 401);
         assert_eq!(request("GET", &url, Some("0123456789abcdeX"), b"", SOON).unwrap().0, 401);
         assert_eq!(request("GET", &url, Some(token), b"", SOON).unwrap().0, 200);
@@ -359,7 +390,7 @@ mod tests {
 
     #[test]
     fn a_browser_can_not_be_made_to_command_us() {
-        let server = start(loopback(), echo()).unwrap();
+        let server = start(&loopback(), echo(), None).unwrap();
         let ask =
             |headers: &str| raw(&server, format!("GET / HTTP/1.1\r\n{headers}\r\n").as_bytes());
         assert!(ask("Host: localhost:80\r\n").starts_with("HTTP/1.1 200"));
@@ -374,17 +405,17 @@ mod tests {
 
     #[test]
     fn connections_are_limited() {
-        let server = start(loopback(), echo()).unwrap();
+        let server = start(&loopback(), echo(), None).unwrap();
         let open: Vec<_> = (0..CONNECTIONS_MAX)
             .map(|_| {
-                let mut stream = std::net::TcpStream::connect(server.local_addr).unwrap();
+                let mut stream = std::net::TcpStream::connect(tcp(&server)).unwrap();
                 stream.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
                 let mut byte = [0; 1];
                 stream.read_exact(&mut byte).unwrap();
                 stream
             })
             .collect();
-        let url = format!("http://{}/", server.local_addr);
+        let url = format!("http://{}/", server.address);
         // 503, or a reset if that arrived before our request was sent.
         assert!(get(&url, SOON).map_or(true, |(status, _)| status == 503));
         drop(open);
@@ -394,17 +425,80 @@ mod tests {
 
     #[test]
     fn plain_tokio_serves_too() {
-        let listener = std::net::TcpListener::bind(loopback()).unwrap();
-        listener.set_nonblocking(true).unwrap();
-        let address = listener.local_addr().unwrap();
-        let client = std::thread::spawn(move || get(&format!("http://{address}/"), SOON));
+        let (bound, address, _) = Bound::new(&loopback()).unwrap();
+        let client = std::thread::spawn(move || get(&address.url("/"), SOON));
         let service = Service { handler: echo(), authorization: None };
         let served = runtime::run_on_tokio(async {
-            let listener = TcpListener::from_std(listener).unwrap();
-            let (stream, _) = listener.accept().await.unwrap();
+            let stream = bound.listen().unwrap().accept().await.unwrap();
             serve(stream, Rc::new(service)).await;
         });
         served.unwrap();
         assert_eq!(client.join().unwrap().unwrap().0, 200);
+    }
+
+    #[test]
+    fn a_resource_says_which_methods_it_has() {
+        let handler: Handler =
+            Arc::new(|_| Response { allow: "GET, POST", ..Response::json(405, "{}") });
+        let server = start(&loopback(), handler, None).unwrap();
+        let answer = raw(&server, b"PUT / HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        assert!(answer.starts_with("HTTP/1.1 405"), "{answer}");
+        assert!(answer.contains("allow: GET, POST\r\n"), "{answer}");
+    }
+
+    /// A path for a socket, in a directory of this test's own.
+    fn socket(name: &str) -> std::path::PathBuf {
+        let directory = format!("imstorm-control-{}-{name}", std::process::id());
+        let directory = std::env::temp_dir().join(directory);
+        std::fs::create_dir_all(&directory).unwrap();
+        directory.join("admin.sock")
+    }
+
+    #[test]
+    fn a_unix_socket_serves_its_owner_alone_and_goes_with_the_server() {
+        use std::os::unix::fs::PermissionsExt;
+        let path = socket("serve");
+        let address = Address::Unix(path.clone());
+        let server = start(&address, echo(), None).unwrap();
+        assert_eq!(server.address, address);
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        let (status, body) = get(&address.url("/v1/status?a=b"), SOON).unwrap();
+        assert_eq!((status, &body[..]), (200, &b"GET /v1/status a=b|"[..]));
+        let error = start(&address, echo(), None).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+        assert_eq!(get(&address.url("/"), SOON).unwrap().0, 200, "the first one serves on");
+        drop(server);
+        assert!(!path.exists());
+        assert!(matches!(get(&address.url("/"), SOON), Err(crate::Error::Connect(_))));
+        std::fs::remove_dir_all(path.parent().unwrap()).unwrap();
+    }
+
+    #[test]
+    fn a_stale_unix_socket_is_replaced_and_other_files_are_not() {
+        let path = socket("stale");
+        drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
+        assert!(path.exists(), "it was left behind");
+        let server = start(&Address::Unix(path.clone()), echo(), None).unwrap();
+        assert_eq!(get(&server.address.url("/"), SOON).unwrap().0, 200);
+        // What somebody else has put there meanwhile stays.
+        std::fs::remove_file(&path).unwrap();
+        std::fs::write(&path, "mine").unwrap();
+        drop(server);
+        let error = start(&Address::Unix(path.clone()), echo(), None).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(std::fs::read(&path).unwrap(), b"mine");
+        std::fs::remove_dir_all(path.parent().unwrap()).unwrap();
+    }
+
+    #[test]
+    fn a_token_guards_a_unix_socket_too() {
+        let path = socket("token");
+        let token = "0123456789abcdef";
+        let server = start(&Address::Unix(path.clone()), echo(), Some(token)).unwrap();
+        let url = server.address.url("/");
+        assert_eq!(get(&url, SOON).unwrap().0, 401);
+        assert_eq!(request("GET", &url, Some(token), b"", SOON).unwrap().0, 200);
+        drop(server);
+        std::fs::remove_dir_all(path.parent().unwrap()).unwrap();
     }
 }

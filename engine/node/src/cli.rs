@@ -11,6 +11,7 @@ use clap::{Parser, Subcommand};
 use imstorm_uring::backend::Sizes;
 
 use crate::config::EngineConfig;
+use crate::ctl::{self, CtlArgs};
 use crate::engine::{Engine, Plan, StartError};
 use crate::shard::{Shard, users_per_shard};
 
@@ -22,7 +23,7 @@ struct Cli {
     command: Command,
 }
 
-const EXIT_CODES: &str = "Exit codes: 0 done; 2 bad usage or configuration; 5 the environment (an address in use, a permission, \
+const EXIT_CODES: &str = "Exit codes: 0 done; 1 refused, 4 no answer (ctl); 2 bad usage or configuration; 5 the environment (an address in use, a permission, \
     a file).";
 
 #[derive(Debug, Subcommand)]
@@ -37,6 +38,8 @@ enum Command {
         /// The configuration file.
         config: PathBuf,
     },
+    /// Look at a running engine and command it, over its control plane.
+    Ctl(CtlArgs),
 }
 
 /// What the program does; its exit code.
@@ -45,6 +48,7 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse();
     start_log();
     let done = match &cli.command {
+        Command::Ctl(args) => return ctl::main(args),
         Command::Serve { config } => load(config).and_then(|plan| serve(&plan)),
         Command::Check { config } => load(config).map(|plan| print!("{}", describe(&plan))),
     };
@@ -84,7 +88,7 @@ fn serve(plan: &Plan) -> Result<(), StartError> {
     let stop = stop_flag()?;
     let engine = Engine::start(plan)?;
     eprint!("{}", describe(plan));
-    eprintln!("io {}, admin http://{}/v1/status", engine.io, engine.admin());
+    eprintln!("io {}, admin {}", engine.io, engine.admin().url("/v1/status"));
     wait_for(&stop, || true);
     engine.stop().map_err(|error| StartError::System("a shard", error))
 }

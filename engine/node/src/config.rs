@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use imstorm_control::Address;
 use imstorm_cscf::hss::derived::{Derivation, POPULATION_MAX};
 use imstorm_uring::Backend;
 use serde::Deserialize;
@@ -32,9 +33,12 @@ pub struct EngineConfig {
     /// Addresses whose datagrams the Mw ports take.
     #[serde(default)]
     pub peers: Vec<IpAddr>,
-    /// Where the control plane listens. Port 0 takes a free one.
-    #[serde(default = "default_admin")]
-    pub admin: SocketAddr,
+    /// Where the control plane listens: `IP:PORT`, where port 0 takes a free one, or `unix:/path`.
+    #[serde(default = "default_admin", deserialize_with = "address")]
+    pub admin: Spanned<Address>,
+    /// A file with the token that the control plane's clients must send, relative to the configuration file. Needed where
+    /// others than this machine can reach `admin`.
+    pub admin_token_file: Option<PathBuf>,
     /// The back end for datagrams: `uring` or `mmsg`.
     #[serde(default = "default_io", deserialize_with = "backend")]
     pub io: Backend,
@@ -235,6 +239,13 @@ impl EngineConfig {
                 return whole("[subscribers] needs a file, or a size above 0");
             }
         }
+        if !self.admin.get_ref().is_local() && self.admin_token_file.is_none() {
+            let problem = format!(
+                "admin: {} can be reached from elsewhere: expected a loopback address, unix:/path, or admin_token_file",
+                self.admin.get_ref()
+            );
+            return Err((Some(self.admin.span()), problem));
+        }
         if *self.shards.get_ref() > SHARDS_MAX {
             let problem =
                 format!("shards: expected at most {SHARDS_MAX}, found {}", self.shards.get_ref());
@@ -258,8 +269,8 @@ fn position(text: &str, at: usize) -> (usize, usize) {
 fn unset<T: Default>() -> Spanned<T> {
     Spanned::new(0..0, T::default())
 }
-fn default_admin() -> SocketAddr {
-    SocketAddr::from(([127, 0, 0, 1], 9060))
+fn default_admin() -> Spanned<Address> {
+    Spanned::new(0..0, Address::Tcp(([127, 0, 0, 1], 9060).into()))
 }
 fn default_io() -> Backend {
     Backend::Uring
@@ -293,6 +304,12 @@ fn backend<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Backend, D::Err
     String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
 }
 
+fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Spanned<Address>, D::Error> {
+    let text = Spanned::<String>::deserialize(deserializer)?;
+    let span = text.span();
+    text.into_inner().parse().map(|address| Spanned::new(span, address)).map_err(D::Error::custom)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -305,7 +322,7 @@ mod tests {
     fn the_least_configuration_has_the_standard_ports() {
         let config = EngineConfig::parse("test.toml", MINIMAL).unwrap();
         assert_eq!(config.pcscf[0].esp_port, 4500);
-        assert_eq!(config.admin, default_admin());
+        assert_eq!(config.admin.get_ref().to_string(), "127.0.0.1:9060");
         assert_eq!(config.io, Backend::Uring);
     }
 
@@ -316,6 +333,8 @@ mod tests {
             (format!("{MINIMAL}shard = 2\n"), "test.toml:5:1"),
             (format!("{MINIMAL}io = \"fast\"\n"), "test.toml:5:6"),
             (format!("{MINIMAL}shards = 99\n"), "test.toml:5:10"),
+            (format!("{MINIMAL}admin = \"here\"\n"), "test.toml:5:9"),
+            (format!("{MINIMAL}admin = \"0.0.0.0:9060\"\n"), "test.toml:5:9"),
             (MINIMAL.replace("size = 10", "size = 100000000"), "test.toml:4:24"),
             (MINIMAL.replace("127.0.0.1:6070", "nowhere"), "test.toml:2:16"),
         ];
@@ -332,6 +351,17 @@ mod tests {
             if !line.starts_with("pcscf") {
                 assert!(EngineConfig::parse("test.toml", &text).is_err(), "without {line}");
             }
+        }
+    }
+
+    #[test]
+    fn the_control_plane_may_be_a_unix_socket_or_have_a_token() {
+        for more in [
+            "admin = \"unix:/run/imstorm.sock\"",
+            "admin = \"[::1]:9060\"\nadmin_token_file = \"token\"",
+            "admin = \"0.0.0.0:9060\"\nadmin_token_file = \"token\"",
+        ] {
+            EngineConfig::parse("test.toml", &format!("{MINIMAL}{more}\n")).unwrap();
         }
     }
 }

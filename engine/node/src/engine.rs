@@ -2,24 +2,27 @@
 
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::Instant;
 
 use imstorm_base::Io;
-use imstorm_base::time::NS_PER_MS;
-use imstorm_control::{Handler, Request, Response, Server};
+use imstorm_base::time::{NS_PER_MS, Time};
+use imstorm_control::{Address, Handler, Request, Server};
 use imstorm_cscf::hss::Directory;
 use imstorm_uring::backend::Sizes;
 use imstorm_uring::{
     Backend, BindError, BoundSocket, Clock, Mesh, MeshPort, Waker, backend, process, steer, udp,
 };
 
+use crate::api::Api;
 use crate::config::{ConfigError, EngineConfig, SHARDS_MAX};
+use crate::inquiry::{self, Desk, Inquiries, Inquiry};
 use crate::shard::{Hop, Shard, users_per_shard};
-use crate::status::{Published, status};
+use crate::status::Published;
+use crate::token::Token;
 use crate::topology::{Door, Topology};
 
 /// Datagrams that one shard may have handed to another before that one looks.
@@ -37,7 +40,7 @@ pub enum StartError {
     /// A socket can't be had.
     Bind(BindError),
     /// The control plane can't listen.
-    Admin(SocketAddr, io::Error),
+    Admin(Address, io::Error),
     /// Something else of the system is missing.
     System(&'static str, io::Error),
 }
@@ -58,9 +61,7 @@ impl std::error::Error for StartError {}
 /// A running engine. Dropping it does not stop it; [`Engine::stop`] does.
 #[derive(Debug)]
 pub struct Engine {
-    threads: Vec<JoinHandle<io::Result<()>>>,
-    wakers: Vec<Waker>,
-    stop: Arc<AtomicBool>,
+    running: Running,
     server: Server,
     /// The back end that is in use.
     pub io: Backend,
@@ -75,13 +76,15 @@ pub struct Plan {
     pub topology: Arc<Topology>,
     /// The core of each shard.
     pub cores: Vec<usize>,
+    /// What the control plane's clients must know, if anything.
+    pub token: Option<Token>,
 }
 
 impl Plan {
-    /// Works out shards and subscribers. Opens nothing but the subscriber file.
+    /// Works out shards and subscribers. Opens nothing but the files that the configuration names.
     ///
     /// # Errors
-    /// Where the subscriber file is wrong, or the machine does not have the cores.
+    /// Where the subscriber or token file is wrong, or the machine does not have the cores.
     pub fn new(config: EngineConfig) -> Result<Self, StartError> {
         let allowed = process::allowed_cores()
             .map_err(|error| StartError::System("the cores that this process may use", error))?;
@@ -92,8 +95,9 @@ impl Plan {
         };
         let cores = (0..shards).map(|shard| cores[shard % cores.len()]).collect();
         let directory = load_directory(&config).map_err(StartError::Config)?.map(Arc::new);
+        let token = load_token(&config)?;
         let topology = Arc::new(Topology::new(&config, shards, directory));
-        Ok(Self { config, topology, cores })
+        Ok(Self { config, topology, cores, token })
     }
 
     fn open_sockets(&self) -> Result<Vec<Vec<BoundSocket>>, StartError> {
@@ -137,83 +141,146 @@ fn load_directory(config: &EngineConfig) -> Result<Option<Directory>, ConfigErro
         .map_err(|cause| error(cause.line, format!("{}: {}", cause.field, cause.problem)))
 }
 
+/// Reads the control plane's token, if there is to be one.
+fn load_token(config: &EngineConfig) -> Result<Option<Token>, StartError> {
+    let Some(file) = &config.admin_token_file else { return Ok(None) };
+    let path = config.directory.join(file);
+    Token::read(&path).map(Some).map_err(|error| {
+        let file = path.display().to_string();
+        match error.kind() {
+            io::ErrorKind::InvalidData => {
+                let problem = error.to_string();
+                StartError::Config(ConfigError { file, line: 0, column: 0, problem })
+            }
+            kind => {
+                let error = io::Error::new(kind, format!("{file}: {error}"));
+                StartError::System("admin_token_file", error)
+            }
+        }
+    })
+}
+
 impl Engine {
-    /// Opens sockets and control plane, and starts the shards.
+    /// Opens the sockets, starts the shards, and once all of them serve, the control plane: whoever it answers can be sure that
+    /// no user waits for memory to be claimed.
     ///
     /// # Errors
     /// As [`StartError`] says; nothing runs then.
     pub fn start(plan: &Plan) -> Result<Self, StartError> {
+        let started = Instant::now();
         let io = usable_backend(plan.config.io);
         let shards = plan.topology.shards;
         let sockets = plan.open_sockets()?;
         let published: Arc<Vec<Published>> =
             Arc::new((0..shards).map(|_| Published::default()).collect());
-        let server = start_admin(plan.config.admin, Arc::clone(&published), io)?;
-        let stop = Arc::new(AtomicBool::new(false));
-        let meshes = Mesh::new::<Hop>(shards, MESH_SLOTS, 4096);
-        let (waker_sender, waker_receiver) = std::sync::mpsc::channel();
-        let mut threads = Vec::with_capacity(shards);
-        for (number, (sockets, mesh)) in sockets.into_iter().zip(meshes).enumerate() {
-            let worker = Worker {
-                number,
-                core: plan.cores[number],
-                io,
-                published: Arc::clone(&published),
-                stop: Arc::clone(&stop),
-                seed: entropy().map_err(|error| StartError::System("randomness", error))?,
-            };
-            let (config, topology) = (plan.config.clone(), Arc::clone(&plan.topology));
-            let waker_sender = waker_sender.clone();
-            let thread = std::thread::Builder::new()
-                .name(format!("shard-{number}"))
-                .spawn(move || {
-                    let result = worker.run(&config, topology, sockets, mesh, |waker| {
-                        // Nobody waits for it any more where the start has failed elsewhere.
-                        let _ = waker_sender.send(Ok(waker));
-                    });
-                    if let Err(error) = &result {
-                        let error = io::Error::new(error.kind(), error.to_string());
-                        let _ = waker_sender.send(Err(error));
-                    }
-                    result
-                })
-                .map_err(|error| StartError::System("a thread for a shard", error))?;
-            threads.push(thread);
-        }
-        drop(waker_sender);
-        let mut wakers = Vec::with_capacity(shards);
-        for _ in 0..shards {
-            match waker_receiver.recv() {
-                Ok(Ok(waker)) => wakers.push(waker),
-                Ok(Err(error)) => return Err(StartError::System("a shard's sockets", error)),
-                Err(_) => {
-                    let error = io::Error::other("a shard ended before it had begun");
-                    return Err(StartError::System("a shard", error));
-                }
+        let (askers, inquiries): (Vec<_>, Vec<_>) = (0..shards).map(|_| inquiry::queue()).unzip();
+        let mut running = Running::start(plan, io, sockets, inquiries, &published)?;
+        let api = Api {
+            desk: Desk::new(askers.into_iter().zip(running.wakers.iter().cloned()).collect()),
+            topology: Arc::clone(&plan.topology),
+            published,
+            started,
+            io,
+            expires_max_s: plan.config.scscf.as_ref().map(|scscf| scscf.expires_max_s),
+        };
+        match start_admin(plan, api) {
+            Ok(server) => Ok(Self { running, server, io }),
+            Err(error) => {
+                // What the shards end with is of no interest beside the reason.
+                let _ = running.stop();
+                Err(error)
             }
         }
-        Ok(Self { threads, wakers, stop, server, io })
     }
 
     /// Where the control plane listens.
     #[must_use]
-    pub fn admin(&self) -> SocketAddr {
-        self.server.local_addr
+    pub fn admin(&self) -> &Address {
+        &self.server.address
     }
 
-    /// Stops all shards and waits for them.
+    /// Stops the control plane and all shards, and waits for them.
     ///
     /// # Errors
     /// The first error with which a shard has ended.
     pub fn stop(self) -> io::Result<()> {
+        let Self { mut running, server, .. } = self;
+        drop(server);
+        running.stop()
+    }
+}
+
+/// The shards' threads.
+#[derive(Debug)]
+struct Running {
+    threads: Vec<JoinHandle<io::Result<()>>>,
+    /// Of the shards that serve; all of them, in their order, once it has started.
+    wakers: Vec<Waker>,
+    stop: Arc<AtomicBool>,
+}
+
+impl Running {
+    /// Starts the shards and waits until all of them serve.
+    fn start(
+        plan: &Plan,
+        io: Backend,
+        sockets: Vec<Vec<BoundSocket>>,
+        inquiries: Vec<Inquiries>,
+        published: &Arc<Vec<Published>>,
+    ) -> Result<Self, StartError> {
+        let shards = plan.topology.shards;
+        let stop = Arc::new(AtomicBool::new(false));
+        let mut running = Self { threads: Vec::with_capacity(shards), wakers: Vec::new(), stop };
+        let meshes = Mesh::new::<Hop>(shards, MESH_SLOTS, 4096);
+        let mut starts = Vec::with_capacity(shards);
+        let ends = sockets.into_iter().zip(meshes).zip(inquiries);
+        for (number, ((sockets, mesh), inquiries)) in ends.enumerate() {
+            let worker = Worker {
+                number,
+                core: plan.cores[number],
+                io,
+                published: Arc::clone(published),
+                stop: Arc::clone(&running.stop),
+            };
+            let (ready, is_ready) = mpsc::channel();
+            match worker.start(plan, sockets, mesh, inquiries, ready) {
+                Ok(thread) => running.threads.push(thread),
+                Err(error) => return Err(running.abandon(error)),
+            }
+            starts.push(is_ready);
+        }
+        for is_ready in starts {
+            // Nothing comes from a shard that ended before it served.
+            match is_ready.recv() {
+                Ok(waker) => running.wakers.push(waker),
+                Err(_) => {
+                    let ended = io::Error::other("a shard ended before it had begun");
+                    return Err(running.abandon(StartError::System("a shard", ended)));
+                }
+            }
+        }
+        Ok(running)
+    }
+
+    /// Ends what has been started. What a shard ended with tells more than that it did not begin.
+    fn abandon(mut self, error: StartError) -> StartError {
+        match self.stop() {
+            Ok(()) => error,
+            Err(cause) => StartError::System("a shard", cause),
+        }
+    }
+
+    fn stop(&mut self) -> io::Result<()> {
         self.stop.store(true, Ordering::Release);
         for waker in &self.wakers {
             waker.wake();
         }
-        for thread in self.threads {
-            thread.join().map_err(|_| io::Error::other("a shard panicked"))??;
+        let mut result = Ok(());
+        for thread in self.threads.drain(..) {
+            let ended = thread.join().unwrap_or_else(|_| Err(io::Error::other("a shard panicked")));
+            result = result.and(ended);
         }
-        Ok(())
+        result
     }
 }
 
@@ -228,21 +295,11 @@ fn usable_backend(asked: Backend) -> Backend {
     }
 }
 
-fn start_admin(
-    address: SocketAddr,
-    published: Arc<Vec<Published>>,
-    io: Backend,
-) -> Result<Server, StartError> {
-    let started = Instant::now();
-    let handler: Handler =
-        Arc::new(move |request: Request| match (request.method.as_str(), request.path.as_str()) {
-            ("GET", "/v1/status") => {
-                Response::json(200, status(&published, started, io).to_string())
-            }
-            (_, "/v1/status") => Response::text(405, "only GET\n"),
-            _ => Response::text(404, "no such resource; there is GET /v1/status\n"),
-        });
-    imstorm_control::start(address, handler).map_err(|error| StartError::Admin(address, error))
+fn start_admin(plan: &Plan, api: Api) -> Result<Server, StartError> {
+    let address = plan.config.admin.get_ref();
+    let handler: Handler = Arc::new(move |request: Request| api.answer(&request));
+    imstorm_control::start(address, handler, plan.token.as_ref().map(Token::as_str))
+        .map_err(|error| StartError::Admin(address.clone(), error))
 }
 
 /// Randomness for one shard's tokens and challenges.
@@ -260,27 +317,48 @@ struct Worker {
     io: Backend,
     published: Arc<Vec<Published>>,
     stop: Arc<AtomicBool>,
-    seed: [u8; 32],
 }
 
 impl Worker {
-    fn run(
+    /// Starts it. `ready` is told once it serves.
+    fn start(
         self,
-        config: &EngineConfig,
-        topology: Arc<Topology>,
+        plan: &Plan,
+        sockets: Vec<BoundSocket>,
+        mesh: MeshPort<Hop>,
+        inquiries: Inquiries,
+        ready: mpsc::Sender<Waker>,
+    ) -> Result<JoinHandle<io::Result<()>>, StartError> {
+        let seed = entropy().map_err(|error| StartError::System("randomness", error))?;
+        let (config, topology) = (plan.config.clone(), Arc::clone(&plan.topology));
+        std::thread::Builder::new()
+            .name(format!("shard-{}", self.number))
+            .spawn(move || {
+                if let Err(error) = process::pin_to_core(self.core) {
+                    let (number, core) = (self.number, self.core);
+                    tracing::warn!("shard {number} is not pinned to core {core}: {error}");
+                }
+                let users = users_per_shard(&config, &topology);
+                let mut shard = Shard::new(&config, topology, self.number, seed);
+                shard.prefill(users);
+                self.run(shard, sockets, mesh, &inquiries, &ready)
+            })
+            .map_err(|error| StartError::System("a thread for a shard", error))
+    }
+
+    fn run(
+        &self,
+        mut shard: Shard,
         sockets: Vec<BoundSocket>,
         mut mesh: MeshPort<Hop>,
-        ready: impl FnOnce(Waker),
+        inquiries: &Inquiries,
+        ready: &mpsc::Sender<Waker>,
     ) -> io::Result<()> {
-        if let Err(error) = process::pin_to_core(self.core) {
-            tracing::warn!("shard {} is not pinned to core {}: {error}", self.number, self.core);
-        }
-        let users = users_per_shard(config, &topology);
-        let mut shard = Shard::new(config, topology, self.number, self.seed);
-        shard.prefill(users);
         let mut io = backend::open(self.io, sockets, &Sizes::default())?;
         mesh.wake_with(io.waker());
-        ready(io.waker());
+        self.published[self.number].publish(&shard);
+        // Nobody waits for it any more where the start has failed elsewhere.
+        let _ = ready.send(io.waker());
         let clock = Clock::new();
         let mut publish_at = 0;
         while !self.stop.load(Ordering::Acquire) {
@@ -289,6 +367,9 @@ impl Worker {
             io.turn(due.min(WAIT_NS_MAX))?;
             let now = clock.now();
             shard.tick(now, &mut io, &mut mesh);
+            for inquiry in inquiries.waiting() {
+                answer(&mut shard, now, &mut io, &mut mesh, inquiry);
+            }
             if now >= publish_at {
                 self.published[self.number].publish(&shard);
                 publish_at = now + PUBLISH_NS;
@@ -296,5 +377,23 @@ impl Worker {
         }
         self.published[self.number].publish(&shard);
         Ok(())
+    }
+}
+
+/// Answers the control plane, which may have given up waiting: then nobody takes the answer.
+fn answer<I: Io>(
+    shard: &mut Shard,
+    now: Time,
+    io: &mut I,
+    mesh: &mut MeshPort<Hop>,
+    inquiry: Inquiry,
+) {
+    match inquiry {
+        Inquiry::Operate(command, reply) => {
+            let _ = reply.try_send(shard.operate(now, io, mesh, &command));
+        }
+        Inquiry::Show(query, reply) => {
+            let _ = reply.try_send(shard.show(now, &query));
+        }
     }
 }

@@ -8,11 +8,16 @@
 //! silent; what was written into the outbox leaves with the next `turn`. A first message that came to another shard than its
 //! user's crosses the mesh once.
 
+pub mod api;
 pub mod cli;
 pub mod config;
+mod ctl;
 pub mod engine;
+pub mod inquiry;
 pub mod shard;
 pub mod status;
+pub mod tables;
+pub mod token;
 pub mod topology;
 
 pub use config::EngineConfig;

@@ -1,6 +1,8 @@
 //! One shard: the roles of the users that it owns, and the tick that moves datagrams through them. No I/O of its own: the same
 //! tick runs over sockets and in the simulator.
 
+mod show;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 

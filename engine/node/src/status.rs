@@ -22,7 +22,7 @@ macro_rules! gauges {
 
 gauges! {
     connections, security_associations, pcscf_transactions, pcscf_tombstones, pcscf_strings_bytes,
-    subscriptions, challenges, notifications, scscf_strings_bytes, timers, cpu_ns,
+    subscriptions, registrations, challenges, notifications, scscf_strings_bytes, timers, cpu_ns,
 }
 
 /// One shard's published numbers.
@@ -88,7 +88,7 @@ pub fn status(shards: &[Published], started: Instant, io: Backend) -> Value {
     json!({
         "subscriptions": gauge(Gauge::subscriptions),
         "security_associations": gauge(Gauge::security_associations),
-        "registrations": 0,
+        "registrations": gauge(Gauge::registrations),
         "sessions": 0,
         "messages_in": counters["messages_in"],
         "messages_out": counters["messages_out"],
@@ -110,4 +110,31 @@ fn shard_status(shard: &Published) -> Value {
     let fields: Map<String, Value> =
         gauges.map(|(place, name)| ((*name).to_owned(), shard.gauge(place).into())).collect();
     Value::Object(fields)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Prometheus' rule for names of metrics, without the colon and upper case.
+    #[test]
+    fn names_are_fit_for_any_collector_and_unique() {
+        for names in [&Counters::NAMES[..], GAUGE_NAMES] {
+            for (place, name) in names.iter().enumerate() {
+                let letter = |byte: u8| byte.is_ascii_lowercase() || byte == b'_';
+                assert!(letter(name.as_bytes()[0]), "{name}");
+                assert!(name.bytes().all(|byte| letter(byte) || byte.is_ascii_digit()), "{name}");
+                assert!(!names[..place].contains(name), "{name} twice");
+            }
+        }
+    }
+
+    #[test]
+    fn the_status_has_all_counters_and_each_shards_gauges() {
+        let status =
+            status(&[Published::default(), Published::default()], Instant::now(), Backend::Mmsg);
+        assert_eq!(status["counters"].as_object().unwrap().len(), Counters::COUNT);
+        assert_eq!(status["shards"].as_array().unwrap().len(), 2);
+        assert_eq!(status["registrations"], 0);
+    }
 }

@@ -1,0 +1,127 @@
+//! The way between the control plane and the shards. The control thread asks, one thing at a time; the shard answers between
+//! two ticks. An empty queue costs a shard one look a turn.
+
+use std::fmt;
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::time::Duration;
+
+use imstorm_cscf::operator::{Command, Done, Refusal};
+use imstorm_uring::Waker;
+
+use crate::tables::{Query, Shown};
+
+/// Inquiries that may wait for one shard: more than one only where it did not answer the last in time.
+const WAITING_MAX: usize = 8;
+/// How long a shard may take for an answer. A turn takes milliseconds.
+pub const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Something that a shard is asked, and where its answer goes.
+#[derive(Debug)]
+pub enum Inquiry {
+    /// A command is to be followed.
+    Operate(Command, SyncSender<Result<Done, Refusal>>),
+    /// A part of a table is to be shown.
+    Show(Query, SyncSender<Shown>),
+}
+
+/// A shard did not answer.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub struct NoAnswer {
+    /// Its number.
+    pub shard: usize,
+}
+
+impl fmt::Display for NoAnswer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "shard {} did not answer within {} s", self.shard, PATIENCE.as_secs())
+    }
+}
+
+impl std::error::Error for NoAnswer {}
+
+/// A shard's end.
+#[derive(Debug)]
+pub struct Inquiries(Receiver<Inquiry>);
+
+impl Inquiries {
+    /// All that wait now: no more than the queue holds.
+    pub fn waiting(&self) -> impl Iterator<Item = Inquiry> {
+        self.0.try_iter().take(WAITING_MAX)
+    }
+}
+
+/// The control plane's end of one shard's queue, before the shard runs.
+#[derive(Debug)]
+pub struct Asker(SyncSender<Inquiry>);
+
+/// A queue for one shard.
+#[must_use]
+pub fn queue() -> (Asker, Inquiries) {
+    let (sender, receiver) = sync_channel(WAITING_MAX);
+    (Asker(sender), Inquiries(receiver))
+}
+
+/// The control plane's end of all queues.
+#[derive(Debug)]
+pub struct Desk {
+    shards: Vec<(Asker, Waker)>,
+}
+
+impl Desk {
+    /// A desk over running shards, in the order of their numbers.
+    #[must_use]
+    pub fn new(shards: Vec<(Asker, Waker)>) -> Self {
+        Self { shards }
+    }
+
+    /// How many shards there are.
+    #[must_use]
+    pub fn shards(&self) -> usize {
+        self.shards.len()
+    }
+
+    /// Has the user's owner follow a command and then tells the others. A refusal of the owner's reaches nobody else.
+    ///
+    /// # Errors
+    /// Where a shard does not answer. It may still follow the command later, and the owner may have followed it already.
+    pub fn operate(
+        &self,
+        owner: usize,
+        command: &Command,
+    ) -> Result<Result<Done, Refusal>, NoAnswer> {
+        let ask = |shard| self.ask(shard, |reply| Inquiry::Operate(command.clone(), reply));
+        let done = ask(owner)?;
+        if done.is_ok() {
+            for shard in (0..self.shards.len()).filter(|shard| *shard != owner) {
+                // What it has to say concerns its own users, of whom this is none.
+                let _ = ask(shard)?;
+            }
+        }
+        Ok(done)
+    }
+
+    /// A part of a shard's table.
+    ///
+    /// # Errors
+    /// Where the shard does not answer.
+    pub fn show(&self, shard: usize, query: &Query) -> Result<Shown, NoAnswer> {
+        self.ask(shard, |reply| Inquiry::Show(query.clone(), reply))
+    }
+
+    fn ask<Answer>(
+        &self,
+        shard: usize,
+        inquiry: impl FnOnce(SyncSender<Answer>) -> Inquiry,
+    ) -> Result<Answer, NoAnswer> {
+        // Room for the one answer: the shard never waits for us, not even where we have given up.
+        let (reply, answer) = sync_channel(1);
+        let (Asker(queue), waker) = &self.shards[shard];
+        match queue.try_send(inquiry(reply)) {
+            Ok(()) => waker.wake(),
+            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {
+                return Err(NoAnswer { shard });
+            }
+        }
+        answer.recv_timeout(PATIENCE).map_err(|_| NoAnswer { shard })
+    }
+}

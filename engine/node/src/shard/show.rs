@@ -1,0 +1,96 @@
+//! What a shard shows of its tables: pages, each of a bounded number of places.
+
+use imstorm_base::time::Time;
+use imstorm_cscf::Scscf;
+use imstorm_cscf::hss::UserId;
+use imstorm_cscf::show::{PLACES_MAX, Page, SubscriberRow};
+
+use super::Shard;
+use crate::tables::{Query, Rows, Shown, Table};
+
+impl Shard {
+    /// A part of a table. Changes nothing.
+    #[must_use]
+    pub fn show(&self, now: Time, query: &Query) -> Shown {
+        let user = |impi: &Vec<u8>| self.topology.directory.as_ref().and_then(|all| all.find(impi));
+        let asked = match &query.impi {
+            None => Asked::All(u32::try_from(query.from).unwrap_or(u32::MAX)),
+            Some(impi) => user(impi).map_or(Asked::Nobody, Asked::User),
+        };
+        match query.table {
+            Table::Subscribers => shown(self.subscribers(asked), Rows::Subscribers),
+            Table::Subscriptions => {
+                let all = |scscf: &Scscf, from| scscf.show_subscriptions(now, from);
+                let of = |scscf: &Scscf, user| scscf.show_subscriptions_of(now, user);
+                shown(self.of_scscf(asked, all, of), Rows::Subscriptions)
+            }
+            Table::Associations => self.associations(now, query),
+            Table::Bindings => {
+                let all = |scscf: &Scscf, from| scscf.show_bindings(now, from);
+                let of = |scscf: &Scscf, user| scscf.show_bindings_of(now, user);
+                shown(self.of_scscf(asked, all, of), Rows::Bindings)
+            }
+            Table::Sessions => {
+                let page = self.of_scscf(asked, Scscf::show_sessions, Scscf::show_sessions_of);
+                shown(page, Rows::Sessions)
+            }
+        }
+    }
+
+    fn of_scscf<Row>(
+        &self,
+        asked: Asked,
+        all: impl FnOnce(&Scscf, u32) -> Page<Row>,
+        of: impl FnOnce(&Scscf, UserId) -> Vec<Row>,
+    ) -> Page<Row> {
+        match (&self.scscf, asked) {
+            (Some(scscf), Asked::All(from)) => all(scscf, from),
+            (Some(scscf), Asked::User(user)) => Page::whole(of(scscf, user)),
+            (None, _) | (_, Asked::Nobody) => Page::whole(Vec::new()),
+        }
+    }
+
+    /// The subscribers that this shard owns.
+    fn subscribers(&self, asked: Asked) -> Page<SubscriberRow> {
+        let Some(hss) = &self.hss else { return Page::whole(Vec::new()) };
+        let from = match asked {
+            Asked::All(from) => from,
+            Asked::User(user) => return Page::whole(vec![hss.subscriber(user)]),
+            Asked::Nobody => return Page::whole(Vec::new()),
+        };
+        let users = u32::try_from(hss.directory().len()).unwrap_or(u32::MAX);
+        let end = from.saturating_add(PLACES_MAX).min(users);
+        let all = (from..end).map(|user| hss.subscriber(UserId(user)));
+        let rows = all.filter(|row| self.topology.owner(row.impi.as_bytes()) == self.number);
+        Page { rows: rows.collect(), next: Some(end).filter(|end| *end < users) }
+    }
+
+    /// The P-CSCFs' tables one after the other: the upper half of the place is the P-CSCF's number.
+    fn associations(&self, now: Time, query: &Query) -> Shown {
+        let number = query.from >> 32;
+        let from = (query.from & u64::from(u32::MAX)) as u32;
+        let pcscf = usize::try_from(number).ok().and_then(|number| self.pcscfs.get(number));
+        let Some(pcscf) = pcscf else { return shown(Page::whole(Vec::new()), Rows::Associations) };
+        let page = pcscf.show_associations(now, from, query.impi.as_deref());
+        let next = match page.next {
+            Some(place) => Some(number << 32 | u64::from(place)),
+            None => Some((number + 1) << 32).filter(|_| number + 1 < self.pcscfs.len() as u64),
+        };
+        Shown { rows: Rows::Associations(page.rows), next }
+    }
+}
+
+/// Whose rows are wanted.
+#[derive(Copy, Clone)]
+enum Asked {
+    /// Everybody's, from this place on.
+    All(u32),
+    /// One user's.
+    User(UserId),
+    /// A user's who is none.
+    Nobody,
+}
+
+fn shown<Row>(page: Page<Row>, rows: impl FnOnce(Vec<Row>) -> Rows) -> Shown {
+    Shown { rows: rows(page.rows), next: page.next.map(u64::from) }
+}
