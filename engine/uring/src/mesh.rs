@@ -261,7 +261,7 @@ impl<M: Copy> Producer<M> {
         // SAFETY: tail - head < capacity, so slot `tail` is not among `head..tail`: it is ours.
         let len = write(unsafe { queue.slot(self.tail) }).ok_or(Full)?;
         assert!(len <= queue.slot_bytes, "{len} bytes in a slot of {}", queue.slot_bytes);
-        // SAFETY: as above.
+        // SAFETY: slot `tail` is still ours, and so is its meta: the tail moves on below.
         unsafe { queue.meta(self.tail).write(MaybeUninit::new((meta, len))) };
         self.tail = self.tail.wrapping_add(1);
         // Release: the slot's bytes are visible to who sees the new tail.
@@ -285,7 +285,7 @@ impl<M: Copy> Consumer<M> {
         // SAFETY: head < tail (acquired in `waiting`), so slot `head` is ours, and the producer has
         // written its meta before it moved the tail over it.
         let (meta, len) = unsafe { (*queue.meta(self.head)).assume_init() };
-        // SAFETY: as above; the borrow ends before the head moves on.
+        // SAFETY: slot `head` is ours until the head moves on below, and the borrow ends before that.
         let slot = unsafe { queue.slot(self.head) };
         each(meta, &mut slot[..len]);
         self.head = self.head.wrapping_add(1);

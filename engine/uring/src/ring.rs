@@ -275,7 +275,7 @@ impl Uring {
     /// What the entry points to must stay valid until its completion.
     unsafe fn push(&mut self, entry: &squeue::Entry) -> io::Result<()> {
         loop {
-            // SAFETY: the caller's promise.
+            // SAFETY: what the entry points to stays valid, as the caller promises.
             if unsafe { self.ring.submission().push(entry) }.is_ok() {
                 return Ok(());
             }
