@@ -342,6 +342,10 @@ fn http_says_what_is_wrong() {
     names.sort_unstable();
     names.dedup();
     assert_eq!((status, names.len() as u64), (200, SUBSCRIBERS), "each one is one shard's");
+    let (_, rest) = engine.http("GET", "/v1/subscribers?from=1-512", "");
+    let rest = rest["subscribers"].as_array().expect("rows");
+    let is_late = |row: &Value| row["impi"].as_str() > Some("ue00000512");
+    assert!((100..489).contains(&rest.len()) && rest.iter().all(is_late), "{} rows", rest.len());
     assert_eq!(engine.http("GET", "/v1/status", "").1["registrations"], 0);
 }
 

@@ -125,3 +125,79 @@ impl Desk {
         answer.recv_timeout(PATIENCE).map_err(|_| NoAnswer { shard })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tables::{Rows, Table};
+    use imstorm_uring::backend::Sizes;
+    use imstorm_uring::{Backend, backend};
+
+    /// A desk over shards that are not there, and their ends of the queues.
+    fn desk(shards: usize) -> (Desk, Vec<Inquiries>) {
+        let io = backend::open(Backend::Mmsg, Vec::new(), &Sizes::default()).unwrap();
+        let (askers, inquiries): (Vec<_>, Vec<_>) = (0..shards).map(|_| queue()).unzip();
+        (Desk::new(askers.into_iter().map(|asker| (asker, io.waker())).collect()), inquiries)
+    }
+
+    fn query() -> Query {
+        Query { table: Table::Bindings, impi: None, from: 0 }
+    }
+
+    /// Answers one inquiry as a shard would: what came, and what was said.
+    fn answer_one(inquiries: &mut Inquiries, operated: Result<Done, Refusal>) {
+        match inquiries.0.recv().unwrap() {
+            Inquiry::Operate(_, reply) => reply.try_send(operated).unwrap(),
+            Inquiry::Show(query, reply) => {
+                let shown = Shown { rows: query.table.no_rows(), next: Some(7) };
+                reply.try_send(shown).unwrap();
+            }
+        }
+    }
+
+    #[test]
+    fn a_shard_that_ended_or_is_full_is_not_waited_for() {
+        let (desk, inquiries) = desk(2);
+        let (reply, _answer) = sync_channel(1);
+        for _ in 0..WAITING_MAX {
+            desk.shards[1].0.0.try_send(Inquiry::Show(query(), reply.clone())).unwrap();
+        }
+        assert_eq!(desk.show(1, &query()), Err(NoAnswer { shard: 1 }));
+        assert_eq!(inquiries[1].waiting().count(), WAITING_MAX);
+        drop(inquiries);
+        assert_eq!(desk.show(0, &query()), Err(NoAnswer { shard: 0 }));
+    }
+
+    #[test]
+    fn what_a_shard_answers_comes_back() {
+        let (desk, mut inquiries) = desk(1);
+        std::thread::scope(|scope| {
+            scope.spawn(|| answer_one(&mut inquiries[0], Ok(Done::default())));
+            let shown = desk.show(0, &query()).unwrap();
+            assert_eq!(shown, Shown { rows: Rows::Bindings(Vec::new()), next: Some(7) });
+        });
+        assert_eq!(inquiries[0].waiting().count(), 0);
+    }
+
+    #[test]
+    fn only_what_the_owner_has_done_is_told_to_the_others() {
+        let (desk, mut inquiries) = desk(3);
+        let command = Command::AddIdentity {
+            impi: b"a@ims.example".to_vec(),
+            impu: b"sip:b@ims.example".to_vec(),
+            barred: false,
+        };
+        std::thread::scope(|scope| {
+            scope.spawn(|| answer_one(&mut inquiries[1], Err(Refusal::IdentityTaken)));
+            assert_eq!(desk.operate(1, &command), Ok(Err(Refusal::IdentityTaken)));
+        });
+        assert!(inquiries.iter().all(|shard| shard.waiting().count() == 0));
+        std::thread::scope(|scope| {
+            for (number, inquiries) in inquiries.iter_mut().enumerate() {
+                let connections = if number == 1 { 2 } else { 0 };
+                scope.spawn(move || answer_one(inquiries, Ok(Done { connections })));
+            }
+            assert_eq!(desk.operate(1, &command), Ok(Ok(Done { connections: 2 })));
+        });
+    }
+}
