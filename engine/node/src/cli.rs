@@ -50,7 +50,9 @@ pub fn main() -> ExitCode {
     let done = match &cli.command {
         Command::Ctl(args) => return ctl::main(args),
         Command::Serve { config } => load(config).and_then(|plan| serve(&plan)),
-        Command::Check { config } => load(config).map(|plan| print!("{}", describe(&plan))),
+        Command::Check { config } => {
+            load(config).map(|plan| print!("{}", describe(&plan, reserved_bytes(&plan))))
+        }
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -87,7 +89,7 @@ fn load(config: &std::path::Path) -> Result<Plan, StartError> {
 fn serve(plan: &Plan) -> Result<(), StartError> {
     let stop = stop_flag()?;
     let engine = Engine::start(plan)?;
-    eprint!("{}", describe(plan));
+    eprint!("{}", describe(plan, engine.reserved_bytes));
     eprintln!("io {}, admin {}", engine.io, engine.admin().url("/v1/status"));
     wait_for(&stop, || true);
     engine.stop().map_err(|error| StartError::System("a shard", error))
@@ -138,8 +140,14 @@ fn wait_for(stop: &AtomicBool, go_on: impl Fn() -> bool) {
     }
 }
 
+/// Bytes that the tables and buffers of one shard would take when they are full.
+fn reserved_bytes(plan: &Plan) -> usize {
+    let shard = Shard::new(&plan.config, Arc::clone(&plan.topology), 0, [0; 32]);
+    shard.reserved_bytes() + Sizes::default().reserved_bytes()
+}
+
 /// What a configuration comes to.
-fn describe(plan: &Plan) -> String {
+fn describe(plan: &Plan, reserved_bytes: usize) -> String {
     use std::fmt::Write as _;
     let mut text = String::new();
     let users = users_per_shard(&plan.config, &plan.topology);
@@ -159,14 +167,12 @@ fn describe(plan: &Plan) -> String {
     if let Some(directory) = &plan.topology.directory {
         let _ = writeln!(text, "{} subscribers", directory.len());
     }
-    let shard = Shard::new(&plan.config, Arc::clone(&plan.topology), 0, [0; 32]);
-    let reserved = shard.reserved_bytes() + Sizes::default().reserved_bytes();
     let _ = writeln!(
         text,
         "{} shard(s) on core(s) {:?}, room for {users} users each, at most {} MiB of tables and buffers each",
         plan.topology.shards,
         plan.cores,
-        reserved >> 20
+        reserved_bytes >> 20
     );
     text
 }

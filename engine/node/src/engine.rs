@@ -65,6 +65,8 @@ pub struct Engine {
     server: Server,
     /// The back end that is in use.
     pub io: Backend,
+    /// Bytes that the tables and buffers of one shard take when they are full.
+    pub reserved_bytes: usize,
 }
 
 /// What a configuration comes to on this machine.
@@ -184,7 +186,10 @@ impl Engine {
             expires_max_s: plan.config.scscf.as_ref().map(|scscf| scscf.expires_max_s),
         };
         match start_admin(plan, api) {
-            Ok(server) => Ok(Self { running, server, io }),
+            Ok(server) => {
+                let reserved_bytes = running.reserved_bytes + Sizes::default().reserved_bytes();
+                Ok(Self { running, server, io, reserved_bytes })
+            }
             Err(error) => {
                 // What the shards end with is of no interest beside the reason.
                 let _ = running.stop();
@@ -216,7 +221,15 @@ struct Running {
     threads: Vec<JoinHandle<io::Result<()>>>,
     /// Of the shards that serve; all of them, in their order, once it has started.
     wakers: Vec<Waker>,
+    /// Of one shard's tables: they are all alike.
+    reserved_bytes: usize,
     stop: Arc<AtomicBool>,
+}
+
+/// A shard serves.
+struct Ready {
+    waker: Waker,
+    reserved_bytes: usize,
 }
 
 impl Running {
@@ -230,7 +243,8 @@ impl Running {
     ) -> Result<Self, StartError> {
         let shards = plan.topology.shards;
         let stop = Arc::new(AtomicBool::new(false));
-        let mut running = Self { threads: Vec::with_capacity(shards), wakers: Vec::new(), stop };
+        let (threads, wakers) = (Vec::with_capacity(shards), Vec::with_capacity(shards));
+        let mut running = Self { threads, wakers, reserved_bytes: 0, stop };
         let meshes = Mesh::new::<Hop>(shards, MESH_SLOTS, 4096);
         let mut starts = Vec::with_capacity(shards);
         let ends = sockets.into_iter().zip(meshes).zip(inquiries);
@@ -252,7 +266,10 @@ impl Running {
         for is_ready in starts {
             // Nothing comes from a shard that ended before it served.
             match is_ready.recv() {
-                Ok(waker) => running.wakers.push(waker),
+                Ok(ready) => {
+                    running.wakers.push(ready.waker);
+                    running.reserved_bytes = ready.reserved_bytes;
+                }
                 Err(_) => {
                     let ended = io::Error::other("a shard ended before it had begun");
                     return Err(running.abandon(StartError::System("a shard", ended)));
@@ -327,7 +344,7 @@ impl Worker {
         sockets: Vec<BoundSocket>,
         mesh: MeshPort<Hop>,
         inquiries: Inquiries,
-        ready: mpsc::Sender<Waker>,
+        ready: mpsc::Sender<Ready>,
     ) -> Result<JoinHandle<io::Result<()>>, StartError> {
         let seed = entropy().map_err(|error| StartError::System("randomness", error))?;
         let (config, topology) = (plan.config.clone(), Arc::clone(&plan.topology));
@@ -352,13 +369,14 @@ impl Worker {
         sockets: Vec<BoundSocket>,
         mut mesh: MeshPort<Hop>,
         inquiries: &Inquiries,
-        ready: &mpsc::Sender<Waker>,
+        ready: &mpsc::Sender<Ready>,
     ) -> io::Result<()> {
         let mut io = backend::open(self.io, sockets, &Sizes::default())?;
         mesh.wake_with(io.waker());
         self.published[self.number].publish(&shard);
+        let reserved_bytes = shard.reserved_bytes();
         // Nobody waits for it any more where the start has failed elsewhere.
-        let _ = ready.send(io.waker());
+        let _ = ready.send(Ready { waker: io.waker(), reserved_bytes });
         let clock = Clock::new();
         let mut publish_at = 0;
         while !self.stop.load(Ordering::Acquire) {

@@ -446,8 +446,9 @@ const STRINGS_BYTES_PER_USER: usize = 1024;
 /// Requests that may have to be sent again, while their answers are under way.
 const STRINGS_BYTES_BASE: usize = 64 << 20;
 
-/// About 3 KB each: 200 MB.
-const PREFILL_USERS_MAX: usize = 65_536;
+/// About 5 KB each, 250 MB: a hundred thousand users on two shards. A machine that has to find the memory first takes a second
+/// for it, and the engine is to serve within two.
+const PREFILL_USERS_MAX: usize = 49_152;
 
 /// Timers of one duration that a user has armed at the same time, cancelled ones included.
 const TIMERS_PER_USER: usize = 4;
