@@ -94,3 +94,66 @@ enum Asked {
 fn shown<Row>(page: Page<Row>, rows: impl FnOnce(Vec<Row>) -> Rows) -> Shown {
     Shown { rows: rows(page.rows), next: page.next.map(u64::from) }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use imstorm_cscf::hss::Directory;
+
+    use super::*;
+    use crate::config::EngineConfig;
+    use crate::topology::Topology;
+
+    const CONFIG: &str = "pcscf = [{ address = \"127.0.0.1:5060\", mw = \"127.0.0.1:6060\" }, \
+        { address = \"127.0.0.2:5060\", mw = \"127.0.0.2:6060\" }]\n\
+        icscf = { mw = \"127.0.0.1:6070\" }\nscscf = { mw = \"127.0.0.1:6080\" }\n\
+        subscribers = { size = 300 }\nshards = 2\n";
+
+    fn shards() -> Vec<Shard> {
+        let config = EngineConfig::parse("test", CONFIG).unwrap();
+        let derivation = config.subscribers.as_ref().unwrap().derivation().unwrap();
+        let directory = Some(Arc::new(Directory::derived(derivation)));
+        let topology = Arc::new(Topology::new(&config, 2, directory));
+        (0..2).map(|number| Shard::new(&config, Arc::clone(&topology), number, [7; 32])).collect()
+    }
+
+    fn show(shard: &Shard, table: Table, from: u64) -> (usize, Option<u64>) {
+        let shown = shard.show(0, &Query { table, impi: None, from });
+        (shown.rows.len(), shown.next)
+    }
+
+    #[test]
+    fn all_p_cscfs_are_gone_through() {
+        let shard = shards().remove(0);
+        assert_eq!(show(&shard, Table::Associations, 0), (0, Some(1 << 32)));
+        assert_eq!(show(&shard, Table::Associations, 1 << 32), (0, None));
+        assert_eq!(show(&shard, Table::Associations, 2 << 32), (0, None));
+        assert_eq!(show(&shard, Table::Associations, u64::MAX), (0, None));
+    }
+
+    #[test]
+    fn each_subscriber_is_one_shards_and_pages_are_bounded() {
+        let shards = shards();
+        let mut found = 0;
+        for shard in &shards {
+            let (first, next) = show(shard, Table::Subscribers, 0);
+            assert_eq!(next, Some(256));
+            let (second, next) = show(shard, Table::Subscribers, 256);
+            assert_eq!(next, None);
+            found += first + second;
+        }
+        assert_eq!(found, 300);
+        assert_eq!(show(&shards[0], Table::Subscribers, u64::MAX), (0, None));
+    }
+
+    #[test]
+    fn one_users_rows_are_asked_for_by_name() {
+        let shard = shards().remove(0);
+        let ask = |impi: &[u8]| {
+            let query = Query { table: Table::Subscribers, impi: Some(impi.to_vec()), from: 0 };
+            shard.show(0, &query).rows.len()
+        };
+        assert_eq!((ask(b"ue00000300@ims.example"), ask(b"ue00000301@ims.example")), (1, 0));
+    }
+}
