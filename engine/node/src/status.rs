@@ -22,7 +22,7 @@ macro_rules! gauges {
 
 gauges! {
     connections, security_associations, pcscf_transactions, pcscf_tombstones, pcscf_strings_bytes,
-    subscriptions, registrations, challenges, notifications, scscf_strings_bytes, timers, cpu_ns,
+    subscriptions, registrations, reg_subscriptions, challenges, notifications, scscf_strings_bytes, timers, cpu_ns,
 }
 
 /// One shard's published numbers.
@@ -57,6 +57,8 @@ impl Published {
         set(Gauge::pcscf_tombstones, tables.pcscf.tombstones);
         set(Gauge::pcscf_strings_bytes, tables.pcscf.strings_bytes);
         set(Gauge::subscriptions, tables.scscf.subscriptions);
+        set(Gauge::registrations, tables.scscf.bindings);
+        set(Gauge::reg_subscriptions, tables.scscf.reg_subscriptions);
         set(Gauge::challenges, tables.scscf.challenges);
         set(Gauge::notifications, tables.scscf.notifications);
         set(Gauge::scscf_strings_bytes, tables.scscf.strings_bytes);

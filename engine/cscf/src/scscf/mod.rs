@@ -13,8 +13,8 @@ mod operate;
 mod reg_event;
 mod registrar;
 mod security_event;
-mod standalone;
 mod show;
+mod standalone;
 mod subscription;
 
 use std::collections::HashMap;

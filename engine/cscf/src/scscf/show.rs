@@ -5,6 +5,7 @@ use imstorm_base::time::Time;
 use imstorm_sip::{DialogParts, Writer};
 
 use super::Scscf;
+use super::binding::{Binding, BindingParts};
 use super::subscription::Subscription;
 use crate::hss::{IDENTITIES_BYTES_MAX, UserId};
 use crate::show::{self, BindingRow, IdentityRow, Page, SessionRow, SubscriptionRow};
@@ -31,16 +32,36 @@ impl Scscf {
         rows
     }
 
-    /// The registered contacts, from a place of their table on. There is no such table yet.
+    /// The registered contacts, from a place of their table on.
     #[must_use]
-    pub fn show_bindings(&self, _now: Time, _from: u32) -> Page<BindingRow> {
-        Page::whole(Vec::new())
+    pub fn show_bindings(&self, now: Time, from: u32) -> Page<BindingRow> {
+        Page::of_slab(&self.bindings, from, |rows, _, binding| {
+            rows.extend(self.binding_row(now, binding));
+        })
     }
 
     /// The registered contacts of one user.
     #[must_use]
-    pub fn show_bindings_of(&self, _now: Time, _user: UserId) -> Vec<BindingRow> {
-        Vec::new()
+    pub fn show_bindings_of(&self, now: Time, user: UserId) -> Vec<BindingRow> {
+        let connections = self.live_connections(user);
+        let keys = connections.iter().flat_map(|key| self.bindings_over(*key));
+        keys.filter_map(|key| self.binding_row(now, self.bindings.get(key)?)).collect()
+    }
+
+    fn binding_row(&self, now: Time, binding: &Binding) -> Option<BindingRow> {
+        let subscription = self.subscriptions.get(binding.connection)?;
+        let parts = BindingParts::read(self.strings.get(&binding.strings));
+        let mut gruu = [0; 1024];
+        let mut gruu = Writer::new(&mut gruu);
+        parts.write_pub_gruu(&mut gruu);
+        Some(BindingRow {
+            impu: show::text(parts.impu),
+            impi: show::impi(&self.directory, subscription.user),
+            contact: show::text(parts.contact),
+            session: session_id(binding.connection),
+            expires_s: show::seconds_until(now, binding.expires_at),
+            pub_gruu: (!gruu.is_empty()).then(|| show::text(gruu.as_written())),
+        })
     }
 
     /// The calls, from a place of their table on. The S-CSCF takes no INVITE yet.
