@@ -7,7 +7,7 @@ use std::sync::Arc;
 use imstorm_base::SocketId;
 use imstorm_base::io::{Io, Outbox};
 use imstorm_base::random::Random;
-use imstorm_base::slab::Slab;
+use imstorm_base::slab::{Key, Slab};
 use imstorm_base::strings::Strings;
 use imstorm_base::time::{NS_PER_MS, Time};
 use imstorm_base::timers::Timers;
@@ -15,14 +15,18 @@ use imstorm_cscf::Directory;
 use imstorm_esp::{Datagram, HEADROOM, Keys, LocalPort, SecurityParameters, TAILROOM, classify};
 use imstorm_sip::{Index, parse};
 
-use crate::measure::Measurements;
-use crate::population::Population;
-use crate::profile::{Profile, Refresh};
+use crate::measure::{Measurements, Procedure};
+use crate::operator::{OperatorCall, OperatorDesk};
+use crate::population::{NAME_BYTES_MAX, Population};
+use crate::profile::{Abandon, NetworkRelease, Plan, Profile, Refresh, Registration};
 use crate::recorder::{AssociationKeys, Capture, Direction, Recorder};
 use crate::schedule::Schedule;
 use crate::ue::procedures::{FORGET_NS, TIMER_N_NS, TIMINGS};
 use crate::ue::write::UeSettings;
-use crate::ue::{Ue, UeSet, UeTimer};
+use crate::ue::{CLIENT_PORTS, Services, Ue, UeSet, UeTimer};
+
+pub use crate::ue::lifetime::identities_hash;
+pub use crate::ue::{Stage, UeView};
 
 /// The UEs' unprotected port.
 pub const UNPROTECTED: SocketId = SocketId(0);
@@ -57,11 +61,17 @@ pub struct GeneratorState {
     pub retransmissions: u64,
     /// Datagrams that no UE could use.
     pub ignored: u64,
+    /// Datagrams that came unprotected when the UE took only protected ones.
+    pub unprotected_ignored: u64,
+    /// NOTIFYs of no dialog of the UE's, answered 481.
+    pub notify_unmatched: u64,
+    /// UEs that vanished once secured, as the profile wants it.
+    pub vanished: u64,
     /// Datagrams for which there was no room to send.
     pub outbox_full: u64,
     /// The longest that a start came after its intended time, in nanoseconds.
     pub late_ns_max: u64,
-    /// Security associations that UEs hold.
+    /// Sets of four security associations that UEs hold.
     pub sets: usize,
 }
 
@@ -71,10 +81,18 @@ pub struct Generator {
     pub(crate) population: Population,
     pub(crate) settings: UeSettings,
     pub(crate) refresh: Refresh,
+    /// By the procedures' numbers.
+    pub(crate) plans: [Plan; Procedure::COUNT],
+    pub(crate) network_release: NetworkRelease,
+    /// What a network-initiated re-authentication leaves of the lifetime, in seconds.
+    pub(crate) shorten_s: u32,
+    pub(crate) abandon: Abandon,
     /// Seconds after being secured, and jitter.
     pub(crate) release: Option<(f64, f64)>,
     pub(crate) ues: Vec<Ue>,
     pub(crate) sets: Slab<UeSet>,
+    pub(crate) services: Slab<Services>,
+    pub(crate) operator: OperatorDesk,
     pub(crate) strings: Strings,
     pub(crate) timers: Timers<UeTimer>,
     pub(crate) random: Random,
@@ -88,16 +106,28 @@ pub struct Generator {
     pub(crate) resting: u64,
     pub(crate) retransmissions: u64,
     pub(crate) ignored: u64,
+    pub(crate) unprotected_ignored: u64,
+    pub(crate) notify_unmatched: u64,
+    pub(crate) vanished: u64,
     outbox_full: u64,
     late_ns_max: u64,
     schedule: Schedule,
-    started_at: Option<Time>,
+    pub(crate) started_at: Option<Time>,
     /// Nothing new is begun.
     pub(crate) stopped: bool,
     /// Taken while a message is looked at.
     headers: Option<Box<Index>>,
     /// Where a message is written that is kept.
     pub(crate) text: Box<[u8]>,
+}
+
+/// How a message leaves.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// Unprotected.
+    Plain,
+    /// Through this set of security associations.
+    Sealed(Key),
 }
 
 /// One step of the generator: the time, and where datagrams go.
@@ -120,24 +150,34 @@ impl Generator {
         let random = Random::new(seed.seed);
         let mut ues = Vec::new();
         ues.resize_with(size, Ue::default);
-        let refresh = profile.procedures.refresh.clone();
+        let procedures = &profile.procedures;
+        let refresh = procedures.refresh.clone();
+        let lowered = procedures.network_reauthenticate.as_ref();
         Self {
             settings: UeSettings {
                 domain: profile.population.domain.clone(),
                 port: profile.ue.port,
-                port_uc: profile.ue.port_uc,
+                ports_uc: client_ports(profile.ue.port_uc, profile.ue.port_us),
                 port_us: profile.ue.port_us,
                 esp_port: profile.ue.esp_port,
                 pcscf_esp_port: profile.topology.pcscf_esp_port,
                 mode: imstorm_esp::Mode::UdpTunnel,
                 suites: profile.security.algorithms.iter().map(|pair| pair.suite()).collect(),
                 expires_s: refresh.expires_s,
+                registration_expires_s: expires_of(&procedures.register_over_connection),
+                reg_event_expires_s: expires_of(&procedures.reg_event),
                 run: seed.run,
             },
+            plans: std::array::from_fn(|place| procedures.plan(Procedure::ALL[place])),
+            network_release: procedures.network_release.clone().unwrap_or(NO_RELEASE),
+            shorten_s: lowered.map_or(0, |it| it.expires_s),
+            abandon: profile.abandon.clone(),
             release: profile.procedures.release.as_ref().map(|it| (it.after_s, it.jitter)),
             refresh,
             ues,
-            sets: Slab::with_capacity(size),
+            sets: Slab::with_capacity(size * SETS_PER_UE),
+            services: Slab::with_capacity(size),
+            operator: OperatorDesk::default(),
             strings: Strings::with_capacity(size * STRINGS_BYTES_PER_UE + STRINGS_BYTES_BASE),
             timers: Timers::new(&timer_durations()),
             schedule: Schedule::new(&profile.arrivals, population.size(), random.fork(1)),
@@ -152,6 +192,9 @@ impl Generator {
             resting: 0,
             retransmissions: 0,
             ignored: 0,
+            unprotected_ignored: 0,
+            notify_unmatched: 0,
+            vanished: 0,
             outbox_full: 0,
             late_ns_max: 0,
             started_at: None,
@@ -175,6 +218,9 @@ impl Generator {
                 self.plain_datagram(&mut step, peer, local, datagram);
             }
         }
+        while let Some(call) = self.operator.next_failed() {
+            self.operator_failed(&mut step, call);
+        }
         while let Some(timer) = self.timers.poll(now) {
             self.timer(&mut step, timer);
         }
@@ -189,6 +235,31 @@ impl Generator {
             }
             self.begin(&mut step, ue, intended);
         }
+    }
+
+    /// The next call for the operator, to be made by whoever moves the datagrams.
+    pub fn next_operator_call(&mut self) -> Option<OperatorCall> {
+        self.operator.next_call()
+    }
+
+    /// Whether a call for the operator waits to be made, or the UE of one that failed to be told.
+    #[must_use]
+    pub fn has_operator_work(&self) -> bool {
+        self.operator.has_work()
+    }
+
+    /// The private identity of a UE.
+    #[must_use]
+    pub fn impi(&self, ue: u32) -> Vec<u8> {
+        let mut text = [0; NAME_BYTES_MAX];
+        let mut writer = imstorm_sip::Writer::new(&mut text);
+        self.population.write_impi(ue, &mut writer);
+        writer.as_written().to_vec()
+    }
+
+    /// A call was refused or not answered: its UE learns of it at the next tick.
+    pub fn fail_operator_call(&mut self, call: OperatorCall) {
+        self.operator.fail(call);
     }
 
     /// When the next timer or start is due.
@@ -246,6 +317,9 @@ impl Generator {
             not_started: u64::from(self.schedule.remaining()),
             retransmissions: self.retransmissions,
             ignored: self.ignored,
+            unprotected_ignored: self.unprotected_ignored,
+            notify_unmatched: self.notify_unmatched,
+            vanished: self.vanished,
             outbox_full: self.outbox_full,
             late_ns_max: self.late_ns_max,
             sets: self.sets.len(),
@@ -286,8 +360,9 @@ impl Generator {
         let Datagram::Esp(spi) = classify(datagram) else { return };
         let Some(ue) = self.population.ue_at(local) else { return };
         let recorded = self.recorder.wants(u64::from(ue)).then(|| datagram.to_vec());
-        let set = self.ues[ue as usize].set.and_then(|key| self.sets.get_mut(key));
-        let opened = set.and_then(|set| {
+        let key = self.set_of_spi(ue, spi);
+        let opened = key.and_then(|key| {
+            let set = self.sets.get_mut(key)?;
             let port = set.sa.port_of_spi(spi)?;
             set.sa.open(port, datagram).ok()
         });
@@ -297,13 +372,13 @@ impl Generator {
             let number = u64::from(ue);
             self.recorder.note(number, step.now, Direction::In, peer, to, &wire, sip);
         }
-        let Some(payload) = opened else {
+        let (Some(key), Some(payload)) = (key, opened) else {
             self.ignored += 1;
             return;
         };
         let mut headers = self.headers.take().expect("one message at a time");
         match parse(&datagram[payload], &mut headers) {
-            Ok(message) => self.protected(step, ue, &message),
+            Ok(message) => self.protected(step, ue, key, &message),
             Err(_) => self.ignored += 1,
         }
         self.headers = Some(headers);
@@ -314,7 +389,7 @@ impl Generator {
         &mut self,
         step: &mut Step<'_>,
         ue: u32,
-        protected: bool,
+        way: Way,
         write: impl FnOnce(&mut [u8]) -> Option<usize>,
     ) {
         let source = self.population.address(ue);
@@ -322,10 +397,8 @@ impl Generator {
         let number = u64::from(ue);
         let recorder = self.recorder.wants(number).then_some(&mut self.recorder);
         let now = step.now;
-        let sent = if protected {
-            let Some(set) = self.ues[ue as usize].set.and_then(|key| self.sets.get_mut(key)) else {
-                return;
-            };
+        let sent = if let Way::Sealed(key) = way {
+            let Some(set) = self.sets.get_mut(key) else { return };
             let to = SocketAddr::new(pcscf.ip(), self.settings.pcscf_esp_port);
             let from = SocketAddr::new(source, self.settings.esp_port);
             let seed = self.random.next_u64();
@@ -389,10 +462,33 @@ impl Generator {
 
 /// The longest message that a UE writes.
 const TEXT_BYTES_MAX: usize = 4096;
-/// A dialog's strings and Security-Server of a secured UE.
-const STRINGS_BYTES_PER_UE: usize = 1024 + 512;
+/// A dialog's strings, Security-Server and Service-Route of a secured UE, and a second dialog's strings.
+const STRINGS_BYTES_PER_UE: usize = 1024 + 512 + 256 + 512;
+/// A UE's set in force, and that of a re-authentication or of the connection before.
+const SETS_PER_UE: usize = 2;
+/// No UE's connection is ended by the operator.
+const NO_RELEASE: NetworkRelease = NetworkRelease {
+    after_s: 0.0,
+    jitter: 0.0,
+    deactivated_share: 0.0,
+    rejected_share: 0.0,
+    back: false,
+};
 /// Requests that may have to be sent again.
 const STRINGS_BYTES_BASE: usize = 64 << 20;
+
+/// The protected client ports that a UE takes in turn: the profile's and those that follow, except the server port and those
+/// that are never protected (TS 33.203 clause 7.1).
+fn client_ports(first: u16, port_us: u16) -> [u16; CLIENT_PORTS] {
+    let mut ports = (first..=u16::MAX).chain(1..first);
+    let mut next = || ports.by_ref().find(|port| *port != port_us && ![5060, 5061].contains(port));
+    std::array::from_fn(|_| next().unwrap_or(first))
+}
+
+/// The lifetime that is asked for, in seconds.
+fn expires_of(registration: &Option<Registration>) -> u32 {
+    registration.as_ref().map_or(0, |it| it.expires_s)
+}
 
 /// The durations that are armed again and again: each has a queue of its own.
 fn timer_durations() -> Vec<u64> {

@@ -15,6 +15,7 @@ pub mod embedded;
 pub mod generator;
 pub mod live;
 pub mod measure;
+pub mod operator;
 pub mod population;
 pub mod profile;
 pub mod recorder;

@@ -61,6 +61,9 @@ impl Live {
         );
         for procedure in Procedure::ALL {
             let tally = interval.procedure(*procedure);
+            if tally.attempted == 0 && tally.completed == 0 {
+                continue;
+            }
             let p99_ms = tally.latency_us.value_at_quantile(0.99) as f64 / 1000.0;
             line.push_str(&format!("  {} {}/s", procedure.name(), tally.completed));
             if tally.completed > 0 {

@@ -404,6 +404,9 @@ fn conclude(
         socket_drops: done.socket_drops,
         cpu_s: process::process_cpu_ns() as f64 / 1e9,
         rss_bytes: memory.resident_bytes,
+        unprotected_ignored: state.unprotected_ignored,
+        notify_unmatched: state.notify_unmatched,
+        vanished: state.vanished,
         engine,
         invalid_reasons: invalid_reasons(done, &state),
     };

@@ -41,6 +41,14 @@ causes! {
     Transport = "transport",
     /// A response or NOTIFY that is no SIP or lacks what it must have.
     Parse = "parse",
+    /// A 200 to REGISTER that does not list the contact that was registered.
+    NotBound = "not_bound",
+    /// The operator's call was refused, or not answered.
+    Operator = "operator",
+    /// A refresh that the network had to challenge was let pass.
+    NotChallenged = "not_challenged",
+    /// The lifetime was not restored in full.
+    Lifetime = "lifetime",
 }
 
 /// Status codes are counted each by itself up to this one, all beyond as this one.

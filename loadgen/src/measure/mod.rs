@@ -49,6 +49,20 @@ vocabulary! {
         Refresh = "refresh",
         /// The end of a security subscription by its UE.
         Release = "release",
+        /// A refresh without credentials: 401, SUBSCRIBE on new security associations, 200, NOTIFY.
+        Reauthenticate = "reauthenticate",
+        /// From the operator's call to the NOTIFY that has, or lacks, the identity.
+        IdentityChange = "identity_change",
+        /// From the operator's call that lowers the lifetime to the 200 and the NOTIFY of the refresh that is challenged.
+        NetworkReauthenticate = "network_reauthenticate",
+        /// From the operator's call to the NOTIFY that terminates.
+        NetworkRelease = "network_release",
+        /// REGISTER over the secure connection, to its 200.
+        RegisterOverConnection = "register_over_connection",
+        /// SUBSCRIBE to the registration event package, to its 200 and NOTIFY.
+        RegEvent = "reg_event",
+        /// MESSAGE to another UE, to its 2xx.
+        Message = "message",
     }
 }
 
@@ -59,6 +73,10 @@ vocabulary! {
         Subscribe = "SUBSCRIBE",
         /// From a NOTIFY's arrival at the UE to its response's departure.
         Notify = "NOTIFY",
+        /// From the first transmission to the final response.
+        Register = "REGISTER",
+        /// From the first transmission to the final response, of the UE that it is for.
+        Message = "MESSAGE",
     }
 }
 
@@ -117,6 +135,11 @@ impl Measurements {
         self.failures.count(cause);
     }
 
+    /// A procedure was given up because the profile wants it so: neither success nor failure.
+    pub fn abandoned(&mut self, procedure: Procedure) {
+        self.procedures[procedure as usize].abandoned();
+    }
+
     /// A procedure has started later than intended, by more than is tolerated.
     pub fn late_start(&mut self) {
         self.generator.late_starts += 1;
@@ -168,7 +191,7 @@ impl Measurements {
         self.generator
     }
 
-    /// How many procedures have neither ended well nor failed.
+    /// How many procedures have neither ended well nor failed nor been abandoned.
     #[must_use]
     pub fn pending(&self) -> u64 {
         self.procedures.iter().map(Series::pending).sum()

@@ -19,6 +19,8 @@ pub struct Tally {
     pub completed: u64,
     /// How many have failed.
     pub failed: u64,
+    /// How many were given up because the profile wants it so.
+    pub abandoned: u64,
     /// The latencies in microseconds, of those completed and of those never started.
     pub latency_us: Histogram<u64>,
 }
@@ -56,7 +58,7 @@ impl Tally {
     pub fn new() -> Self {
         let latency_us = Histogram::new_with_bounds(1, LATENCY_MAX_US, SIGNIFICANT_DIGITS)
             .expect("the bounds are constants that it takes");
-        Self { attempted: 0, completed: 0, failed: 0, latency_us }
+        Self { attempted: 0, completed: 0, failed: 0, abandoned: 0, latency_us }
     }
 
     /// Adds another tally.
@@ -64,7 +66,14 @@ impl Tally {
         self.attempted += other.attempted;
         self.completed += other.completed;
         self.failed += other.failed;
+        self.abandoned += other.abandoned;
         self.latency_us.add(&other.latency_us).expect("all histograms have the same bounds");
+    }
+
+    /// How many are over, in whichever way.
+    #[must_use]
+    pub fn over(&self) -> u64 {
+        self.completed + self.failed + self.abandoned
     }
 
     /// What a report says of the latencies.
@@ -95,6 +104,7 @@ impl Tally {
         self.attempted = 0;
         self.completed = 0;
         self.failed = 0;
+        self.abandoned = 0;
         self.latency_us.reset();
     }
 }
@@ -123,16 +133,18 @@ impl Series {
         self.current.failed += 1;
     }
 
+    pub(super) fn abandoned(&mut self) {
+        self.current.abandoned += 1;
+    }
+
     pub(super) fn skipped(&mut self, age_ns: u64) {
         self.current.record(age_ns);
     }
 
     /// Those that have started and not ended, over both: an interval may end more than it starts.
     pub(super) fn pending(&self) -> u64 {
-        let attempted = self.ended.attempted + self.current.attempted;
-        let done =
-            self.ended.completed + self.ended.failed + self.current.completed + self.current.failed;
-        attempted.saturating_sub(done)
+        (self.ended.attempted + self.current.attempted)
+            .saturating_sub(self.ended.over() + self.current.over())
     }
 
     pub(super) fn total(&self) -> Tally {

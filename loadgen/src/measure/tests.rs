@@ -74,6 +74,17 @@ fn intervals_part_what_happened_and_lose_nothing() {
 }
 
 #[test]
+fn what_is_abandoned_is_over_and_no_failure() {
+    let mut measurements = Measurements::new();
+    measurements.attempted(Procedure::Secure);
+    measurements.abandoned(Procedure::Secure);
+    let tally = measurements.procedure(Procedure::Secure);
+    assert_eq!((tally.attempted, tally.completed, tally.failed, tally.abandoned), (1, 0, 0, 1));
+    assert_eq!(measurements.failures().total(), 0);
+    assert_eq!(measurements.pending(), 0);
+}
+
+#[test]
 fn threads_are_merged() {
     let mut one = Measurements::new();
     one.attempted(Procedure::Refresh);
@@ -162,9 +173,12 @@ fn the_interval_log_is_read_back() {
         let histogram: Histogram<u64> = Deserializer::new().deserialize(&mut &bytes[..]).unwrap();
         counts.push((interval.tag().unwrap().as_str().to_owned(), histogram.len()));
     }
-    let expected = [("secure", 2), ("refresh", 0), ("release", 0), ("secure", 0), ("refresh", 0)];
-    let expected = expected.into_iter().chain([("release", 1)]);
-    assert_eq!(counts, expected.map(|(tag, count)| (tag.to_owned(), count)).collect::<Vec<_>>());
+    let first = Procedure::ALL.iter().map(|procedure| (*procedure, 2, Procedure::Secure));
+    let second = Procedure::ALL.iter().map(|procedure| (*procedure, 1, Procedure::Release));
+    let expected = first.chain(second).map(|(procedure, count, of)| {
+        (procedure.name().to_owned(), if procedure == of { count } else { 0 })
+    });
+    assert_eq!(counts, expected.collect::<Vec<_>>());
 }
 
 fn decode_base64(text: &str) -> Vec<u8> {

@@ -6,6 +6,7 @@
 
 mod address_block;
 mod error;
+mod procedures;
 mod source;
 mod validate;
 
@@ -19,6 +20,10 @@ use serde::de::Error as _;
 
 pub use address_block::{AddressBlock, AddressBlockError};
 pub use error::{Location, ProfileError};
+pub use procedures::{
+    Abandon, NetworkReauthenticate, NetworkRelease, Plan, Procedures, Recurring, Refresh,
+    Registration, Release,
+};
 
 /// A load profile, validated.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -45,6 +50,9 @@ pub struct Profile {
     /// What a secured UE does.
     #[serde(default)]
     pub procedures: Procedures,
+    /// What some UEs leave undone.
+    #[serde(default)]
+    pub abandon: Abandon,
     /// When a run ends.
     #[serde(default)]
     pub limits: Limits,
@@ -157,41 +165,6 @@ pub enum ArrivalProcess {
     Constant,
 }
 
-/// What a secured UE does.
-#[derive(Debug, Clone, PartialEq, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Procedures {
-    /// Refreshes of the security subscription.
-    pub refresh: Refresh,
-    /// The UE's own end of it; nothing: UEs stay.
-    pub release: Option<Release>,
-}
-
-/// Refreshes of the security subscription.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Refresh {
-    /// From being secured to the first refresh, and from one to the next, in seconds.
-    pub after_s: f64,
-    /// The part of `after_s`, 0 to 1, by which it varies evenly to either side.
-    pub jitter: f64,
-    /// How many refreshes a UE makes; 0: none.
-    pub count: u32,
-    /// The lifetime that the UE asks for, in the first SUBSCRIBE too: `Expires`, in seconds.
-    pub expires_s: u32,
-}
-
-/// The UE's own end of its security subscription.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Release {
-    /// From being secured to the release, in seconds.
-    pub after_s: f64,
-    /// The part of `after_s`, 0 to 1, by which it varies evenly to either side.
-    #[serde(default)]
-    pub jitter: f64,
-}
-
 /// When a run ends.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -283,13 +256,6 @@ impl Default for Security {
         let algorithms =
             Suite::ALL.map(|suite| Algorithms { alg: suite.integrity, ealg: suite.encryption });
         Self { mode: Mode::UdpTunnel, algorithms: algorithms.to_vec() }
-    }
-}
-
-impl Default for Refresh {
-    /// None, and the lifetime that TS 24.229 5.1.1.2.1 has a UE ask for.
-    fn default() -> Self {
-        Self { after_s: 0.0, jitter: 0.0, count: 0, expires_s: 600_000 }
     }
 }
 

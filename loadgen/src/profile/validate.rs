@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 
-use super::{Network, Profile, Security, Topology, Ue};
+use super::{Abandon, Network, Procedures, Profile, Registration, Security, Topology, Ue};
 use crate::report::Threshold;
 
 /// Ports that are never protected (TS 33.203 7.1).
@@ -28,6 +28,9 @@ pub(super) fn validate(profile: &Profile) -> Result<(), Fault> {
     ue(&profile.ue)?;
     security(&profile.security)?;
     procedures(profile)?;
+    operated(&profile.procedures, profile.procedures.refresh.expires_s)?;
+    over_connection(&profile.procedures)?;
+    abandon(&profile.abandon)?;
     network(&profile.network)?;
     for (path, condition) in &profile.thresholds {
         Threshold::parse(path, condition).map_err(|error| Fault {
@@ -109,7 +112,11 @@ fn procedures(profile: &Profile) -> Result<(), Fault> {
     let refresh = &profile.procedures.refresh;
     seconds("procedures.refresh.after_s", refresh.after_s)?;
     let field = "procedures.refresh.after_s";
-    let timed = refresh.count == 0 || refresh.after_s > 0.0;
+    // A first refresh at a set time needs no other.
+    let untimed = u32::from(refresh.at_s.is_some());
+    let timed = refresh.count <= untimed || refresh.after_s > 0.0;
+    refresh.at_s.map_or(Ok(()), |value| seconds("procedures.refresh.at_s", value))?;
+    seconds("procedures.refresh.window_s", refresh.window_s)?;
     require(timed, field, "a number above 0, as there are refreshes", refresh.after_s)?;
     part("procedures.refresh.jitter", refresh.jitter)?;
     let field = "procedures.refresh.expires_s";
@@ -120,6 +127,69 @@ fn procedures(profile: &Profile) -> Result<(), Fault> {
     }
     seconds("limits.drain_s", profile.limits.drain_s)?;
     profile.limits.duration_s.map_or(Ok(()), |value| seconds("limits.duration_s", value))
+}
+
+/// What the operator does.
+fn operated(procedures: &Procedures, expires_s: u32) -> Result<(), Fault> {
+    if let Some(change) = &procedures.identity_change {
+        timed("procedures.identity_change", change.after_s, change.jitter)?;
+    }
+    if let Some(lowered) = &procedures.network_reauthenticate {
+        timed("procedures.network_reauthenticate", lowered.after_s, lowered.jitter)?;
+        let field = "procedures.network_reauthenticate.expires_s";
+        let is_lower = lowered.expires_s >= 1 && lowered.expires_s < expires_s;
+        let expected = format!("from 1 to below refresh.expires_s, {expires_s}");
+        require(is_lower, field, &expected, lowered.expires_s)?;
+    }
+    let Some(release) = &procedures.network_release else { return Ok(()) };
+    timed("procedures.network_release", release.after_s, release.jitter)?;
+    part("procedures.network_release.deactivated_share", release.deactivated_share)?;
+    let field = "procedures.network_release.rejected_share";
+    part(field, release.rejected_share)?;
+    let rest = 1.0 - release.deactivated_share;
+    let fits = release.rejected_share <= rest;
+    require(
+        fits,
+        field,
+        &format!("at most {rest}, what is not deactivated"),
+        release.rejected_share,
+    )
+}
+
+/// What UEs do over their connections.
+fn over_connection(procedures: &Procedures) -> Result<(), Fault> {
+    let registration = |name: &str, it: &Option<Registration>| {
+        let Some(it) = it else { return Ok(()) };
+        let field = format!("procedures.{name}");
+        timed(&field, it.after_s, it.jitter)?;
+        require(it.expires_s >= 1, &format!("{field}.expires_s"), "at least 1", it.expires_s)
+    };
+    registration("register_over_connection", &procedures.register_over_connection)?;
+    registration("reg_event", &procedures.reg_event)?;
+    if let Some(it) = &procedures.reauthenticate {
+        timed("procedures.reauthenticate", it.after_s, it.jitter)?;
+    }
+    let Some(message) = &procedures.message else { return Ok(()) };
+    timed("procedures.message", message.after_s, message.jitter)?;
+    let reachable = procedures.register_over_connection.as_ref().is_some_and(|it| it.count > 0);
+    let expected = "UEs that register, as only those can be reached";
+    require(reachable, "procedures.message", expected, "no procedures.register_over_connection")
+}
+
+fn abandon(abandon: &Abandon) -> Result<(), Fault> {
+    part("abandon.challenge_share", abandon.challenge_share)?;
+    let field = "abandon.secured_share";
+    part(field, abandon.secured_share)?;
+    let rest = 1.0 - abandon.challenge_share;
+    let expected = format!("at most {rest}, what answers the challenge");
+    require(abandon.secured_share <= rest, field, &expected, abandon.secured_share)?;
+    seconds("abandon.secured_after_s", abandon.secured_after_s)?;
+    abandon.back_after_s.map_or(Ok(()), |value| seconds("abandon.back_after_s", value))
+}
+
+fn timed(field: &str, after_s: f64, jitter: f64) -> Result<(), Fault> {
+    seconds(&format!("{field}.after_s"), after_s)?;
+    part(&format!("{field}.jitter"), jitter)
 }
 
 fn network(network: &Network) -> Result<(), Fault> {

@@ -69,7 +69,7 @@ pub struct Ues {
     pub secured: u64,
 }
 
-/// What was measured: three fields of report.json.
+/// What was measured: four fields of report.json.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Measured {
     /// One row for each [`Procedure`].
@@ -78,6 +78,8 @@ pub struct Measured {
     pub transactions: Rows<Row>,
     /// The causes that occurred.
     pub failures: Rows<u64>,
+    /// Procedures that were given up because the profile wants it so, all together.
+    pub abandoned: u64,
 }
 
 /// Named rows, in order: a JSON object.
@@ -93,7 +95,9 @@ pub struct Row {
     pub completed: u64,
     /// How many failed.
     pub failed: u64,
-    /// How many had done neither at the end.
+    /// How many were given up because the profile wants it so.
+    pub abandoned: u64,
+    /// How many had done none of these at the end.
     pub pending: u64,
     /// Completed ones per second of the run.
     pub rate_per_s: f64,
@@ -114,6 +118,12 @@ pub struct Generator {
     pub cpu_s: f64,
     /// Its memory at the end, in bytes.
     pub rss_bytes: u64,
+    /// Datagrams that reached a UE unprotected when it takes only protected ones.
+    pub unprotected_ignored: u64,
+    /// NOTIFYs of no dialog of the UE's, answered 481.
+    pub notify_unmatched: u64,
+    /// UEs that vanished once secured, as the profile wants it.
+    pub vanished: u64,
 }
 
 /// The engine's state at a run's end.
@@ -156,6 +166,12 @@ pub struct Outcome {
     pub cpu_s: f64,
     /// The generator's memory at the end, in bytes.
     pub rss_bytes: u64,
+    /// Datagrams that reached a UE unprotected when it takes only protected ones.
+    pub unprotected_ignored: u64,
+    /// NOTIFYs of no dialog of the UE's.
+    pub notify_unmatched: u64,
+    /// UEs that vanished once secured.
+    pub vanished: u64,
     /// The engine's state at the end, if it is ours.
     pub engine: Option<Engine>,
     /// Why the run is no result, if it is none.
@@ -185,6 +201,9 @@ impl Report {
                 socket_drops: outcome.socket_drops,
                 cpu_s: rounded(outcome.cpu_s),
                 rss_bytes: outcome.rss_bytes,
+                unprotected_ignored: outcome.unprotected_ignored,
+                notify_unmatched: outcome.notify_unmatched,
+                vanished: outcome.vanished,
             },
             engine: outcome.engine,
             thresholds: Vec::new(),
@@ -262,7 +281,10 @@ impl Measured {
         });
         let failures =
             measurements.failures().iter().map(|(cause, count)| (cause.name().into_owned(), count));
+        let abandoned =
+            Procedure::ALL.iter().map(|procedure| measurements.procedure(*procedure).abandoned);
         Self {
+            abandoned: abandoned.sum(),
             procedures: Rows(procedures.collect()),
             transactions: Rows(transactions.collect()),
             failures: Rows(failures.collect()),
@@ -280,7 +302,8 @@ impl Row {
             attempted: tally.attempted,
             completed: tally.completed,
             failed: tally.failed,
-            pending: tally.attempted.saturating_sub(tally.completed + tally.failed),
+            abandoned: tally.abandoned,
+            pending: tally.attempted.saturating_sub(tally.over()),
             rate_per_s: if duration_s > 0.0 { rounded(completed / duration_s) } else { 0.0 },
             latency_us: tally.latency(),
         }

@@ -36,10 +36,13 @@ pub(super) fn render(report: &Report) -> String {
     text
 }
 
+/// The rows of what was attempted at all.
 fn rows(text: &mut String, title: &str, rows: &Rows<Row>) {
+    let shown = || rows.0.iter().filter(|(_, row)| row.attempted > 0);
+    let width = shown().map(|(name, _)| name.len()).max().unwrap_or(0).max(11);
     let _ = writeln!(
         text,
-        "{title:<11} {:>11} {:>11} {:>9} {:>9} {:>9}  {:>9} {:>9} {:>9} {:>9} {:>9} {:>9}",
+        "{title:<width$} {:>11} {:>11} {:>9} {:>9} {:>9}  {:>9} {:>9} {:>9} {:>9} {:>9} {:>9}",
         "attempted",
         "completed",
         "failed",
@@ -52,10 +55,10 @@ fn rows(text: &mut String, title: &str, rows: &Rows<Row>) {
         "max",
         "mean"
     );
-    for (name, row) in &rows.0 {
+    for (name, row) in shown() {
         let _ = write!(
             text,
-            "{name:<11} {:>11} {:>11} {:>9} {:>9} {:>9.1} ",
+            "{name:<width$} {:>11} {:>11} {:>9} {:>9} {:>9.1} ",
             grouped(row.attempted),
             grouped(row.completed),
             grouped(row.failed),
@@ -72,6 +75,14 @@ fn rows(text: &mut String, title: &str, rows: &Rows<Row>) {
 }
 
 fn failures(text: &mut String, report: &Report) {
+    if report.measured.abandoned > 0 || report.generator.vanished > 0 {
+        let _ = writeln!(
+            text,
+            "given up   {} procedures, and {} UEs vanished, as the profile wants",
+            grouped(report.measured.abandoned),
+            grouped(report.generator.vanished)
+        );
+    }
     let failures = &report.measured.failures.0;
     if failures.is_empty() {
         text.push_str("failures   none\n");

@@ -40,19 +40,29 @@ pub fn at_the_end(world: &World<'_>, ended: Ended) -> Vec<String> {
         let tally = measurements.procedure(*procedure);
         failed += tally.failed;
         expect(
-            tally.attempted == tally.completed + tally.failed,
-            format!("{} {} neither completed nor failed", tally.attempted, procedure.name()),
+            tally.attempted == tally.over(),
+            format!(
+                "{} of {} {} neither completed nor failed nor abandoned",
+                tally.attempted - tally.over(),
+                tally.attempted,
+                procedure.name()
+            ),
         );
     }
     expect(
         failed == measurements.failures().total(),
         format!("{failed} failures, {} with a cause", measurements.failures().total()),
     );
+    // Those that come back are set up again.
     expect(
         measurements.procedure(Procedure::Secure).attempted + generator.state().not_started
-            == generator.size(),
+            >= generator.size(),
         "not every UE was started".to_owned(),
     );
+    for (number, ue) in (0..).map_while(|ue| generator.ue(ue)).enumerate() {
+        let most = if ue.is_secured && !ue.is_busy { 1 } else { 2 };
+        expect(ue.sets <= most, format!("UE {number} ({:?}) has {} sets", ue.stage, ue.sets));
+    }
     violations
 }
 

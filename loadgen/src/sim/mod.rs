@@ -58,3 +58,6 @@ pub fn run_seed(
         violations: checks::at_the_end(&world, ended),
     }
 }
+
+#[cfg(test)]
+mod tests;

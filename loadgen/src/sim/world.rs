@@ -17,6 +17,7 @@ use imstorm_uring::{Mesh, MeshPort};
 
 use super::network::Links;
 use crate::generator::{ESP, Generator, RunSeed, UNPROTECTED};
+use crate::operator;
 use crate::profile::Profile;
 use crate::recorder::Capture;
 
@@ -151,6 +152,10 @@ impl<'a> World<'a> {
             self.deliver();
             self.tick_engine();
             self.tick_generator();
+            while self.generator.has_operator_work() {
+                self.operate();
+                self.tick_generator();
+            }
         }
         Ended::Quiet
     }
@@ -218,6 +223,11 @@ impl<'a> World<'a> {
     fn tick_engine(&mut self) {
         self.engine.tick(self.now, &mut self.engine_io, &mut self.mesh);
         self.engine_io.inbox.clear();
+        self.send_of_engine();
+    }
+
+    /// Puts on the network what the engine has to send.
+    fn send_of_engine(&mut self) {
         let Self { engine_io, .. } = self;
         let mut sent = Vec::new();
         engine_io.outbox.drain(|queued, bytes| {
@@ -226,6 +236,19 @@ impl<'a> World<'a> {
         for (socket, source, peer, bytes) in sent {
             self.put(Side::Engine, socket, source, peer, bytes);
         }
+    }
+
+    /// Does at once what UEs' procedures ask the operator for.
+    fn operate(&mut self) {
+        while let Some(call) = self.generator.next_operator_call() {
+            let command = operator::command(call.kind, self.generator.impi(call.ue));
+            let done = self.engine.operate(self.now, &mut self.engine_io, &mut self.mesh, &command);
+            // An operator whose command meets no connection has come too late.
+            if !done.is_ok_and(|done| done.connections > 0) {
+                self.generator.fail_operator_call(call);
+            }
+        }
+        self.send_of_engine();
     }
 
     fn tick_generator(&mut self) {

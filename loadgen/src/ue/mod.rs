@@ -1,18 +1,31 @@
 //! One UE: a small record that lives through set-up, refreshes and release, and answers what comes to it at any moment.
 //!
 //! ```text
-//!            start                401                 200 and NOTIFY            timer
-//!  Idle ───────────▶ Challenging ─────▶ Answering ───────────────────▶ Secured ───────▶ Refreshing
-//!                        │                  │                          ▲   │  200            │
-//!                        │ failure          │ failure                  └───┼─────────────────┘
-//!                        ▼                  ▼                              │ timer
-//!                      Gone ◀───────────── Gone ◀─── terminated ─── Releasing
+//!            start                401                 200 and NOTIFY            due
+//!  Idle ───────────▶ Challenging ─────▶ Answering ───────────────────▶ Secured ─────▶ Refreshing
+//!                     │  ▲  │ failure        │ failure              ▲  │  ▲  │  200          │ │
+//!                     │  │  ▼                ▼                      │  │  │  └───────────────┘ │ 401
+//!             profile │  │ Gone ◀─────────  Gone                    │  │  │                    ▼
+//!                     ▼  │  ▲               200 and NOTIFY          │  │  └───────────── Reanswering
+//!                    Away  └── terminated ── Releasing ◀────────────┼──┘
+//!                      ▲                                            │
+//!                      └───────────────── profile ──────────────────┘
 //! ```
+//!
+//! A UE has one procedure and one request under way at a time; what becomes due meanwhile waits for its end ([`agenda`]).
 
+mod agenda;
 pub mod agreement;
+pub mod lifetime;
+pub(crate) mod names;
+mod network;
+mod over_connection;
 pub(crate) mod procedures;
 mod receive;
+mod requests;
 mod security;
+mod services;
+mod view;
 pub(crate) mod write;
 
 use imstorm_aka::Freshness;
@@ -20,10 +33,15 @@ use imstorm_base::slab::Key;
 use imstorm_base::strings::Handle;
 use imstorm_base::time::Time;
 use imstorm_esp::SaSet;
+use imstorm_sip::Method;
 use imstorm_sip::transaction::NonInviteClient;
 
-use crate::measure::Procedure;
+use crate::measure::{Procedure, Transaction};
 use agreement::ClientSide;
+use lifetime::Lifetime;
+use names::Call;
+pub(crate) use services::Services;
+pub use view::UeView;
 
 /// How far a UE is.
 #[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
@@ -35,17 +53,28 @@ pub enum Stage {
     Challenging,
     /// Its answer to the challenge is under way, on the new security associations.
     Answering,
-    /// It has a secure connection.
+    /// It has a secure connection, and nothing about it is under way.
     Secured,
     /// A refresh is under way.
     Refreshing,
+    /// Its answer to the challenge of a refresh is under way on the new security associations, or the NOTIFY behind it is.
+    Reanswering,
     /// Its SUBSCRIBE with Expires 0 is under way.
     Releasing,
+    /// It has given up as the profile wants it, and comes back if the profile says so.
+    Away,
     /// It is through: released or failed. It still answers what comes again.
     Gone,
 }
 
-/// Which SUBSCRIBE a UE has under way.
+impl Stage {
+    /// Whether there is a secure connection.
+    pub fn is_secure(self) -> bool {
+        matches!(self, Self::Secured | Self::Refreshing | Self::Reanswering | Self::Releasing)
+    }
+}
+
+/// Which request a UE has under way.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub enum Asking {
     /// The first one, or one that says that a challenge can't be answered.
@@ -54,8 +83,36 @@ pub enum Asking {
     Answer,
     /// A refresh.
     Refresh,
+    /// The answer to the challenge of a refresh.
+    Reanswer,
     /// The end.
     Release,
+    /// REGISTER over the connection.
+    Register,
+    /// SUBSCRIBE to the registration state.
+    RegEvent,
+    /// MESSAGE to the partner.
+    Message,
+}
+
+impl Asking {
+    /// Its method.
+    pub fn method(self) -> Method {
+        match self {
+            Self::Register => Method::Register,
+            Self::Message => Method::Message,
+            _ => Method::Subscribe,
+        }
+    }
+
+    /// The row that it is counted in.
+    pub fn transaction(self) -> Transaction {
+        match self {
+            Self::Register => Transaction::Register,
+            Self::Message => Transaction::Message,
+            _ => Transaction::Subscribe,
+        }
+    }
 }
 
 /// A client transaction of a UE.
@@ -66,6 +123,8 @@ pub struct Request {
     /// The SIP message, to be sent again.
     pub kept: Handle,
     pub sent_at: Time,
+    pub call: Call,
+    pub cseq: u32,
 }
 
 /// A timer of a UE. One whose number is not the present one fires in vain.
@@ -73,7 +132,7 @@ pub struct Request {
 pub struct UeTimer {
     pub ue: u32,
     pub kind: UeTimerKind,
-    /// Of the request for E, F and N, of the set-up for the others.
+    /// Of the request for E, F and N, of the operator's call for `Operator`, of the set-up for the others.
     pub number: u32,
 }
 
@@ -86,10 +145,18 @@ pub enum UeTimerKind {
     TimerF,
     /// No NOTIFY came (RFC 6665 clause 4.1.2.4).
     TimerN,
-    /// Time for a refresh.
-    Refresh,
-    /// Time to leave.
-    Release,
+    /// No NOTIFY came of what the operator was asked for.
+    Operator,
+    /// Time for a procedure.
+    Due(Procedure),
+    /// Half of the registration's time is over.
+    Reregister,
+    /// Time to vanish, as the profile wants it.
+    Vanish,
+    /// Time to come back.
+    Back,
+    /// Nothing can come any more through the former connection's security associations.
+    Former,
     /// Nothing can come any more: the security associations go.
     Forget,
 }
@@ -98,6 +165,8 @@ pub enum UeTimerKind {
 #[derive(Debug)]
 pub struct UeSet {
     pub sa: SaSet,
+    /// The P-CSCF's protected server port, where requests go to.
+    pub port_ps: u16,
 }
 
 /// What a UE keeps of its authentication.
@@ -116,6 +185,18 @@ impl std::fmt::Debug for Authentication {
     }
 }
 
+/// What a UE leaves undone, once.
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
+pub enum Abandons {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// It never answers its first challenge.
+    Challenge,
+    /// It vanishes once secured.
+    Connection,
+}
+
 /// One UE.
 #[derive(Debug, Default)]
 pub struct Ue {
@@ -127,11 +208,21 @@ pub struct Ue {
     pub procedure: Option<(Procedure, Time)>,
     /// When the last SUBSCRIBE was first sent.
     pub subscribed_at: Time,
+    /// The security associations in force.
     pub set: Option<Key>,
+    /// Those of a re-authentication that is under way, or of the connection before this one, whose last NOTIFY may come again.
+    pub other_set: Option<Key>,
+    /// What the UE does over its connection beside the security subscription.
+    pub services: Option<Key>,
     /// The dialog's strings, from the 200.
     pub dialog: Handle,
     /// Security-Server as it was received, for Security-Verify.
     pub security_server: Handle,
+    /// The same of the re-authentication that is under way.
+    pub next_security_server: Handle,
+    /// Service-Route of the last 200, if it had one.
+    pub service_route: Handle,
+    pub lifetime: Lifetime,
     pub cseq: u32,
     pub notify_cseq: u32,
     /// Counts requests, so that the timers of past ones fire in vain.
@@ -140,26 +231,67 @@ pub struct Ue {
     pub attempt: u32,
     /// Counts the offers of SPIs.
     pub offer: u32,
-    pub refreshes_left: u32,
+    /// Counts the operator's calls.
+    pub call: u32,
+    /// The identities as last notified, as a hash.
+    pub identities: u64,
+    /// The lifetime that the operator has lowered, in seconds.
+    pub full_s: u32,
+    /// Counts the calls that the UE begins over its connections.
+    pub calls: u32,
+    /// How many of each procedure are left.
+    pub left: [u16; Procedure::COUNT],
+    /// Which procedures are due, by their numbers; and [`network::URGENT`].
+    pub due: u16,
     pub stage: Stage,
+    pub abandons: Abandons,
+    /// Set-ups in a row whose NOTIFY did not come.
+    pub tries: u8,
     /// Consecutive challenges that could not be answered (TS 24.229 clause 5.1.1.5.3).
     pub bad_challenges: u8,
     pub has_200: bool,
     pub has_notify: bool,
+    /// The refresh under way was challenged.
+    pub was_challenged: bool,
+    /// The user has the identity that the operator adds and removes.
+    pub has_extra: bool,
+    /// The user is to have it, or not, by the operator's last call.
+    pub wants_extra: bool,
+    /// The procedure under way is on top of those of the profile.
+    pub is_extra: bool,
+    /// The operator is to end the connection for good.
+    pub to_reject: bool,
     /// It stays secured and has nothing more to do.
     pub rests: bool,
-    /// Release as soon as the refresh under way is done.
-    pub release_is_due: bool,
 }
+
+const _: () =
+    assert!(1_u32 << Procedure::COUNT <= network::URGENT as u32, "as many as `due` has bits");
 
 /// UEs' SPIs begin here, far from where a P-CSCF begins: the four of a set must differ (TS 33.203 clause 7.2).
 const SPI_FIRST: u32 = 1 << 31;
 
+/// How many protected client ports a UE takes in turn.
+pub const CLIENT_PORTS: usize = 4;
+
 impl Ue {
-    /// The SPIs of an offer. Each UE has an address of its own, so they need only differ within the UE; they differ between UEs
-    /// as well, for the sake of whoever reads a capture.
-    pub fn client_side(&self, ue: u32, port_uc: u16, port_us: u16) -> ClientSide {
+    /// SPIs and ports of an offer: new SPIs and another client port each time, the same server port (TS 33.203 clause 7.4). Each
+    /// UE has an address of its own, so the SPIs need only differ within the UE; they differ between UEs as well, for the sake
+    /// of whoever reads a capture.
+    pub fn client_side(&self, ue: u32, ports_uc: &[u16; CLIENT_PORTS], port_us: u16) -> ClientSide {
         let first = SPI_FIRST + (ue % (1 << 24)) * 128 + (self.offer % 64) * 2;
+        // The first offer is number 1.
+        let port_uc = ports_uc[(self.offer as usize + CLIENT_PORTS - 1) % CLIENT_PORTS];
         ClientSide { spi_uc: first, spi_us: first + 1, port_uc, port_us }
+    }
+
+    /// Whether nothing is under way.
+    pub fn is_free(&self) -> bool {
+        self.stage == Stage::Secured && self.procedure.is_none() && self.request.is_none()
+    }
+
+    /// The procedure under way.
+    pub fn current(&self) -> Option<Procedure> {
+        self.procedure.map(|(procedure, _)| procedure)
     }
 }

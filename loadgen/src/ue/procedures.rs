@@ -1,14 +1,13 @@
-//! What UEs do: the procedures, and the SUBSCRIBEs that they are made of.
+//! What UEs do about their security subscription, from its set-up to its end.
 
 use imstorm_base::strings::Handle;
 use imstorm_base::time::{Time, seconds};
-use imstorm_sip::transaction::non_invite_client::{Actions, Event};
-use imstorm_sip::transaction::{NonInviteClient, Timings};
+use imstorm_sip::transaction::Timings;
 
-use super::write::{Credentials, subscribe};
-use super::{Asking, Request, Stage, UeTimer, UeTimerKind};
+use super::write::Credentials;
+use super::{Abandons, Asking, Stage, UeTimer, UeTimerKind};
 use crate::generator::{Generator, Step};
-use crate::measure::{Cause, Procedure, Transaction};
+use crate::measure::{Cause, Procedure};
 
 /// Timers at the UE (TS 24.229 table 7.8).
 pub const TIMINGS: Timings = Timings::UE_LEG;
@@ -17,31 +16,42 @@ pub const TIMER_N_NS: u64 = 64 * TIMINGS.t1_ns;
 /// How long a UE that is through still answers what comes again.
 pub const FORGET_NS: u64 = TIMINGS.timer_j_ns(false) + seconds(5);
 /// How often a set-up whose NOTIFY does not come is begun anew.
-const ATTEMPTS_MAX: u32 = 2;
+const TRIES_MAX: u8 = 2;
 
 impl Generator {
     /// A UE's set-up starts, `intended` for this time.
     pub(crate) fn begin(&mut self, step: &mut Step<'_>, ue: u32, intended: Time) {
+        self.plan_life(ue);
+        self.begin_set_up(step, ue, intended);
+    }
+
+    /// A set-up as a procedure: the first one, or that of a UE that comes back.
+    pub(super) fn begin_set_up(&mut self, step: &mut Step<'_>, ue: u32, intended: Time) {
         self.start_procedure(ue, Procedure::Secure, intended);
-        self.ues[ue as usize].refreshes_left = self.refresh.count;
+        self.ues[ue as usize].tries = 0;
         self.set_up(step, ue);
     }
 
     fn set_up(&mut self, step: &mut Step<'_>, ue: u32) {
+        self.drop_services(ue);
         let state = &mut self.ues[ue as usize];
         state.attempt += 1;
+        state.tries += 1;
         state.stage = Stage::Challenging;
         state.cseq = 0;
         state.notify_cseq = 0;
+        state.due = 0;
         state.has_200 = false;
         state.has_notify = false;
         state.bad_challenges = 0;
         self.ask(step, ue, Asking::First, Credentials::Name);
     }
 
-    fn start_procedure(&mut self, ue: u32, procedure: Procedure, intended: Time) {
+    pub(super) fn start_procedure(&mut self, ue: u32, procedure: Procedure, intended: Time) {
         self.measurements.attempted(procedure);
-        self.ues[ue as usize].procedure = Some((procedure, intended));
+        let state = &mut self.ues[ue as usize];
+        state.procedure = Some((procedure, intended));
+        self.resting -= u64::from(std::mem::take(&mut state.rests));
         self.under_way += 1;
     }
 
@@ -58,15 +68,67 @@ impl Generator {
         }
     }
 
-    /// The procedure under way has failed; the UE gives up.
-    pub(crate) fn fail(&mut self, step: &Step<'_>, ue: u32, cause: Cause) {
+    /// The procedure under way has failed. Where it was about the connection itself, the UE gives up; else it goes on.
+    pub(crate) fn fail(&mut self, step: &mut Step<'_>, ue: u32, cause: Cause) {
         self.end_request(ue);
-        if let Some((procedure, _)) = self.ues[ue as usize].procedure.take() {
-            self.measurements.failed(procedure, cause);
-            self.under_way -= 1;
-            self.recorder.failed(u64::from(ue), step.now, procedure, cause);
+        let procedure = self.fail_procedure(step, ue, cause);
+        if self.ues[ue as usize].stage != Stage::Secured {
+            self.leave(step, ue);
+        } else if let Some(procedure) = procedure {
+            self.after(step, ue, procedure);
         }
-        self.leave(step, ue);
+    }
+
+    /// The procedure under way has failed; which one it was.
+    pub(super) fn fail_procedure(
+        &mut self,
+        step: &Step<'_>,
+        ue: u32,
+        cause: Cause,
+    ) -> Option<Procedure> {
+        let (procedure, _) = self.ues[ue as usize].procedure.take()?;
+        self.measurements.failed(procedure, cause);
+        self.under_way -= 1;
+        self.recorder.failed(u64::from(ue), step.now, procedure, cause);
+        Some(procedure)
+    }
+
+    /// The UE gives up as the profile wants it: what is under way is neither completed nor failed.
+    pub(super) fn abandon(&mut self, step: &mut Step<'_>, ue: u32) {
+        self.break_request(ue);
+        if let Some((procedure, _)) = self.ues[ue as usize].procedure.take() {
+            self.measurements.abandoned(procedure);
+            self.under_way -= 1;
+        }
+        let state = &mut self.ues[ue as usize];
+        state.abandons = Abandons::Nothing;
+        let Some(after_s) = self.abandon.back_after_s else {
+            return self.leave(step, ue);
+        };
+        self.secured -= u64::from(state.stage.is_secure());
+        state.stage = Stage::Away;
+        let number = state.attempt;
+        let after_ns = (after_s * 1e9) as u64;
+        self.timers.arm(step.now, after_ns, UeTimer { ue, kind: UeTimerKind::Back, number });
+    }
+
+    /// The UE vanishes: its security associations with it, so that it can answer nothing.
+    pub(super) fn vanish(&mut self, step: &mut Step<'_>, ue: u32) {
+        if !self.ues[ue as usize].stage.is_secure() {
+            return;
+        }
+        self.vanished += 1;
+        self.abandon(step, ue);
+        self.drop_set(ue);
+        self.drop_other_set(ue);
+        self.drop_services(ue);
+    }
+
+    /// The UE that had given up comes back from the same address.
+    pub(super) fn come_back(&mut self, step: &mut Step<'_>, ue: u32) {
+        if self.ues[ue as usize].stage == Stage::Away && !self.stopped {
+            self.begin_set_up(step, ue, step.now);
+        }
     }
 
     /// The UE is through. It still answers what comes again, for as long as anything can.
@@ -75,9 +137,7 @@ impl Generator {
         if state.stage == Stage::Gone {
             return;
         }
-        if matches!(state.stage, Stage::Secured | Stage::Refreshing | Stage::Releasing) {
-            self.secured -= 1;
-        }
+        self.secured -= u64::from(state.stage.is_secure());
         state.stage = Stage::Gone;
         let number = state.attempt;
         self.resting -= u64::from(std::mem::take(&mut state.rests));
@@ -87,159 +147,57 @@ impl Generator {
     }
 
     /// Both the 200 and the first NOTIFY have come: the UE has a secure connection and knows its identities.
-    pub(crate) fn secured(&mut self, step: &Step<'_>, ue: u32) {
-        let state = &mut self.ues[ue as usize];
-        state.stage = Stage::Secured;
-        let number = state.attempt;
+    pub(crate) fn secured(&mut self, step: &mut Step<'_>, ue: u32) {
+        self.ues[ue as usize].stage = Stage::Secured;
         self.secured += 1;
         self.secured_max = self.secured_max.max(self.secured);
         self.complete(step, ue);
-        if self.refresh.count > 0 {
-            self.arm_refresh(step, ue, number);
-        }
-        if let Some((after_s, jitter)) = self.release {
-            let after_ns = self.vary(after_s, jitter);
-            let timer = UeTimer { ue, kind: UeTimerKind::Release, number };
-            self.timers.arm(step.now, after_ns, timer);
-        } else if self.refresh.count == 0 {
-            self.rest(ue);
-        }
+        self.begin_agenda(step, ue);
     }
 
-    fn arm_refresh(&mut self, step: &Step<'_>, ue: u32, number: u32) {
-        let after_ns = self.vary(self.refresh.after_s, self.refresh.jitter);
-        self.timers.arm(step.now, after_ns, UeTimer { ue, kind: UeTimerKind::Refresh, number });
-    }
-
-    fn vary(&mut self, after_s: f64, jitter: f64) -> u64 {
-        let factor = 1.0 + jitter * (2.0 * self.random.unit() - 1.0);
-        (after_s * factor * 1e9) as u64
-    }
-
-    fn begin_refresh(&mut self, step: &mut Step<'_>, ue: u32) {
-        let state = &mut self.ues[ue as usize];
-        if state.stage != Stage::Secured || self.stopped {
-            return;
-        }
-        state.stage = Stage::Refreshing;
-        state.refreshes_left -= 1;
+    pub(super) fn begin_refresh(&mut self, step: &mut Step<'_>, ue: u32) {
         self.start_procedure(ue, Procedure::Refresh, step.now);
-        self.ask(step, ue, Asking::Refresh, Credentials::Answer);
+        self.refresh(step, ue, Credentials::Answer);
     }
 
-    /// The refresh has been granted.
+    /// A refresh without credentials: the network has to challenge it.
+    pub(super) fn begin_reauthentication(&mut self, step: &mut Step<'_>, ue: u32) {
+        self.start_procedure(ue, Procedure::Reauthenticate, step.now);
+        self.refresh(step, ue, Credentials::Name);
+    }
+
+    /// Sends the re-SUBSCRIBE of the procedure under way.
+    pub(super) fn refresh(&mut self, step: &mut Step<'_>, ue: u32, credentials: Credentials) {
+        let state = &mut self.ues[ue as usize];
+        state.stage = Stage::Refreshing;
+        state.bad_challenges = 0;
+        state.was_challenged = false;
+        self.ask(step, ue, Asking::Refresh, credentials);
+    }
+
+    /// The refresh has been granted; where it was challenged, its NOTIFY has come, too.
     pub(crate) fn refreshed(&mut self, step: &mut Step<'_>, ue: u32) {
-        self.complete(step, ue);
         let state = &mut self.ues[ue as usize];
         state.stage = Stage::Secured;
-        let (left, number) = (state.refreshes_left, state.attempt);
-        if state.release_is_due {
-            self.begin_release(step, ue);
-        } else if left > 0 {
-            self.arm_refresh(step, ue, number);
-        } else if self.release.is_none() {
-            self.rest(ue);
+        let Some(procedure) = state.current() else { return };
+        let must_challenge =
+            matches!(procedure, Procedure::Reauthenticate | Procedure::NetworkReauthenticate);
+        if must_challenge && !state.was_challenged {
+            return self.fail(step, ue, Cause::NotChallenged);
         }
+        if procedure == Procedure::NetworkReauthenticate
+            && !state.lifetime.is_restored(state.full_s)
+        {
+            return self.fail(step, ue, Cause::Lifetime);
+        }
+        self.complete(step, ue);
+        self.after(step, ue, procedure);
     }
 
-    /// The UE stays secured and has nothing more to do.
-    fn rest(&mut self, ue: u32) {
-        self.ues[ue as usize].rests = true;
-        self.resting += 1;
-    }
-
-    fn begin_release(&mut self, step: &mut Step<'_>, ue: u32) {
-        if self.stopped {
-            return;
-        }
-        let state = &mut self.ues[ue as usize];
-        match state.stage {
-            Stage::Secured => {}
-            Stage::Refreshing => {
-                state.release_is_due = true;
-                return;
-            }
-            _ => return,
-        }
-        state.stage = Stage::Releasing;
+    pub(super) fn begin_release(&mut self, step: &mut Step<'_>, ue: u32) {
+        self.ues[ue as usize].stage = Stage::Releasing;
         self.start_procedure(ue, Procedure::Release, step.now);
         self.ask(step, ue, Asking::Release, Credentials::Answer);
-    }
-
-    /// Sends a SUBSCRIBE and starts its client transaction.
-    pub(crate) fn ask(
-        &mut self,
-        step: &mut Step<'_>,
-        ue: u32,
-        asking: Asking,
-        credentials: Credentials,
-    ) {
-        self.end_request(ue);
-        let state = &mut self.ues[ue as usize];
-        state.cseq += 1;
-        state.request_number = state.request_number.wrapping_add(1);
-        if asking != Asking::Answer {
-            state.offer = state.offer.wrapping_add(1);
-        }
-        if matches!(credentials, Credentials::Answer | Credentials::OutOfRange(_)) {
-            state.authentication.nc += 1;
-        }
-        state.subscribed_at = step.now;
-        let written = subscribe(
-            &self.population,
-            &self.settings,
-            &self.strings,
-            ue,
-            &self.ues[ue as usize],
-            asking,
-            credentials,
-            &mut self.text[..],
-        );
-        let kept = written.and_then(|len| self.strings.store(&self.text[..len]).ok());
-        let Some(kept) = kept else { return self.fail(step, ue, Cause::Transport) };
-        let mut client = NonInviteClient::new();
-        let actions = client.start(&TIMINGS, false);
-        self.measurements.transaction_attempted(Transaction::Subscribe);
-        self.ues[ue as usize].request = Some(Request { asking, client, kept, sent_at: step.now });
-        self.send_request(step, ue);
-        self.arm_request(step, ue, &actions);
-    }
-
-    fn send_request(&mut self, step: &mut Step<'_>, ue: u32) {
-        let Some(request) = &self.ues[ue as usize].request else { return };
-        let protected = request.asking != Asking::First;
-        let len = request.kept.len();
-        let mut text = std::mem::take(&mut self.text);
-        text[..len].copy_from_slice(self.strings.get(&request.kept));
-        self.send(step, ue, protected, |out| {
-            out.get_mut(..len)?.copy_from_slice(&text[..len]);
-            Some(len)
-        });
-        self.text = text;
-    }
-
-    fn arm_request(&mut self, step: &Step<'_>, ue: u32, actions: &Actions) {
-        let number = self.ues[ue as usize].request_number;
-        if let Some(after_ns) = actions.arm_e {
-            self.timers.arm(step.now, after_ns, UeTimer { ue, kind: UeTimerKind::TimerE, number });
-        }
-        if let Some(after_ns) = actions.arm_f {
-            self.timers.arm(step.now, after_ns, UeTimer { ue, kind: UeTimerKind::TimerF, number });
-        }
-    }
-
-    /// The client transaction is over; a final response that comes again is ignored.
-    pub(crate) fn end_request(&mut self, ue: u32) {
-        if let Some(request) = self.ues[ue as usize].request.take() {
-            self.strings.release(request.kept);
-        }
-    }
-
-    /// The UE's security associations go.
-    pub(crate) fn drop_set(&mut self, ue: u32) {
-        if let Some(set) = self.ues[ue as usize].set.take() {
-            self.sets.remove(set);
-        }
     }
 
     /// One of a UE's timers fired.
@@ -251,6 +209,7 @@ impl Generator {
                 timer.number == state.request_number && state.request.is_some()
             }
             UeTimerKind::TimerN => timer.number == state.request_number,
+            UeTimerKind::Operator => timer.number == state.call,
             _ => timer.number == state.attempt,
         };
         if !is_present {
@@ -258,36 +217,38 @@ impl Generator {
         }
         match timer.kind {
             UeTimerKind::TimerE => self.timer_e(step, ue),
-            UeTimerKind::TimerF => {
-                self.measurements.transaction_failed(Transaction::Subscribe);
-                self.fail(step, ue, Cause::Timeout);
-            }
+            UeTimerKind::TimerF => self.timer_f(step, ue),
             UeTimerKind::TimerN => self.timer_n(step, ue),
-            UeTimerKind::Refresh => self.begin_refresh(step, ue),
-            UeTimerKind::Release => self.begin_release(step, ue),
+            UeTimerKind::Operator => self.operator_is_late(step, ue),
+            UeTimerKind::Due(procedure) => self.is_due(step, ue, procedure),
+            UeTimerKind::Reregister => self.reregister(step, ue),
+            UeTimerKind::Vanish => self.vanish(step, ue),
+            UeTimerKind::Back => self.come_back(step, ue),
+            UeTimerKind::Former => self.forget_former(ue),
             UeTimerKind::Forget => self.forget(ue),
         }
     }
 
-    fn timer_e(&mut self, step: &mut Step<'_>, ue: u32) {
-        let Some(request) = &mut self.ues[ue as usize].request else { return };
-        let actions = request.client.handle(Event::TimerE, &TIMINGS);
-        if actions.retransmit {
-            self.retransmissions += 1;
-            self.send_request(step, ue);
-        }
-        self.arm_request(step, ue, &actions);
+    fn timer_f(&mut self, step: &mut Step<'_>, ue: u32) {
+        self.break_request(ue);
+        self.fail(step, ue, Cause::Timeout);
     }
 
-    /// A 200 and no NOTIFY: the subscription is given up, and tried again once (RFC 6665 clause 4.1.2.4).
+    /// A 200 and no NOTIFY: a set-up's subscription is given up, and tried again once (RFC 6665 clause 4.1.2.4).
     fn timer_n(&mut self, step: &mut Step<'_>, ue: u32) {
         let state = &self.ues[ue as usize];
         match state.stage {
             Stage::Answering if !state.has_notify => {}
+            Stage::Reanswering if !state.has_notify => {
+                return self.fail(step, ue, Cause::NoNotify);
+            }
             Stage::Releasing => return self.fail(step, ue, Cause::NoNotify),
+            Stage::Secured if state.current() == Some(Procedure::RegEvent) => {
+                return self.fail(step, ue, Cause::NoNotify);
+            }
             _ => return,
         }
-        if state.attempt >= ATTEMPTS_MAX {
+        if state.tries >= TRIES_MAX {
             return self.fail(step, ue, Cause::NoNotify);
         }
         // Its end goes out once and is not waited for: the new set-up ends the old connection anyway.
@@ -303,9 +264,22 @@ impl Generator {
             return;
         }
         self.drop_set(ue);
+        self.drop_other_set(ue);
+        self.drop_services(ue);
         let state = &mut self.ues[ue as usize];
-        for handle in [&mut state.dialog, &mut state.security_server] {
+        for handle in [
+            &mut state.dialog,
+            &mut state.security_server,
+            &mut state.next_security_server,
+            &mut state.service_route,
+        ] {
             self.strings.release(std::mem::replace(handle, Handle::EMPTY));
+        }
+    }
+
+    fn forget_former(&mut self, ue: u32) {
+        if self.ues[ue as usize].next_security_server.is_empty() {
+            self.drop_other_set(ue);
         }
     }
 }

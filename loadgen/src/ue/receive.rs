@@ -1,25 +1,30 @@
-//! What comes to a UE: responses to its SUBSCRIBEs, and NOTIFYs.
+//! What comes to a UE: responses to its requests, NOTIFYs, MESSAGEs.
 
+use imstorm_base::slab::Key;
+use imstorm_base::time::Time;
 use imstorm_sip::header::HeaderName;
-use imstorm_sip::transaction::non_invite_client::Event;
 use imstorm_sip::{DialogParts, Message, Method, dialog};
 
-use super::procedures::{TIMER_N_NS, TIMINGS};
-use super::write::{DialogNames, Names};
-use super::{Asking, Stage, UeTimer, UeTimerKind};
-use crate::generator::{Generator, Step};
-use crate::measure::{Cause, Transaction};
+use super::lifetime::notified_s;
+use super::names::{Call, DialogNames, Names};
+use super::{Asking, Stage};
+use crate::generator::{Generator, Step, Way};
+use crate::measure::{Cause, Procedure, Transaction};
 
 /// Room for a dialog's strings.
-const DIALOG_BYTES_MAX: usize = 2048;
+pub(super) const DIALOG_BYTES_MAX: usize = 2048;
 
 impl Generator {
     /// A message without protection: only answers to the first SUBSCRIBE are looked at. Whoever has answered a challenge takes
     /// nothing unprotected any more.
     pub(crate) fn unprotected(&mut self, step: &mut Step<'_>, ue: u32, message: &Message<'_>) {
         let state = &self.ues[ue as usize];
-        let waits = state.stage == Stage::Challenging
-            && state.request.as_ref().is_some_and(|request| request.asking == Asking::First);
+        if state.stage != Stage::Challenging {
+            self.unprotected_ignored += 1;
+            self.ignored += 1;
+            return;
+        }
+        let waits = state.request.as_ref().is_some_and(|it| it.asking == Asking::First);
         if !waits || message.is_request() || !self.is_answer(ue, message) {
             self.ignored += 1;
             return;
@@ -27,16 +32,25 @@ impl Generator {
         self.response(step, ue, message);
     }
 
-    /// A message that came through the UE's security associations.
-    pub(crate) fn protected(&mut self, step: &mut Step<'_>, ue: u32, message: &Message<'_>) {
+    /// A message that came through a set of the UE's security associations.
+    pub(crate) fn protected(
+        &mut self,
+        step: &mut Step<'_>,
+        ue: u32,
+        set: Key,
+        message: &Message<'_>,
+    ) {
         if message.is_request() {
-            return self.request(step, ue, message);
+            return self.request(step, ue, set, message);
         }
-        let protected = self.ues[ue as usize]
-            .request
-            .as_ref()
-            .is_some_and(|request| request.asking != Asking::First);
-        if !protected || !self.is_answer(ue, message) {
+        let state = &self.ues[ue as usize];
+        // The answer to a refresh's challenge is answered on the new set, all else on the one in force.
+        let is_expected = state.request.as_ref().is_some_and(|request| match request.asking {
+            Asking::First => false,
+            Asking::Reanswer => state.other_set == Some(set),
+            _ => state.set == Some(set),
+        });
+        if !is_expected || !self.is_answer(ue, message) {
             self.ignored += 1;
             return;
         }
@@ -45,38 +59,34 @@ impl Generator {
 
     /// Whether a response answers the request under way (RFC 3261 clause 17.1.3; the branch is a function of Call-ID and CSeq).
     fn is_answer(&self, ue: u32, message: &Message<'_>) -> bool {
-        let state = &self.ues[ue as usize];
-        let names = DialogNames::new(&self.population, &self.settings, ue, state);
+        let Some(request) = &self.ues[ue as usize].request else { return false };
+        let names = DialogNames::new(&self.population, &self.settings, ue, request.call);
+        let is_same = |cseq: imstorm_sip::CSeq| {
+            cseq.number == request.cseq && cseq.method == request.asking.method()
+        };
         message.call_id() == Ok(names.call_id())
-            && message
-                .cseq()
-                .is_ok_and(|cseq| cseq.number == state.cseq && cseq.method == Method::Subscribe)
+            && message.cseq().is_ok_and(is_same)
             && message.tag(HeaderName::From) == Ok(Some(names.tag()))
     }
 
     fn response(&mut self, step: &mut Step<'_>, ue: u32, message: &Message<'_>) {
         let status = message.status();
-        let Some(request) = &mut self.ues[ue as usize].request else { return };
-        let (asking, sent_at) = (request.asking, request.sent_at);
-        // A provisional response slows the retransmissions down; Timer F goes on.
-        request.client.handle(Event::Response { is_final: status >= 200 }, &TIMINGS);
-        if status < 200 {
-            return;
-        }
-        self.measurements.transaction_completed(Transaction::Subscribe, step.now - sent_at);
-        self.end_request(ue);
+        let Some((asking, sent_at)) = self.take_response(step, ue, status) else { return };
         match (asking, status) {
             (Asking::First, 401) => self.challenged(step, ue, message),
-            (Asking::Answer, 200..=299) => self.accepted(step, ue, message),
-            (Asking::Refresh, 200..=299) => {
-                // The target and the route of the next request are those of the last 200.
-                if self.keep_dialog(ue, message).is_none() {
-                    return self.fail(step, ue, Cause::Parse);
-                }
-                self.refreshed(step, ue);
+            (Asking::Refresh, 401) => self.rechallenged(step, ue, message),
+            (Asking::Answer | Asking::Refresh | Asking::Reanswer, 200..=299) => {
+                self.accepted(step, ue, asking, sent_at, message);
             }
             // The last NOTIFY ends it, even if it came before.
             (Asking::Release, 200..=299 | 481) => self.released_if_notified(step, ue, status),
+            (Asking::Register, 200..=299) => self.registered(step, ue, sent_at, message),
+            (Asking::RegEvent, 200..=299) => self.reg_accepted(step, ue, message),
+            (Asking::Message, 200..=299) => self.message_delivered(step, ue),
+            (Asking::RegEvent, 481) => {
+                self.lose_reg_dialog(ue);
+                self.fail(step, ue, Cause::StatusOther(status));
+            }
             (_, 403) => self.fail(step, ue, Cause::Forbidden403),
             (_, 421 | 494) => self.fail(step, ue, Cause::Security494),
             (_, 401) => self.fail(step, ue, Cause::BadChallenge),
@@ -84,28 +94,59 @@ impl Generator {
         }
     }
 
-    /// 200 to the answer: the dialog is made.
-    fn accepted(&mut self, step: &mut Step<'_>, ue: u32, message: &Message<'_>) {
+    /// 200 to a SUBSCRIBE to the security state: the target and the route of the next request are those of the last 200.
+    fn accepted(
+        &mut self,
+        step: &mut Step<'_>,
+        ue: u32,
+        asking: Asking,
+        sent_at: Time,
+        message: &Message<'_>,
+    ) {
         if self.keep_dialog(ue, message).is_none() {
             return self.fail(step, ue, Cause::Parse);
         }
+        let granted_s = message.expires().ok().flatten().unwrap_or(self.settings.expires_s);
+        if asking == Asking::Reanswer {
+            self.switch_sets(ue);
+        }
         let state = &mut self.ues[ue as usize];
+        state.lifetime.grant(sent_at, granted_s);
         state.has_200 = true;
-        if state.has_notify {
-            self.secured(step, ue);
-        } else {
-            self.arm_timer_n(step, ue);
+        match (asking, state.has_notify) {
+            (Asking::Refresh, _) | (Asking::Reanswer, true) => self.refreshed(step, ue),
+            (Asking::Answer, true) => self.secured(step, ue),
+            _ => self.arm_timer_n(step, ue),
         }
     }
 
-    /// A 2xx has come; its NOTIFY has to follow (RFC 6665 clause 4.1.2.4).
-    fn arm_timer_n(&mut self, step: &Step<'_>, ue: u32) {
-        let number = self.ues[ue as usize].request_number;
-        self.timers.arm(step.now, TIMER_N_NS, UeTimer { ue, kind: UeTimerKind::TimerN, number });
+    fn keep_dialog(&mut self, ue: u32, message: &Message<'_>) -> Option<()> {
+        let mut blob = [0; DIALOG_BYTES_MAX];
+        let call = Call::Security(self.ues[ue as usize].attempt);
+        let len = self.write_dialog(ue, call, message, &mut blob)?;
+        let state = &mut self.ues[ue as usize];
+        self.strings.replace(&mut state.dialog, &blob[..len]).ok()?;
+        let mut routes = [0; DIALOG_BYTES_MAX];
+        let mut writer = imstorm_sip::Writer::new(&mut routes);
+        for (place, route) in message.list(HeaderName::ServiceRoute).enumerate() {
+            if place > 0 {
+                writer.put(b",");
+            }
+            writer.put(route);
+        }
+        (!writer.has_overflowed()).then_some(())?;
+        self.strings.replace(&mut state.service_route, writer.as_written()).ok()
     }
 
-    fn keep_dialog(&mut self, ue: u32, message: &Message<'_>) -> Option<()> {
-        let names = Names::new(&self.population, &self.settings, ue, &self.ues[ue as usize]);
+    /// The strings of the dialog that a 2xx makes.
+    pub(super) fn write_dialog(
+        &self,
+        ue: u32,
+        call: Call,
+        message: &Message<'_>,
+        out: &mut [u8],
+    ) -> Option<usize> {
+        let names = Names::new(&self.population, &self.settings, ue, call);
         let mut routes = [0; 1024];
         let len = dialog::route_set(message, true, &mut routes).ok()?;
         let parts = DialogParts {
@@ -117,32 +158,38 @@ impl Generator {
             remote_target: message.contact().ok()??.uri_text,
             routes: &routes[..len],
         };
-        let mut blob = [0; DIALOG_BYTES_MAX];
-        let len = parts.encode(&mut blob).ok()?;
-        self.strings.replace(&mut self.ues[ue as usize].dialog, &blob[..len]).ok()
+        parts.encode(out).ok()
     }
 
-    /// A request to the UE. Only NOTIFYs of its security dialog come so far.
-    fn request(&mut self, step: &mut Step<'_>, ue: u32, message: &Message<'_>) {
+    /// A request to the UE.
+    fn request(&mut self, step: &mut Step<'_>, ue: u32, set: Key, message: &Message<'_>) {
         if message.check().is_err() {
             self.ignored += 1;
             return;
         }
-        if message.method() == Method::Ack {
-            return;
+        match message.method() {
+            Method::Ack => {}
+            Method::Notify => self.notify(step, ue, set, message),
+            // It is shown to nobody; that it came is all that its sender is told.
+            Method::Message => self.respond(step, ue, set, message, 200),
+            _ => self.respond(step, ue, set, message, 405),
         }
-        if message.method() != Method::Notify {
-            return self.respond(step, ue, message, 405);
-        }
-        let names = DialogNames::new(&self.population, &self.settings, ue, &self.ues[ue as usize]);
-        let is_ours = message.call_id() == Ok(names.call_id())
-            && message.tag(HeaderName::To) == Ok(Some(names.tag()));
-        let (true, Ok(cseq), Ok(Some(subscription))) =
-            (is_ours, message.cseq(), message.subscription_state())
+    }
+
+    fn notify(&mut self, step: &mut Step<'_>, ue: u32, set: Key, message: &Message<'_>) {
+        let (Some(call), Ok(cseq), Ok(Some(subscription))) =
+            (self.call_of(ue, message), message.cseq(), message.subscription_state())
         else {
-            return self.respond(step, ue, message, 481);
+            self.notify_unmatched += 1;
+            return self.respond(step, ue, set, message, 481);
         };
-        self.respond(step, ue, message, 200);
+        self.respond(step, ue, set, message, 200);
+        match call {
+            Call::RegEvent(_) => return self.reg_notified(step, ue, cseq.number, &subscription),
+            // The end of the connection before this one, again.
+            Call::Security(attempt) if attempt != self.ues[ue as usize].attempt => return,
+            _ => {}
+        }
         let state = &mut self.ues[ue as usize];
         if cseq.number <= state.notify_cseq {
             // One that comes again, or late: the newer one counts.
@@ -152,35 +199,59 @@ impl Generator {
         let waited_ns = step.now - state.subscribed_at;
         self.measurements.transaction_attempted(Transaction::Notify);
         self.measurements.transaction_completed(Transaction::Notify, waited_ns);
-        if subscription.state.eq_ignore_ascii_case(b"terminated") {
-            self.terminated(step, ue);
-        } else {
-            self.notified(step, ue);
+        if subscription.is_terminated() {
+            return self.terminated(step, ue, subscription.reason.unwrap_or_default());
         }
+        let is_lower = notified_s(message, &subscription)
+            .is_some_and(|expires_s| state.lifetime.notify(step.now, expires_s));
+        if !self.keep_identities(ue, message.body()) {
+            return self.bad_body(step, ue);
+        }
+        self.notified(step, ue, set, is_lower);
     }
 
-    fn notified(&mut self, step: &mut Step<'_>, ue: u32) {
+    /// Which of the UE's subscriptions a NOTIFY is of: that of its connection, of its registration, or of the connection before,
+    /// whose end comes again.
+    fn call_of(&self, ue: u32, message: &Message<'_>) -> Option<Call> {
+        let state = &self.ues[ue as usize];
+        let reg = self.services(ue).map(|it| Call::RegEvent(it.reg_call));
+        let former = state.attempt.checked_sub(1).map(Call::Security);
+        let calls = [Some(Call::Security(state.attempt)), reg, former];
+        let (call_id, tag) = (message.call_id().ok()?, message.tag(HeaderName::To).ok()??);
+        calls.into_iter().flatten().find(|call| {
+            let names = DialogNames::new(&self.population, &self.settings, ue, *call);
+            names.call_id() == call_id && names.tag() == tag
+        })
+    }
+
+    fn notified(&mut self, step: &mut Step<'_>, ue: u32, set: Key, is_lower: bool) {
         let state = &mut self.ues[ue as usize];
-        state.has_notify = true;
-        if state.stage == Stage::Answering && state.has_200 {
-            self.secured(step, ue);
+        match state.stage {
+            Stage::Answering => {
+                state.has_notify = true;
+                if state.has_200 {
+                    self.secured(step, ue);
+                }
+            }
+            Stage::Reanswering => {
+                // One that comes through the set before is older than the 200 that makes the new one the set in force.
+                state.has_notify = state.has_200 || state.other_set == Some(set);
+                if state.has_200 {
+                    self.refreshed(step, ue);
+                }
+            }
+            _ => self.notified_secured(step, ue, is_lower),
         }
     }
 
-    /// The subscription is over: as the UE asked, or by the network.
-    fn terminated(&mut self, step: &mut Step<'_>, ue: u32) {
-        match self.ues[ue as usize].stage {
-            Stage::Releasing => {
-                // It answers the SUBSCRIBE with Expires 0 as well, should the 200 be late.
-                self.end_request(ue);
-                self.complete(step, ue);
-                self.leave(step, ue);
-            }
-            Stage::Gone => {}
-            _ if self.ues[ue as usize].procedure.is_some() => {
-                self.fail(step, ue, Cause::TerminatedByNetwork);
-            }
-            _ => self.leave(step, ue),
+    /// A NOTIFY without a body that can be read: whoever waits for what it says has failed.
+    fn bad_body(&mut self, step: &mut Step<'_>, ue: u32) {
+        self.ignored += 1;
+        let state = &self.ues[ue as usize];
+        let waits = matches!(state.stage, Stage::Answering | Stage::Reanswering)
+            || state.current() == Some(Procedure::IdentityChange);
+        if waits {
+            self.fail(step, ue, Cause::Parse);
         }
     }
 
@@ -196,9 +267,19 @@ impl Generator {
         self.arm_timer_n(step, ue);
     }
 
-    fn respond(&mut self, step: &mut Step<'_>, ue: u32, message: &Message<'_>, status: u16) {
-        self.send(step, ue, true, |out| {
-            let mut writer = imstorm_sip::response(message, status, None, out);
+    /// Answers on what the request came through.
+    fn respond(
+        &mut self,
+        step: &mut Step<'_>,
+        ue: u32,
+        set: Key,
+        message: &Message<'_>,
+        status: u16,
+    ) {
+        let call = Call::Security(self.ues[ue as usize].attempt);
+        let names = DialogNames::new(&self.population, &self.settings, ue, call);
+        self.send(step, ue, Way::Sealed(set), |out| {
+            let mut writer = imstorm_sip::response(message, status, Some(names.tag()), out);
             writer.copy(message, HeaderName::RecordRoute);
             writer.finish().ok()
         });

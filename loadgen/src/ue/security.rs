@@ -1,13 +1,16 @@
-//! A UE's side of AKA and of the security agreement: from the 401 to the security associations.
+//! A UE's side of AKA and of the security agreement: from the 401 to the security associations, at set-up and at
+//! re-authentication.
 
 use imstorm_aka::{Refusal, answer, decode_nonce};
+use imstorm_base::slab::Key;
+use imstorm_base::strings::Handle;
 use imstorm_esp::SaSet;
 use imstorm_sip::Message;
 use imstorm_sip::header::HeaderName;
 
 use super::agreement::choose;
 use super::write::Credentials;
-use super::{Asking, Authentication, Stage, UeSet};
+use super::{Abandons, Asking, Authentication, Stage, UeSet};
 use crate::generator::{Generator, Step};
 use crate::measure::Cause;
 
@@ -17,26 +20,93 @@ const BAD_CHALLENGES_MAX: u8 = 2;
 impl Generator {
     /// 401 to the first SUBSCRIBE.
     pub(crate) fn challenged(&mut self, step: &mut Step<'_>, ue: u32, message: &Message<'_>) {
+        if self.ues[ue as usize].abandons == Abandons::Challenge {
+            return self.abandon(step, ue);
+        }
+        let Some((set, server)) = self.agree(step, ue, message, Asking::First) else { return };
+        self.drop_set(ue);
+        let state = &mut self.ues[ue as usize];
+        state.set = Some(set);
+        state.stage = Stage::Answering;
+        self.strings.release(std::mem::replace(&mut state.security_server, server));
+        self.ask(step, ue, Asking::Answer, Credentials::Answer);
+    }
+
+    /// 401 to a refresh: the new set waits beside the one in force, and carries the answer (TS 33.203 clause 7.4).
+    pub(crate) fn rechallenged(&mut self, step: &mut Step<'_>, ue: u32, message: &Message<'_>) {
+        self.ues[ue as usize].was_challenged = true;
+        let Some((set, server)) = self.agree(step, ue, message, Asking::Refresh) else { return };
+        // Two sets at most: what came through a former connection's has had its time.
+        self.drop_other_set(ue);
+        let state = &mut self.ues[ue as usize];
+        state.other_set = Some(set);
+        state.stage = Stage::Reanswering;
+        state.has_200 = false;
+        state.has_notify = false;
+        self.strings.release(std::mem::replace(&mut state.next_security_server, server));
+        self.ask(step, ue, Asking::Reanswer, Credentials::Answer);
+    }
+
+    /// The answer was right: the new set is in force. Nothing of the UE's pends on the former, which goes (TS 24.229 clause
+    /// 5.1.1.5.1).
+    pub(super) fn switch_sets(&mut self, ue: u32) {
+        self.drop_set(ue);
+        let state = &mut self.ues[ue as usize];
+        state.set = state.other_set.take();
+        let server = std::mem::replace(&mut state.next_security_server, Handle::EMPTY);
+        self.strings.release(std::mem::replace(&mut state.security_server, server));
+    }
+
+    /// Answers the challenge in a 401 to `asked`, and makes the four security associations that it offers: their set, and
+    /// Security-Server to be repeated. `None` where that failed, and what follows has begun.
+    fn agree(
+        &mut self,
+        step: &mut Step<'_>,
+        ue: u32,
+        message: &Message<'_>,
+        asked: Asking,
+    ) -> Option<(Key, Handle)> {
         let nonce = message.www_authenticate().ok().flatten().map(|challenge| challenge.nonce);
         let Some(Ok((rand, autn))) = nonce.map(decode_nonce) else {
-            return self.fail(step, ue, Cause::BadChallenge);
+            self.fail(step, ue, Cause::BadChallenge);
+            return None;
         };
         let state = &mut self.ues[ue as usize];
         state.authentication = Authentication { rand, autn, ..Authentication::default() };
         let milenage = self.population.milenage(ue);
         let keys = match answer(&milenage, &mut state.freshness, &rand, &autn) {
             Ok(keys) => keys,
-            Err(refusal) => return self.refuse_challenge(step, ue, &refusal),
+            Err(refusal) => {
+                self.refuse_challenge(step, ue, &refusal, asked);
+                return None;
+            }
         };
         state.bad_challenges = 0;
         state.authentication.res = keys.res;
-        let side = state.client_side(ue, self.settings.port_uc, self.settings.port_us);
+        let side = state.client_side(ue, &self.settings.ports_uc, self.settings.port_us);
         let (mode, suites) = (self.settings.mode, &self.settings.suites);
         let (ue_ip, pcscf_ip) = (self.population.address(ue), self.population.pcscf(ue).ip());
         let Some(parameters) = choose(message, mode, suites, &side, ue_ip, pcscf_ip) else {
-            return self.fail(step, ue, Cause::BadSecurityServer);
+            self.fail(step, ue, Cause::BadSecurityServer);
+            return None;
         };
-        // Security-Verify repeats what came, line by line in one list.
+        let sa = SaSet::for_ue(&parameters, &keys.ck, &keys.ik);
+        let server = self.keep_server(message);
+        let set = self.sets.insert(UeSet { sa, port_ps: parameters.port_ps }).ok();
+        self.record_keys(ue, &parameters, &keys.ck, &keys.ik);
+        match (set, server) {
+            (Some(set), Some(server)) => Some((set, server)),
+            (set, server) => {
+                set.map(|set| self.sets.remove(set));
+                self.strings.release(server.unwrap_or_default());
+                self.fail(step, ue, Cause::Transport);
+                None
+            }
+        }
+    }
+
+    /// Security-Server as it came, line by line in one list: Security-Verify repeats it.
+    fn keep_server(&mut self, message: &Message<'_>) -> Option<Handle> {
         let mut server = [0; 2048];
         let mut writer = imstorm_sip::Writer::new(&mut server);
         for (place, (_, line)) in message.lines(HeaderName::SecurityServer).enumerate() {
@@ -45,23 +115,13 @@ impl Generator {
             }
             writer.put(line);
         }
-        let state = &mut self.ues[ue as usize];
-        let kept = !writer.has_overflowed()
-            && self.strings.replace(&mut state.security_server, writer.as_written()).is_ok();
-        self.drop_set(ue);
-        let sa = SaSet::for_ue(&parameters, &keys.ck, &keys.ik);
-        let Some(set) = self.sets.insert(UeSet { sa }).ok().filter(|_| kept) else {
-            return self.fail(step, ue, Cause::Transport);
-        };
-        self.record_keys(ue, &parameters, &keys.ck, &keys.ik);
-        let state = &mut self.ues[ue as usize];
-        state.set = Some(set);
-        state.stage = Stage::Answering;
-        self.ask(step, ue, Asking::Answer, Credentials::Answer);
+        let fits = !writer.has_overflowed();
+        fits.then(|| self.strings.store(writer.as_written()).ok()).flatten()
     }
 
-    /// The challenge can't be answered: the network is told why, with an offer of new SPIs (TS 24.229 clause 5.1.1.5.3).
-    fn refuse_challenge(&mut self, step: &mut Step<'_>, ue: u32, refusal: &Refusal) {
+    /// The challenge can't be answered: the network is told why, with an offer of new SPIs, on what there was before (TS 24.229
+    /// clause 5.1.1.5.3).
+    fn refuse_challenge(&mut self, step: &mut Step<'_>, ue: u32, refusal: &Refusal, asked: Asking) {
         let state = &mut self.ues[ue as usize];
         state.bad_challenges += 1;
         let (credentials, cause) = match refusal {
@@ -74,6 +134,6 @@ impl Generator {
             return self.fail(step, ue, cause);
         }
         state.authentication.nc = 0;
-        self.ask(step, ue, Asking::First, credentials);
+        self.ask(step, ue, asked, credentials);
     }
 }

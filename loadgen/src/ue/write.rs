@@ -8,8 +8,12 @@ use imstorm_sip::header::HeaderName;
 use imstorm_sip::{DialogParts, Method, Writer, dialog};
 
 use super::agreement::write_client;
-use super::{Asking, Ue};
-use crate::population::{NAME_BYTES_MAX, Population};
+use super::names::{Call, Names};
+use super::{Asking, CLIENT_PORTS, Services, Ue};
+use crate::population::Population;
+
+/// What UEs take.
+pub const ALLOW: &str = "NOTIFY, SUBSCRIBE, MESSAGE";
 
 /// What all UEs of a run have in common.
 #[derive(Clone, Debug)]
@@ -18,8 +22,8 @@ pub struct UeSettings {
     pub domain: String,
     /// The unprotected port.
     pub port: u16,
-    /// The protected client port.
-    pub port_uc: u16,
+    /// The protected client ports, taken in turn.
+    pub ports_uc: [u16; CLIENT_PORTS],
     /// The protected server port.
     pub port_us: u16,
     /// The port at which UEs take ESP in UDP.
@@ -32,75 +36,12 @@ pub struct UeSettings {
     pub suites: Vec<Suite>,
     /// The lifetime that is asked for, in seconds.
     pub expires_s: u32,
+    /// The same of registrations.
+    pub registration_expires_s: u32,
+    /// The same of subscriptions to the registration state.
+    pub reg_event_expires_s: u32,
     /// Makes Call-IDs and branches the run's own.
     pub run: u32,
-}
-
-/// Call-ID and tag of a UE's security dialog: functions of its number and of the attempt.
-pub struct DialogNames {
-    call_id: ([u8; 64], usize),
-    tag: ([u8; 32], usize),
-}
-
-impl DialogNames {
-    pub fn new(population: &Population, settings: &UeSettings, ue: u32, state: &Ue) -> Self {
-        let mut call_id = [0; 64];
-        let mut tag = [0; 32];
-        let mut writer = Writer::new(&mut call_id);
-        writer.hex_u32(settings.run).put(b"-").hex_u32(ue).put(b"-");
-        writer.decimal(u64::from(state.attempt)).put(b"@").ip(population.address(ue));
-        let call_id_len = writer.len();
-        let mut writer = Writer::new(&mut tag);
-        writer.hex_u32(ue).hex_u32(settings.run ^ state.attempt);
-        let tag_len = writer.len();
-        Self { call_id: (call_id, call_id_len), tag: (tag, tag_len) }
-    }
-
-    pub fn call_id(&self) -> &[u8] {
-        &self.call_id.0[..self.call_id.1]
-    }
-
-    pub fn tag(&self) -> &[u8] {
-        &self.tag.0[..self.tag.1]
-    }
-}
-
-/// All names of a UE that are functions of its number.
-pub struct Names {
-    impi: ([u8; NAME_BYTES_MAX], usize),
-    impu: ([u8; NAME_BYTES_MAX], usize),
-    dialog: DialogNames,
-}
-
-impl Names {
-    pub fn new(population: &Population, settings: &UeSettings, ue: u32, state: &Ue) -> Self {
-        let mut impi = [0; NAME_BYTES_MAX];
-        let mut impu = [0; NAME_BYTES_MAX];
-        let mut writer = Writer::new(&mut impi);
-        population.write_impi(ue, &mut writer);
-        let impi_len = writer.len();
-        let mut writer = Writer::new(&mut impu);
-        population.write_impu(ue, &mut writer);
-        let impu_len = writer.len();
-        let dialog = DialogNames::new(population, settings, ue, state);
-        Self { impi: (impi, impi_len), impu: (impu, impu_len), dialog }
-    }
-
-    pub fn impi(&self) -> &[u8] {
-        &self.impi.0[..self.impi.1]
-    }
-
-    pub fn impu(&self) -> &[u8] {
-        &self.impu.0[..self.impu.1]
-    }
-
-    pub fn call_id(&self) -> &[u8] {
-        self.dialog.call_id()
-    }
-
-    pub fn tag(&self) -> &[u8] {
-        self.dialog.tag()
-    }
 }
 
 /// What Authorization says.
@@ -116,19 +57,49 @@ pub enum Credentials {
     OutOfRange([u8; 14]),
 }
 
+/// What a UE's request is written from.
+#[derive(Copy, Clone)]
+pub struct Writing<'a> {
+    pub population: &'a Population,
+    pub settings: &'a UeSettings,
+    pub strings: &'a Strings,
+    pub ue: u32,
+    pub state: &'a Ue,
+    pub services: Option<&'a Services>,
+}
+
+impl Writing<'_> {
+    /// Via with the port that the request is answered at. The branch is a function of what the request is of.
+    pub fn via(&self, port: u16, call: Call, cseq: u32, out: &mut Writer<'_>) {
+        let address = self.population.address(self.ue);
+        out.header(HeaderName::Via).put(b"SIP/2.0/UDP ").ip(address).put(b":");
+        out.decimal(u64::from(port)).put(b";branch=z9hG4bK");
+        out.hex_u32(self.settings.run).hex_u32(self.ue).put(b"-");
+        call.write(out);
+        out.put(b"-").decimal(u64::from(cseq));
+    }
+
+    /// Contact with a port of the UE and its instance.
+    pub fn contact(&self, port: u16, out: &mut Writer<'_>) {
+        let address = self.population.address(self.ue);
+        out.header(HeaderName::Contact).put(b"<sip:").ip(address).put(b":");
+        out.decimal(u64::from(port))
+            .put(b">;+sip.instance=\"<urn:uuid:00000000-0000-4000-8000-0000");
+        out.hex_u32(self.ue).put(b">\"").end();
+    }
+}
+
 /// Writes a SUBSCRIBE of a UE to its security state.
 pub fn subscribe(
-    population: &Population,
-    settings: &UeSettings,
-    strings: &Strings,
-    ue: u32,
-    state: &Ue,
+    writing: &Writing<'_>,
     asking: Asking,
     credentials: Credentials,
     out: &mut [u8],
 ) -> Option<usize> {
-    let names = Names::new(population, settings, ue, state);
-    let in_dialog = matches!(asking, Asking::Refresh | Asking::Release);
+    let Writing { population, settings, strings, ue, state, .. } = *writing;
+    let call = Call::Security(state.attempt);
+    let names = Names::new(population, settings, ue, call);
+    let in_dialog = matches!(asking, Asking::Refresh | Asking::Reanswer | Asking::Release);
     let parts = if in_dialog {
         DialogParts::decode(strings.get(&state.dialog))
     } else {
@@ -145,24 +116,17 @@ pub fn subscribe(
     let protected = asking != Asking::First;
     let port = if protected { settings.port_us } else { settings.port };
     let mut writer = dialog::request(&parts, Method::Subscribe, state.cseq, out);
-    let address = population.address(ue);
-    writer.header(HeaderName::Via).put(b"SIP/2.0/UDP ").ip(address).put(b":");
-    writer.decimal(u64::from(port)).put(b";branch=z9hG4bK").hex_u32(settings.run).hex_u32(ue);
-    writer.put(b"-").decimal(u64::from(state.attempt)).put(b"-").decimal(u64::from(state.cseq));
+    writing.via(port, call, state.cseq, &mut writer);
     if !protected {
         writer.put(b";rport");
     }
     writer.end();
-    writer.header(HeaderName::Contact).put(b"<sip:").ip(address).put(b":");
-    writer
-        .decimal(u64::from(port))
-        .put(b">;+sip.instance=\"<urn:uuid:00000000-0000-4000-8000-0000");
-    writer.hex_u32(ue).put(b">\"").end();
+    writing.contact(port, &mut writer);
     writer.header(HeaderName::Event).text("security").end();
     let expires_s = if asking == Asking::Release { 0 } else { settings.expires_s };
     writer.header(HeaderName::Expires).decimal(u64::from(expires_s)).end();
     writer.header(HeaderName::Accept).text(secinfo::CONTENT_TYPE).end();
-    writer.header(HeaderName::Allow).text("NOTIFY, SUBSCRIBE").end();
+    writer.header(HeaderName::Allow).text(ALLOW).end();
     writer.header(HeaderName::Supported).text("path").end();
     writer.header(HeaderName::Require).text("sec-agree, secevt").end();
     writer.header(HeaderName::ProxyRequire).text("sec-agree, secevt").end();
@@ -170,13 +134,17 @@ pub fn subscribe(
     let uri = parts.remote_target;
     write_authorization(settings, state, &names, uri, credentials, &mut writer);
     writer.end();
-    let side = state.client_side(ue, settings.port_uc, settings.port_us);
+    let side = state.client_side(ue, &settings.ports_uc, settings.port_us);
     writer.header(HeaderName::SecurityClient);
     write_client(settings.mode, &settings.suites, &side, &mut writer);
     writer.end();
     if protected {
-        let server = strings.get(&state.security_server);
-        writer.header(HeaderName::SecurityVerify).put(server).end();
+        // The answer to a refresh's challenge goes on the new set, and verifies that set's Security-Server.
+        let server = match asking {
+            Asking::Reanswer => &state.next_security_server,
+            _ => &state.security_server,
+        };
+        writer.header(HeaderName::SecurityVerify).put(strings.get(server)).end();
     } else {
         writer.header(HeaderName::PAccessNetworkInfo).text("IEEE-802.11").end();
     }

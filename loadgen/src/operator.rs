@@ -1,0 +1,121 @@
+//! The operator's hand, as UEs' procedures ask for it: calls that the generator emits, and how they ended.
+
+use std::collections::VecDeque;
+
+use imstorm_cscf::operator::Command;
+use imstorm_cscf::scscf::Reason;
+
+/// Calls that wait to be made, at most: as many UEs as an operator's tool would touch in one go.
+pub const CALLS_MAX: usize = 65_536;
+
+/// What an operator is to do.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum OperatorKind {
+    /// Lower the remaining lifetime to so many seconds.
+    Shorten {
+        /// In seconds.
+        expires_s: u32,
+    },
+    /// End the connections, for this reason: [`Reason::Deactivated`] or [`Reason::Rejected`].
+    Terminate {
+        /// Whether the UE may come back.
+        reason: Reason,
+    },
+    /// Give the UE's user one more public identity.
+    AddIdentity,
+    /// Take it away again.
+    RemoveIdentity,
+}
+
+/// A call for the operator.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub struct OperatorCall {
+    /// The UE's number.
+    pub ue: u32,
+    /// The number of the call among the UE's.
+    pub number: u32,
+    /// What to do.
+    pub kind: OperatorKind,
+}
+
+/// Calls to be made, and calls that failed.
+#[derive(Debug, Default)]
+pub(crate) struct OperatorDesk {
+    calls: VecDeque<OperatorCall>,
+    failed: VecDeque<OperatorCall>,
+}
+
+impl OperatorDesk {
+    /// Files a call; false where too many wait.
+    pub fn file(&mut self, call: OperatorCall) -> bool {
+        let has_room = self.calls.len() < CALLS_MAX;
+        if has_room {
+            self.calls.push_back(call);
+        }
+        has_room
+    }
+
+    /// The next call to be made.
+    pub fn next_call(&mut self) -> Option<OperatorCall> {
+        self.calls.pop_front()
+    }
+
+    /// A call has failed: its UE is told at the next tick.
+    pub fn fail(&mut self, call: OperatorCall) {
+        self.failed.push_back(call);
+    }
+
+    /// The next call that failed.
+    pub fn next_failed(&mut self) -> Option<OperatorCall> {
+        self.failed.pop_front()
+    }
+
+    /// Whether a call waits to be made, or a failed one to be told.
+    pub fn has_work(&self) -> bool {
+        !self.calls.is_empty() || !self.failed.is_empty()
+    }
+}
+
+/// The engine's command for a call.
+#[must_use]
+pub fn command(kind: OperatorKind, impi: Vec<u8>) -> Command {
+    match kind {
+        OperatorKind::Shorten { expires_s } => Command::Shorten { impi, expires_s },
+        OperatorKind::Terminate { reason } => Command::Terminate { impi, reason },
+        OperatorKind::AddIdentity => {
+            Command::AddIdentity { impu: extra_identity(&impi), impi, barred: false }
+        }
+        OperatorKind::RemoveIdentity => {
+            Command::RemoveIdentity { impu: extra_identity(&impi), impi }
+        }
+    }
+}
+
+/// The public identity that is added and removed: that of the private identity, with `-x` behind its user part.
+#[must_use]
+pub fn extra_identity(impi: &[u8]) -> Vec<u8> {
+    let user = impi.iter().position(|byte| *byte == b'@').unwrap_or(impi.len());
+    [&b"sip:"[..], &impi[..user], b"-x", &impi[user..]].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_extra_identity_is_beside_the_private_one() {
+        assert_eq!(extra_identity(b"ue00000001@ims.example"), b"sip:ue00000001-x@ims.example");
+    }
+
+    #[test]
+    fn a_full_desk_says_so() {
+        let mut desk = OperatorDesk::default();
+        let call = OperatorCall { ue: 1, number: 1, kind: OperatorKind::AddIdentity };
+        for _ in 0..CALLS_MAX {
+            assert!(desk.file(call));
+        }
+        assert!(!desk.file(call));
+        assert_eq!(desk.next_call(), Some(call));
+        assert!(desk.file(call));
+    }
+}

@@ -1,0 +1,216 @@
+//! What a secured UE does, and what it leaves undone.
+
+use serde::Deserialize;
+
+use crate::measure::Procedure;
+
+/// What a secured UE does.
+#[derive(Debug, Clone, PartialEq, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Procedures {
+    /// Refreshes of the security subscription.
+    pub refresh: Refresh,
+    /// The UE's own end of it; nothing: UEs stay.
+    pub release: Option<Release>,
+    /// Refreshes without credentials, which the network has to challenge.
+    pub reauthenticate: Option<Recurring>,
+    /// The operator adds a public identity, and takes it away the next time.
+    pub identity_change: Option<Recurring>,
+    /// The operator lowers the lifetime, so that the UE authenticates again.
+    pub network_reauthenticate: Option<NetworkReauthenticate>,
+    /// The operator ends the connection.
+    pub network_release: Option<NetworkRelease>,
+    /// The UE registers its default identity over the connection.
+    pub register_over_connection: Option<Registration>,
+    /// The UE subscribes to the registration state of its default identity.
+    pub reg_event: Option<Registration>,
+    /// The UE sends a MESSAGE to its partner, the UE whose number differs in the last bit.
+    pub message: Option<Recurring>,
+}
+
+/// Refreshes of the security subscription.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Refresh {
+    /// From being secured to the first refresh, and from one to the next, in seconds.
+    pub after_s: f64,
+    /// The part of `after_s`, 0 to 1, by which it varies evenly to either side.
+    pub jitter: f64,
+    /// How many refreshes a UE makes; 0: none.
+    pub count: u32,
+    /// The lifetime that the UE asks for, in the first SUBSCRIBE too: `Expires`, in seconds.
+    pub expires_s: u32,
+    /// The first refresh of all UEs falls into a window that begins so many seconds after the run's start; nothing: each UE's
+    /// comes `after_s` after it was secured. A UE that is secured later refreshes at once.
+    pub at_s: Option<f64>,
+    /// The length of that window in seconds, over which the refreshes are spread evenly.
+    pub window_s: f64,
+}
+
+impl Default for Refresh {
+    /// None, and the lifetime that TS 24.229 5.1.1.2.1 has a UE ask for.
+    fn default() -> Self {
+        let expires_s = default_expires_s();
+        Self { after_s: 0.0, jitter: 0.0, count: 0, expires_s, at_s: None, window_s: 0.0 }
+    }
+}
+
+/// The UE's own end of its security subscription.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Release {
+    /// From being secured to the release, in seconds.
+    pub after_s: f64,
+    /// The part of `after_s`, 0 to 1, by which it varies evenly to either side.
+    #[serde(default)]
+    pub jitter: f64,
+}
+
+/// A procedure that a UE goes through once or several times.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Recurring {
+    /// From being secured to the first one, and from one's end to the next, in seconds.
+    pub after_s: f64,
+    /// The part of `after_s`, 0 to 1, by which it varies evenly to either side.
+    #[serde(default)]
+    pub jitter: f64,
+    /// How many a UE goes through.
+    #[serde(default = "one")]
+    pub count: u32,
+}
+
+/// The operator lowers the lifetime.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NetworkReauthenticate {
+    /// From being secured to the first one, and from one's end to the next, in seconds.
+    pub after_s: f64,
+    /// The part of `after_s`, 0 to 1, by which it varies evenly to either side.
+    #[serde(default)]
+    pub jitter: f64,
+    /// How many a UE goes through.
+    #[serde(default = "one")]
+    pub count: u32,
+    /// The lifetime that is left then, in seconds, below `refresh.expires_s`.
+    pub expires_s: u32,
+}
+
+/// The operator ends the connections of some UEs.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NetworkRelease {
+    /// From being secured to the end, in seconds.
+    pub after_s: f64,
+    /// The part of `after_s`, 0 to 1, by which it varies evenly to either side.
+    #[serde(default)]
+    pub jitter: f64,
+    /// The part of all UEs, 0 to 1, whose connection ends with the reason `deactivated`.
+    #[serde(default = "whole")]
+    pub deactivated_share: f64,
+    /// The part of all UEs, 0 to 1, whose connection ends with the reason `rejected`: they don't come back.
+    #[serde(default)]
+    pub rejected_share: f64,
+    /// Those deactivated come back at once with a new set-up.
+    #[serde(default = "yes")]
+    pub back: bool,
+}
+
+/// REGISTER or SUBSCRIBE over the connection.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Registration {
+    /// From being secured to the first one, and from one's end to the next, in seconds.
+    pub after_s: f64,
+    /// The part of `after_s`, 0 to 1, by which it varies evenly to either side.
+    #[serde(default)]
+    pub jitter: f64,
+    /// How many a UE goes through; refreshes at half of a registration's time come on top.
+    #[serde(default = "one")]
+    pub count: u32,
+    /// The lifetime that is asked for, in seconds.
+    #[serde(default = "default_expires_s")]
+    pub expires_s: u32,
+}
+
+/// What UEs leave undone: counted as abandoned, not as failed.
+#[derive(Debug, Clone, PartialEq, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Abandon {
+    /// The part of all UEs, 0 to 1, that never answer their first challenge.
+    pub challenge_share: f64,
+    /// The part of all UEs, 0 to 1, that vanish once secured: no release, and no answer to anything.
+    pub secured_share: f64,
+    /// From being secured to vanishing, in seconds.
+    pub secured_after_s: f64,
+    /// From either to a new set-up from the same address, in seconds; nothing: they don't come back.
+    pub back_after_s: Option<f64>,
+}
+
+/// When a procedure is due, and how often.
+#[derive(Debug, Copy, Clone, Default, PartialEq)]
+pub struct Plan {
+    /// From being secured to the first one, and from one's end to the next, in seconds.
+    pub after_s: f64,
+    /// The part of `after_s` by which it varies.
+    pub jitter: f64,
+    /// How many a UE goes through.
+    pub count: u32,
+}
+
+impl Procedures {
+    /// The plan of a procedure. Set-up and release have none; [`NetworkRelease`] counts for the UEs that it concerns.
+    #[must_use]
+    pub fn plan(&self, procedure: Procedure) -> Plan {
+        let plan = |after_s, jitter, count| Some(Plan { after_s, jitter, count });
+        let recurring = |it: &Option<Recurring>| {
+            it.as_ref().and_then(|it| plan(it.after_s, it.jitter, it.count))
+        };
+        let registration = |it: &Option<Registration>| {
+            it.as_ref().and_then(|it| plan(it.after_s, it.jitter, it.count))
+        };
+        let found = match procedure {
+            Procedure::Secure | Procedure::Release => None,
+            Procedure::Refresh => {
+                plan(self.refresh.after_s, self.refresh.jitter, self.refresh.count)
+            }
+            Procedure::Reauthenticate => recurring(&self.reauthenticate),
+            Procedure::IdentityChange => recurring(&self.identity_change),
+            Procedure::NetworkReauthenticate => self
+                .network_reauthenticate
+                .as_ref()
+                .and_then(|it| plan(it.after_s, it.jitter, it.count)),
+            Procedure::NetworkRelease => {
+                self.network_release.as_ref().and_then(|it| plan(it.after_s, it.jitter, 1))
+            }
+            Procedure::RegisterOverConnection => registration(&self.register_over_connection),
+            Procedure::RegEvent => registration(&self.reg_event),
+            Procedure::Message => recurring(&self.message),
+        };
+        found.unwrap_or_default()
+    }
+
+    /// Whether any of it needs an operator's hand.
+    #[must_use]
+    pub fn need_operator(&self) -> bool {
+        self.identity_change.is_some()
+            || self.network_reauthenticate.is_some()
+            || self.network_release.is_some()
+    }
+}
+
+const fn one() -> u32 {
+    1
+}
+
+const fn whole() -> f64 {
+    1.0
+}
+
+const fn yes() -> bool {
+    true
+}
+
+const fn default_expires_s() -> u32 {
+    600_000
+}

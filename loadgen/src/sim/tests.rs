@@ -1,0 +1,142 @@
+//! Each procedure over a network that loses, doubles and reorders, against the engine.
+
+use super::*;
+use crate::measure::{Tally, Transaction};
+
+/// UEs of a run.
+const UES: u64 = 40;
+const SEEDS: std::ops::RangeInclusive<u64> = 1..=4;
+
+/// Runs a bare profile with this added, for each seed, and gives what was measured to `check`.
+fn each_seed(more: &str, check: impl Fn(&World<'_>)) {
+    let text = format!(
+        "name = \"sample\"\n[population]\nsize = {UES}\n[arrivals]\nrate_per_s = 20\n\
+         [network]\nloss = 0.05\nduplication = 0.05\nreordering = 0.05\n\
+         delay_ms = {{ min = 5, max = 40 }}\n{more}"
+    );
+    let profile = Profile::parse("sample.toml", &text, &[]).unwrap();
+    let engine = crate::embedded::config(&profile).unwrap();
+    let directory = Arc::new(crate::population::directory(&profile).unwrap());
+    for seed in SEEDS {
+        let mut world = World::new(&profile, &engine, Arc::clone(&directory), seed, None);
+        let ended = world.run();
+        let failures: Vec<_> = world.generator().measurements().failures().iter().collect();
+        assert_eq!(failures, [], "seed {seed}");
+        assert_eq!(checks::at_the_end(&world, ended), Vec::<String>::new(), "seed {seed}");
+        check(&world);
+    }
+}
+
+fn tally(world: &World<'_>, procedure: Procedure) -> Tally {
+    world.generator().measurements().procedure(procedure)
+}
+
+fn completed(world: &World<'_>, procedure: Procedure) -> u64 {
+    tally(world, procedure).completed
+}
+
+const RELEASE: &str = "[procedures.release]\nafter_s = 100\njitter = 0.1\n";
+
+#[test]
+fn re_authentications_take_new_security_associations() {
+    let more =
+        "[procedures.reauthenticate]\nafter_s = 10\njitter = 0.5\ncount = 4\n".to_owned() + RELEASE;
+    each_seed(&more, |world| {
+        assert_eq!(completed(world, Procedure::Reauthenticate), 4 * UES);
+        assert_eq!(world.engine().counters().reauthenticated, 4 * UES);
+        assert_eq!(completed(world, Procedure::Release), UES);
+        // A refresh without credentials takes two transactions, as a set-up does.
+        let subscribes = world.generator().measurements().transaction(Transaction::Subscribe);
+        assert_eq!(subscribes.completed, (2 + 4 * 2 + 1) * UES);
+    });
+}
+
+#[test]
+fn what_is_due_at_one_time_waits_its_turn() {
+    let more = "[procedures.reauthenticate]\nafter_s = 5\ncount = 3\n\
+                [procedures.refresh]\nafter_s = 5\ncount = 3\n\
+                [procedures.identity_change]\nafter_s = 5\ncount = 2\n"
+        .to_owned()
+        + RELEASE;
+    each_seed(&more, |world| {
+        assert_eq!(completed(world, Procedure::Reauthenticate), 3 * UES);
+        assert_eq!(completed(world, Procedure::Refresh), 3 * UES);
+        assert_eq!(completed(world, Procedure::IdentityChange), 2 * UES);
+    });
+}
+
+#[test]
+fn the_operator_changes_identities() {
+    let more = "[procedures.identity_change]\nafter_s = 10\njitter = 0.5\ncount = 3\n".to_owned()
+        + RELEASE;
+    each_seed(&more, |world| {
+        assert_eq!(completed(world, Procedure::IdentityChange), 3 * UES);
+        assert_eq!(world.engine().counters().identities_changed, 3 * UES);
+    });
+}
+
+#[test]
+fn the_operator_has_ues_authenticate_again() {
+    let more = "[procedures.network_reauthenticate]\nafter_s = 10\njitter = 0.5\ncount = 2\n\
+                expires_s = 200\n"
+        .to_owned()
+        + RELEASE;
+    each_seed(&more, |world| {
+        assert_eq!(completed(world, Procedure::NetworkReauthenticate), 2 * UES);
+        assert_eq!(world.engine().counters().reauthenticated, 2 * UES);
+        assert_eq!(tally(world, Procedure::Refresh).attempted, 0);
+    });
+}
+
+#[test]
+fn those_deactivated_come_back_and_those_rejected_do_not() {
+    let more = "[procedures.network_release]\nafter_s = 10\njitter = 0.5\n\
+                deactivated_share = 0.5\nrejected_share = 0.5\n"
+        .to_owned()
+        + RELEASE;
+    each_seed(&more, |world| {
+        assert_eq!(completed(world, Procedure::NetworkRelease), UES);
+        let back = completed(world, Procedure::Secure) - UES;
+        assert!((1..UES).contains(&back), "{back}");
+        assert_eq!(completed(world, Procedure::Release), back);
+        assert_eq!(world.generator().state().notify_unmatched, 0);
+    });
+}
+
+#[test]
+fn what_is_abandoned_is_no_failure_and_comes_back() {
+    let more = "[abandon]\nchallenge_share = 0.3\nsecured_share = 0.3\nsecured_after_s = 5\n\
+                back_after_s = 20\n"
+        .to_owned()
+        + RELEASE;
+    each_seed(&more, |world| {
+        let vanished = world.generator().state().vanished;
+        let secure = tally(world, Procedure::Secure);
+        assert!(secure.abandoned > 0 && vanished > 0, "{} {vanished}", secure.abandoned);
+        assert_eq!(secure.attempted, UES + secure.abandoned + vanished);
+        assert_eq!(secure.completed, UES + vanished);
+        assert_eq!(completed(world, Procedure::Release), UES);
+    });
+}
+
+#[test]
+fn a_herd_refreshes_in_its_window() {
+    let more = "[procedures.refresh]\nat_s = 30\nwindow_s = 1\ncount = 1\n".to_owned() + RELEASE;
+    each_seed(&more, |world| {
+        assert_eq!(completed(world, Procedure::Refresh), UES);
+    });
+}
+
+#[test]
+fn a_ue_shows_what_it_believes() {
+    each_seed(RELEASE, |world| {
+        let ue = world.generator().ue(0).unwrap();
+        assert_eq!(
+            (ue.stage, ue.is_secured, ue.contact),
+            (crate::generator::Stage::Gone, false, None)
+        );
+        assert!(ue.lifetime_ends_at > world.now());
+        assert_ne!(ue.identities, world.generator().ue(1).unwrap().identities);
+        assert!(world.generator().ue(u32::try_from(UES).unwrap()).is_none());
+    });
+}

@@ -1,0 +1,194 @@
+//! When a UE's procedures are due. Each has a timer of its own; one that fires while another procedure is under way waits for
+//! its end, so that a UE has a single request under way at any time, as the security agreement wants it across a change of
+//! security associations.
+
+use imstorm_base::time::{NS_PER_S, Time};
+
+use super::network::URGENT;
+use super::{Abandons, Stage, UeTimer, UeTimerKind};
+use crate::generator::{Generator, Step};
+use crate::measure::Procedure;
+
+/// Procedures in the order in which they begin when several are due: the end first, then what keeps the connection.
+const ORDER: [Procedure; 9] = [
+    Procedure::Release,
+    Procedure::Refresh,
+    Procedure::Reauthenticate,
+    Procedure::NetworkRelease,
+    Procedure::NetworkReauthenticate,
+    Procedure::IdentityChange,
+    Procedure::RegisterOverConnection,
+    Procedure::RegEvent,
+    Procedure::Message,
+];
+/// The least time until a procedure is tried again that could not begin.
+const TRY_AGAIN_NS: u64 = NS_PER_S;
+
+impl Generator {
+    /// What the profile has for this UE, drawn once.
+    pub(super) fn plan_life(&mut self, ue: u32) {
+        let mut left = [0; Procedure::COUNT];
+        for procedure in Procedure::ALL {
+            let count = self.plans[*procedure as usize].count;
+            left[*procedure as usize] = u16::try_from(count).unwrap_or(u16::MAX);
+        }
+        let (release, abandon) = (self.random.unit(), self.random.unit());
+        let deactivated = self.network_release.deactivated_share;
+        let rejected = self.network_release.rejected_share;
+        if release >= deactivated + rejected {
+            left[Procedure::NetworkRelease as usize] = 0;
+        }
+        let state = &mut self.ues[ue as usize];
+        state.left = left;
+        state.to_reject = release >= deactivated;
+        state.abandons = if abandon < self.abandon.challenge_share {
+            Abandons::Challenge
+        } else if abandon < self.abandon.challenge_share + self.abandon.secured_share {
+            Abandons::Connection
+        } else {
+            Abandons::Nothing
+        };
+    }
+
+    /// The UE has just been secured: everything that it is to do gets its time.
+    pub(super) fn begin_agenda(&mut self, step: &mut Step<'_>, ue: u32) {
+        let number = self.ues[ue as usize].attempt;
+        let state = &mut self.ues[ue as usize];
+        state.due = 0;
+        state.is_extra = false;
+        for procedure in Procedure::ALL {
+            if *procedure == Procedure::Refresh
+                && let Some(after_ns) = self.herd_after_ns(step.now)
+            {
+                if self.ues[ue as usize].left[Procedure::Refresh as usize] > 0 {
+                    let kind = UeTimerKind::Due(Procedure::Refresh);
+                    self.timers.arm(step.now, after_ns, UeTimer { ue, kind, number });
+                }
+                continue;
+            }
+            self.arm_procedure(step, ue, *procedure);
+        }
+        if let Some((after_s, jitter)) = self.release {
+            let after_ns = self.vary(after_s, jitter);
+            let kind = UeTimerKind::Due(Procedure::Release);
+            self.timers.arm(step.now, after_ns, UeTimer { ue, kind, number });
+        }
+        if self.ues[ue as usize].abandons == Abandons::Connection {
+            let after_ns = self.vary(self.abandon.secured_after_s, 0.0);
+            let kind = UeTimerKind::Vanish;
+            self.timers.arm(step.now, after_ns, UeTimer { ue, kind, number });
+        }
+        self.go_on(step, ue);
+    }
+
+    /// From now to this UE's place in the window into which all first refreshes fall, if the profile has one.
+    fn herd_after_ns(&mut self, now: Time) -> Option<u64> {
+        let at_s = self.refresh.at_s?;
+        let at_ns = ((at_s + self.refresh.window_s * self.random.unit()) * 1e9) as u64;
+        Some((self.started_at.unwrap_or(now) + at_ns).saturating_sub(now))
+    }
+
+    /// Arms the next one of a procedure, if one is left.
+    pub(super) fn arm_procedure(&mut self, step: &Step<'_>, ue: u32, procedure: Procedure) {
+        let state = &self.ues[ue as usize];
+        if state.left[procedure as usize] == 0 {
+            return;
+        }
+        let number = state.attempt;
+        let plan = self.plans[procedure as usize];
+        let after_ns = self.vary(plan.after_s, plan.jitter);
+        let kind = UeTimerKind::Due(procedure);
+        self.timers.arm(step.now, after_ns, UeTimer { ue, kind, number });
+    }
+
+    /// Tries a procedure again that could not begin: it keeps its turn.
+    pub(super) fn postpone(&mut self, step: &Step<'_>, ue: u32, procedure: Procedure) {
+        let state = &mut self.ues[ue as usize];
+        state.left[procedure as usize] = state.left[procedure as usize].saturating_add(1);
+        let number = state.attempt;
+        let plan = self.plans[procedure as usize];
+        let after_ns = self.vary(plan.after_s, plan.jitter).max(TRY_AGAIN_NS);
+        let kind = UeTimerKind::Due(procedure);
+        self.timers.arm(step.now, after_ns, UeTimer { ue, kind, number });
+    }
+
+    fn vary(&mut self, after_s: f64, jitter: f64) -> u64 {
+        let factor = 1.0 + jitter * (2.0 * self.random.unit() - 1.0);
+        (after_s * factor * 1e9) as u64
+    }
+
+    /// A procedure's time has come.
+    pub(super) fn is_due(&mut self, step: &mut Step<'_>, ue: u32, procedure: Procedure) {
+        let state = &mut self.ues[ue as usize];
+        state.due |= 1 << procedure as u16;
+        // A registration that is refreshed for its time's sake has none left.
+        let left = &mut state.left[procedure as usize];
+        *left = left.saturating_sub(1);
+        self.go_on(step, ue);
+    }
+
+    /// Begins what is due, if nothing is under way. Where nothing is left to do, the UE rests.
+    pub(super) fn go_on(&mut self, step: &mut Step<'_>, ue: u32) {
+        let state = &mut self.ues[ue as usize];
+        if state.due & URGENT != 0 && state.is_free() && !self.stopped {
+            state.due &= !URGENT;
+            state.is_extra = true;
+            self.begin_refresh(step, ue);
+        }
+        for procedure in ORDER {
+            let state = &mut self.ues[ue as usize];
+            if !state.is_free() || self.stopped {
+                return;
+            }
+            let bit = 1 << procedure as u16;
+            if state.due & bit == 0 {
+                continue;
+            }
+            state.due &= !bit;
+            self.begin_procedure(step, ue, procedure);
+        }
+        let state = &mut self.ues[ue as usize];
+        let has_more = state.due != 0
+            || state.left.iter().any(|left| *left > 0)
+            || self.release.is_some()
+            || state.abandons == Abandons::Connection;
+        if state.is_free() && !has_more && !state.rests {
+            state.rests = true;
+            self.resting += 1;
+        }
+    }
+
+    fn begin_procedure(&mut self, step: &mut Step<'_>, ue: u32, procedure: Procedure) {
+        match procedure {
+            Procedure::Secure => {}
+            Procedure::Release => self.begin_release(step, ue),
+            Procedure::Refresh => self.begin_refresh(step, ue),
+            Procedure::Reauthenticate => self.begin_reauthentication(step, ue),
+            Procedure::IdentityChange => self.begin_identity_change(step, ue),
+            Procedure::NetworkReauthenticate => self.begin_network_reauthentication(step, ue),
+            Procedure::NetworkRelease => self.begin_network_release(step, ue),
+            Procedure::RegisterOverConnection => self.begin_registration(step, ue),
+            Procedure::RegEvent => self.begin_reg_event(step, ue),
+            Procedure::Message => self.begin_message(step, ue),
+        }
+    }
+
+    /// A procedure is over, and the connection goes on: the next one of its kind gets its time, and what is due begins.
+    pub(super) fn after(&mut self, step: &mut Step<'_>, ue: u32, procedure: Procedure) {
+        if self.ues[ue as usize].stage != Stage::Secured {
+            return;
+        }
+        if !std::mem::take(&mut self.ues[ue as usize].is_extra) {
+            self.arm_procedure(step, ue, procedure);
+        }
+        self.go_on(step, ue);
+    }
+
+    /// A registration has half of its time left: it is refreshed, unless the profile has another one coming.
+    pub(super) fn reregister(&mut self, step: &mut Step<'_>, ue: u32) {
+        let procedure = Procedure::RegisterOverConnection;
+        if self.ues[ue as usize].left[procedure as usize] == 0 {
+            self.is_due(step, ue, procedure);
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! How long a UE believes that its connection lasts, and which identities it may use: what 200s and NOTIFYs say.
+
+use imstorm_base::hash::HashSeed;
+use imstorm_base::time::{Time, seconds};
+use imstorm_sip::Message;
+use imstorm_sip::body::secinfo::{Identity, Secinfo};
+use imstorm_sip::field::subscription_state::SubscriptionState;
+
+use crate::generator::Generator;
+use crate::operator::extra_identity;
+
+/// Seconds in a NOTIFY are whole ones: a lifetime that is shorter by less is the same one.
+const SLACK_NS: u64 = seconds(2);
+
+/// A connection's lifetime.
+#[derive(Copy, Clone, Debug, Default)]
+pub struct Lifetime {
+    /// What the last 200 granted, in seconds.
+    pub granted_s: u32,
+    /// When it ends. A grant counts from when its request was sent, so that this is never late.
+    pub ends_at: Time,
+    /// When it ends by the last NOTIFY.
+    pub notified_ends_at: Time,
+}
+
+impl Lifetime {
+    /// A 200 grants `granted_s` to a request sent at `sent_at`.
+    pub fn grant(&mut self, sent_at: Time, granted_s: u32) {
+        self.granted_s = granted_s;
+        self.ends_at = sent_at.saturating_add(seconds(u64::from(granted_s)));
+    }
+
+    /// A NOTIFY says that `expires_s` are left. True where it lowers the lifetime.
+    pub fn notify(&mut self, now: Time, expires_s: u32) -> bool {
+        self.notified_ends_at = now.saturating_add(seconds(u64::from(expires_s)));
+        let is_lower = self.notified_ends_at + SLACK_NS < self.ends_at;
+        if is_lower {
+            self.ends_at = self.notified_ends_at;
+        }
+        is_lower
+    }
+
+    /// Whether the last grant is as long as `granted_s`, and the last NOTIFY does not say less.
+    pub fn is_restored(&self, granted_s: u32) -> bool {
+        self.granted_s >= granted_s && self.notified_ends_at + SLACK_NS >= self.ends_at
+    }
+}
+
+/// The seconds that a NOTIFY leaves: the smaller of Subscription-State's and Expires, where they differ.
+pub(super) fn notified_s(message: &Message<'_>, state: &SubscriptionState<'_>) -> Option<u32> {
+    let expires = message.expires().ok().flatten();
+    [state.expires, expires].into_iter().flatten().min()
+}
+
+/// A hash of identities, in order, with what is said of each: equal lists have equal ones.
+pub fn identities_hash<'a>(identities: impl Iterator<Item = Identity<'a>>) -> u64 {
+    let seed = HashSeed::new(0);
+    identities.fold(0_u64, |so_far, identity| {
+        let flags = [u8::from(identity.is_default), u8::from(identity.is_barred)];
+        let one = seed.hash2(&flags, identity.uri);
+        seed.hash2(&so_far.to_be_bytes(), &one.to_be_bytes())
+    })
+}
+
+impl Generator {
+    /// Takes the identities from a NOTIFY's body; false where it can't be read.
+    pub(super) fn keep_identities(&mut self, ue: u32, body: &[u8]) -> bool {
+        let Ok(found) = Secinfo::parse(body) else { return false };
+        let extra = extra_identity(&self.impi(ue));
+        let state = &mut self.ues[ue as usize];
+        state.identities = identities_hash(found.identities());
+        state.has_extra = found.identities().any(|identity| identity.uri == extra);
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_late_200_or_notify_lowers_nothing() {
+        let mut lifetime = Lifetime::default();
+        lifetime.grant(seconds(100), 600);
+        assert!(!lifetime.notify(seconds(101), 600), "as granted");
+        assert!(!lifetime.notify(seconds(101), 598), "in whole seconds");
+        assert!(!lifetime.notify(seconds(130), 600), "repeated for half a minute");
+        assert!(lifetime.is_restored(600));
+        assert_eq!(lifetime.ends_at, seconds(700));
+    }
+
+    #[test]
+    fn a_lowered_lifetime_is_noticed_once_and_restored_by_a_grant() {
+        let mut lifetime = Lifetime::default();
+        lifetime.grant(seconds(100), 600);
+        assert!(lifetime.notify(seconds(200), 60));
+        assert_eq!(lifetime.ends_at, seconds(260));
+        assert!(!lifetime.notify(seconds(201), 59));
+        lifetime.grant(seconds(205), 600);
+        assert!(!lifetime.is_restored(600), "the last NOTIFY says less");
+        assert!(!lifetime.notify(seconds(206), 600));
+        assert!(lifetime.is_restored(600));
+        assert!(!lifetime.is_restored(601));
+    }
+
+    #[test]
+    fn lists_that_differ_have_other_hashes() {
+        let identity = |uri, is_default| Identity { uri, is_default, is_barred: false };
+        let (one, other): (&[u8], &[u8]) = (b"sip:a@x", b"sip:b@x");
+        let hash = |list: &[Identity<'_>]| identities_hash(list.iter().copied());
+        let list = [identity(one, true), identity(other, false)];
+        assert_eq!(hash(&list), hash(&list));
+        assert_ne!(hash(&list), hash(&[list[1], list[0]]));
+        assert_ne!(hash(&list), hash(&[identity(one, false), identity(other, true)]));
+        assert_ne!(hash(&list), hash(&list[..1]));
+    }
+}

@@ -1,0 +1,147 @@
+//! What the network begins: the operator is asked, and the UE waits for the NOTIFY that follows.
+
+use imstorm_cscf::scscf::Reason;
+
+use super::procedures::TIMER_N_NS;
+use super::write::Credentials;
+use super::{Stage, UeTimer, UeTimerKind};
+use crate::generator::{Generator, Step};
+use crate::measure::{Cause, Procedure};
+use crate::operator::{OperatorCall, OperatorKind};
+
+/// How long the NOTIFY may take: one that is under way before it has Timer F, and so has it.
+const OPERATOR_NS: u64 = 2 * TIMER_N_NS;
+/// A NOTIFY that lowers the lifetime is followed at once, whatever else is due.
+pub(super) const URGENT: u16 = 1 << 15;
+
+impl Generator {
+    pub(super) fn begin_identity_change(&mut self, step: &mut Step<'_>, ue: u32) {
+        let state = &mut self.ues[ue as usize];
+        state.wants_extra = !state.has_extra;
+        let kind = if state.wants_extra {
+            OperatorKind::AddIdentity
+        } else {
+            OperatorKind::RemoveIdentity
+        };
+        self.call_operator(step, ue, Procedure::IdentityChange, kind);
+    }
+
+    pub(super) fn begin_network_reauthentication(&mut self, step: &mut Step<'_>, ue: u32) {
+        let state = &mut self.ues[ue as usize];
+        state.full_s = state.lifetime.granted_s;
+        let kind = OperatorKind::Shorten { expires_s: self.shorten_s };
+        self.call_operator(step, ue, Procedure::NetworkReauthenticate, kind);
+    }
+
+    pub(super) fn begin_network_release(&mut self, step: &mut Step<'_>, ue: u32) {
+        let rejects = self.ues[ue as usize].to_reject;
+        let reason = if rejects { Reason::Rejected } else { Reason::Deactivated };
+        let kind = OperatorKind::Terminate { reason };
+        self.call_operator(step, ue, Procedure::NetworkRelease, kind);
+    }
+
+    /// Files a call: the procedure's time counts from here.
+    fn call_operator(
+        &mut self,
+        step: &mut Step<'_>,
+        ue: u32,
+        procedure: Procedure,
+        kind: OperatorKind,
+    ) {
+        self.start_procedure(ue, procedure, step.now);
+        let state = &mut self.ues[ue as usize];
+        state.call = state.call.wrapping_add(1);
+        let number = state.call;
+        if !self.operator.file(OperatorCall { ue, number, kind }) {
+            return self.fail(step, ue, Cause::Operator);
+        }
+        let kind = UeTimerKind::Operator;
+        self.timers.arm(step.now, OPERATOR_NS, UeTimer { ue, kind, number });
+    }
+
+    /// A call has failed, which may be known only after its UE has given up.
+    pub(crate) fn operator_failed(&mut self, step: &mut Step<'_>, call: OperatorCall) {
+        if self.awaits_operator(call.ue) && self.ues[call.ue as usize].call == call.number {
+            self.fail(step, call.ue, Cause::Operator);
+        }
+    }
+
+    pub(super) fn operator_is_late(&mut self, step: &mut Step<'_>, ue: u32) {
+        if self.awaits_operator(ue) {
+            self.fail(step, ue, Cause::NoNotify);
+        }
+    }
+
+    /// Whether the procedure under way waits for a NOTIFY that the operator's call brings.
+    fn awaits_operator(&self, ue: u32) -> bool {
+        let state = &self.ues[ue as usize];
+        state.stage == Stage::Secured
+            && matches!(
+                state.current(),
+                Some(
+                    Procedure::IdentityChange
+                        | Procedure::NetworkReauthenticate
+                        | Procedure::NetworkRelease
+                )
+            )
+    }
+
+    /// A NOTIFY has come to a secured UE: it may be what the operator was asked for.
+    pub(super) fn notified_secured(&mut self, step: &mut Step<'_>, ue: u32, is_lower: bool) {
+        let state = &mut self.ues[ue as usize];
+        let current = if state.stage == Stage::Secured { state.current() } else { None };
+        match current {
+            Some(Procedure::IdentityChange) if state.has_extra == state.wants_extra => {
+                self.complete(step, ue);
+                self.after(step, ue, Procedure::IdentityChange);
+            }
+            Some(Procedure::NetworkReauthenticate) if is_lower => {
+                return self.refresh(step, ue, Credentials::Answer);
+            }
+            _ => {}
+        }
+        if is_lower {
+            self.ues[ue as usize].due |= URGENT;
+            self.go_on(step, ue);
+        }
+    }
+
+    /// The subscription is over: as the UE asked, as the operator was asked, or by the network alone.
+    pub(super) fn terminated(&mut self, step: &mut Step<'_>, ue: u32, reason: &[u8]) {
+        let state = &self.ues[ue as usize];
+        match (state.stage, state.current()) {
+            (Stage::Gone | Stage::Away, _) => return,
+            (Stage::Releasing, _) => {
+                // It answers the SUBSCRIBE with Expires 0 as well, should the 200 be late.
+                self.take_response(step, ue, 200);
+                self.complete(step, ue);
+                return self.leave(step, ue);
+            }
+            (_, Some(Procedure::NetworkRelease)) => self.complete(step, ue),
+            _ => {
+                self.break_request(ue);
+                self.fail_procedure(step, ue, Cause::TerminatedByNetwork);
+            }
+        }
+        let may_return = reason.eq_ignore_ascii_case(b"deactivated") && self.network_release.back;
+        if may_return && self.ues[ue as usize].stage.is_secure() && !self.stopped {
+            self.return_at_once(step, ue);
+        } else {
+            self.leave(step, ue);
+        }
+    }
+
+    /// A new set-up from the same address, while what ends the old connection may still come again.
+    fn return_at_once(&mut self, step: &mut Step<'_>, ue: u32) {
+        self.drop_other_set(ue);
+        let state = &mut self.ues[ue as usize];
+        self.secured -= 1;
+        self.resting -= u64::from(std::mem::take(&mut state.rests));
+        state.other_set = state.set.take();
+        self.strings.release(std::mem::take(&mut state.next_security_server));
+        self.begin_set_up(step, ue, step.now);
+        let number = self.ues[ue as usize].attempt;
+        let kind = UeTimerKind::Former;
+        self.timers.arm(step.now, TIMER_N_NS, UeTimer { ue, kind, number });
+    }
+}

@@ -1,0 +1,315 @@
+//! What UEs do over their secure connections without further authentication (the paper's section 3.2): they register, watch
+//! their registration, and write to each other.
+
+use imstorm_base::time::{Time, seconds};
+use imstorm_sip::field::subscription_state::SubscriptionState;
+use imstorm_sip::header::HeaderName;
+use imstorm_sip::{DialogParts, Message, Method, Writer, dialog};
+
+use super::names::{Call, Names};
+use super::receive::DIALOG_BYTES_MAX;
+use super::write::{ALLOW, Writing};
+use super::{Asking, Stage, UeTimer, UeTimerKind};
+use crate::generator::{Generator, Step};
+use crate::measure::{Cause, Procedure};
+
+/// What MESSAGEs say: a hundred bytes.
+const TEXT: &[u8] = b"The quick brown fox jumps over the lazy dog. Pack my box with five dozen liquor jugs. 0123456789 abc";
+const _: () = assert!(TEXT.len() == 100);
+/// Room for a Route: two URIs of which one is the core's.
+const ROUTE_BYTES_MAX: usize = 1024;
+
+impl Generator {
+    pub(super) fn begin_registration(&mut self, step: &mut Step<'_>, ue: u32) {
+        self.start_procedure(ue, Procedure::RegisterOverConnection, step.now);
+        if self.services_of(ue).is_none() {
+            return self.fail(step, ue, Cause::Transport);
+        }
+        let call = Call::Registration(self.ues[ue as usize].attempt);
+        let Some(services) = self.services_mut(ue) else { return };
+        services.register_cseq += 1;
+        let cseq = services.register_cseq;
+        let home = format!("sip:{}", self.settings.domain);
+        let written = self.write_over_connection(ue, call, |writing, names, route, out| {
+            let parts = initial(names, home.as_bytes(), route);
+            let mut writer = dialog::request(&parts, Method::Register, cseq, out);
+            writing.via(writing.settings.port_us, call, cseq, &mut writer);
+            writer.end();
+            writing.contact(writing.settings.port_us, &mut writer);
+            let expires_s = u64::from(writing.settings.registration_expires_s);
+            writer.header(HeaderName::Expires).decimal(expires_s).end();
+            writer.header(HeaderName::Allow).text(ALLOW).end();
+            writer.header(HeaderName::Supported).text("path, gruu").end();
+            writing.agreed(&mut writer);
+            writer.finish().ok()
+        });
+        self.start_request(step, ue, Asking::Register, (call, cseq), written);
+    }
+
+    pub(super) fn begin_reg_event(&mut self, step: &mut Step<'_>, ue: u32) {
+        self.start_procedure(ue, Procedure::RegEvent, step.now);
+        if self.services_of(ue).is_none() {
+            return self.fail(step, ue, Cause::Transport);
+        }
+        let fresh = self.next_call(ue);
+        let Some(services) = self.services_mut(ue) else { return };
+        services.reg_has_200 = false;
+        services.reg_has_notify = false;
+        if services.reg_dialog.is_empty() {
+            services.reg_call = fresh;
+            services.reg_cseq = 0;
+            services.reg_notify_cseq = 0;
+        }
+        services.reg_cseq += 1;
+        let (call, cseq) = (Call::RegEvent(services.reg_call), services.reg_cseq);
+        self.ues[ue as usize].subscribed_at = step.now;
+        let written = self.write_over_connection(ue, call, |writing, names, route, out| {
+            let blob = writing.services.map(|it| writing.strings.get(&it.reg_dialog));
+            let parts = match blob.filter(|blob| !blob.is_empty()) {
+                Some(blob) => DialogParts::decode(blob),
+                None => initial(names, names.impu(), route),
+            };
+            let mut writer = dialog::request(&parts, Method::Subscribe, cseq, out);
+            writing.via(writing.settings.port_us, call, cseq, &mut writer);
+            writer.end();
+            writing.contact(writing.settings.port_us, &mut writer);
+            writer.header(HeaderName::Event).text("reg").end();
+            let expires_s = u64::from(writing.settings.reg_event_expires_s);
+            writer.header(HeaderName::Expires).decimal(expires_s).end();
+            writer.header(HeaderName::Accept).text("application/reginfo+xml").end();
+            writer.header(HeaderName::Allow).text(ALLOW).end();
+            writing.preferred(names, &mut writer);
+            writing.agreed(&mut writer);
+            writer.finish().ok()
+        });
+        self.start_request(step, ue, Asking::RegEvent, (call, cseq), written);
+    }
+
+    pub(super) fn begin_message(&mut self, step: &mut Step<'_>, ue: u32) {
+        let partner = self.partner(ue);
+        if !self.is_registered(partner) {
+            // Its turn comes later, unless the partner will never be there.
+            if self.may_register(partner) {
+                self.postpone(step, ue, Procedure::Message);
+            } else {
+                self.arm_procedure(step, ue, Procedure::Message);
+            }
+            return;
+        }
+        self.start_procedure(ue, Procedure::Message, step.now);
+        let call = Call::Message(self.next_call(ue));
+        let to = Names::new(&self.population, &self.settings, partner, call);
+        let written = self.write_over_connection(ue, call, |writing, names, route, out| {
+            let parts = DialogParts { remote_uri: to.impu(), ..initial(names, to.impu(), route) };
+            let mut writer = dialog::request(&parts, Method::Message, 1, out);
+            writing.via(writing.settings.port_us, call, 1, &mut writer);
+            writer.end();
+            writing.preferred(names, &mut writer);
+            writing.agreed(&mut writer);
+            writer.finish_with_body("text/plain", TEXT).ok()
+        });
+        self.start_request(step, ue, Asking::Message, (call, 1), written);
+    }
+
+    /// Whom a UE writes to: the one whose number differs in the last bit, or the one before where there is none.
+    fn partner(&self, ue: u32) -> u32 {
+        if ue ^ 1 < self.population.size() { ue ^ 1 } else { ue.saturating_sub(1) }
+    }
+
+    /// Whether a UE that is not registered may still become so.
+    fn may_register(&self, ue: u32) -> bool {
+        let state = &self.ues[ue as usize];
+        let procedure = Procedure::RegisterOverConnection;
+        match state.stage {
+            Stage::Idle => !self.stopped,
+            Stage::Gone => false,
+            _ => {
+                state.left[procedure as usize] > 0
+                    || state.due & (1 << procedure as u16) != 0
+                    || state.current() == Some(procedure)
+            }
+        }
+    }
+
+    /// The number of the UE's next call.
+    fn next_call(&mut self, ue: u32) -> u32 {
+        let state = &mut self.ues[ue as usize];
+        state.calls = state.calls.wrapping_add(1);
+        state.calls
+    }
+
+    /// Writes a request into `text`, given the UE's names and the Route that leads over its connection.
+    fn write_over_connection(
+        &mut self,
+        ue: u32,
+        call: Call,
+        write: impl FnOnce(&Writing<'_>, &Names, &[u8], &mut [u8]) -> Option<usize>,
+    ) -> Option<usize> {
+        let names = Names::new(&self.population, &self.settings, ue, call);
+        let mut route = [0; ROUTE_BYTES_MAX];
+        let len = self.write_route(ue, &mut route)?;
+        let state = &self.ues[ue as usize];
+        let writing = Writing {
+            population: &self.population,
+            settings: &self.settings,
+            strings: &self.strings,
+            services: state.services.and_then(|key| self.services.get(key)),
+            ue,
+            state,
+        };
+        write(&writing, &names, &route[..len], &mut self.text[..])
+    }
+
+    /// The Route of whatever leaves over the connection: the P-CSCF's protected port, then the Service-Route of the last 200, or
+    /// where it had none its Contact.
+    fn write_route(&self, ue: u32, out: &mut [u8]) -> Option<usize> {
+        let state = &self.ues[ue as usize];
+        let port_ps = self.sets.get(state.set?)?.port_ps;
+        let mut writer = Writer::new(out);
+        writer.put(b"<sip:").ip(self.population.pcscf(ue).ip()).put(b":");
+        writer.decimal(u64::from(port_ps)).put(b";lr>,");
+        if state.service_route.is_empty() {
+            let parts = DialogParts::decode(self.strings.get(&state.dialog));
+            writer.put(b"<").put(parts.remote_target).put(b">");
+        } else {
+            writer.put(self.strings.get(&state.service_route));
+        }
+        writer.done().ok()
+    }
+
+    /// 200 to REGISTER: it must list the contact that was registered.
+    pub(super) fn registered(
+        &mut self,
+        step: &mut Step<'_>,
+        ue: u32,
+        sent_at: Time,
+        message: &Message<'_>,
+    ) {
+        let Some(expires_s) = self.own_binding_s(ue, message).filter(|expires_s| *expires_s > 0)
+        else {
+            return self.fail(step, ue, Cause::NotBound);
+        };
+        let until = sent_at.saturating_add(seconds(u64::from(expires_s)));
+        if let Some(services) = self.services_mut(ue) {
+            services.registered_until = Some(until);
+        }
+        let number = self.ues[ue as usize].attempt;
+        let half_ns = until.saturating_sub(step.now) / 2;
+        let kind = UeTimerKind::Reregister;
+        self.timers.arm(step.now, half_ns, UeTimer { ue, kind, number });
+        self.complete(step, ue);
+        self.after(step, ue, Procedure::RegisterOverConnection);
+    }
+
+    /// The seconds for which a 200 lists the UE's contact.
+    fn own_binding_s(&self, ue: u32, message: &Message<'_>) -> Option<u32> {
+        let address = self.population.address(ue);
+        let ours = std::net::SocketAddr::new(address, self.settings.port_us);
+        let contact = message
+            .contacts()
+            .flatten()
+            .find(|contact| contact.uri.socket_addr(self.settings.port_us) == Some(ours))?;
+        let own = contact.params.value("expires").and_then(|text| std::str::from_utf8(text).ok());
+        match own {
+            Some(text) => text.parse().ok(),
+            None => message.expires().ok().flatten(),
+        }
+    }
+
+    /// 2xx to a SUBSCRIBE to the registration state: the dialog is made, its NOTIFY has to follow.
+    pub(super) fn reg_accepted(&mut self, step: &mut Step<'_>, ue: u32, message: &Message<'_>) {
+        let Some(call) = self.services(ue).map(|it| Call::RegEvent(it.reg_call)) else { return };
+        let mut blob = [0; DIALOG_BYTES_MAX];
+        let written = self.write_dialog(ue, call, message, &mut blob);
+        let kept = written.is_some_and(|len| {
+            let services =
+                self.ues[ue as usize].services.and_then(|key| self.services.get_mut(key));
+            services
+                .is_some_and(|it| self.strings.replace(&mut it.reg_dialog, &blob[..len]).is_ok())
+        });
+        if !kept {
+            return self.fail(step, ue, Cause::Parse);
+        }
+        let Some(services) = self.services_mut(ue) else { return };
+        services.reg_has_200 = true;
+        if services.reg_has_notify {
+            self.reg_subscribed(step, ue);
+        } else {
+            self.arm_timer_n(step, ue);
+        }
+    }
+
+    /// A NOTIFY of the registration state.
+    pub(super) fn reg_notified(
+        &mut self,
+        step: &mut Step<'_>,
+        ue: u32,
+        cseq: u32,
+        state: &SubscriptionState<'_>,
+    ) {
+        let Some(services) = self.services_mut(ue) else { return };
+        if cseq <= services.reg_notify_cseq {
+            return;
+        }
+        services.reg_notify_cseq = cseq;
+        if state.is_terminated() {
+            let ended = std::mem::take(&mut services.reg_dialog);
+            self.strings.release(ended);
+            if self.ues[ue as usize].current() == Some(Procedure::RegEvent) {
+                self.fail(step, ue, Cause::TerminatedByNetwork);
+            }
+            return;
+        }
+        services.reg_has_notify = true;
+        if services.reg_has_200 && self.ues[ue as usize].current() == Some(Procedure::RegEvent) {
+            self.reg_subscribed(step, ue);
+        }
+    }
+
+    fn reg_subscribed(&mut self, step: &mut Step<'_>, ue: u32) {
+        self.complete(step, ue);
+        self.after(step, ue, Procedure::RegEvent);
+    }
+
+    /// 2xx to MESSAGE.
+    pub(super) fn message_delivered(&mut self, step: &mut Step<'_>, ue: u32) {
+        self.complete(step, ue);
+        self.after(step, ue, Procedure::Message);
+    }
+
+    /// The subscription to the registration state is gone: the next one is a new one.
+    pub(super) fn lose_reg_dialog(&mut self, ue: u32) {
+        if let Some(services) = self.services_mut(ue) {
+            let lost = std::mem::take(&mut services.reg_dialog);
+            self.strings.release(lost);
+        }
+    }
+}
+
+/// A request outside any dialog, from the UE's default identity to itself.
+fn initial<'a>(names: &'a Names, target: &'a [u8], routes: &'a [u8]) -> DialogParts<'a> {
+    DialogParts {
+        call_id: names.call_id(),
+        local_tag: names.tag(),
+        remote_tag: b"",
+        local_uri: names.impu(),
+        remote_uri: names.impu(),
+        remote_target: target,
+        routes,
+    }
+}
+
+impl Writing<'_> {
+    /// The identity that the UE wants to be known by.
+    fn preferred(&self, names: &Names, out: &mut Writer<'_>) {
+        out.header(HeaderName::PPreferredIdentity).put(b"<").put(names.impu()).put(b">").end();
+    }
+
+    /// What every protected request carries (RFC 3329 clause 2.6).
+    fn agreed(&self, out: &mut Writer<'_>) {
+        out.header(HeaderName::Require).text("sec-agree").end();
+        out.header(HeaderName::ProxyRequire).text("sec-agree").end();
+        let server = self.strings.get(&self.state.security_server);
+        out.header(HeaderName::SecurityVerify).put(server).end();
+    }
+}

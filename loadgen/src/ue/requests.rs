@@ -1,0 +1,173 @@
+//! Requests of UEs: written once, sent through the security associations that they belong to, and sent again until answered.
+
+use imstorm_base::slab::Key;
+use imstorm_base::time::Time;
+use imstorm_sip::transaction::NonInviteClient;
+use imstorm_sip::transaction::non_invite_client::{Actions, Event};
+
+use super::names::Call;
+use super::procedures::{TIMER_N_NS, TIMINGS};
+use super::write::{Credentials, Writing, subscribe};
+use super::{Asking, Request, UeTimer, UeTimerKind};
+use crate::generator::{Generator, Step, Way};
+use crate::measure::Cause;
+
+impl Generator {
+    /// Sends a SUBSCRIBE to the security state and starts its client transaction.
+    pub(crate) fn ask(
+        &mut self,
+        step: &mut Step<'_>,
+        ue: u32,
+        asking: Asking,
+        credentials: Credentials,
+    ) {
+        self.end_request(ue);
+        let state = &mut self.ues[ue as usize];
+        state.cseq += 1;
+        if !matches!(asking, Asking::Answer | Asking::Reanswer) {
+            state.offer = state.offer.wrapping_add(1);
+        }
+        if matches!(credentials, Credentials::Answer | Credentials::OutOfRange(_)) {
+            state.authentication.nc += 1;
+        }
+        state.subscribed_at = step.now;
+        let number = (Call::Security(state.attempt), state.cseq);
+        let writing = Writing {
+            population: &self.population,
+            settings: &self.settings,
+            strings: &self.strings,
+            ue,
+            state: &self.ues[ue as usize],
+            services: None,
+        };
+        let written = subscribe(&writing, asking, credentials, &mut self.text[..]);
+        self.start_request(step, ue, asking, number, written);
+    }
+
+    /// Starts the client transaction of a request that was written into `text`.
+    pub(super) fn start_request(
+        &mut self,
+        step: &mut Step<'_>,
+        ue: u32,
+        asking: Asking,
+        (call, cseq): (Call, u32),
+        written: Option<usize>,
+    ) {
+        let kept = written.and_then(|len| self.strings.store(&self.text[..len]).ok());
+        let Some(kept) = kept else { return self.fail(step, ue, Cause::Transport) };
+        let mut client = NonInviteClient::new();
+        let actions = client.start(&TIMINGS, false);
+        self.measurements.transaction_attempted(asking.transaction());
+        let state = &mut self.ues[ue as usize];
+        state.request_number = state.request_number.wrapping_add(1);
+        state.request = Some(Request { asking, client, kept, sent_at: step.now, call, cseq });
+        self.send_request(step, ue);
+        self.arm_request(step, ue, &actions);
+    }
+
+    /// Where a request goes: the answer to a refresh's challenge on the new set, all else on the one in force.
+    fn way_of(&self, ue: u32, asking: Asking) -> Option<Way> {
+        let state = &self.ues[ue as usize];
+        match asking {
+            Asking::First => Some(Way::Plain),
+            Asking::Reanswer => state.other_set.map(Way::Sealed),
+            _ => state.set.map(Way::Sealed),
+        }
+    }
+
+    fn send_request(&mut self, step: &mut Step<'_>, ue: u32) {
+        let Some(request) = &self.ues[ue as usize].request else { return };
+        let Some(way) = self.way_of(ue, request.asking) else { return };
+        let len = request.kept.len();
+        let mut text = std::mem::take(&mut self.text);
+        text[..len].copy_from_slice(self.strings.get(&request.kept));
+        self.send(step, ue, way, |out| {
+            out.get_mut(..len)?.copy_from_slice(&text[..len]);
+            Some(len)
+        });
+        self.text = text;
+    }
+
+    fn arm_request(&mut self, step: &Step<'_>, ue: u32, actions: &Actions) {
+        let number = self.ues[ue as usize].request_number;
+        if let Some(after_ns) = actions.arm_e {
+            self.timers.arm(step.now, after_ns, UeTimer { ue, kind: UeTimerKind::TimerE, number });
+        }
+        if let Some(after_ns) = actions.arm_f {
+            self.timers.arm(step.now, after_ns, UeTimer { ue, kind: UeTimerKind::TimerF, number });
+        }
+    }
+
+    /// A 2xx has come; its NOTIFY has to follow (RFC 6665 clause 4.1.2.4).
+    pub(super) fn arm_timer_n(&mut self, step: &Step<'_>, ue: u32) {
+        let number = self.ues[ue as usize].request_number;
+        self.timers.arm(step.now, TIMER_N_NS, UeTimer { ue, kind: UeTimerKind::TimerN, number });
+    }
+
+    pub(super) fn timer_e(&mut self, step: &mut Step<'_>, ue: u32) {
+        let Some(request) = &mut self.ues[ue as usize].request else { return };
+        let actions = request.client.handle(Event::TimerE, &TIMINGS);
+        if actions.retransmit {
+            self.retransmissions += 1;
+            self.send_request(step, ue);
+        }
+        self.arm_request(step, ue, &actions);
+    }
+
+    /// A response to the request under way: which one it answers and when that was sent, if it is final.
+    pub(super) fn take_response(
+        &mut self,
+        step: &Step<'_>,
+        ue: u32,
+        status: u16,
+    ) -> Option<(Asking, Time)> {
+        let request = self.ues[ue as usize].request.as_mut()?;
+        let (asking, sent_at) = (request.asking, request.sent_at);
+        // A provisional response slows the retransmissions down; Timer F goes on.
+        request.client.handle(Event::Response { is_final: status >= 200 }, &TIMINGS);
+        if status < 200 {
+            return None;
+        }
+        self.measurements.transaction_completed(asking.transaction(), step.now - sent_at);
+        self.end_request(ue);
+        Some((asking, sent_at))
+    }
+
+    /// The client transaction is over; a final response that comes again is ignored.
+    pub(crate) fn end_request(&mut self, ue: u32) {
+        if let Some(request) = self.ues[ue as usize].request.take() {
+            self.strings.release(request.kept);
+        }
+    }
+
+    /// The request under way will not be answered any more.
+    pub(super) fn break_request(&mut self, ue: u32) {
+        if let Some(asking) = self.ues[ue as usize].request.as_ref().map(|it| it.asking) {
+            self.measurements.transaction_failed(asking.transaction());
+            self.end_request(ue);
+        }
+    }
+
+    /// The UE's security associations in force go.
+    pub(crate) fn drop_set(&mut self, ue: u32) {
+        if let Some(set) = self.ues[ue as usize].set.take() {
+            self.sets.remove(set);
+        }
+    }
+
+    /// The UE's other security associations go.
+    pub(crate) fn drop_other_set(&mut self, ue: u32) {
+        if let Some(set) = self.ues[ue as usize].other_set.take() {
+            self.sets.remove(set);
+        }
+    }
+
+    /// The set of a UE that an SPI of its own is of.
+    pub(crate) fn set_of_spi(&self, ue: u32, spi: u32) -> Option<Key> {
+        let state = &self.ues[ue as usize];
+        [state.set, state.other_set]
+            .into_iter()
+            .flatten()
+            .find(|key| self.sets.get(*key).is_some_and(|set| set.sa.port_of_spi(spi).is_some()))
+    }
+}

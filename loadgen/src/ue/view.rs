@@ -1,0 +1,46 @@
+//! A UE as seen from outside, for checks.
+
+use std::net::SocketAddr;
+
+use imstorm_base::time::Time;
+
+use super::Stage;
+use crate::generator::Generator;
+
+/// What a UE believes of itself.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub struct UeView {
+    /// How far it is.
+    pub stage: Stage,
+    /// Its sets of four security associations: two at most, one when it rests secured.
+    pub sets: usize,
+    /// It has a secure connection.
+    pub is_secured: bool,
+    /// A procedure or a request is under way.
+    pub is_busy: bool,
+    /// When its connection's lifetime ends, as it believes; 0 where it never had one.
+    pub lifetime_ends_at: Time,
+    /// [`identities_hash`](super::lifetime::identities_hash) of the identities as last notified.
+    pub identities: u64,
+    /// The contact at which its default identity is registered.
+    pub contact: Option<SocketAddr>,
+}
+
+impl Generator {
+    /// A UE as it is now; `None` where there is none with this number.
+    #[must_use]
+    pub fn ue(&self, ue: u32) -> Option<UeView> {
+        let state = self.ues.get(ue as usize)?;
+        let registered = self.is_registered(ue);
+        Some(UeView {
+            stage: state.stage,
+            sets: usize::from(state.set.is_some()) + usize::from(state.other_set.is_some()),
+            is_secured: state.stage.is_secure(),
+            is_busy: state.procedure.is_some() || state.request.is_some(),
+            lifetime_ends_at: state.lifetime.ends_at,
+            identities: state.identities,
+            contact: registered
+                .then(|| SocketAddr::new(self.population.address(ue), self.settings.port_us)),
+        })
+    }
+}
