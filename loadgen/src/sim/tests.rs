@@ -140,3 +140,68 @@ fn a_ue_shows_what_it_believes() {
         assert!(world.generator().ue(u32::try_from(UES).unwrap()).is_none());
     });
 }
+
+const REGISTER: &str = "[procedures.register_over_connection]\nafter_s = 5\njitter = 0.5\ncount = 2\nexpires_s = 600\n";
+
+#[test]
+fn ues_register_over_their_connections() {
+    each_seed(&(REGISTER.to_owned() + RELEASE), |world| {
+        assert_eq!(completed(world, Procedure::RegisterOverConnection), 2 * UES);
+        let registers = world.generator().measurements().transaction(Transaction::Register);
+        assert_eq!((registers.attempted, registers.completed), (2 * UES, 2 * UES));
+    });
+}
+
+#[test]
+fn registrations_are_refreshed_at_half_their_time() {
+    let more = "[procedures.register_over_connection]\nafter_s = 5\nexpires_s = 60\n".to_owned()
+        + "[procedures.release]\nafter_s = 150\n";
+    each_seed(&more, |world| {
+        // At 5 s, and then each 30 s up to 125 s; what had to be repeated shifts it a little.
+        let registers = completed(world, Procedure::RegisterOverConnection);
+        assert!((4 * UES..=5 * UES).contains(&registers), "{registers}");
+    });
+}
+
+#[test]
+fn ues_watch_their_registrations() {
+    let more = "[procedures.reg_event]\nafter_s = 2\ncount = 2\n".to_owned() + REGISTER + RELEASE;
+    each_seed(&more, |world| {
+        assert_eq!(completed(world, Procedure::RegEvent), 2 * UES);
+        assert_eq!(world.generator().state().notify_unmatched, 0);
+    });
+}
+
+#[test]
+fn partners_write_to_each_other_once_both_are_registered() {
+    let more = "[procedures.message]\nafter_s = 3\njitter = 0.5\ncount = 3\n".to_owned()
+        + REGISTER
+        + RELEASE;
+    each_seed(&more, |world| {
+        assert_eq!(completed(world, Procedure::Message), 3 * UES);
+        let messages = world.generator().measurements().transaction(Transaction::Message);
+        assert_eq!(messages.completed, 3 * UES);
+    });
+}
+
+#[test]
+fn all_of_it_at_once_holds() {
+    let more = "[procedures.message]\nafter_s = 6\njitter = 0.9\ncount = 6\n\
+                [procedures.reg_event]\nafter_s = 2\njitter = 0.9\ncount = 2\n\
+                [procedures.reauthenticate]\nafter_s = 8\njitter = 0.9\ncount = 3\n\
+                [procedures.identity_change]\nafter_s = 7\njitter = 0.9\ncount = 4\n\
+                [procedures.network_reauthenticate]\nafter_s = 9\njitter = 0.9\nexpires_s = 200\n\
+                [procedures.refresh]\nafter_s = 4\njitter = 0.9\ncount = 2\n"
+        .to_owned()
+        + REGISTER
+        + "[procedures.release]\nafter_s = 300\n";
+    each_seed(&more, |world| {
+        assert_eq!(completed(world, Procedure::Message), 6 * UES);
+        assert_eq!(completed(world, Procedure::RegEvent), 2 * UES);
+        assert_eq!(completed(world, Procedure::Reauthenticate), 3 * UES);
+        assert_eq!(completed(world, Procedure::IdentityChange), 4 * UES);
+        assert_eq!(completed(world, Procedure::NetworkReauthenticate), UES);
+        assert_eq!(completed(world, Procedure::Refresh), 2 * UES);
+        assert_eq!(completed(world, Procedure::Release), UES);
+    });
+}
