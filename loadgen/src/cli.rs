@@ -77,7 +77,7 @@ struct RunArgs {
     /// The unprotected address of a P-CSCF that runs already; without it an engine is started.
     #[arg(long, value_name = "HOST:PORT", value_parser = address)]
     target: Option<SocketAddr>,
-    /// The control plane of the target, for its state in the report, e.g. http://127.0.0.1:9060.
+    /// The control plane of the target, for its state in the report and for what an operator does, e.g. http://127.0.0.1:9060.
     #[arg(long, value_name = "URL", requires = "target")]
     admin: Option<String>,
     /// Where the results go [default: imstorm-results/PROFILE-UTC/].
@@ -157,7 +157,7 @@ fn run_profile(args: &RunArgs) -> Result<u8, Failure> {
     };
     let ended = run::run(&profile, &options, &interrupts).or_else(|error| {
         let code = match &error {
-            RunError::Subscribers(_) => 2,
+            RunError::Subscribers(_) | RunError::NoOperator => 2,
             RunError::NoAnswer(_) => 4,
             RunError::Engine(_) | RunError::Environment(_) => 5,
         };

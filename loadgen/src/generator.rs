@@ -67,6 +67,8 @@ pub struct GeneratorState {
     pub notify_unmatched: u64,
     /// UEs that vanished once secured, as the profile wants it.
     pub vanished: u64,
+    /// MESSAGEs that UEs received, those that came again included.
+    pub messages_received: u64,
     /// Datagrams for which there was no room to send.
     pub outbox_full: u64,
     /// The longest that a start came after its intended time, in nanoseconds.
@@ -109,6 +111,7 @@ pub struct Generator {
     pub(crate) unprotected_ignored: u64,
     pub(crate) notify_unmatched: u64,
     pub(crate) vanished: u64,
+    pub(crate) messages_received: u64,
     outbox_full: u64,
     late_ns_max: u64,
     schedule: Schedule,
@@ -195,6 +198,7 @@ impl Generator {
             unprotected_ignored: 0,
             notify_unmatched: 0,
             vanished: 0,
+            messages_received: 0,
             outbox_full: 0,
             late_ns_max: 0,
             started_at: None,
@@ -320,6 +324,7 @@ impl Generator {
             unprotected_ignored: self.unprotected_ignored,
             notify_unmatched: self.notify_unmatched,
             vanished: self.vanished,
+            messages_received: self.messages_received,
             outbox_full: self.outbox_full,
             late_ns_max: self.late_ns_max,
             sets: self.sets.len(),

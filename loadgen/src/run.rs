@@ -21,6 +21,7 @@ use crate::embedded;
 use crate::generator::{ESP, Generator, GeneratorState, RunSeed, UNPROTECTED};
 use crate::live::Live;
 use crate::measure::{Interval, IntervalLogFile};
+use crate::operator::HttpOperator;
 use crate::population;
 use crate::profile::Profile;
 use crate::recorder::{self, Capture};
@@ -64,6 +65,8 @@ pub enum RunError {
     Engine(ChildError),
     /// The subscriber file is wrong.
     Subscribers(String),
+    /// The profile needs an operator, and the target has no control plane to act on.
+    NoOperator,
     /// Sockets, threads or files.
     Environment(String),
 }
@@ -77,6 +80,11 @@ impl std::fmt::Display for RunError {
                  (without --target an engine is started)"
             ),
             Self::Engine(error) => error.fmt(f),
+            Self::NoOperator => f.write_str(
+                "the profile has procedures that an operator begins (identity_change, \
+                 network_reauthenticate, network_release): name the target's control plane with \
+                 --admin http://HOST:PORT",
+            ),
             Self::Subscribers(problem) | Self::Environment(problem) => f.write_str(problem),
         }
     }
@@ -102,6 +110,9 @@ pub fn run(
     options: &RunOptions,
     interrupts: &Arc<AtomicUsize>,
 ) -> Result<Ended, RunError> {
+    if profile.procedures.need_operator() && options.target.is_some() && options.admin.is_none() {
+        return Err(RunError::NoOperator);
+    }
     let mut profile = profile.clone();
     let directory = Arc::new(population::directory(&profile).map_err(RunError::Subscribers)?);
     let (engine_cores, own_core) = share_cores()?;
@@ -126,6 +137,13 @@ pub fn run(
             Some(admin)
         }
     };
+    let operator = match admin.as_deref().filter(|_| profile.procedures.need_operator()) {
+        Some(admin) => Some(
+            HttpOperator::start(admin)
+                .map_err(|error| RunError::Environment(format!("the operator: {error}")))?,
+        ),
+        None => None,
+    };
     create_out(&options.out)?;
     let run_seed = RunSeed { seed: options.seed, run: run_number() };
     let (sender, receiver) = channel();
@@ -135,6 +153,7 @@ pub fn run(
         seed: run_seed,
         capture: options.capture.clone(),
         core: own_core,
+        operator,
         interrupts: Arc::clone(interrupts),
         sender,
     };
@@ -272,6 +291,8 @@ struct Worker {
     seed: RunSeed,
     capture: Capture,
     core: Option<usize>,
+    /// Who makes the operator's calls, if the profile has any.
+    operator: Option<HttpOperator>,
     interrupts: Arc<AtomicUsize>,
     sender: Sender<Beat>,
 }
@@ -299,7 +320,9 @@ impl Worker {
             let due = generator.next_deadline().map_or(WAIT_NS_MAX, |at| at.saturating_sub(now));
             io.turn(due.min(WAIT_NS_MAX))?;
             let now = clock.now();
+            self.hear_operator(&mut generator);
             generator.tick(now, &mut io);
+            self.call_operator(&mut generator);
             if now >= beat_at {
                 beat_at += NS_PER_S;
                 self.beat(&mut generator, now - started_at);
@@ -319,6 +342,23 @@ impl Worker {
             elapsed_ns: now - started_at,
             interrupted: ends.interrupted,
         })
+    }
+
+    /// Hands on what UEs' procedures ask of the operator.
+    fn call_operator(&self, generator: &mut Generator) {
+        while let Some(call) = generator.next_operator_call() {
+            let impi = generator.impi(call.ue);
+            if !self.operator.as_ref().is_some_and(|operator| operator.make(call, impi)) {
+                generator.fail_operator_call(call);
+            }
+        }
+    }
+
+    /// Tells the generator which of the operator's calls have failed.
+    fn hear_operator(&self, generator: &mut Generator) {
+        while let Some(call) = self.operator.as_ref().and_then(HttpOperator::next_failed) {
+            generator.fail_operator_call(call);
+        }
     }
 
     fn beat(&self, generator: &mut Generator, elapsed_ns: u64) {

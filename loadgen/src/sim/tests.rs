@@ -181,6 +181,7 @@ fn partners_write_to_each_other_once_both_are_registered() {
         assert_eq!(completed(world, Procedure::Message), 3 * UES);
         let messages = world.generator().measurements().transaction(Transaction::Message);
         assert_eq!(messages.completed, 3 * UES);
+        assert!(world.generator().state().messages_received >= 3 * UES);
     });
 }
 

@@ -171,7 +171,10 @@ impl Generator {
             Method::Ack => {}
             Method::Notify => self.notify(step, ue, set, message),
             // It is shown to nobody; that it came is all that its sender is told.
-            Method::Message => self.respond(step, ue, set, message, 200),
+            Method::Message => {
+                self.messages_received += 1;
+                self.respond(step, ue, set, message, 200);
+            }
             _ => self.respond(step, ue, set, message, 405),
         }
     }

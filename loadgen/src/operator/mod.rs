@@ -1,9 +1,13 @@
 //! The operator's hand, as UEs' procedures ask for it: calls that the generator emits, and how they ended.
 
+mod http;
+
 use std::collections::VecDeque;
 
 use imstorm_cscf::operator::Command;
 use imstorm_cscf::scscf::Reason;
+
+pub use http::HttpOperator;
 
 /// Calls that wait to be made, at most: as many UEs as an operator's tool would touch in one go.
 pub const CALLS_MAX: usize = 65_536;
