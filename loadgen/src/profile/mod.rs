@@ -236,7 +236,13 @@ impl Profile {
 /// The profiles that are compiled in: name and TOML text.
 #[must_use]
 pub fn builtin() -> &'static [(&'static str, &'static str)] {
-    &[("quickstart", include_str!("../../../profiles/quickstart.toml"))]
+    &[
+        ("quickstart", include_str!("../../../profiles/quickstart.toml")),
+        ("attach-storm", include_str!("../../../profiles/attach-storm.toml")),
+        ("refresh-herd", include_str!("../../../profiles/refresh-herd.toml")),
+        ("identity-push", include_str!("../../../profiles/identity-push.toml")),
+        ("lifecycle", include_str!("../../../profiles/lifecycle.toml")),
+    ]
 }
 
 impl Default for Topology {

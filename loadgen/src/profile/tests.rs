@@ -47,6 +47,38 @@ fn quickstart_stays_under_a_minute() {
 }
 
 #[test]
+fn lifecycle_has_every_procedure_and_lets_none_fail() {
+    let profile = Profile::load("lifecycle", &[]).unwrap();
+    for procedure in crate::measure::Procedure::ALL {
+        let condition = format!("procedures.{}.failed", procedure.name());
+        assert_eq!(profile.thresholds[&condition], "== 0");
+        if !matches!(
+            procedure,
+            crate::measure::Procedure::Secure | crate::measure::Procedure::Release
+        ) {
+            assert!(profile.procedures.plan(*procedure).count > 0, "{procedure:?}");
+        }
+    }
+    // Nine minutes, with a life after the operator has ended one and after the UE has vanished.
+    #[expect(clippy::cast_precision_loss, reason = "it is small")]
+    let arrivals_s = profile.population.size as f64 / profile.arrivals.rate_per_s;
+    let abandon = &profile.abandon;
+    let vanished_s = abandon.secured_after_s + abandon.back_after_s.unwrap();
+    let release = profile.procedures.network_release.unwrap();
+    let ended_s = release.after_s * (1.0 + release.jitter);
+    let own = profile.procedures.release.unwrap();
+    let last_s = arrivals_s + vanished_s + ended_s + own.after_s * (1.0 + own.jitter);
+    assert!(last_s < 480.0, "{last_s} s leave too little for the rest");
+}
+
+#[test]
+fn only_what_the_operator_begins_needs_one() {
+    let needs = |name: &str| Profile::load(name, &[]).unwrap().procedures.need_operator();
+    assert!(needs("identity-push") && needs("lifecycle"));
+    assert!(!needs("quickstart") && !needs("attach-storm") && !needs("refresh-herd"));
+}
+
+#[test]
 fn quickstart_says_the_defaults() {
     // It shows each key: what it says must not differ from what leaving it out means.
     let profile = Profile::load("quickstart", &[]).unwrap();
@@ -118,6 +150,21 @@ fn errors_point_at_the_spot() {
         error_with("[arrivals]", "[topology]\npcscf = [\"127.0.0.1\"]\n[arrivals]"),
         error_with("[arrivals]", "[network]\ndelay_ms = { min = 5, max = 4 }\n[arrivals]"),
         error_with("[arrivals]", "[network]\nloss = 5\n[arrivals]"),
+        error_with("[arrivals]", "[procedures.message]\nafter_s = 1\n[arrivals]"),
+        error_with("[arrivals]", "[procedures.reauthenticate]\nafter_s = -1\n[arrivals]"),
+        error_with(
+            "[arrivals]",
+            "[procedures.network_reauthenticate]\nafter_s = 1\nexpires_s = 600_000\n[arrivals]",
+        ),
+        error_with(
+            "[arrivals]",
+            "[procedures.network_release]\nafter_s = 1\nrejected_share = 0.1\n[arrivals]",
+        ),
+        error_with("[arrivals]", "[procedures.reg_event]\nafter_s = 1\nexpires_s = 0\n[arrivals]"),
+        error_with(
+            "[arrivals]",
+            "[abandon]\nchallenge_share = 0.6\nsecured_share = 0.5\n[arrivals]",
+        ),
         error_with("[arrivals]", "[procedures.refresh]\ncount = 1\n[arrivals]"),
         error_with("[arrivals]", "[procedures.release]\njitter = 0.5\n[arrivals]"),
         error_with("[arrivals]", "[arrivels]"),

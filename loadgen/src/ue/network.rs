@@ -34,6 +34,9 @@ impl Generator {
     }
 
     pub(super) fn begin_network_release(&mut self, step: &mut Step<'_>, ue: u32) {
+        if self.is_written_to(ue) {
+            return self.postpone(step, ue, Procedure::NetworkRelease);
+        }
         let rejects = self.ues[ue as usize].to_reject;
         let reason = if rejects { Reason::Rejected } else { Reason::Deactivated };
         let kind = OperatorKind::Terminate { reason };

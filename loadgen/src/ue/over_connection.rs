@@ -131,6 +131,12 @@ impl Generator {
         }
     }
 
+    /// Whether the partner's MESSAGE to this UE is under way: it stays until that is answered.
+    pub(super) fn is_written_to(&self, ue: u32) -> bool {
+        let partner = &self.ues[self.partner(ue) as usize];
+        partner.request.as_ref().is_some_and(|request| request.asking == Asking::Message)
+    }
+
     /// The number of the UE's next call.
     fn next_call(&mut self, ue: u32) -> u32 {
         let state = &mut self.ues[ue as usize];

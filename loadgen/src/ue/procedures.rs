@@ -195,6 +195,9 @@ impl Generator {
     }
 
     pub(super) fn begin_release(&mut self, step: &mut Step<'_>, ue: u32) {
+        if self.is_written_to(ue) {
+            return self.postpone(step, ue, Procedure::Release);
+        }
         self.ues[ue as usize].stage = Stage::Releasing;
         self.start_procedure(ue, Procedure::Release, step.now);
         self.ask(step, ue, Asking::Release, Credentials::Answer);
