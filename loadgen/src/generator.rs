@@ -53,6 +53,8 @@ pub struct GeneratorState {
     pub secured: u64,
     /// The most that had one at the same time.
     pub secured_max: u64,
+    /// UEs that had one at some time.
+    pub secured_ever: u64,
     /// UEs that are through.
     pub gone: u64,
     /// UEs that have not started.
@@ -103,6 +105,7 @@ pub struct Generator {
     pub(crate) under_way: u64,
     pub(crate) secured: u64,
     pub(crate) secured_max: u64,
+    pub(crate) secured_ever: u64,
     pub(crate) gone: u64,
     /// UEs that stay secured and have nothing more to do.
     pub(crate) resting: u64,
@@ -191,6 +194,7 @@ impl Generator {
             under_way: 0,
             secured: 0,
             secured_max: 0,
+            secured_ever: 0,
             gone: 0,
             resting: 0,
             retransmissions: 0,
@@ -317,6 +321,7 @@ impl Generator {
             under_way: self.under_way,
             secured: self.secured,
             secured_max: self.secured_max,
+            secured_ever: self.secured_ever,
             gone: self.gone,
             not_started: u64::from(self.schedule.remaining()),
             retransmissions: self.retransmissions,

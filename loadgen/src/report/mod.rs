@@ -67,6 +67,8 @@ pub struct Ues {
     pub configured: u64,
     /// Secured at some time.
     pub secured: u64,
+    /// The most that were secured at the same time.
+    pub secured_at_once: u64,
 }
 
 /// What was measured: four fields of report.json.
@@ -160,6 +162,8 @@ pub struct Outcome {
     pub interrupted: bool,
     /// UEs that were secured at some time.
     pub secured: u64,
+    /// The most that were secured at the same time.
+    pub secured_at_once: u64,
     /// Datagrams that the kernel dropped at the generator's own sockets.
     pub socket_drops: u64,
     /// The processor time that the generator used, in seconds.
@@ -193,7 +197,11 @@ impl Report {
             duration_s: rounded(outcome.duration_s),
             verdict: Verdict::Pass,
             interrupted: outcome.interrupted,
-            ues: Ues { configured: profile.population.size, secured: outcome.secured },
+            ues: Ues {
+                configured: profile.population.size,
+                secured: outcome.secured,
+                secured_at_once: outcome.secured_at_once,
+            },
             measured: Measured::new(measurements, outcome.duration_s),
             generator: Generator {
                 late_starts: counts.late_starts,

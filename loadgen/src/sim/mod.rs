@@ -14,7 +14,7 @@ use std::sync::Arc;
 use imstorm_cscf::Directory;
 use imstorm_engine::EngineConfig;
 
-use crate::measure::{Cause, Procedure};
+use crate::measure::Cause;
 use crate::profile::Profile;
 use world::World;
 
@@ -51,7 +51,7 @@ pub fn run_seed(
     SeedResult {
         seed,
         ues: profile.population.size,
-        secured: measurements.procedure(Procedure::Secure).completed,
+        secured: world.generator().state().secured_ever,
         failures: measurements.failures().iter().collect(),
         datagrams: world.datagrams(),
         elapsed_ns: world.now() - world::START_NS,

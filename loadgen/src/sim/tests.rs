@@ -1,7 +1,7 @@
 //! Each procedure over a network that loses, doubles and reorders, against the engine.
 
 use super::*;
-use crate::measure::{Tally, Transaction};
+use crate::measure::{Procedure, Tally, Transaction};
 
 /// UEs of a run.
 const UES: u64 = 40;

@@ -261,6 +261,8 @@ pub struct Ue {
     pub is_extra: bool,
     /// The operator is to end the connection for good.
     pub to_reject: bool,
+    /// It had a secure connection at some time.
+    pub was_secured: bool,
     /// It stays secured and has nothing more to do.
     pub rests: bool,
 }

@@ -148,7 +148,9 @@ impl Generator {
 
     /// Both the 200 and the first NOTIFY have come: the UE has a secure connection and knows its identities.
     pub(crate) fn secured(&mut self, step: &mut Step<'_>, ue: u32) {
-        self.ues[ue as usize].stage = Stage::Secured;
+        let state = &mut self.ues[ue as usize];
+        state.stage = Stage::Secured;
+        self.secured_ever += u64::from(!std::mem::replace(&mut state.was_secured, true));
         self.secured += 1;
         self.secured_max = self.secured_max.max(self.secured);
         self.complete(step, ue);
