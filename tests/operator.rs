@@ -10,7 +10,9 @@ use std::time::{Duration, Instant};
 
 use imstorm_cscf::hss::Directory;
 use imstorm_cscf::hss::derived::Derivation;
+use imstorm_engine::tables::Table;
 use serde_json::{Value, json};
+use tests::{Layout, World};
 
 const IMSTORM: &str = env!("CARGO_BIN_EXE_imstorm-under-test");
 const ENGINE: &str = env!("CARGO_BIN_EXE_engine-under-test");
@@ -295,6 +297,34 @@ fn secrets(folder: &Folder) -> Vec<String> {
     // SPIs are shorter; the integrity key is IK with four zero bytes behind it.
     secrets.extend(keys.filter(|key| key.len() >= 32).map(|key| key[..32].to_owned()));
     secrets
+}
+
+#[test]
+fn a_binding_is_shown_while_it_lasts() {
+    let mut world = World::new(Layout::Together);
+    let mut ues = [world.ue(1), world.ue(2)];
+    for ue in &mut ues {
+        world.secure(ue);
+        let register = ue.register(&ue.impu.clone(), 3600);
+        assert_eq!(world.ask(ue, &register).status(), 200);
+    }
+    let bindings = world.show(Table::Bindings, None);
+    assert_eq!(bindings.len(), 2, "{bindings:#?}");
+    let (impi, impu) = (ues[0].impi.clone(), ues[0].impu.clone());
+    let mine = world.show(Table::Bindings, Some(&impi));
+    assert_eq!(mine.len(), 1, "{mine:#?}");
+    assert_eq!((&mine[0]["impi"], &mine[0]["impu"]), (&json!(impi), &json!(impu)));
+    assert_eq!(mine[0]["expires_s"], 3600);
+    assert!(mine[0]["pub_gruu"].as_str().is_some_and(|gruu| gruu.starts_with(&impu)), "{mine:#?}");
+    let connection = &world.show(Table::Subscriptions, Some(&impi))[0];
+    assert_eq!(mine[0]["session"], connection["session"]);
+    let contact = connection["contact"].as_str().expect("an address");
+    assert!(mine[0]["contact"].as_str().is_some_and(|uri| uri.contains(contact)), "{mine:#?}");
+    let gauge: Value = serde_json::from_str(&world.status()).expect("JSON");
+    assert_eq!(gauge["registrations"], 2);
+    world.release(&mut ues[0]);
+    assert_eq!(world.show(Table::Bindings, Some(&impi)), Vec::<Value>::new());
+    assert_eq!(world.show(Table::Bindings, None), bindings[1..]);
 }
 
 #[test]

@@ -12,6 +12,7 @@ use imstorm_cscf::operator::{Command, Done, Refusal};
 use imstorm_cscf::{Counters, Directory};
 use imstorm_engine::config::SubscribersSection;
 use imstorm_engine::status::{Published, status};
+use imstorm_engine::tables::{Query, Table};
 use imstorm_engine::topology::{Door, Role, Topology};
 use imstorm_engine::{EngineConfig, Hop, Shard, shard::ShardTables};
 use imstorm_uring::{Backend, Mesh, MeshPort};
@@ -270,6 +271,27 @@ impl World {
         }
         self.pass_mw();
         done
+    }
+
+    /// The rows of a table, of all users or of one, as an operator would get them.
+    ///
+    /// # Panics
+    /// Where a table's end is never reached.
+    #[must_use]
+    pub fn show(&self, table: Table, impi: Option<&str>) -> Vec<serde_json::Value> {
+        let mut rows = Vec::new();
+        for node in &self.nodes {
+            let impi = impi.map(|impi| impi.as_bytes().to_vec());
+            let mut query = Query { table, impi, from: 0 };
+            loop {
+                let shown = node.shard.show(self.now, &query);
+                rows.extend(shown.rows.to_json());
+                let Some(next) = shown.next else { break };
+                assert!(next > query.from, "a list goes on");
+                query.from = next;
+            }
+        }
+        rows
     }
 
     /// Lets time pass, with everything that is due in it.
