@@ -63,6 +63,7 @@ pub fn at_the_end(world: &World<'_>, ended: Ended) -> Vec<String> {
         let most = if ue.is_secured && !ue.is_busy { 1 } else { 2 };
         expect(ue.sets <= most, format!("UE {number} ({:?}) has {} sets", ue.stage, ue.sets));
     }
+    violations.extend_from_slice(world.invariants().violations());
     violations
 }
 

@@ -15,6 +15,7 @@ use imstorm_engine::topology::{Door, Topology};
 use imstorm_engine::{EngineConfig, Hop, Shard};
 use imstorm_uring::{Mesh, MeshPort};
 
+use super::invariants::Invariants;
 use super::network::Links;
 use crate::generator::{ESP, Generator, RunSeed, UNPROTECTED};
 use crate::operator;
@@ -95,6 +96,7 @@ pub struct World<'a> {
     ue_port: u16,
     ue_esp_port: u16,
     links: Links,
+    invariants: Invariants,
     under_way: BinaryHeap<Reverse<UnderWay>>,
     sent: u64,
     trace: Option<&'a mut dyn Write>,
@@ -123,16 +125,19 @@ impl<'a> World<'a> {
         }
         let mesh = Mesh::new(1, 1, SLOT_BYTES).pop().expect("a port for the one shard");
         let run_seed = RunSeed { seed: random.fork(2).next_u64(), run: random.fork(3).next_u32() };
+        let generator = Generator::new(profile, directory, run_seed, Capture::None);
+        let invariants = Invariants::new(generator.population.size() as usize);
         Self {
             now: START_NS,
             engine,
             mesh,
             engine_io: Buffers::new(),
-            generator: Generator::new(profile, directory, run_seed, Capture::None),
+            generator,
             generator_io: Buffers::new(),
             engine_sockets,
             ue_port: profile.ue.port,
             ue_esp_port: profile.ue.esp_port,
+            invariants,
             links: Links::new(&profile.network, random.fork(4)),
             under_way: BinaryHeap::new(),
             sent: 0,
@@ -156,8 +161,20 @@ impl<'a> World<'a> {
                 self.operate();
                 self.tick_generator();
             }
+            self.check();
         }
         Ended::Quiet
+    }
+
+    fn check(&mut self) {
+        let since_start_ns = self.now - START_NS;
+        self.invariants.check(self.now, since_start_ns, &self.engine, &self.generator);
+    }
+
+    /// What was found of each event.
+    #[must_use]
+    pub fn invariants(&self) -> &Invariants {
+        &self.invariants
     }
 
     /// The time.
@@ -208,6 +225,10 @@ impl<'a> World<'a> {
         self.generator_io.inbox.clear();
         while self.under_way.peek().is_some_and(|Reverse(next)| next.at <= self.now) {
             let Some(Reverse(next)) = self.under_way.pop() else { break };
+            let ue = match next.to {
+                Side::Engine => next.peer.ip(),
+                Side::Ues => next.local,
+            };
             let inbox = match next.to {
                 Side::Engine => &mut self.engine_io.inbox,
                 Side::Ues => &mut self.generator_io.inbox,
@@ -216,6 +237,9 @@ impl<'a> World<'a> {
                 // No room in this tick: it waits in the socket's buffer for the next one.
                 self.under_way.push(Reverse(next));
                 break;
+            }
+            if let Some(ue) = self.generator.population.ue_at(ue) {
+                self.invariants.arrived(ue);
             }
         }
     }
@@ -295,7 +319,15 @@ impl<'a> World<'a> {
             let _ = trace.write_all(line.as_bytes());
         }
         let Some(socket) = there else { return };
+        let ue = match side {
+            Side::Engine => source.ip(),
+            Side::Ues => to.ip(),
+        };
+        let ue = self.generator.population.ue_at(ue);
         let mut arrive = |delay_ns: u64, bytes: Vec<u8>| {
+            if let Some(ue) = ue {
+                self.invariants.sent(ue);
+            }
             self.under_way.push(Reverse(UnderWay {
                 at: self.now + delay_ns,
                 number,

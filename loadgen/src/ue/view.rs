@@ -12,8 +12,10 @@ use crate::generator::Generator;
 pub struct UeView {
     /// How far it is.
     pub stage: Stage,
-    /// Its sets of four security associations: two at most, one when it rests secured.
+    /// Its connection's sets of four security associations: two during a re-authentication, else one.
     pub sets: usize,
+    /// It keeps the set of the connection before, whose last NOTIFY may come again.
+    pub has_former_set: bool,
     /// It has a secure connection.
     pub is_secured: bool,
     /// A procedure or a request is under way.
@@ -31,10 +33,13 @@ impl Generator {
     #[must_use]
     pub fn ue(&self, ue: u32) -> Option<UeView> {
         let state = self.ues.get(ue as usize)?;
+        let has_former_set = state.other_set.is_some() && state.next_security_server.is_empty();
         let registered = self.is_registered(ue);
         Some(UeView {
             stage: state.stage,
-            sets: usize::from(state.set.is_some()) + usize::from(state.other_set.is_some()),
+            sets: usize::from(state.set.is_some())
+                + usize::from(state.other_set.is_some() && !has_former_set),
+            has_former_set,
             is_secured: state.stage.is_secure(),
             is_busy: state.procedure.is_some() || state.request.is_some(),
             lifetime_ends_at: state.lifetime.ends_at,

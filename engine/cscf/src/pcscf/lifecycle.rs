@@ -216,7 +216,7 @@ impl Pcscf {
     ) {
         let Some(connection) = self.connections.get(transaction.connection) else { return };
         let before = connection.temporary;
-        let set = match before.filter(|_| transaction.again) {
+        let set = match before.filter(|_| transaction.again.is_some()) {
             Some(set) => Some(set),
             None => self.temporary_set(ctx, transaction.connection, message),
         };
@@ -338,6 +338,10 @@ impl Pcscf {
             self.send(ctx, upstream, |out| respond_upstream(message, 500, out));
             return self.drop_connection(ctx, key);
         }
+        if transaction.again.is_some_and(|status| status < 300) {
+            // The answer to a request that came again: what it granted, it granted then.
+            return self.pass_acceptance(ctx, transaction, message);
+        }
         connection.to_tag = to_tag;
         let notifier = message.contact().ok().flatten();
         connection.notifier = notifier.and_then(|contact| contact.uri.socket_addr(DEFAULT_PORT));
@@ -370,17 +374,27 @@ impl Pcscf {
                 set.expires_at = expires_at;
             }
         }
+        self.pass_acceptance(ctx, transaction, message);
+        if granted_s > 0 {
+            self.ask_own(ctx, key, message);
+        }
+    }
+
+    fn pass_acceptance(
+        &mut self,
+        ctx: &mut Context<'_>,
+        transaction: &Transaction,
+        message: &Message<'_>,
+    ) {
         let mut edits = Edits::new();
         edits.pop_first(message, HeaderName::Via);
         self.rewrite_record_route(&mut edits, message, self.config.mw, |out| {
             self.write_protected_uri(out);
         });
         // From the 200 on everything goes on the new set, the 200 first of all.
-        let to = self.live_set(key).map_or(transaction.upstream, Peer::Protected);
+        let live = self.live_set(transaction.connection);
+        let to = live.map_or(transaction.upstream, Peer::Protected);
         self.send(ctx, to, |out| edits.write(message, out).ok());
-        if granted_s > 0 && !transaction.again {
-            self.ask_own(ctx, key, message);
-        }
     }
 
     fn to_tag(&self, message: &Message<'_>) -> u64 {

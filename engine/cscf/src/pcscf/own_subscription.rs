@@ -87,7 +87,7 @@ impl Pcscf {
             connection: key,
             cseq,
             request: Handle::EMPTY,
-            again: false,
+            again: None,
         };
         let Some(transaction) = self.open_transaction(ctx, transaction) else {
             return self.own_failed(ctx, key);

@@ -12,7 +12,7 @@ use imstorm_sip::{Edits, Message, Method};
 
 use super::connection::Stage;
 use super::from_ue::{asks_for_agreement, has_to_tag};
-use super::transaction::{Origin, Peer, Purpose, Transaction};
+use super::transaction::{Again, Origin, Peer, Purpose, Transaction};
 use super::{MODE, PENDING_MAX, Pcscf, agreement};
 use crate::event::Context;
 use crate::identity::IdentityList;
@@ -43,13 +43,13 @@ impl Pcscf {
     ) {
         let peer = origin.peer;
         let again = match self.known(ctx, origin) {
-            Known::No => false,
+            Known::No => None,
             Known::UnderWay | Known::Answered(408) => return,
             // Delivered once is enough; what the others did can be asked for again.
             Known::Answered(status) if message.method() == Method::Message => {
                 return self.refuse(ctx, peer, message, status, |_| ());
             }
-            Known::Answered(_) => true,
+            Known::Answered(status) => Some(status),
         };
         if let Err(status) = self.check_other(ctx, set, key, message) {
             return match status {
@@ -161,7 +161,7 @@ impl Pcscf {
         origin: Origin,
         notifier: SocketAddr,
         message: &Message<'_>,
-        again: bool,
+        again: Again,
     ) {
         let upstream = origin.peer;
         let (asserted, is_another) = self.asserted_identity(connection, message);

@@ -16,7 +16,7 @@ use imstorm_sip::write::Writer;
 use super::agreement::{self, ClientOffer};
 use super::connection::{Connection, Own, Stage};
 use super::from_ue::has_to_tag;
-use super::transaction::{Origin, Peer, Purpose, Transaction};
+use super::transaction::{Again, Origin, Peer, Purpose, Transaction};
 use super::{AWAIT_AUTH_NS, MODE, PENDING_MAX, Pcscf, PcscfAlarm, SETS_MAX};
 use crate::event::Context;
 use crate::proxy;
@@ -41,14 +41,16 @@ impl Pcscf {
             Some(key) => {
                 let connection = self.connections.get_mut(key).expect("a key that was just made");
                 // An older request that comes late changes nothing.
-                if cseq.number < connection.cseq || (cseq.number == connection.cseq && !again) {
+                if cseq.number < connection.cseq
+                    || (cseq.number == connection.cseq && again.is_none())
+                {
                     return;
                 }
                 connection.cseq = cseq.number;
                 connection.offer = Some(offer);
                 key
             }
-            None if again => return,
+            None if again.is_some() => return,
             None => {
                 let call_id = self.hash.hash(call_id);
                 let (begun, ip) = (Begun { access, setup, call_id, cseq: cseq.number }, from.ip());
@@ -102,7 +104,7 @@ impl Pcscf {
         let Some(again) = self.pass_retransmission(ctx, origin) else { return };
         let Ok(cseq) = message.cseq() else { return };
         let connection = self.connections.get_mut(key).expect("a set's connection");
-        if !again {
+        if again.is_none() {
             if cseq.number <= connection.cseq {
                 // RFC 3261 clause 12.2.2: out of order.
                 return self.refuse(ctx, peer, message, 500, |_| ());
@@ -116,27 +118,27 @@ impl Pcscf {
         self.forward_security(ctx, key, origin, message, again);
     }
 
-    /// Absorbs a request whose transaction is under way, and lets one through whose transaction is completed (`Some(true)`, its
-    /// answer is to be made anew) or that is new (`Some(false)`).
+    /// Absorbs a request whose transaction is under way, and lets one through whose transaction is completed (its answer is to be
+    /// made anew) or that is new.
     pub(super) fn pass_retransmission(
         &mut self,
         ctx: &mut Context<'_>,
         origin: Origin,
-    ) -> Option<bool> {
+    ) -> Option<Again> {
         let key = origin.transaction;
         if self.servers.find(key, |index| self.serves(index, key)).is_some() {
             ctx.counters.retransmissions_in += 1;
             return None;
         }
-        let Some(tombstone) = self.tombstones.find(ctx.now, key) else { return Some(false) };
+        let Some(tombstone) = self.tombstones.find(ctx.now, key) else { return Some(None) };
         ctx.counters.retransmissions_in += 1;
         match self.connections.get(Key::from_u64(tombstone.owner)) {
             // The UE that has moved on to its next request has had the answer to this one.
             Some(connection) if connection.cseq != tombstone.cseq => None,
             // A request that timed out towards the core has had no answer that could be made anew.
-            Some(_) => Some(tombstone.status != 408),
+            Some(_) => Some(Some(tombstone.status).filter(|status| *status != 408)),
             // What was refused left nothing behind: it is refused anew.
-            None => matches!(origin.peer, Peer::Unprotected(_)).then_some(false),
+            None => matches!(origin.peer, Peer::Unprotected(_)).then_some(None),
         }
     }
 
@@ -241,7 +243,7 @@ impl Pcscf {
         connection: Key,
         origin: Origin,
         message: &Message<'_>,
-        again: bool,
+        again: Again,
     ) {
         let upstream = origin.peer;
         let in_dialog = has_to_tag(message);

@@ -113,7 +113,7 @@ impl Pcscf {
             connection,
             cseq: message.cseq().map_or(0, |cseq| cseq.number),
             request: Handle::EMPTY,
-            again: false,
+            again: None,
         };
         let Some(key) = self.open_transaction(ctx, transaction) else {
             return self.refuse(ctx, upstream, message, 503, |_| ());

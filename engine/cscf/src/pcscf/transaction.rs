@@ -42,6 +42,9 @@ pub struct Origin {
     pub transaction: u64,
 }
 
+/// The status with which a server transaction was completed before, where its request has come again.
+pub type Again = Option<u16>;
+
 /// A transaction that is not completed.
 #[derive(Debug)]
 pub struct Transaction {
@@ -57,5 +60,5 @@ pub struct Transaction {
     /// The request as sent, where it may have to be sent again.
     pub request: Handle,
     /// The server transaction was completed before: this one only makes its final response anew.
-    pub again: bool,
+    pub again: Again,
 }

@@ -1,0 +1,226 @@
+//! What must hold after every event of a simulated run, seen from both sides at once.
+//!
+//! After each: a live connection has four security associations at its P-CSCF, and eight during a re-authentication; none is without
+//! its connection, and no live connection without its subscription at the S-CSCF; no binding runs over a connection that is not
+//! there; a UE that rests holds four as well. Of a UE for which nothing is under way: UE, P-CSCF and S-CSCF agree on the
+//! connection's lifetime and on the identities.
+
+use imstorm_base::time::{NS_PER_S, Time, seconds};
+use imstorm_cscf::hss::IDENTITIES_BYTES_MAX;
+use imstorm_cscf::identity::IdentityList;
+use imstorm_cscf::pcscf::{ConnectionState, GRACE_S};
+use imstorm_cscf::scscf::SubscriptionState;
+use imstorm_cscf::{Pcscf, Scscf};
+use imstorm_engine::Shard;
+use imstorm_sip::body::secinfo::Identity;
+
+use crate::generator::Generator;
+use crate::ue::lifetime::identities_hash;
+use crate::ue::procedures::TIMINGS;
+
+/// Violations that are kept of a run: the first ones tell.
+const KEPT_MAX: usize = 8;
+/// Events between two looks at all UEs that rest; in between it is those that the event was about.
+const SWEEP_EVENTS: u64 = 64;
+
+/// Watches one run.
+#[derive(Debug)]
+pub struct Invariants {
+    /// Datagrams under way from or to each UE.
+    under_way: Vec<u32>,
+    /// UEs that the event was about.
+    touched: Vec<u32>,
+    /// By UE: connections that carry requests at the P-CSCFs.
+    at_pcscf: Vec<Seen>,
+    /// By UE: subscriptions at the S-CSCF.
+    at_scscf: Vec<Seen>,
+    events: u64,
+    quiet_checks: u64,
+    violations: Vec<String>,
+}
+
+/// A UE's records at a role.
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
+struct Seen {
+    live: u32,
+    ending: u32,
+}
+
+impl Invariants {
+    /// Nothing seen yet.
+    #[must_use]
+    pub fn new(ues: usize) -> Self {
+        Self {
+            under_way: vec![0; ues],
+            touched: Vec::new(),
+            at_pcscf: vec![Seen::default(); ues],
+            at_scscf: vec![Seen::default(); ues],
+            events: 0,
+            quiet_checks: 0,
+            violations: Vec::new(),
+        }
+    }
+
+    /// A copy of a datagram of this UE is put on the network.
+    pub fn sent(&mut self, ue: u32) {
+        self.under_way[ue as usize] += 1;
+    }
+
+    /// A copy of a datagram of this UE arrives.
+    pub fn arrived(&mut self, ue: u32) {
+        self.under_way[ue as usize] -= 1;
+        self.touched.push(ue);
+    }
+
+    /// What did not hold so far.
+    #[must_use]
+    pub fn violations(&self) -> &[String] {
+        &self.violations
+    }
+
+    /// How often a UE was found with nothing under way, and compared.
+    #[must_use]
+    pub fn quiet_checks(&self) -> u64 {
+        self.quiet_checks
+    }
+
+    /// Looks at everything after an event.
+    pub fn check(&mut self, now: Time, since_start_ns: u64, engine: &Shard, generator: &Generator) {
+        self.events += 1;
+        let mut found = self.check_engine(engine, generator);
+        if found.is_ok() {
+            let touched = std::mem::take(&mut self.touched);
+            let all = self.events.is_multiple_of(SWEEP_EVENTS);
+            found = match all {
+                true => (0..self.under_way.len() as u32)
+                    .try_for_each(|ue| self.check_quiet(now, ue, engine, generator)),
+                false => {
+                    touched.iter().try_for_each(|ue| self.check_quiet(now, *ue, engine, generator))
+                }
+            };
+            self.touched = touched;
+        }
+        self.touched.clear();
+        if let Err(what) = found
+            && self.violations.len() < KEPT_MAX
+        {
+            let at_s = since_start_ns as f64 / 1e9;
+            self.violations.push(format!("after {at_s:.6} s: {what}"));
+        }
+    }
+
+    fn check_engine(&mut self, engine: &Shard, generator: &Generator) -> Result<(), String> {
+        let Some(scscf) = engine.scscf() else { return Ok(()) };
+        scscf.audit()?;
+        self.at_pcscf.fill(Seen::default());
+        self.at_scscf.fill(Seen::default());
+        for pcscf in engine.pcscfs() {
+            pcscf.audit()?;
+            for connection in pcscf.connection_states() {
+                let Some(ue) = generator.population.ue_at(connection.ue_ip) else { continue };
+                count(&mut self.at_pcscf[ue as usize], connection.is_live);
+            }
+        }
+        for subscription in scscf.subscription_states() {
+            let Some(ue) = generator.population.ue_at(subscription.ue_ip) else { continue };
+            count(&mut self.at_scscf[ue as usize], subscription.is_live);
+        }
+        for (ue, (pcscf, scscf)) in self.at_pcscf.iter().zip(&self.at_scscf).enumerate() {
+            if pcscf.live > scscf.live + scscf.ending {
+                let (live, there) = (pcscf.live, scscf.live + scscf.ending);
+                return Err(format!("UE {ue}: {live} live connections, {there} subscriptions"));
+            }
+            if scscf.live > pcscf.live {
+                let (live, there) = (scscf.live, pcscf.live);
+                return Err(format!("UE {ue}: {live} live subscriptions, {there} connections"));
+            }
+        }
+        Ok(())
+    }
+
+    /// UE, P-CSCF and S-CSCF agree where nothing of the UE is under way.
+    fn check_quiet(
+        &mut self,
+        now: Time,
+        ue: u32,
+        engine: &Shard,
+        generator: &Generator,
+    ) -> Result<(), String> {
+        let at = ue as usize;
+        let (Some(scscf), Some(view)) = (engine.scscf(), generator.ue(ue)) else { return Ok(()) };
+        let is_one = Seen { live: 1, ending: 0 };
+        if self.under_way[at] > 0
+            || !view.is_secured
+            || view.is_busy
+            || self.at_pcscf[at] != is_one
+            || self.at_scscf[at] != is_one
+        {
+            return Ok(());
+        }
+        let ip = generator.population.address(ue);
+        let mut connections = engine.pcscfs().iter().flat_map(Pcscf::connection_states);
+        let connection = connections.find(|it| it.ue_ip == ip && it.is_live);
+        let subscription = scscf.subscription_states().find(|it| it.ue_ip == ip && it.is_live);
+        let (Some(connection), Some(subscription)) = (connection, subscription) else {
+            return Ok(());
+        };
+        if connection.pending > 0 || subscription.is_notifying {
+            return Ok(());
+        }
+        self.quiet_checks += 1;
+        let place = format!("UE {ue}, at rest");
+        check_lifetimes(now, view.lifetime_ends_at, &connection, &subscription)
+            .map_err(|what| format!("{place}: {what}"))?;
+        if (view.sets, connection.security_associations) != (1, 4) {
+            let (own, its) = (4 * view.sets, connection.security_associations);
+            return Err(format!("{place}: {own} security associations, its P-CSCF {its}"));
+        }
+        if identities_at(scscf, &subscription) != view.identities {
+            return Err(format!("{place}: other identities than at the S-CSCF"));
+        }
+        let mut packed = [0; IDENTITIES_BYTES_MAX];
+        if scscf.identities(subscription.user, &mut packed) != connection.identities {
+            return Err(format!("{place}: P-CSCF and S-CSCF have other identities"));
+        }
+        Ok(())
+    }
+}
+
+fn count(seen: &mut Seen, is_live: bool) {
+    match is_live {
+        true => seen.live += 1,
+        false => seen.ending += 1,
+    }
+}
+
+/// The three ends of one lifetime. The P-CSCF's has its grace and rounds up to seconds; a UE counts from when it asked, which may
+/// have taken a whole transaction to get through.
+fn check_lifetimes(
+    now: Time,
+    ue_ends_at: Time,
+    connection: &ConnectionState<'_>,
+    subscription: &SubscriptionState,
+) -> Result<(), String> {
+    let ends_at = subscription.expires_at;
+    let text = |at: Time| (at as f64 - now as f64) / NS_PER_S as f64;
+    let with_grace = ends_at + seconds(GRACE_S);
+    if connection.expires_at.abs_diff(with_grace) > seconds(2) {
+        let (pcscf_s, scscf_s) = (text(connection.expires_at), text(ends_at));
+        return Err(format!("{pcscf_s:.1} s are left at the P-CSCF, {scscf_s:.1} at the S-CSCF"));
+    }
+    if ue_ends_at > ends_at + seconds(2) || ue_ends_at + TIMINGS.timer_f_ns() < ends_at {
+        let (ue_s, scscf_s) = (text(ue_ends_at), text(ends_at));
+        return Err(format!("{ue_s:.1} s are left to the UE, {scscf_s:.1} at the S-CSCF"));
+    }
+    Ok(())
+}
+
+fn identities_at(scscf: &Scscf, subscription: &SubscriptionState) -> u64 {
+    let mut packed = [0; IDENTITIES_BYTES_MAX];
+    let identities = IdentityList::new(scscf.identities(subscription.user, &mut packed));
+    identities_hash(identities.iter().map(|identity| Identity {
+        uri: identity.uri,
+        is_default: identity.is_default,
+        is_barred: identity.barred,
+    }))
+}
