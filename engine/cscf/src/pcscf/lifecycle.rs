@@ -122,6 +122,12 @@ impl Pcscf {
             self.arm(ctx, after_ns, PcscfAlarm::TimerE(key));
         }
         if let Some(after_ns) = actions.arm_f {
+            let purpose = self.transactions.get(key).map(|transaction| transaction.purpose);
+            let after_ns = match purpose {
+                // It may be for another UE, on whose slow leg it is repeated for that long.
+                Some(Purpose::FromUe) => self.config.ue_leg.timer_f_ns() + self.config.core.t4_ns,
+                _ => after_ns,
+            };
             self.arm(ctx, after_ns, PcscfAlarm::TimerF(key));
         }
     }
