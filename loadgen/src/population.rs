@@ -18,7 +18,7 @@ pub const NAME_BYTES_MAX: usize = 300;
 /// All UEs of a run, numbered from 0.
 #[derive(Clone, Debug)]
 pub struct Population {
-    directory: Arc<Directory>,
+    pub(crate) directory: Arc<Directory>,
     addresses: AddressBlock,
     /// Unprotected addresses; UE `n` uses the one at `n` modulo their number.
     pcscf: Vec<SocketAddr>,

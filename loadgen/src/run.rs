@@ -544,6 +544,23 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_the_operator_begins_needs_a_control_plane() {
+        let options = RunOptions {
+            target: Some(SocketAddr::from(([127, 0, 0, 1], 1))),
+            admin: None,
+            out: PathBuf::from("nowhere"),
+            seed: 1,
+            capture: Capture::None,
+            quiet: true,
+        };
+        let profile = Profile::load("identity-push", &[]).unwrap();
+        let error = run(&profile, &options, &Arc::new(AtomicUsize::new(0))).unwrap_err();
+        assert!(matches!(error, RunError::NoOperator));
+        assert!(error.to_string().contains("--admin"));
+        assert!(!options.out.exists());
+    }
+
+    #[test]
     fn times_are_written_in_utc() {
         assert_eq!(utc(0), "19700101T000000Z");
         assert_eq!(utc(951_782_399), "20000228T235959Z");

@@ -71,7 +71,7 @@ vocabulary! {
     Transaction {
         /// From the request's first transmission to its final response.
         Subscribe = "SUBSCRIBE",
-        /// From a NOTIFY's arrival at the UE to its response's departure.
+        /// From the first transmission of the SUBSCRIBE that it follows, or from the operator's call, to its arrival at the UE.
         Notify = "NOTIFY",
         /// From the first transmission to the final response.
         Register = "REGISTER",

@@ -11,6 +11,7 @@ use imstorm_base::io::{Inbox, Io, Outbox};
 use imstorm_base::random::Random;
 use imstorm_base::time::{Time, seconds};
 use imstorm_cscf::Directory;
+use imstorm_cscf::operator::Command;
 use imstorm_engine::topology::{Door, Topology};
 use imstorm_engine::{EngineConfig, Hop, Shard};
 use imstorm_uring::{Mesh, MeshPort};
@@ -99,6 +100,7 @@ pub struct World<'a> {
     invariants: Invariants,
     under_way: BinaryHeap<Reverse<UnderWay>>,
     sent: u64,
+    operator_refuses: bool,
     trace: Option<&'a mut dyn Write>,
 }
 
@@ -141,17 +143,24 @@ impl<'a> World<'a> {
             links: Links::new(&profile.network, random.fork(4)),
             under_way: BinaryHeap::new(),
             sent: 0,
+            operator_refuses: false,
             trace,
         }
     }
 
     /// Runs until nothing is left to happen.
     pub fn run(&mut self) -> Ended {
+        if self.run_until(START_NS + RUN_NS_MAX) { Ended::TimedOut } else { Ended::Quiet }
+    }
+
+    /// Runs until this time; false where nothing is left to happen.
+    pub fn run_until(&mut self, until: Time) -> bool {
         self.tick_generator();
         while !self.is_quiet() {
-            let Some(next) = self.next_at() else { return Ended::Quiet };
-            if next > START_NS + RUN_NS_MAX {
-                return Ended::TimedOut;
+            let Some(next) = self.next_at() else { return false };
+            if next > until {
+                self.now = self.now.max(until);
+                return true;
             }
             self.now = self.now.max(next);
             self.deliver();
@@ -163,7 +172,19 @@ impl<'a> World<'a> {
             }
             self.check();
         }
-        Ended::Quiet
+        false
+    }
+
+    /// An operator's command that no UE's procedure has asked for; the connections that it reached.
+    pub fn command(&mut self, command: &Command) -> usize {
+        let done = self.engine.operate(self.now, &mut self.engine_io, &mut self.mesh, command);
+        self.send_of_engine();
+        done.map_or(0, |done| done.connections)
+    }
+
+    /// From now on the operator refuses what UEs' procedures ask for.
+    pub fn refuse_operator(&mut self) {
+        self.operator_refuses = true;
     }
 
     fn check(&mut self) {
@@ -193,6 +214,12 @@ impl<'a> World<'a> {
     #[must_use]
     pub fn generator(&self) -> &Generator {
         &self.generator
+    }
+
+    /// The UEs, for a test that changes one under way.
+    #[cfg(test)]
+    pub(crate) fn generator_mut(&mut self) -> &mut Generator {
+        &mut self.generator
     }
 
     /// Datagrams that were put on the network.
@@ -266,13 +293,11 @@ impl<'a> World<'a> {
     fn operate(&mut self) {
         while let Some(call) = self.generator.next_operator_call() {
             let command = operator::command(call.kind, self.generator.impi(call.ue));
-            let done = self.engine.operate(self.now, &mut self.engine_io, &mut self.mesh, &command);
-            // An operator whose command meets no connection has come too late.
-            if !done.is_ok_and(|done| done.connections > 0) {
+            // One that meets no connection has come too late.
+            if self.operator_refuses || self.command(&command) == 0 {
                 self.generator.fail_operator_call(call);
             }
         }
-        self.send_of_engine();
     }
 
     fn tick_generator(&mut self) {

@@ -17,7 +17,9 @@ const SLACK_NS: u64 = seconds(2);
 pub struct Lifetime {
     /// What the last 200 granted, in seconds.
     pub granted_s: u32,
-    /// When it ends. A grant counts from when its request was sent, so that this is never late.
+    /// When it ends by the last 200: a grant counts from when its request was sent, so that this is never late.
+    pub granted_until: Time,
+    /// When it ends by what has come since, too.
     pub ends_at: Time,
     /// When it ends by the last NOTIFY.
     pub notified_ends_at: Time,
@@ -27,7 +29,8 @@ impl Lifetime {
     /// A 200 grants `granted_s` to a request sent at `sent_at`.
     pub fn grant(&mut self, sent_at: Time, granted_s: u32) {
         self.granted_s = granted_s;
-        self.ends_at = sent_at.saturating_add(seconds(u64::from(granted_s)));
+        self.granted_until = sent_at.saturating_add(seconds(u64::from(granted_s)));
+        self.ends_at = self.granted_until;
     }
 
     /// A NOTIFY says that `expires_s` are left. True where it lowers the lifetime.
@@ -42,7 +45,7 @@ impl Lifetime {
 
     /// Whether the last grant is as long as `granted_s`, and the last NOTIFY does not say less.
     pub fn is_restored(&self, granted_s: u32) -> bool {
-        self.granted_s >= granted_s && self.notified_ends_at + SLACK_NS >= self.ends_at
+        self.granted_s >= granted_s && self.notified_ends_at + SLACK_NS >= self.granted_until
     }
 }
 
@@ -96,6 +99,7 @@ mod tests {
         assert!(lifetime.notify(seconds(200), 60));
         assert_eq!(lifetime.ends_at, seconds(260));
         assert!(!lifetime.notify(seconds(201), 59));
+        assert!(!lifetime.is_restored(600));
         lifetime.grant(seconds(205), 600);
         assert!(!lifetime.is_restored(600), "the last NOTIFY says less");
         assert!(!lifetime.notify(seconds(206), 600));

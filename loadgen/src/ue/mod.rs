@@ -167,6 +167,8 @@ pub struct UeSet {
     pub sa: SaSet,
     /// The P-CSCF's protected server port, where requests go to.
     pub port_ps: u16,
+    /// The number of the UE's offer that it was made from.
+    pub offer: u32,
 }
 
 /// What a UE keeps of its authentication.
@@ -206,8 +208,8 @@ pub struct Ue {
     pub request: Option<Request>,
     /// The procedure under way, and its intended start.
     pub procedure: Option<(Procedure, Time)>,
-    /// When the last SUBSCRIBE was first sent.
-    pub subscribed_at: Time,
+    /// When that was first sent which the next NOTIFY follows: a SUBSCRIBE, or the operator's call.
+    pub asked_at: Option<Time>,
     /// The security associations in force.
     pub set: Option<Key>,
     /// Those of a re-authentication that is under way, or of the connection before this one, whose last NOTIFY may come again.
@@ -270,6 +272,9 @@ pub struct Ue {
 const _: () =
     assert!(1_u32 << Procedure::COUNT <= network::URGENT as u32, "as many as `due` has bits");
 
+// There are a million of them in a big run.
+const _: () = assert!(size_of::<Ue>() <= 416);
+
 /// UEs' SPIs begin here, far from where a P-CSCF begins: the four of a set must differ (TS 33.203 clause 7.2).
 const SPI_FIRST: u32 = 1 << 31;
 
@@ -297,3 +302,6 @@ impl Ue {
         self.procedure.map(|(procedure, _)| procedure)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -54,6 +54,7 @@ impl Generator {
         self.start_procedure(ue, procedure, step.now);
         let state = &mut self.ues[ue as usize];
         state.call = state.call.wrapping_add(1);
+        state.asked_at = Some(step.now);
         let number = state.call;
         if !self.operator.file(OperatorCall { ue, number, kind }) {
             return self.fail(step, ue, Cause::Operator);

@@ -7,7 +7,7 @@ use imstorm_sip::header::HeaderName;
 use imstorm_sip::{DialogParts, Message, Method, Writer, dialog};
 
 use super::names::{Call, Names};
-use super::receive::DIALOG_BYTES_MAX;
+use super::receive::{DIALOG_BYTES_MAX, measure_notify};
 use super::write::{ALLOW, Writing};
 use super::{Asking, Stage, UeTimer, UeTimerKind};
 use crate::generator::{Generator, Step};
@@ -61,8 +61,8 @@ impl Generator {
             services.reg_notify_cseq = 0;
         }
         services.reg_cseq += 1;
+        services.reg_asked_at = Some(step.now);
         let (call, cseq) = (Call::RegEvent(services.reg_call), services.reg_cseq);
-        self.ues[ue as usize].subscribed_at = step.now;
         let written = self.write_over_connection(ue, call, |writing, names, route, out| {
             let blob = writing.services.map(|it| writing.strings.get(&it.reg_dialog));
             let parts = match blob.filter(|blob| !blob.is_empty()) {
@@ -258,6 +258,9 @@ impl Generator {
             return;
         }
         services.reg_notify_cseq = cseq;
+        let asked_at = services.reg_asked_at.take();
+        measure_notify(&mut self.measurements, step.now, asked_at);
+        let Some(services) = self.services_mut(ue) else { return };
         if state.is_terminated() {
             let ended = std::mem::take(&mut services.reg_dialog);
             self.strings.release(ended);

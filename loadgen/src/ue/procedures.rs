@@ -177,6 +177,17 @@ impl Generator {
         self.ask(step, ue, Asking::Refresh, credentials);
     }
 
+    /// Whether the 200 and the NOTIFY that end a challenged refresh have come. Where the network had lowered the lifetime, a
+    /// NOTIFY that was written before the refresh is not the one.
+    pub(super) fn is_refreshed(&self, ue: u32) -> bool {
+        let state = &self.ues[ue as usize];
+        let has_both = state.has_200 && state.has_notify;
+        has_both
+            && (state.current() != Some(Procedure::NetworkReauthenticate)
+                || state.lifetime.is_restored(state.full_s)
+                || state.lifetime.granted_s < state.full_s)
+    }
+
     /// The refresh has been granted; where it was challenged, its NOTIFY has come, too.
     pub(crate) fn refreshed(&mut self, step: &mut Step<'_>, ue: u32) {
         let state = &mut self.ues[ue as usize];
@@ -244,8 +255,9 @@ impl Generator {
         let state = &self.ues[ue as usize];
         match state.stage {
             Stage::Answering if !state.has_notify => {}
-            Stage::Reanswering if !state.has_notify => {
-                return self.fail(step, ue, Cause::NoNotify);
+            Stage::Reanswering => {
+                let cause = if state.has_notify { Cause::Lifetime } else { Cause::NoNotify };
+                return self.fail(step, ue, cause);
             }
             Stage::Releasing => return self.fail(step, ue, Cause::NoNotify),
             Stage::Secured if state.current() == Some(Procedure::RegEvent) => {

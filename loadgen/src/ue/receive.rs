@@ -9,10 +9,18 @@ use super::lifetime::notified_s;
 use super::names::{Call, DialogNames, Names};
 use super::{Asking, Stage};
 use crate::generator::{Generator, Step, Way};
-use crate::measure::{Cause, Procedure, Transaction};
+use crate::measure::{Cause, Measurements, Procedure, Transaction};
 
 /// Room for a dialog's strings.
 pub(super) const DIALOG_BYTES_MAX: usize = 2048;
+
+/// Measures a NOTIFY from what it follows. One that follows nothing that the generator asked for has no beginning to measure from.
+pub(super) fn measure_notify(measurements: &mut Measurements, now: Time, asked_at: Option<Time>) {
+    if let Some(asked_at) = asked_at {
+        measurements.transaction_attempted(Transaction::Notify);
+        measurements.transaction_completed(Transaction::Notify, now.saturating_sub(asked_at));
+    }
+}
 
 impl Generator {
     /// A message without protection: only answers to the first SUBSCRIBE are looked at. Whoever has answered a challenge takes
@@ -20,7 +28,8 @@ impl Generator {
     pub(crate) fn unprotected(&mut self, step: &mut Step<'_>, ue: u32, message: &Message<'_>) {
         let state = &self.ues[ue as usize];
         if state.stage != Stage::Challenging {
-            self.unprotected_ignored += 1;
+            let has_answered = !matches!(state.stage, Stage::Idle | Stage::Away);
+            self.unprotected_ignored += u64::from(has_answered);
             self.ignored += 1;
             return;
         }
@@ -113,9 +122,10 @@ impl Generator {
         let state = &mut self.ues[ue as usize];
         state.lifetime.grant(sent_at, granted_s);
         state.has_200 = true;
-        match (asking, state.has_notify) {
-            (Asking::Refresh, _) | (Asking::Reanswer, true) => self.refreshed(step, ue),
-            (Asking::Answer, true) => self.secured(step, ue),
+        match asking {
+            Asking::Answer if state.has_notify => self.secured(step, ue),
+            Asking::Refresh => self.refreshed(step, ue),
+            Asking::Reanswer if self.is_refreshed(ue) => self.refreshed(step, ue),
             _ => self.arm_timer_n(step, ue),
         }
     }
@@ -199,9 +209,7 @@ impl Generator {
             return;
         }
         state.notify_cseq = cseq.number;
-        let waited_ns = step.now - state.subscribed_at;
-        self.measurements.transaction_attempted(Transaction::Notify);
-        self.measurements.transaction_completed(Transaction::Notify, waited_ns);
+        measure_notify(&mut self.measurements, step.now, state.asked_at.take());
         if subscription.is_terminated() {
             return self.terminated(step, ue, subscription.reason.unwrap_or_default());
         }
@@ -238,8 +246,8 @@ impl Generator {
             }
             Stage::Reanswering => {
                 // One that comes through the set before is older than the 200 that makes the new one the set in force.
-                state.has_notify = state.has_200 || state.other_set == Some(set);
-                if state.has_200 {
+                state.has_notify |= state.has_200 || state.other_set == Some(set);
+                if self.is_refreshed(ue) {
                     self.refreshed(step, ue);
                 }
             }

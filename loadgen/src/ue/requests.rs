@@ -8,7 +8,7 @@ use imstorm_sip::transaction::non_invite_client::{Actions, Event};
 use super::names::Call;
 use super::procedures::{TIMER_N_NS, TIMINGS};
 use super::write::{Credentials, Writing, subscribe};
-use super::{Asking, Request, UeTimer, UeTimerKind};
+use super::{Asking, CLIENT_PORTS, Request, UeTimer, UeTimerKind};
 use crate::generator::{Generator, Step, Way};
 use crate::measure::Cause;
 
@@ -22,15 +22,15 @@ impl Generator {
         credentials: Credentials,
     ) {
         self.end_request(ue);
+        if !matches!(asking, Asking::Answer | Asking::Reanswer) {
+            self.next_offer(ue);
+        }
         let state = &mut self.ues[ue as usize];
         state.cseq += 1;
-        if !matches!(asking, Asking::Answer | Asking::Reanswer) {
-            state.offer = state.offer.wrapping_add(1);
-        }
         if matches!(credentials, Credentials::Answer | Credentials::OutOfRange(_)) {
             state.authentication.nc += 1;
         }
-        state.subscribed_at = step.now;
+        state.asked_at = Some(step.now);
         let number = (Call::Security(state.attempt), state.cseq);
         let writing = Writing {
             population: &self.population,
@@ -42,6 +42,20 @@ impl Generator {
         };
         let written = subscribe(&writing, asking, credentials, &mut self.text[..]);
         self.start_request(step, ue, asking, number, written);
+    }
+
+    /// Numbers the next offer: one whose SPIs and client port are none of the sets' that the UE has (TS 33.203 clause 7.4).
+    fn next_offer(&mut self, ue: u32) {
+        let state = &mut self.ues[ue as usize];
+        let ports = CLIENT_PORTS as u32;
+        loop {
+            state.offer = state.offer.wrapping_add(1);
+            let sets = [state.set, state.other_set].into_iter().flatten();
+            let mut taken = sets.filter_map(|key| self.sets.get(key)).map(|set| set.offer % ports);
+            if !taken.any(|place| place == state.offer % ports) {
+                return;
+            }
+        }
     }
 
     /// Starts the client transaction of a request that was written into `text`.

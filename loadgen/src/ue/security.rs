@@ -83,6 +83,7 @@ impl Generator {
         };
         state.bad_challenges = 0;
         state.authentication.res = keys.res;
+        let offer = state.offer;
         let side = state.client_side(ue, &self.settings.ports_uc, self.settings.port_us);
         let (mode, suites) = (self.settings.mode, &self.settings.suites);
         let (ue_ip, pcscf_ip) = (self.population.address(ue), self.population.pcscf(ue).ip());
@@ -92,7 +93,7 @@ impl Generator {
         };
         let sa = SaSet::for_ue(&parameters, &keys.ck, &keys.ik);
         let server = self.keep_server(message);
-        let set = self.sets.insert(UeSet { sa, port_ps: parameters.port_ps }).ok();
+        let set = self.sets.insert(UeSet { sa, port_ps: parameters.port_ps, offer }).ok();
         self.record_keys(ue, &parameters, &keys.ck, &keys.ik);
         match (set, server) {
             (Some(set), Some(server)) => Some((set, server)),

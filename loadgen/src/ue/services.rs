@@ -18,6 +18,8 @@ pub struct Services {
     pub reg_call: u32,
     /// CSeq of the last SUBSCRIBE to the registration state.
     pub reg_cseq: u32,
+    /// When that SUBSCRIBE was sent, until its NOTIFY comes.
+    pub reg_asked_at: Option<Time>,
     /// CSeq of the last NOTIFY of it.
     pub reg_notify_cseq: u32,
     /// The strings of its dialog; empty where there is none.
