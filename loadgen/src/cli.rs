@@ -240,6 +240,7 @@ fn simulate(args: &SimulateArgs) -> Result<u8, Failure> {
 
 fn conclude(args: &SimulateArgs, results: &[SeedResult]) -> u8 {
     let ues: u64 = results.iter().map(|result| result.ues).sum();
+    let given_up: u64 = results.iter().map(|result| result.given_up).sum();
     let secured: u64 = results.iter().map(|result| result.secured).sum();
     let datagrams: u64 = results.iter().map(|result| result.datagrams).sum();
     let broken = results.iter().filter(|result| !result.violations.is_empty()).count();
@@ -263,7 +264,7 @@ fn conclude(args: &SimulateArgs, results: &[SeedResult]) -> u8 {
             .flat_map(|result| result.violations.iter())
             .fold(String::new(), |text, violation| text + "  " + violation + "\n"));
     }
-    let enough = secured as f64 >= SECURED_SHARE_MIN * ues as f64;
+    let enough = secured as f64 >= SECURED_SHARE_MIN * (ues - given_up) as f64;
     if broken == 0 && enough {
         say("all held\n");
         return 0;

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use imstorm_cscf::Directory;
 use imstorm_engine::EngineConfig;
 
-use crate::measure::Cause;
+use crate::measure::{Cause, Procedure};
 use crate::profile::Profile;
 use world::World;
 
@@ -28,6 +28,8 @@ pub struct SeedResult {
     pub ues: u64,
     /// UEs that were secured.
     pub secured: u64,
+    /// UEs that gave up before they were secured, as the profile wants it, and don't come back.
+    pub given_up: u64,
     /// Failures by cause, all procedures together.
     pub failures: Vec<(Cause, u64)>,
     /// Datagrams that were put on the network.
@@ -53,6 +55,10 @@ pub fn run_seed(
         seed,
         ues: profile.population.size,
         secured: world.generator().state().secured_ever,
+        given_up: match profile.abandon.back_after_s {
+            Some(_) => 0,
+            None => measurements.procedure(Procedure::Secure).abandoned,
+        },
         failures: measurements.failures().iter().collect(),
         datagrams: world.datagrams(),
         elapsed_ns: world.now() - world::START_NS,

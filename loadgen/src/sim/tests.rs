@@ -6,7 +6,7 @@ use imstorm_cscf::operator::Command;
 use imstorm_cscf::scscf::Reason;
 
 use super::*;
-use crate::measure::{Procedure, Tally, Transaction};
+use crate::measure::{Tally, Transaction};
 
 /// UEs of a run.
 const UES: u64 = 40;
@@ -194,6 +194,19 @@ fn partners_write_to_each_other_once_both_are_registered() {
         let messages = world.generator().measurements().transaction(Transaction::Message);
         assert_eq!(messages.completed, 3 * UES);
         assert!(world.generator().state().messages_received >= 3 * UES);
+    });
+}
+
+#[test]
+fn nobody_is_written_to_who_is_about_to_leave() {
+    let more = "[procedures.message]\nafter_s = 2\njitter = 0.5\ncount = 20\n\
+                [procedures.network_release]\nafter_s = 30\njitter = 0.5\n"
+        .to_owned()
+        + REGISTER
+        + RELEASE;
+    each_seed(&more, |world| {
+        assert!(completed(world, Procedure::Message) > 5 * UES);
+        assert_eq!(completed(world, Procedure::NetworkRelease), UES);
     });
 }
 

@@ -132,7 +132,8 @@ pub struct Request {
 pub struct UeTimer {
     pub ue: u32,
     pub kind: UeTimerKind,
-    /// Of the request for E, F and N, of the operator's call for `Operator`, of the set-up for the others.
+    /// Of the request for E, F and N, of the operator's call for `Operator`, of the set's offer for `Former`, of the set-up for
+    /// the others.
     pub number: u32,
 }
 

@@ -141,10 +141,13 @@ impl Generator {
         let state = &mut self.ues[ue as usize];
         self.secured -= 1;
         self.resting -= u64::from(std::mem::take(&mut state.rests));
-        state.other_set = state.set.take();
+        let former = state.set.take();
+        state.other_set = former;
         self.strings.release(std::mem::take(&mut state.next_security_server));
         self.begin_set_up(step, ue, step.now);
-        let number = self.ues[ue as usize].attempt;
+        let Some(number) = former.and_then(|key| self.sets.get(key)).map(|set| set.offer) else {
+            return;
+        };
         let kind = UeTimerKind::Former;
         self.timers.arm(step.now, TIMER_N_NS, UeTimer { ue, kind, number });
     }

@@ -87,7 +87,7 @@ impl Generator {
 
     pub(super) fn begin_message(&mut self, step: &mut Step<'_>, ue: u32) {
         let partner = self.partner(ue);
-        if !self.is_registered(partner) {
+        if !self.can_be_reached(partner) {
             // Its turn comes later, unless the partner will never be there.
             if self.may_register(partner) {
                 self.postpone(step, ue, Procedure::Message);
@@ -114,6 +114,14 @@ impl Generator {
     /// Whom a UE writes to: the one whose number differs in the last bit, or the one before where there is none.
     fn partner(&self, ue: u32) -> u32 {
         if ue ^ 1 < self.population.size() { ue ^ 1 } else { ue.saturating_sub(1) }
+    }
+
+    /// Whether a UE is registered, and not about to leave.
+    fn can_be_reached(&self, ue: u32) -> bool {
+        let state = &self.ues[ue as usize];
+        let leaves =
+            state.stage == Stage::Releasing || state.current() == Some(Procedure::NetworkRelease);
+        self.is_registered(ue) && !leaves
     }
 
     /// Whether a UE that is not registered may still become so.

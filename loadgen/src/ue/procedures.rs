@@ -226,6 +226,7 @@ impl Generator {
             }
             UeTimerKind::TimerN => timer.number == state.request_number,
             UeTimerKind::Operator => timer.number == state.call,
+            UeTimerKind::Former => true,
             _ => timer.number == state.attempt,
         };
         if !is_present {
@@ -240,7 +241,7 @@ impl Generator {
             UeTimerKind::Reregister => self.reregister(step, ue),
             UeTimerKind::Vanish => self.vanish(step, ue),
             UeTimerKind::Back => self.come_back(step, ue),
-            UeTimerKind::Former => self.forget_former(ue),
+            UeTimerKind::Former => self.forget_former(ue, timer.number),
             UeTimerKind::Forget => self.forget(ue),
         }
     }
@@ -294,8 +295,10 @@ impl Generator {
         }
     }
 
-    fn forget_former(&mut self, ue: u32) {
-        if self.ues[ue as usize].next_security_server.is_empty() {
+    /// The set of the former connection, made from this offer, goes, unless it has made room before.
+    fn forget_former(&mut self, ue: u32, offer: u32) {
+        let other = self.ues[ue as usize].other_set.and_then(|key| self.sets.get(key));
+        if other.is_some_and(|set| set.offer == offer) {
             self.drop_other_set(ue);
         }
     }
