@@ -7,7 +7,7 @@ use imstorm_aka::Refusal;
 use imstorm_base::seconds;
 use tests::message::parameter;
 use tests::ue::EXPIRES_S;
-use tests::{Credentials, Layout, ScriptedUe, Text, World};
+use tests::{Credentials, Layout, Scene, ScriptedUe, Text, World};
 
 /// reg-await-auth and request-await-auth.
 const AWAIT_AUTH_NS: u64 = seconds(240);
@@ -16,49 +16,6 @@ const LONG_NS: u64 = seconds(400);
 
 /// What somebody on the way does to a message.
 type Alteration = fn(Text) -> Text;
-
-/// Two UEs with live connections, and the engine.
-struct Scene {
-    world: World,
-    ue: ScriptedUe,
-    other: ScriptedUe,
-}
-
-impl Scene {
-    fn new() -> Self {
-        Self::with(Layout::Together)
-    }
-
-    fn with(layout: Layout) -> Self {
-        let mut world = World::new(layout);
-        let (mut ue, mut other) = (world.ue(1), world.ue(2));
-        world.secure(&mut ue);
-        world.secure(&mut other);
-        Self { world, ue, other }
-    }
-
-    /// Does something bad, and checks which counters rise by one, or by what is said.
-    fn raises<T>(&mut self, counters: &[&str], bad: impl FnOnce(&mut Self) -> T) -> T {
-        let before = self.world.counters();
-        let result = bad(self);
-        let mut expected: Vec<(&str, u64)> = counters.iter().map(|name| (*name, 1)).collect();
-        let mut risen = self.world.risen(&before);
-        expected.sort_unstable();
-        risen.sort_unstable();
-        assert_eq!(risen, expected);
-        result
-    }
-
-    /// Both live connections still work, and there is nothing else.
-    fn unharmed(&mut self) {
-        assert!(self.world.take(&mut self.other).is_empty(), "the other UE got something");
-        self.world.refresh(&mut self.ue);
-        self.world.refresh(&mut self.other);
-        assert_eq!(self.world.tables().scscf.subscriptions, 2);
-        assert_eq!(self.world.tables().pcscf.connections, 2);
-        assert!(self.world.astray.is_empty(), "{:?}", self.world.astray);
-    }
-}
 
 /// A first SUBSCRIBE of a third user, who has nothing yet.
 fn stranger(scene: &Scene) -> ScriptedUe {

@@ -59,6 +59,63 @@ impl World {
         self.take_ok_and_notify(ue)
     }
 
+    /// A refresh without credentials is challenged and answered: everything goes on through a new set. The 401, the 200 and the
+    /// NOTIFY.
+    ///
+    /// # Panics
+    /// Where anything else comes.
+    pub fn reauthenticate(&mut self, ue: &mut ScriptedUe) -> (Text, Text, Text) {
+        let refresh = ue.refresh(crate::ue::EXPIRES_S).without("Authorization");
+        let challenge = self.ask(ue, &refresh);
+        assert_eq!(challenge.status(), 401, "{challenge}");
+        ue.challenge(&challenge).expect("a challenge that the USIM accepts");
+        let answer = ue.answer_in_dialog();
+        self.sealed(ue, &answer);
+        let (ok, notify) = self.take_ok_and_notify(ue);
+        (challenge, ok, notify)
+    }
+
+    /// Registers an identity to the UE's contact. The 200.
+    ///
+    /// # Panics
+    /// Where it is refused, or something else comes too.
+    pub fn bind(&mut self, ue: &mut ScriptedUe, impu: &str) -> Text {
+        let register = ue.register(impu, 3600);
+        let ok = self.ask(ue, &register);
+        assert_eq!(ok.status(), 200, "{ok}");
+        ok
+    }
+
+    /// Subscribes to the registration of an identity, and answers the NOTIFY. The request, the 200 and the NOTIFY.
+    ///
+    /// # Panics
+    /// Where anything else comes.
+    pub fn watch(&mut self, ue: &mut ScriptedUe, impu: &str) -> (Text, Text, Text) {
+        let watch = ue.watch(impu, 3600);
+        self.sealed(ue, &watch);
+        let (ok, notify) = self.take_ok_and_notify(ue);
+        (watch, ok, notify)
+    }
+
+    /// A 200 to a request that came, through the UE's newest set.
+    pub fn accept(&mut self, ue: &mut ScriptedUe, request: &Text) {
+        let ok = ue.respond(request, 200);
+        self.sealed(ue, &ok);
+    }
+
+    /// Takes and answers the NOTIFYs of an event package that have come. Whatever else has come is dropped.
+    pub fn notifies(&mut self, ue: &mut ScriptedUe, event: &str) -> Vec<Text> {
+        let arrived = self.take(ue).into_iter().map(|arrived| arrived.message);
+        let is_asked = |text: &Text| {
+            text.status() == 0 && text.method() == "NOTIFY" && text.header("Event") == Some(event)
+        };
+        let found: Vec<Text> = arrived.filter(is_asked).collect();
+        for notify in &found {
+            self.accept(ue, notify);
+        }
+        found
+    }
+
     /// A protected message is sent and its one answer taken.
     ///
     /// # Panics

@@ -8,9 +8,11 @@
 
 pub mod flows;
 pub mod message;
+pub mod scene;
 pub mod ue;
 pub mod world;
 
-pub use message::Text;
+pub use message::{Changes, Text};
+pub use scene::Scene;
 pub use ue::{Credentials, ScriptedUe};
 pub use world::{Arrived, Layout, Wire, World};

@@ -149,6 +149,51 @@ impl Text {
     }
 }
 
+/// What a hop has done to a message's header lines, by names in alphabetical order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// Lines that are gone.
+    pub gone: Vec<String>,
+    /// Lines that have come.
+    pub come: Vec<String>,
+    /// Lines whose value is another.
+    pub altered: Vec<String>,
+}
+
+impl Changes {
+    /// From the message before the hop to the one after it.
+    #[must_use]
+    pub fn between(before: &Text, after: &Text) -> Self {
+        let mut names: Vec<&String> =
+            before.headers.iter().chain(&after.headers).map(|(name, _)| name).collect();
+        names.sort_unstable();
+        names.dedup();
+        // It follows from the body; a text that was never sent has none.
+        names.retain(|name| *name != "Content-Length");
+        let mut changes = Self::default();
+        for name in names {
+            let (was, is) = (before.all(name), after.all(name));
+            let (lines, many) = match was.len().cmp(&is.len()) {
+                std::cmp::Ordering::Greater => (&mut changes.gone, was.len() - is.len()),
+                std::cmp::Ordering::Less => (&mut changes.come, is.len() - was.len()),
+                std::cmp::Ordering::Equal => (&mut changes.altered, usize::from(was != is)),
+            };
+            lines.extend(std::iter::repeat_n(name.clone(), many));
+        }
+        changes
+    }
+
+    /// Asserts that it is just this.
+    ///
+    /// # Panics
+    /// Where it is not.
+    pub fn assert_are(&self, gone: &[&str], come: &[&str], altered: &[&str]) {
+        assert_eq!(self.gone, gone, "gone");
+        assert_eq!(self.come, come, "come");
+        assert_eq!(self.altered, altered, "altered");
+    }
+}
+
 impl std::fmt::Display for Text {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&String::from_utf8_lossy(&self.to_bytes()))

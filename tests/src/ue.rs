@@ -85,7 +85,10 @@ pub struct ScriptedUe {
     pub offer: u32,
     /// K and OPc.
     pub keys: ([u8; 16], [u8; 16]),
-    pcscf: SocketAddr,
+    /// Its P-CSCF's unprotected address.
+    pub pcscf: SocketAddr,
+    /// Each message that came to it, opened.
+    pub received: Vec<Text>,
     /// Tells its branches from those of another UE of the same user.
     instance: u32,
     branches: u32,
@@ -127,6 +130,7 @@ impl ScriptedUe {
             offer: 0,
             keys: (keys.k, keys.opc),
             pcscf,
+            received: Vec::new(),
             instance,
             branches: 0,
             requests: 0,

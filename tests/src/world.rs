@@ -32,6 +32,8 @@ pub enum Layout {
     Together,
     /// The P-CSCF in one, I-CSCF, S-CSCF and HSS in another: Mw is datagrams, which the test sees.
     Apart,
+    /// P-CSCF, I-CSCF and S-CSCF in a process each: every hop is datagrams. The last two read the same subscribers.
+    Each,
 }
 
 /// A datagram on the wire.
@@ -94,6 +96,10 @@ pub struct World {
     pub mw_doubled: Option<usize>,
     /// Datagrams that left for nobody's address.
     pub astray: Vec<Wire>,
+    /// Each datagram that left any socket, in order.
+    pub sent: Vec<Wire>,
+    /// Unprotected addresses of all P-CSCFs; the first is `pcscf`.
+    pub pcscfs: Vec<SocketAddr>,
     derivation: Derivation,
     instances: Cell<u32>,
     nodes: Vec<Node>,
@@ -130,6 +136,20 @@ impl World {
         Self::altered(layout, ip, "", &edits)
     }
 
+    /// An engine on 127.0.0.1 with a second P-CSCF on 127.0.0.3.
+    #[must_use]
+    pub fn with_two_pcscfs(layout: Layout) -> Self {
+        let ip = "127.0.0.1".parse().expect("an address");
+        let second = "}, { address = \"127.0.0.3:5060\", mw = \"127.0.0.3:6060\" }]";
+        let edits = [
+            ("}]", second.to_owned()),
+            ("peers = [\"127.0.0.1\"]", "peers = [\"127.0.0.1\", \"127.0.0.3\"]".to_owned()),
+        ];
+        let mut world = Self::altered(layout, ip, "", &edits);
+        world.pcscfs.push("127.0.0.3:5060".parse().expect("an address"));
+        world
+    }
+
     fn altered(layout: Layout, ip: IpAddr, more: &str, edits: &[(&str, String)]) -> Self {
         let at = |port: u16| SocketAddr::new(ip, port);
         let pcscf = format!("pcscf = [{{ address = \"{}\", mw = \"{}\" }}]\n", at(5060), at(6060));
@@ -137,18 +157,24 @@ impl World {
             IpAddr::V4(_) => "127.0.0.2".parse().expect("an address"),
             IpAddr::V6(_) => "::2".parse().expect("an address"),
         };
-        let core_ip = if layout == Layout::Apart { core_ip } else { ip };
+        let core_ip = if layout == Layout::Together { ip } else { core_ip };
         let (icscf, scscf) = (SocketAddr::new(core_ip, 6160), SocketAddr::new(core_ip, 6260));
-        let core = format!(
-            "icscf = {{ mw = \"{icscf}\" }}\nscscf = {{ mw = \"{scscf}\", realm = \"ims.example\" }}\n\
-             subscribers = {{ size = 40, seed = 1 }}\n"
-        );
+        let the_icscf = format!("icscf = {{ mw = \"{icscf}\" }}\n");
+        let the_scscf = format!("scscf = {{ mw = \"{scscf}\", realm = \"ims.example\" }}\n");
+        let subscribers = "subscribers = { size = 40, seed = 1 }\n";
+        let core = format!("{the_icscf}{the_scscf}{subscribers}");
+        let of_pcscf = format!("{pcscf}icscf_at = \"{icscf}\"\npeers = [\"{core_ip}\"]\n{more}");
         let texts = match layout {
             Layout::Together => vec![format!("{pcscf}{core}{more}")],
-            Layout::Apart => vec![
-                format!("{pcscf}icscf_at = \"{icscf}\"\npeers = [\"{core_ip}\"]\n{more}"),
-                format!("{core}peers = [\"{ip}\"]\n{more}"),
-            ],
+            Layout::Apart => vec![of_pcscf, format!("{core}peers = [\"{ip}\"]\n{more}")],
+            Layout::Each => {
+                let peers = format!("peers = [\"{ip}\", \"{core_ip}\"]\n");
+                vec![
+                    of_pcscf,
+                    format!("{the_icscf}scscf_at = [\"{scscf}\"]\n{subscribers}{peers}{more}"),
+                    format!("{the_scscf}icscf_at = \"{icscf}\"\n{subscribers}{peers}{more}"),
+                ]
+            }
         };
         let edit = |text: &String| {
             edits.iter().fold(text.clone(), |text, (from, to)| text.replacen(from, to, 1))
@@ -170,6 +196,8 @@ impl World {
             mw_lost: None,
             mw_doubled: None,
             astray: Vec::new(),
+            sent: Vec::new(),
+            pcscfs: vec![at(5060)],
             derivation: Derivation { seed: 1, size: 40, domain: "ims.example".to_owned() },
             instances: Cell::new(0),
             nodes,
@@ -202,7 +230,7 @@ impl World {
 
     /// A UE's message comes to the P-CSCF's unprotected port.
     pub fn plain(&mut self, ue: &ScriptedUe, message: &Text) {
-        self.datagram(SocketAddr::new(ue.ip, ue.port), self.pcscf, &message.to_bytes());
+        self.datagram(SocketAddr::new(ue.ip, ue.port), ue.pcscf, &message.to_bytes());
     }
 
     /// A UE's message comes to the P-CSCF's ESP port, sealed with the UE's newest set.
@@ -213,7 +241,8 @@ impl World {
 
     /// A sealed packet of a UE comes to the P-CSCF.
     pub fn packet(&mut self, ue: &ScriptedUe, packet: &[u8]) {
-        self.datagram(SocketAddr::new(ue.ip, ue.esp_port), self.pcscf_esp, packet);
+        let to = SocketAddr::new(ue.pcscf.ip(), self.pcscf_esp.port());
+        self.datagram(SocketAddr::new(ue.ip, ue.esp_port), to, packet);
     }
 
     /// What came to a UE's address since the last time, opened.
@@ -221,7 +250,11 @@ impl World {
     /// # Panics
     /// Where a packet is none that the UE can open, or came from or to a wrong port.
     pub fn take(&mut self, ue: &mut ScriptedUe) -> Vec<Arrived> {
-        self.take_wires(ue.ip).iter().map(|wire| self.open(ue, wire)).collect()
+        let pcscf = ue.pcscf.ip();
+        let is_his = |wire: &Wire| wire.to.ip() == ue.ip && wire.from.ip() == pcscf;
+        let (his, others) = self.to_ues.drain(..).partition(is_his);
+        self.to_ues = others;
+        Vec::from_iter::<VecDeque<Wire>>(his).iter().map(|wire| self.open(ue, wire)).collect()
     }
 
     /// As [`World::take`], for one message.
@@ -246,14 +279,25 @@ impl World {
     /// # Panics
     /// As [`World::take`].
     pub fn open(&self, ue: &mut ScriptedUe, wire: &Wire) -> Arrived {
-        if wire.from == self.pcscf {
+        if wire.from == ue.pcscf {
             assert_eq!(wire.to, SocketAddr::new(ue.ip, ue.port), "the UE's unprotected port");
+            ue.received.push(Text::parse(&wire.bytes));
             return Arrived { set: None, message: Text::parse(&wire.bytes) };
         }
-        assert_eq!(wire.from, self.pcscf_esp, "a datagram from a port of the P-CSCF");
+        let esp = SocketAddr::new(ue.pcscf.ip(), self.pcscf_esp.port());
+        assert_eq!(wire.from, esp, "a datagram from a port of the P-CSCF");
         assert_eq!(wire.to, SocketAddr::new(ue.ip, ue.esp_port), "the UE's ESP port");
         let (set, payload) = ue.open(&wire.bytes).expect("a packet that the UE can open");
+        ue.received.push(Text::parse(&payload));
         Arrived { set: Some(set), message: Text::parse(&payload) }
+    }
+
+    /// The UE of a subscriber, at this address, through the P-CSCF with this place in `pcscfs`.
+    #[must_use]
+    pub fn ue_through(&self, number: u64, ip: IpAddr, place: usize) -> ScriptedUe {
+        let mut ue = self.ue_at(number, ip);
+        ue.pcscf = self.pcscfs[place];
+        ue
     }
 
     /// Does what an operator asks for; how many connections it concerned.
@@ -403,6 +447,22 @@ impl World {
         passed.map(|wire| Text::parse(&wire.bytes)).collect()
     }
 
+    /// What has passed Mw since `mark` (a length of `mw`), as who sent what to whom: `P>I SUBSCRIBE`, `S>I 401 SUBSCRIBE`.
+    #[must_use]
+    pub fn transcript(&self, mark: usize) -> Vec<String> {
+        let names = [(self.pcscf_mw, 'P'), (self.icscf_mw, 'I'), (self.scscf_mw, 'S')];
+        let name = |of: SocketAddr| {
+            names.iter().find(|(address, _)| *address == of).map_or('?', |(_, name)| *name)
+        };
+        let lines = self.mw[mark..].iter().map(|wire| {
+            let text = Text::parse(&wire.bytes);
+            let status =
+                if text.status() > 0 { format!("{} ", text.status()) } else { String::new() };
+            format!("{}>{} {status}{}", name(wire.from), name(wire.to), text.method())
+        });
+        lines.collect()
+    }
+
     fn pass_mw(&mut self) {
         while !self.mw_held
             && let Some(wire) = self.mw_waiting.pop_front()
@@ -432,6 +492,11 @@ impl World {
 
     fn depart(&mut self, departures: Vec<Wire>) {
         for wire in departures {
+            self.sent.push(wire.clone());
+            let esp = SocketAddr::new(wire.from.ip(), self.pcscf_esp.port());
+            let is_pcscf = |pcscf: &SocketAddr| {
+                wire.from == *pcscf || (wire.from == esp && pcscf.ip() == esp.ip())
+            };
             if self.nodes.iter().any(|node| node.addresses.contains(&wire.to)) {
                 let number = self.mw.len();
                 self.mw.push(wire.clone());
@@ -442,7 +507,7 @@ impl World {
                     self.mw_waiting.push_back(wire.clone());
                 }
                 self.mw_waiting.push_back(wire);
-            } else if wire.from == self.pcscf || wire.from == self.pcscf_esp {
+            } else if self.pcscfs.iter().any(is_pcscf) {
                 self.all_to_ues.push(wire.clone());
                 self.to_ues.push_back(wire);
             } else {
@@ -466,7 +531,7 @@ impl Node {
         addresses.extend(config.icscf.iter().map(|role| role.mw));
         addresses.extend(config.scscf.iter().map(|role| role.mw));
         let doors = [Door::Mw(Role::Scscf), Door::Mw(Role::Icscf)];
-        if config.scscf.is_some() {
+        if config.scscf.is_some() && config.icscf.is_some() {
             for (door, back) in doors.into_iter().zip(1..) {
                 assert_eq!(usize::from(topology.socket(door).0), addresses.len() - back);
             }
