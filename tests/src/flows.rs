@@ -116,6 +116,17 @@ impl World {
         found
     }
 
+    /// The UE's own end, whatever runs over its connection: all NOTIFYs are answered. What came, in order.
+    pub fn leave(&mut self, ue: &mut ScriptedUe) -> Vec<Text> {
+        let release = ue.refresh(0);
+        self.sealed(ue, &release);
+        let texts: Vec<Text> = self.take(ue).into_iter().map(|arrived| arrived.message).collect();
+        for notify in texts.iter().filter(|text| text.status() == 0) {
+            self.accept(ue, notify);
+        }
+        texts
+    }
+
     /// A protected message is sent and its one answer taken.
     ///
     /// # Panics

@@ -143,7 +143,7 @@ impl World {
         let second = "}, { address = \"127.0.0.3:5060\", mw = \"127.0.0.3:6060\" }]";
         let edits = [
             ("}]", second.to_owned()),
-            ("peers = [\"127.0.0.1\"]", "peers = [\"127.0.0.1\", \"127.0.0.3\"]".to_owned()),
+            ("peers = [\"127.0.0.1\"", "peers = [\"127.0.0.3\", \"127.0.0.1\"".to_owned()),
         ];
         let mut world = Self::altered(layout, ip, "", &edits);
         world.pcscfs.push("127.0.0.3:5060".parse().expect("an address"));
