@@ -698,7 +698,9 @@ fn a_used_nonce_count_is_not_taken_again() {
     let mut scene = Scene::new();
     scene.ue.nc -= 1;
     let refresh = scene.ue.refresh(EXPIRES_S);
-    let challenge = scene.world.ask(&mut scene.ue, &refresh);
+    let challenge = scene.raises(&["authentication_failed", "challenges"], |scene| {
+        scene.world.ask(&mut scene.ue, &refresh)
+    });
     assert_eq!(challenge.status(), 401);
     answers_in_dialog(&mut scene, &challenge);
 }
