@@ -440,8 +440,8 @@ fn conclude(
     let outcome = Outcome {
         duration_s: done.elapsed_ns as f64 / 1e9,
         interrupted: done.interrupted,
-        secured: state.secured_ever,
-        secured_at_once: state.secured_max,
+        secured: state.secured_max,
+        secured_ever: state.secured_ever,
         socket_drops: done.socket_drops,
         cpu_s: process::process_cpu_ns() as f64 / 1e9,
         rss_bytes: memory.resident_bytes,

@@ -65,10 +65,10 @@ pub enum Verdict {
 pub struct Ues {
     /// As the profile says.
     pub configured: u64,
-    /// Secured at some time.
-    pub secured: u64,
     /// The most that were secured at the same time.
-    pub secured_at_once: u64,
+    pub secured: u64,
+    /// Secured at some time.
+    pub secured_ever: u64,
 }
 
 /// What was measured: four fields of report.json.
@@ -160,10 +160,10 @@ pub struct Outcome {
     pub duration_s: f64,
     /// The user ended the run early.
     pub interrupted: bool,
-    /// UEs that were secured at some time.
+    /// The most UEs that were secured at the same time.
     pub secured: u64,
-    /// The most that were secured at the same time.
-    pub secured_at_once: u64,
+    /// UEs that were secured at some time.
+    pub secured_ever: u64,
     /// Datagrams that the kernel dropped at the generator's own sockets.
     pub socket_drops: u64,
     /// The processor time that the generator used, in seconds.
@@ -200,7 +200,7 @@ impl Report {
             ues: Ues {
                 configured: profile.population.size,
                 secured: outcome.secured,
-                secured_at_once: outcome.secured_at_once,
+                secured_ever: outcome.secured_ever,
             },
             measured: Measured::new(measurements, outcome.duration_s),
             generator: Generator {
