@@ -1,4 +1,5 @@
-//! The load generator: emulated UEs that set up secure IMS connections, refresh and leave, and what a user of the core would have felt.
+//! The load generator: emulated UEs that set up secure IMS connections, use them in all their procedures and leave, and what a user
+//! of the core would have felt.
 //!
 //! It is no SIP stack and no core: messages, keys and ESP are the protocol crates', and the engine that it can bring along is a child
 //! process of its own ([`child`]). It drives any core that speaks the `security` event package.

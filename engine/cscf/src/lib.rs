@@ -9,6 +9,9 @@
 //! [`Scscf::mw`] is authenticator and notifier. Answers and NOTIFYs come back the same way, and leave through the
 //! [`Outbox`](imstorm_base::io::Outbox), sealed in place. Whoever drives the roles moves messages between them: see the engine's
 //! tick.
+//!
+//! What comes over a secure connection beside the security event package takes the same way: the P-CSCF checks route and identity, the
+//! S-CSCF is registrar, notifier of registrations and proxy. What an operator asks for goes to [`Scscf::operate`].
 #![forbid(unsafe_code)]
 
 pub mod counters;
