@@ -380,6 +380,20 @@ fn the_associations_outlive_the_subscription_by_their_grace_only() {
 }
 
 #[test]
+fn a_lowered_lifetime_lowers_the_associations() {
+    let (mut world, mut ue) = secured(Layout::Apart);
+    let impi = ue.impi.clone().into_bytes();
+    world.operate(&Command::Shorten { impi, expires_s: 30 }).unwrap();
+    assert_eq!(world.notifies(&mut ue, "security").len(), 1);
+    // The S-CSCF is cut off: what the P-CSCF was told is what counts.
+    world.mw_held = true;
+    world.advance(seconds(30 + 29));
+    assert_eq!(world.tables().pcscf.sets, 1);
+    world.advance(seconds(2));
+    assert_eq!((world.tables().pcscf.sets, world.counter("connections_expired")), (0, 1));
+}
+
+#[test]
 fn changed_identities_are_told_to_ue_and_pcscf_at_once() {
     let (mut world, mut ue) = secured(Layout::Apart);
     let (impi, impu) = (ue.impi.clone().into_bytes(), b"sip:alice@ims.example".to_vec());

@@ -129,9 +129,10 @@ fn a_changed_contact_is_followed() {
             before
         };
         world.advance(seconds(33));
-        let wrong = world.counter("wrong_route");
+        let (wrong, mark) = (world.counter("wrong_route"), world.mw.len());
         assert_eq!(world.ask(&mut ue, &later).status(), 403, "{layout:?}");
         assert_eq!(world.counter("wrong_route"), wrong + 1);
+        assert_eq!(world.mw.len(), mark, "refused by the P-CSCF itself");
         world.bind(&mut ue, &impu);
         world.watch(&mut ue, &impu);
         // The security dialog itself follows it, too.

@@ -207,6 +207,34 @@ fn an_ending_touches_nothing_of_another_connection() {
 }
 
 #[test]
+fn a_gruu_leads_to_its_own_instance() {
+    for layout in LAYOUTS {
+        let mut world = World::with_two_pcscfs(layout);
+        let (mut first, mut caller) = (world.ue(1), world.ue(2));
+        world.secure(&mut first);
+        world.secure(&mut caller);
+        let mut second = further(&mut world, &first, ip("127.16.1.1"), 1);
+        let impu = first.impu.clone();
+        let ok = world.bind(&mut first, &impu);
+        let phone = parameter(ok.expect("Contact"), "pub-gruu").expect("a GRUU").to_owned();
+        // Another device of the same user.
+        let register = second.register(&impu, 3600).altered("Contact", "00000000-", "99999999-");
+        let ok = world.ask(&mut second, &register);
+        let contacts = ok.all("Contact").into_iter();
+        let gruus = contacts.filter_map(|contact| parameter(contact, "pub-gruu"));
+        let tablet = gruus.last().expect("a GRUU").to_owned();
+        assert!(tablet.contains("99999999-") && phone.contains("00000000-"), "{phone} {tablet}");
+        message(&mut world, &mut caller, &mut first, &phone);
+        message(&mut world, &mut caller, &mut second, &tablet);
+        let nobody = phone.replace("00000000-", "11111111-");
+        assert_eq!(status_of(&mut world, &mut caller, &nobody), 480);
+        world.leave(&mut second);
+        assert_eq!(status_of(&mut world, &mut caller, &tablet), 480, "{layout:?}");
+        message(&mut world, &mut caller, &mut first, &phone);
+    }
+}
+
+#[test]
 fn ending_by_the_network_has_the_same_reach() {
     for reason in [Reason::Deactivated, Reason::Rejected] {
         let mut scene = Scene::with(Layout::Apart);

@@ -364,17 +364,35 @@ fn the_token_of_another_connection_opens_nothing() {
 #[test]
 fn a_token_is_good_through_its_own_pcscf_only() {
     let mut scene = Scene::with(Layout::Apart);
-    let mark = scene.world.mw.len();
-    let to = scene.other.impu.clone();
+    let (impu, to) = (scene.ue.impu.clone(), scene.other.impu.clone());
     scene.world.bind(&mut scene.other, &to);
-    let sent = Text::parse(&scene.world.mw[mark].bytes);
+    // One of each kind, as the P-CSCF sends it on, and one inside a dialog.
+    let (first, ok, _) = scene.world.watch(&mut scene.ue, &impu);
+    let inside = scene.ue.next_in_dialog(&first, &ok);
+    let [register, watch, message] = kinds(&mut scene);
+    let mut sent = Vec::new();
+    for request in [register, watch, message, inside] {
+        let mark = scene.world.mw.len();
+        scene.world.sealed(&mut scene.ue, &request);
+        sent.push(Text::parse(&scene.world.mw[mark].bytes));
+        for arrived in scene.world.take(&mut scene.other) {
+            scene.world.accept(&mut scene.other, &arrived.message);
+        }
+        scene.world.notifies(&mut scene.ue, "reg");
+        scene.world.notifies(&mut scene.ue, "reg");
+    }
+    let before = scene.world.tables();
     let peer = SocketAddr::new(scene.world.pcscf_mw.ip(), 7777);
-    let via = format!("SIP/2.0/UDP {peer};branch=z9hG4bK-peer");
-    let sent = sent.with("Via", &via).with("Call-ID", "a-peers");
     let at = scene.world.scscf_mw;
-    scene.raises(&["wrong_route"], |scene| scene.world.datagram(peer, at, &sent.to_bytes()));
-    let answer = scene.world.astray.pop().expect("an answer for the peer");
-    assert_eq!((answer.to, Text::parse(&answer.bytes).status()), (peer, 403));
+    for (number, text) in sent.into_iter().enumerate() {
+        let via = format!("SIP/2.0/UDP {peer};branch=z9hG4bK-peer-{number}");
+        let cseq = format!("70 {}", text.method());
+        let text = text.with("Via", &via).with("CSeq", &cseq);
+        scene.raises(&["wrong_route"], |scene| scene.world.datagram(peer, at, &text.to_bytes()));
+        let answer = scene.world.astray.pop().expect("an answer for the peer");
+        assert_eq!((answer.to, Text::parse(&answer.bytes).status()), (peer, 403), "{text}");
+    }
+    assert_eq!(scene.world.tables(), before);
     scene.unharmed();
 }
 
@@ -424,6 +442,41 @@ fn nobody_but_the_ues_own_pcscf_watches_it() {
     let stranger = SocketAddr::from(([127, 66, 0, 1], 6060));
     scene.raises(&["mw_untrusted"], |scene| scene.world.datagram(stranger, at, &own.to_bytes()));
     scene.unharmed();
+}
+
+#[test]
+fn a_pcscf_watches_in_its_own_name_only() {
+    let mut world = World::new(Layout::Apart);
+    let mut ue = world.ue(1);
+    world.begin(&mut ue);
+    world.mw_held = true;
+    let answer = ue.answer();
+    world.sealed(&mut ue, &answer);
+    let is_own = |text: &Text| text.status() == 0 && text.header("Authorization").is_none();
+    let own = loop {
+        let wire = world.mw_waiting.front().expect("its own SUBSCRIBE").clone();
+        let text = Text::parse(&wire.bytes);
+        if text.method() == "SUBSCRIBE" && is_own(&text) {
+            break wire;
+        }
+        world.pass_held(0);
+    };
+    let asked = Text::parse(&own.bytes).altered("Via", "branch=z9hG4bK", "branch=z9hG4bK-other");
+    for name in ["sip:127.0.0.2:6260", "sip:ue00000001@ims.example", "sip:127.0.0.1:6061"] {
+        let asked = asked.clone().with("P-Asserted-Identity", &format!("<{name}>"));
+        let refused = world.counter("watcher_refused");
+        world.datagram(own.from, own.to, &asked.to_bytes());
+        assert_eq!(world.counter("watcher_refused"), refused + 1, "{name}");
+    }
+    world.datagram(own.from, own.to, &asked.without("P-Asserted-Identity").to_bytes());
+    assert_eq!(world.counter("watcher_refused"), 4);
+    // Its real one is still taken.
+    world.mw_held = false;
+    world.pass_held(0);
+    assert_eq!(world.counter("own_subscription_failed"), 0);
+    let told = world.mw_between(world.scscf_mw, world.pcscf_mw);
+    let is_told = |text: &Text| text.method() == "NOTIFY" && text.header("Route").is_none();
+    assert!(told.iter().any(is_told), "{told:#?}");
 }
 
 #[test]
