@@ -139,6 +139,32 @@ fn a_reauthentication_makes_new_associations_and_drains_the_old() {
 }
 
 #[test]
+fn what_is_under_way_during_a_reauthentication_ends_on_the_new_associations() {
+    for layout in LAYOUTS {
+        let mut scene = Scene::with(layout);
+        let Scene { world, ue, other } = &mut scene;
+        let to = other.impu.clone();
+        world.bind(other, &to);
+        let message = ue.message(&to, None);
+        world.sealed(ue, &message);
+        let arrived = world.take_one(other).message;
+        let refresh = ue.refresh(EXPIRES_S).without("Authorization");
+        let challenge = world.ask(ue, &refresh);
+        ue.challenge(&challenge).unwrap();
+        let answer = ue.answer_in_dialog();
+        world.sealed(ue, &answer);
+        assert_eq!(world.notifies(ue, "security").len(), 1);
+        world.advance(seconds(1));
+        assert_eq!(world.tables().pcscf.sets, 3, "{layout:?}: the old one is not through yet");
+        world.accept(other, &arrived);
+        let ok = world.take_one(ue);
+        assert_eq!((ok.set, ok.message.status()), (Some(1), 200), "{layout:?}");
+        assert_eq!(world.tables().pcscf.sets, 2, "{layout:?}");
+        scene.unharmed();
+    }
+}
+
+#[test]
 fn a_reauthentication_on_mw() {
     let (mut world, mut ue) = secured(Layout::Apart);
     let mark = world.mw.len();

@@ -221,8 +221,8 @@ fn a_gruu_leads_to_its_own_instance() {
         let register = second.register(&impu, 3600).altered("Contact", "00000000-", "99999999-");
         let ok = world.ask(&mut second, &register);
         let contacts = ok.all("Contact").into_iter();
-        let gruus = contacts.filter_map(|contact| parameter(contact, "pub-gruu"));
-        let tablet = gruus.last().expect("a GRUU").to_owned();
+        let mut gruus = contacts.filter_map(|contact| parameter(contact, "pub-gruu"));
+        let tablet = gruus.next_back().expect("a GRUU").to_owned();
         assert!(tablet.contains("99999999-") && phone.contains("00000000-"), "{phone} {tablet}");
         message(&mut world, &mut caller, &mut first, &phone);
         message(&mut world, &mut caller, &mut second, &tablet);

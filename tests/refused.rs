@@ -146,6 +146,45 @@ fn the_scscf_checks_whom_a_pcscf_asserts() {
     });
     let answers = scene.world.mw_between(to, from);
     assert_eq!(answers.last().map(Text::status), Some(403));
+    // Nor does it watch in another's name.
+    let impu = scene.ue.impu.clone();
+    let watch = scene.ue.watch(&impu, 3600);
+    let mark = scene.world.mw.len();
+    scene.world.sealed(&mut scene.ue, &watch);
+    let sent = Text::parse(&scene.world.mw[mark].bytes);
+    assert_eq!(scene.world.notifies(&mut scene.ue, "reg").len(), 1);
+    let theirs = format!("<{}>", scene.other.impu);
+    let forged = sent.with("P-Asserted-Identity", &theirs).with("Call-ID", "another-call");
+    let forged = forged.altered("Via", "branch=z9hG4bK", "branch=z9hG4bK-other");
+    let at = scene.world.scscf_mw;
+    scene.raises(&["identity_refused", "stray_response"], |scene| {
+        scene.world.datagram(from, at, &forged.to_bytes());
+    });
+    assert_eq!(scene.world.tables().scscf.reg_subscriptions, 1);
+    scene.unharmed();
+}
+
+#[test]
+fn the_reg_dialog_of_another_connection_is_refused() {
+    let mut scene = Scene::new();
+    let impu = scene.ue.impu.clone();
+    let (first, ok, _) = scene.world.watch(&mut scene.ue, &impu);
+    let own = scene.other.target.clone();
+    for expires in ["0", "3600"] {
+        // Everything of that dialog, by the other UE's own way and agreement.
+        let theirs = scene.ue.next_in_dialog(&first, &ok).with("Expires", expires);
+        let via = scene.other.via(6101);
+        let server = scene.other.sets[0].security_server.clone();
+        let mut forged = theirs.with("Via", &via).with("Security-Verify", &server);
+        forged.start = format!("SUBSCRIBE {own} SIP/2.0");
+        let answer =
+            scene.raises(&["wrong_route"], |scene| scene.world.ask(&mut scene.other, &forged));
+        assert_eq!(answer.status(), 403);
+        assert_eq!(scene.world.tables().scscf.reg_subscriptions, 1);
+    }
+    let next = scene.ue.next_in_dialog(&first, &ok);
+    scene.world.sealed(&mut scene.ue, &next);
+    assert_eq!(scene.world.notifies(&mut scene.ue, "reg").len(), 1);
     scene.unharmed();
 }
 
