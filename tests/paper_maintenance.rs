@@ -200,6 +200,26 @@ fn a_reauthentication_that_nobody_answers_leaves_the_connection_as_it_was() {
 }
 
 #[test]
+fn challenges_that_nobody_answers_do_not_pile_up() {
+    for layout in LAYOUTS {
+        let (mut world, mut ue) = secured(layout);
+        for _ in 0..20 {
+            let refresh = ue.refresh(EXPIRES_S).without("Authorization");
+            let challenge = world.ask(&mut ue, &refresh);
+            assert_eq!(challenge.status(), 401);
+            world.advance(seconds(1));
+            let tables = world.tables();
+            assert_eq!((tables.pcscf.sets, tables.scscf.challenges), (2, 1), "{layout:?}");
+        }
+        // The last one can be answered.
+        world.reauthenticate(&mut ue);
+        world.advance(seconds(1));
+        assert_eq!((world.tables().pcscf.sets, world.tables().scscf.challenges), (1, 0));
+        world.refresh(&mut ue);
+    }
+}
+
+#[test]
 fn reauthentication_a_thousand_times() {
     let (mut world, mut ue) = secured(Layout::Together);
     // Once, so that what a re-authentication may leave for good is there already.

@@ -63,6 +63,29 @@ fn requests_by_it_reach_the_core_on_it() {
 }
 
 #[test]
+fn one_line_says_the_same_as_two() {
+    let mut scene = Scene::with(Layout::Apart);
+    let to = scene.other.impu.clone();
+    scene.world.bind(&mut scene.other, &to);
+    for request in kinds(&mut scene) {
+        // RFC 3261 clause 7.3.1.
+        let request = request.clone().with("Route", &request.all("Route").join(", "));
+        let mark = scene.world.mw.len();
+        scene.world.sealed(&mut scene.ue, &request);
+        let sent = Text::parse(&scene.world.mw[mark].bytes);
+        assert_eq!(sent.all("Route"), [format!("<{}>", scene.ue.target)], "{sent}");
+        for arrived in scene.world.take(&mut scene.other) {
+            scene.world.accept(&mut scene.other, &arrived.message);
+        }
+        let arrived = scene.world.take(&mut scene.ue);
+        assert_eq!(arrived[0].message.status(), 200, "{}", arrived[0].message);
+        for notify in arrived.iter().filter(|arrived| arrived.message.status() == 0) {
+            scene.world.accept(&mut scene.ue, &notify.message);
+        }
+    }
+}
+
+#[test]
 fn any_other_route_is_refused() {
     let mut scene = Scene::new();
     let (pcscf, own) = (format!("sip:{}:5063;lr", scene.world.pcscf.ip()), scene.ue.target.clone());

@@ -276,6 +276,29 @@ fn a_ue_out_of_reach_loses_everything_that_ran_over_its_connection() {
 }
 
 #[test]
+fn over_ipv6_too() {
+    for layout in LAYOUTS {
+        let mut scene = Scene::of(World::with(layout, ip("::1"), ""));
+        let Scene { world, ue, other } = &mut scene;
+        let (impu, to) = (ue.impu.clone(), other.impu.clone());
+        world.bind(ue, &impu);
+        let ok = world.bind(other, &to);
+        let gruu = parameter(ok.expect("Contact"), "temp-gruu").expect("a GRUU").to_owned();
+        world.watch(ue, &impu);
+        for uri in [&to, &gruu] {
+            message(world, ue, other, uri);
+        }
+        message(world, other, ue, &impu);
+        world.reauthenticate(ue);
+        message(world, other, ue, &impu);
+        world.leave(ue);
+        world.leave(other);
+        world.advance(seconds(400));
+        world.assert_empty();
+    }
+}
+
+#[test]
 fn no_registration_is_needed() {
     for layout in LAYOUTS {
         let mut scene = Scene::with(layout);
