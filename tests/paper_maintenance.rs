@@ -564,3 +564,135 @@ fn the_lifetime_is_told_by_every_notify() {
     assert_eq!(parameter(&notify.body, "lifetime"), Some(left.as_str()));
     assert_eq!(bare_uri(notify.expect("Contact")), ue.target);
 }
+
+#[test]
+fn a_user_without_its_default_identity_has_another() {
+    for layout in LAYOUTS {
+        let mut scene = Scene::with(layout);
+        let to = scene.other.impu.clone();
+        scene.world.bind(&mut scene.other, &to);
+        let (impi, impu) = (scene.ue.impi.clone().into_bytes(), scene.ue.impu.clone().into_bytes());
+        scene.world.operate(&Command::RemoveIdentity { impi, impu }).unwrap();
+        let told = scene.world.notifies(&mut scene.ue, "security");
+        let tel = scene.ue.tel();
+        let default = format!("<identity default=\"true\">{tel}</identity>");
+        assert!(told[0].body.contains(&default), "{}", told[0]);
+        let message = scene.ue.message(&to, None);
+        scene.world.sealed(&mut scene.ue, &message);
+        let arrived = scene.world.take_one(&mut scene.other).message;
+        assert_eq!(arrived.all("P-Asserted-Identity"), [format!("<{tel}>")]);
+        scene.world.accept(&mut scene.other, &arrived);
+        assert_eq!(scene.world.take_one(&mut scene.ue).message.status(), 200);
+        // Its security dialog is what it was.
+        scene.unharmed();
+    }
+}
+
+#[test]
+fn an_end_in_the_middle_of_anything_leaves_nothing() {
+    type Middle = fn(&mut World, &mut ScriptedUe);
+    let middles: [Middle; 4] = [
+        // A challenge that is not answered.
+        |world, ue| {
+            let refresh = ue.refresh(EXPIRES_S).without("Authorization");
+            let challenge = world.ask(ue, &refresh);
+            assert_eq!(challenge.status(), 401);
+        },
+        // A NOTIFY that is not answered.
+        |world, ue| {
+            let impi = ue.impi.clone().into_bytes();
+            world.operate(&Command::Shorten { impi, expires_s: 300 }).unwrap();
+        },
+        // A refresh whose NOTIFY is not answered.
+        |world, ue| {
+            let refresh = ue.refresh(EXPIRES_S);
+            world.sealed(ue, &refresh);
+        },
+        // A registration that is watched.
+        |world, ue| {
+            let impu = ue.impu.clone();
+            world.bind(ue, &impu);
+            let watch = ue.watch(&impu, 3600);
+            world.sealed(ue, &watch);
+        },
+    ];
+    for layout in LAYOUTS {
+        for (number, middle) in middles.iter().enumerate() {
+            for by_ue in [true, false] {
+                let (mut world, mut ue) = secured(layout);
+                middle(&mut world, &mut ue);
+                let pending = world.take(&mut ue);
+                if by_ue {
+                    let release = ue.refresh(0);
+                    world.sealed(&mut ue, &release);
+                } else {
+                    let (impi, reason) = (ue.impi.clone().into_bytes(), Reason::Deactivated);
+                    world.operate(&Command::Terminate { impi, reason }).unwrap();
+                }
+                for arrived in pending.iter().filter(|arrived| arrived.message.status() == 0) {
+                    world.accept(&mut ue, &arrived.message);
+                }
+                let mut last = String::new();
+                for _ in 0..4 {
+                    for arrived in world.take(&mut ue) {
+                        if arrived.message.status() == 0 {
+                            last = arrived.message.expect("Subscription-State").to_owned();
+                            world.accept(&mut ue, &arrived.message);
+                        }
+                    }
+                }
+                let what = format!("{layout:?}, middle {number}, by the UE: {by_ue}");
+                assert!(last.starts_with("terminated;reason="), "{what}: {last}");
+                world.advance(seconds(1));
+                assert_eq!(world.tables().pcscf.sets, 0, "{what}");
+                assert_eq!(world.tables().scscf.subscriptions, 0, "{what}");
+                world.advance(seconds(400));
+                world.assert_empty();
+            }
+        }
+    }
+}
+
+#[test]
+fn an_end_before_the_pcscfs_own_subscription_is_there() {
+    let mut world = World::new(Layout::Each);
+    let mut ue = world.ue(1);
+    world.begin(&mut ue);
+    let answer = ue.answer();
+    world.mw_held = true;
+    world.sealed(&mut ue, &answer);
+    let is_own = |text: &Text| {
+        text.status() == 0 && text.method() == "SUBSCRIBE" && text.header("Authorization").is_none()
+    };
+    while !world.mw_waiting.front().is_some_and(|wire| is_own(&Text::parse(&wire.bytes))) {
+        world.pass_held(0);
+    }
+    for arrived in world.take(&mut ue) {
+        match arrived.message.status() {
+            0 => world.accept(&mut ue, &arrived.message),
+            _ => ue.accepted(&arrived.message),
+        }
+    }
+    let release = ue.refresh(0);
+    world.sealed(&mut ue, &release);
+    // The own SUBSCRIBE is the slowest of all.
+    while world.mw_waiting.len() > 1 {
+        world.pass_held(1);
+    }
+    for _ in 0..3 {
+        for arrived in world.take(&mut ue) {
+            if arrived.message.status() == 0 {
+                world.accept(&mut ue, &arrived.message);
+            }
+        }
+        while world.mw_waiting.len() > 1 {
+            world.pass_held(1);
+        }
+    }
+    world.mw_held = false;
+    world.pass_held(0);
+    world.advance(seconds(1));
+    assert_eq!((world.tables().pcscf.sets, world.tables().scscf.subscriptions), (0, 0));
+    world.advance(seconds(400));
+    world.assert_empty();
+}
