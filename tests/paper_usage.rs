@@ -235,6 +235,34 @@ fn a_gruu_leads_to_its_own_instance() {
 }
 
 #[test]
+fn a_temporary_gruu_lives_as_long_as_its_registrations_call() {
+    let mut scene = Scene::with(Layout::Apart);
+    let Scene { world, ue, other } = &mut scene;
+    let impu = ue.impu.clone();
+    let gruu = |ok: &Text| {
+        assert_eq!(ok.status(), 200, "{ok}");
+        parameter(ok.expect("Contact"), "temp-gruu").expect("a GRUU").to_owned()
+    };
+    let register = ue.register(&impu, 3600);
+    let first = gruu(&world.ask(ue, &register));
+    // RFC 5627 clause 4.2: a refresh gives another, and keeps the one before.
+    let via = ue.via(6101);
+    let refresh = register.with("CSeq", "2 REGISTER").with("Via", &via);
+    let second = gruu(&world.ask(ue, &refresh));
+    assert_ne!(first, second);
+    for uri in [&first, &second] {
+        message(world, other, ue, uri);
+    }
+    // Another Call-ID voids both.
+    let third = gruu(&world.bind(ue, &impu));
+    for uri in [&first, &second] {
+        assert_eq!(status_of(world, other, uri), 480, "{uri}");
+    }
+    message(world, other, ue, &third);
+    scene.unharmed();
+}
+
+#[test]
 fn ending_by_the_network_has_the_same_reach() {
     for reason in [Reason::Deactivated, Reason::Rejected] {
         let mut scene = Scene::with(Layout::Apart);
