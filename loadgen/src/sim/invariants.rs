@@ -2,13 +2,13 @@
 //!
 //! After each: a live connection has four security associations at its P-CSCF, and eight during a re-authentication; none is without
 //! its connection, and no live connection without its subscription at the S-CSCF; no binding runs over a connection that is not
-//! there; a UE that rests holds four as well. Of a UE for which nothing is under way: UE, P-CSCF and S-CSCF agree on the
-//! connection's lifetime and on the identities.
+//! there; P-CSCF and S-CSCF agree on the connection's lifetime. Of a UE for which nothing is under way: it holds four security
+//! associations as well, and agrees on lifetime and identities with both.
 
 use imstorm_base::time::{NS_PER_S, Time, seconds};
 use imstorm_cscf::hss::IDENTITIES_BYTES_MAX;
 use imstorm_cscf::identity::IdentityList;
-use imstorm_cscf::pcscf::{ConnectionState, GRACE_S};
+use imstorm_cscf::pcscf::GRACE_S;
 use imstorm_cscf::scscf::SubscriptionState;
 use imstorm_cscf::{Pcscf, Scscf};
 use imstorm_engine::Shard;
@@ -44,6 +44,8 @@ pub struct Invariants {
 struct Seen {
     live: u32,
     ending: u32,
+    /// Of a live one.
+    ends_at: Time,
 }
 
 impl Invariants {
@@ -87,7 +89,7 @@ impl Invariants {
     /// Looks at everything after an event.
     pub fn check(&mut self, now: Time, since_start_ns: u64, engine: &Shard, generator: &Generator) {
         self.events += 1;
-        let mut found = self.check_engine(engine, generator);
+        let mut found = self.check_engine(now, engine, generator);
         if found.is_ok() {
             let touched = std::mem::take(&mut self.touched);
             let all = self.events.is_multiple_of(SWEEP_EVENTS);
@@ -109,7 +111,12 @@ impl Invariants {
         }
     }
 
-    fn check_engine(&mut self, engine: &Shard, generator: &Generator) -> Result<(), String> {
+    fn check_engine(
+        &mut self,
+        now: Time,
+        engine: &Shard,
+        generator: &Generator,
+    ) -> Result<(), String> {
         let Some(scscf) = engine.scscf() else { return Ok(()) };
         scscf.audit()?;
         self.at_pcscf.fill(Seen::default());
@@ -118,12 +125,14 @@ impl Invariants {
             pcscf.audit()?;
             for connection in pcscf.connection_states() {
                 let Some(ue) = generator.population.ue_at(connection.ue_ip) else { continue };
-                count(&mut self.at_pcscf[ue as usize], connection.is_live);
+                let at = &mut self.at_pcscf[ue as usize];
+                count(at, connection.is_live, connection.expires_at);
             }
         }
         for subscription in scscf.subscription_states() {
             let Some(ue) = generator.population.ue_at(subscription.ue_ip) else { continue };
-            count(&mut self.at_scscf[ue as usize], subscription.is_live);
+            let at = &mut self.at_scscf[ue as usize];
+            count(at, subscription.is_live, subscription.expires_at);
         }
         for (ue, (pcscf, scscf)) in self.at_pcscf.iter().zip(&self.at_scscf).enumerate() {
             if pcscf.live > scscf.live + scscf.ending {
@@ -133,6 +142,16 @@ impl Invariants {
             if scscf.live > pcscf.live {
                 let (live, there) = (scscf.live, pcscf.live);
                 return Err(format!("UE {ue}: {live} live subscriptions, {there} connections"));
+            }
+            // The P-CSCF's has its grace, and both round up to seconds.
+            let with_grace = scscf.ends_at + seconds(GRACE_S);
+            if (pcscf.live, scscf.live) == (1, 1) && pcscf.ends_at.abs_diff(with_grace) > seconds(2)
+            {
+                let left_s = |at: Time| (at as f64 - now as f64) / NS_PER_S as f64;
+                let (pcscf_s, scscf_s) = (left_s(pcscf.ends_at), left_s(scscf.ends_at));
+                return Err(format!(
+                    "UE {ue}: {pcscf_s:.1} s are left at the P-CSCF, {scscf_s:.1} at the S-CSCF"
+                ));
             }
         }
         Ok(())
@@ -148,12 +167,12 @@ impl Invariants {
     ) -> Result<(), String> {
         let at = ue as usize;
         let (Some(scscf), Some(view)) = (engine.scscf(), generator.ue(ue)) else { return Ok(()) };
-        let is_one = Seen { live: 1, ending: 0 };
+        let is_one = |seen: &Seen| (seen.live, seen.ending) == (1, 0);
         if self.under_way[at] > 0
             || !view.is_secured
-            || view.is_busy
-            || self.at_pcscf[at] != is_one
-            || self.at_scscf[at] != is_one
+            || view.is_asking
+            || !is_one(&self.at_pcscf[at])
+            || !is_one(&self.at_scscf[at])
         {
             return Ok(());
         }
@@ -169,7 +188,7 @@ impl Invariants {
         }
         self.quiet_checks += 1;
         let place = format!("UE {ue}, at rest");
-        check_lifetimes(now, view.lifetime_ends_at, &connection, &subscription)
+        check_lifetime(now, view.lifetime_ends_at, &subscription)
             .map_err(|what| format!("{place}: {what}"))?;
         if (view.sets, connection.security_associations) != (1, 4) {
             let (own, its) = (4 * view.sets, connection.security_associations);
@@ -186,30 +205,25 @@ impl Invariants {
     }
 }
 
-fn count(seen: &mut Seen, is_live: bool) {
-    match is_live {
-        true => seen.live += 1,
-        false => seen.ending += 1,
+fn count(seen: &mut Seen, is_live: bool, ends_at: Time) {
+    if is_live {
+        seen.live += 1;
+        seen.ends_at = ends_at;
+    } else {
+        seen.ending += 1;
     }
 }
 
-/// The three ends of one lifetime. The P-CSCF's has its grace and rounds up to seconds; a UE counts from when it asked, which may
-/// have taken a whole transaction to get through.
-fn check_lifetimes(
+/// A UE counts from when it asked, which may have taken a whole transaction to get through.
+fn check_lifetime(
     now: Time,
     ue_ends_at: Time,
-    connection: &ConnectionState<'_>,
     subscription: &SubscriptionState,
 ) -> Result<(), String> {
     let ends_at = subscription.expires_at;
-    let text = |at: Time| (at as f64 - now as f64) / NS_PER_S as f64;
-    let with_grace = ends_at + seconds(GRACE_S);
-    if connection.expires_at.abs_diff(with_grace) > seconds(2) {
-        let (pcscf_s, scscf_s) = (text(connection.expires_at), text(ends_at));
-        return Err(format!("{pcscf_s:.1} s are left at the P-CSCF, {scscf_s:.1} at the S-CSCF"));
-    }
     if ue_ends_at > ends_at + seconds(2) || ue_ends_at + TIMINGS.timer_f_ns() < ends_at {
-        let (ue_s, scscf_s) = (text(ue_ends_at), text(ends_at));
+        let left_s = |at: Time| (at as f64 - now as f64) / NS_PER_S as f64;
+        let (ue_s, scscf_s) = (left_s(ue_ends_at), left_s(ends_at));
         return Err(format!("{ue_s:.1} s are left to the UE, {scscf_s:.1} at the S-CSCF"));
     }
     Ok(())

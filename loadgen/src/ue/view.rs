@@ -20,6 +20,8 @@ pub struct UeView {
     pub is_secured: bool,
     /// A procedure or a request is under way.
     pub is_busy: bool,
+    /// A request is under way.
+    pub is_asking: bool,
     /// When its connection's lifetime ends, as it believes; 0 where it never had one.
     pub lifetime_ends_at: Time,
     /// [`identities_hash`](super::lifetime::identities_hash) of the identities as last notified.
@@ -42,6 +44,7 @@ impl Generator {
             has_former_set,
             is_secured: state.stage.is_secure(),
             is_busy: state.procedure.is_some() || state.request.is_some(),
+            is_asking: state.request.is_some(),
             lifetime_ends_at: state.lifetime.ends_at,
             identities: state.identities,
             contact: registered
