@@ -20,8 +20,11 @@ use crate::ue::procedures::TIMINGS;
 
 /// Violations that are kept of a run: the first ones tell.
 const KEPT_MAX: usize = 8;
-/// Events between two looks at all UEs that rest; in between it is those that the event was about.
-const SWEEP_EVENTS: u64 = 64;
+/// So many UEs are looked at after every event. Of more the looks are as much rarer as they cost more, squared: what they cost a run
+/// stays the same.
+const EVERY_EVENT_UES_MAX: usize = 300;
+/// Looks between two at all UEs that rest; in between it is those that the event was about.
+const SWEEP_LOOKS: u64 = 64;
 
 /// Watches one run.
 #[derive(Debug)]
@@ -35,6 +38,8 @@ pub struct Invariants {
     /// By UE: subscriptions at the S-CSCF.
     at_scscf: Vec<Seen>,
     events: u64,
+    /// Events from one look to the next.
+    every: u64,
     quiet_checks: u64,
     violations: Vec<String>,
 }
@@ -58,6 +63,7 @@ impl Invariants {
             at_pcscf: vec![Seen::default(); ues],
             at_scscf: vec![Seen::default(); ues],
             events: 0,
+            every: (ues.div_ceil(EVERY_EVENT_UES_MAX) as u64).pow(2).max(1),
             quiet_checks: 0,
             violations: Vec::new(),
         }
@@ -86,13 +92,16 @@ impl Invariants {
         self.quiet_checks
     }
 
-    /// Looks at everything after an event.
+    /// Looks at everything after an event, or after some in a big population.
     pub fn check(&mut self, now: Time, since_start_ns: u64, engine: &Shard, generator: &Generator) {
         self.events += 1;
+        if !self.events.is_multiple_of(self.every) {
+            return;
+        }
         let mut found = self.check_engine(now, engine, generator);
         if found.is_ok() {
             let touched = std::mem::take(&mut self.touched);
-            let all = self.events.is_multiple_of(SWEEP_EVENTS);
+            let all = (self.events / self.every).is_multiple_of(SWEEP_LOOKS);
             found = match all {
                 true => (0..self.under_way.len() as u32)
                     .try_for_each(|ue| self.check_quiet(now, ue, engine, generator)),
