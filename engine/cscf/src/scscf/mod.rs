@@ -7,9 +7,11 @@
 mod audit;
 mod binding;
 mod challenge;
+mod dialog;
 pub mod gruu;
 mod notify;
 mod operate;
+mod refresh;
 mod reg_event;
 mod registrar;
 mod security_event;

@@ -138,7 +138,7 @@ impl Scscf {
 
     fn open_reg(&mut self, connection: Key, impu: &[u8], message: &Message<'_>) -> Option<Key> {
         let key = self.reg_subscriptions.vacant_key()?;
-        let tag = super::security_event::dialog_tag(Subject::Reg(key));
+        let tag = super::dialog::dialog_tag(Subject::Reg(key));
         let dialog = self.dialog_blob(&tag, message)?;
         let Ok(impu_kept) = self.strings.store(impu) else {
             self.strings.release(dialog);

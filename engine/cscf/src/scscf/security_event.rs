@@ -5,25 +5,23 @@ use std::net::SocketAddr;
 
 use imstorm_aka::AuthenticationVector;
 use imstorm_base::slab::Key;
-use imstorm_base::strings::Handle;
 use imstorm_base::time::{Time, seconds};
 use imstorm_sip::header::HeaderName;
-use imstorm_sip::{Credentials, DialogParts, Message, Uri, dialog};
+use imstorm_sip::{Credentials, Message};
 use smallvec::SmallVec;
 
-use super::challenge::{Challenged, count_of};
+use super::challenge::Challenged;
+use super::dialog::{dialog_tag, read_tag};
 use super::notify::Subject;
 use super::subscription::{Authenticated, Reason, Subscription, TokenSecret, Watcher, Whose};
 use super::{Scscf, ScscfAlarm, write_contact};
 use crate::event::Context;
 use crate::hss::{Hss, UserId};
 use crate::pcscf::LOOK_AGAIN_NS;
-use crate::proxy::{DEFAULT_PORT, read_hex_u64};
+use crate::proxy::DEFAULT_PORT;
 
 /// The lifetime of a SUBSCRIBE that asks for none (TS 24.229 clause 5.1.1.2.1).
 const EXPIRES_DEFAULT_S: u32 = 600_000;
-/// Room for a dialog's strings.
-const DIALOG_BYTES_MAX: usize = 2048;
 
 impl Scscf {
     pub(super) fn subscribe(
@@ -204,93 +202,11 @@ impl Scscf {
         self.notify(ctx, key, whose);
     }
 
-    /// Lets a refresh of the UE pass if it shows that its sender still knows the key; else answers it. True where it passes.
-    fn admit_refresh(
-        &mut self,
-        ctx: &mut Context<'_>,
-        hss: &mut Hss,
-        from: SocketAddr,
-        message: &Message<'_>,
-        key: Key,
-        cseq: u32,
+    pub(super) fn challenge_has_nonce(
+        &self,
+        challenge: Key,
+        credentials: &Credentials<'_>,
     ) -> bool {
-        let subscription = self.subscriptions.get(key).expect("a dialog that was found");
-        let (user, request) = (subscription.user, subscription.key);
-        if let Some(challenge) = self.challenge_of(user, request)
-            && self.challenges.get(challenge).is_some_and(|found| found.cseq == cseq)
-        {
-            self.repeat_challenge(ctx, from, message, challenge, false);
-            return false;
-        }
-        let mut whom = Challenged { user, key: request, cseq, is_live: true, stale: false };
-        match self.check_refresh(key, message) {
-            Refresh::Right { nc } => {
-                let subscription = self.subscriptions.get_mut(key).expect("found above");
-                subscription.authenticated.nc = nc;
-                return true;
-            }
-            Refresh::Answers(challenge, authenticated) => {
-                self.drop_challenge(challenge);
-                let subscription = self.subscriptions.get_mut(key).expect("found above");
-                subscription.authenticated = authenticated;
-                subscription.must_challenge = false;
-                ctx.counters.reauthenticated += 1;
-                return true;
-            }
-            Refresh::Unprotected => {
-                ctx.counters.unprotected_refused += 1;
-                self.refuse(ctx, from, message, 403, |_| ());
-                return false;
-            }
-            Refresh::OutOfRange(challenge) => {
-                if let Ok(Some(credentials)) = message.authorization() {
-                    self.resynchronise(ctx, hss, challenge, &credentials);
-                }
-            }
-            Refresh::Challenge { stale, wrong } => {
-                ctx.counters.stale_nonce += u64::from(stale);
-                ctx.counters.authentication_failed += u64::from(wrong);
-                whom.stale = stale;
-            }
-        }
-        self.send_challenge(ctx, hss, from, message, &whom);
-        false
-    }
-
-    /// Whether a refresh shows that its sender still knows the key.
-    fn check_refresh(&self, key: Key, message: &Message<'_>) -> Refresh {
-        let subscription = self.subscriptions.get(key).expect("a dialog that was found");
-        let Ok(Some(credentials)) = message.authorization() else {
-            return Refresh::Challenge { stale: false, wrong: false };
-        };
-        if !is_protected(&credentials) {
-            return Refresh::Unprotected;
-        }
-        if let Some(challenge) = self.challenge_of(subscription.user, subscription.key)
-            && self.challenge_has_nonce(challenge, &credentials)
-        {
-            if credentials.auts.is_some() {
-                return Refresh::OutOfRange(challenge);
-            }
-            return match self.answered(challenge, &credentials, message) {
-                Some(authenticated) => Refresh::Answers(challenge, authenticated),
-                None => Refresh::Challenge { stale: false, wrong: true },
-            };
-        }
-        let last = &subscription.authenticated;
-        if !last.is_nonce(&credentials) {
-            return Refresh::Challenge { stale: true, wrong: false };
-        }
-        if subscription.must_challenge {
-            return Refresh::Challenge { stale: false, wrong: false };
-        }
-        if last.agrees(&credentials, message, last.nc) {
-            return Refresh::Right { nc: count_of(&credentials).unwrap_or(last.nc) };
-        }
-        Refresh::Challenge { stale: false, wrong: true }
-    }
-
-    fn challenge_has_nonce(&self, challenge: Key, credentials: &Credentials<'_>) -> bool {
         self.challenges.get(challenge).is_some_and(|found| {
             let AuthenticationVector { rand, autn, .. } = &found.vector;
             imstorm_aka::decode_nonce(credentials.nonce)
@@ -478,19 +394,6 @@ impl Scscf {
         });
     }
 
-    /// The connection whose token a URI of ours carries.
-    pub(super) fn connection_at(&self, now: Time, uri: &[u8]) -> Option<Key> {
-        let uri = Uri::parse(uri).ok()?;
-        (uri.socket_addr(DEFAULT_PORT)? == self.config.mw).then_some(())?;
-        let (place, secret) = uri.param("sess")??.split_at_checked(16)?;
-        let key = Key::from_u64(read_hex_u64(place)?);
-        let secret = TokenSecret(read_hex_u64(secret)?);
-        let found = self.subscriptions.get(key)?;
-        let earlier = found.earlier_secret.filter(|(_, until)| *until > now);
-        let is_known = found.secret == secret || earlier.is_some_and(|(other, _)| other == secret);
-        is_known.then_some(key)
-    }
-
     /// The subscription that this very request made.
     fn made_by(&self, user: UserId, request: u64, cseq: u32) -> Option<Key> {
         let place = self.by_request.find(request, |place| {
@@ -512,47 +415,6 @@ impl Scscf {
         let route = message.list(HeaderName::RecordRoute).next()?;
         let access = self.hash.hash2(&call.to_be_bytes(), route);
         Some(self.hash.hash2(&access.to_be_bytes(), credentials.username))
-    }
-
-    /// The strings of the dialog that a SUBSCRIBE forms, as its notifier keeps them.
-    pub(super) fn dialog_blob(&mut self, tag: &[u8], message: &Message<'_>) -> Option<Handle> {
-        let (from, to) = (message.from().ok()?, message.to().ok()?);
-        let mut routes = [0; 1024];
-        let len = dialog::route_set(message, false, &mut routes).ok()?;
-        let parts = DialogParts {
-            call_id: message.call_id().ok()?,
-            local_tag: tag,
-            remote_tag: from.tag().unwrap_or_default(),
-            local_uri: to.uri_text,
-            remote_uri: from.uri_text,
-            remote_target: message.contact().ok()??.uri_text,
-            routes: &routes[..len],
-        };
-        let mut blob = [0; DIALOG_BYTES_MAX];
-        let len = parts.encode(&mut blob).ok()?;
-        self.strings.store(&blob[..len]).ok()
-    }
-
-    /// Whether a request is of the dialog that this tag of ours names.
-    fn is_dialog(&self, key: Key, whose: Whose, message: &Message<'_>) -> bool {
-        let Some(subscription) = self.subscriptions.get(key) else { return false };
-        let watcher = match whose {
-            Whose::Ue => &subscription.ue,
-            Whose::Pcscf => &subscription.watching_pcscf,
-        };
-        if !watcher.exists() {
-            return false;
-        }
-        let parts = DialogParts::decode(self.strings.get(&watcher.dialog));
-        message.call_id() == Ok(parts.call_id)
-            && message
-                .tag(HeaderName::From)
-                .is_ok_and(|tag| tag.unwrap_or_default() == parts.remote_tag)
-    }
-
-    /// Whether a request without a To tag is the one that formed the P-CSCF's dialog.
-    fn is_dialog_request(&self, key: Key, message: &Message<'_>) -> bool {
-        self.is_dialog(key, Whose::Pcscf, message)
     }
 
     /// The subscription's alarm: its lifetime is over, unless it was prolonged meanwhile.
@@ -602,22 +464,8 @@ impl Scscf {
     }
 }
 
-/// What a refresh shows.
-enum Refresh {
-    /// The right response over the nonce in force.
-    Right { nc: u32 },
-    /// The right answer to a running challenge.
-    Answers(Key, Authenticated),
-    /// It did not come through a security association.
-    Unprotected,
-    /// The sequence number of a running challenge is out of range; it comes with AUTS.
-    OutOfRange(Key),
-    /// No or a wrong response, or a nonce that is not in force.
-    Challenge { stale: bool, wrong: bool },
-}
-
 /// The P-CSCF's word on how the request came (TS 33.203 clause 7.2A.2).
-fn is_protected(credentials: &Credentials<'_>) -> bool {
+pub(super) fn is_protected(credentials: &Credentials<'_>) -> bool {
     credentials.integrity_protected.is_some_and(|word| word.eq_ignore_ascii_case(b"yes"))
 }
 
@@ -626,31 +474,4 @@ fn addresses(message: &Message<'_>) -> Option<(SocketAddr, SocketAddr)> {
     let contact = message.contact().ok()??.uri.socket_addr(DEFAULT_PORT)?;
     let route = message.record_routes().next()?.ok()?;
     Some((contact, route.uri.socket_addr(DEFAULT_PORT)?))
-}
-
-/// The subscription's place, and a mark of whose dialog it is.
-const TAG_LEN: usize = 17;
-
-/// Our tag in a subscription's dialog.
-pub(super) fn dialog_tag(subject: Subject) -> [u8; TAG_LEN] {
-    let mut tag = [0; TAG_LEN];
-    let mut writer = imstorm_sip::Writer::new(&mut tag);
-    let (key, mark) = match subject {
-        Subject::Security(key, Whose::Ue) => (key, b"u"),
-        Subject::Security(key, Whose::Pcscf) => (key, b"p"),
-        Subject::Reg(key) => (key, b"r"),
-    };
-    writer.hex_u64(key.to_u64()).put(mark);
-    tag
-}
-
-fn read_tag(tag: &[u8]) -> Option<Subject> {
-    let (place, mark) = tag.split_at_checked(16)?;
-    let key = Key::from_u64(read_hex_u64(place)?);
-    match mark {
-        b"u" => Some(Subject::Security(key, Whose::Ue)),
-        b"p" => Some(Subject::Security(key, Whose::Pcscf)),
-        b"r" => Some(Subject::Reg(key)),
-        _ => None,
-    }
 }
