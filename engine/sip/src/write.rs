@@ -7,7 +7,7 @@ use crate::message::Message;
 use crate::method::Method;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 /// Writes text into a buffer. What doesn't fit is left out and makes the end fail.
 #[derive(Debug)]
@@ -119,15 +119,7 @@ impl<'a> Writer<'a> {
     /// Writes an address; IPv6 in brackets.
     pub fn ip(&mut self, address: IpAddr) -> &mut Self {
         match address {
-            IpAddr::V4(address) => {
-                for (number, octet) in address.octets().into_iter().enumerate() {
-                    if number > 0 {
-                        self.put(b".");
-                    }
-                    self.decimal(u64::from(octet));
-                }
-                self
-            }
+            IpAddr::V4(address) => self.ipv4(address),
             IpAddr::V6(address) => {
                 use std::io::Write;
                 self.put(b"[");
@@ -142,6 +134,24 @@ impl<'a> Writer<'a> {
                 self.put(b"]")
             }
         }
+    }
+
+    /// Writes four numbers and three dots, in one piece.
+    fn ipv4(&mut self, address: Ipv4Addr) -> &mut Self {
+        // Each number with a dot behind it.
+        let mut text = [0; 16];
+        let mut len = 0;
+        for octet in address.octets() {
+            let digits = [b'0' + octet / 100, b'0' + octet / 10 % 10, b'0' + octet % 10];
+            let leading_zeros = usize::from(octet < 100) + usize::from(octet < 10);
+            for digit in &digits[leading_zeros..] {
+                text[len] = *digit;
+                len += 1;
+            }
+            text[len] = b'.';
+            len += 1;
+        }
+        self.put(&text[..len - 1])
     }
 
     /// Writes address, colon, port; IPv6 in brackets.
@@ -346,6 +356,16 @@ mod tests {
         f(&mut writer);
         assert!(!writer.has_overflowed());
         String::from_utf8(writer.as_written().to_vec()).unwrap()
+    }
+
+    #[test]
+    fn ipv4_has_no_leading_zeros() {
+        for address in ["0.0.0.0", "1.10.100.9", "99.101.110.19", "255.255.255.255"] {
+            let mut out = [0; 16];
+            let mut writer = Writer::new(&mut out);
+            writer.ip(address.parse().unwrap());
+            assert_eq!(writer.as_written(), address.as_bytes());
+        }
     }
 
     #[test]
