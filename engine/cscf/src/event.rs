@@ -4,6 +4,7 @@ use imstorm_base::io::Outbox;
 use imstorm_base::random::SecretRandom;
 use imstorm_base::time::Time;
 use imstorm_base::timers::Timers;
+use imstorm_sip::Edits;
 
 use crate::counters::Counters;
 use crate::mw::MwQueue;
@@ -35,4 +36,18 @@ pub struct Context<'a> {
     pub random: &'a mut SecretRandom,
     /// The shard's counters.
     pub counters: &'a mut Counters,
+    /// The shard's list of edits, while nobody has it: see [`Context::with_edits`].
+    pub edits: Option<&'a mut Edits>,
+}
+
+impl Context<'_> {
+    /// Lends the shard's list of edits, empty, to whoever changes a message: one list for all, since its room for text is
+    /// larger than what one message fills.
+    pub fn with_edits<T>(&mut self, edit: impl FnOnce(&mut Self, &mut Edits) -> T) -> T {
+        let edits = self.edits.take().expect("one message is edited at a time");
+        edits.clear();
+        let result = edit(self, edits);
+        self.edits = Some(edits);
+        result
+    }
 }

@@ -9,13 +9,14 @@ use std::sync::Arc;
 
 use imstorm_base::hash::HashSeed;
 use imstorm_sip::header::HeaderName;
-use imstorm_sip::{Edits, Message, Method, Uri, Writer, response};
+use imstorm_sip::{Message, Method, Uri, Writer, response};
 
 use crate::event::Context;
 use crate::hss::{CxError, Directory, Hss};
 use crate::mw::MwError;
 use crate::proxy;
 use crate::scscf::gruu;
+use crate::via::OurVia;
 
 /// An I-CSCF's settings.
 #[derive(Clone, Debug)]
@@ -33,6 +34,7 @@ pub struct IcscfConfig {
 pub struct Icscf {
     config: IcscfConfig,
     hash: HashSeed,
+    via: OurVia,
     directory: Arc<Directory>,
 }
 
@@ -42,7 +44,8 @@ impl Icscf {
     pub fn new(config: IcscfConfig, directory: Arc<Directory>) -> Self {
         assert!(!config.scscf.is_empty(), "an I-CSCF needs an S-CSCF");
         let hash = HashSeed::new(config.seed);
-        Self { config, hash, directory }
+        let via = OurVia::new(config.mw);
+        Self { config, hash, via, directory }
     }
 
     /// Its settings.
@@ -130,29 +133,31 @@ impl Icscf {
         let scscf = self.config.scscf[shard];
         let Ok(via) = message.via() else { return };
         let branch = self.hash.hash2(via.text, message.method_text());
-        let mut edits = Edits::new();
-        edits.insert_first(HeaderName::Via, |out| {
-            out.put(b"SIP/2.0/UDP ").socket(self.config.mw).put(b";branch=z9hG4bK");
-            out.hex_u64(branch);
+        ctx.with_edits(|ctx, edits| {
+            edits.insert_first(HeaderName::Via, |out| {
+                self.via.write_head(out);
+                out.hex_u64(branch);
+            });
+            edits.set(message, HeaderName::MaxForwards, |out| {
+                out.decimal(u64::from(hops - 1));
+            });
+            if message.list(HeaderName::Route).next().is_some() {
+                edits.pop_first(message, HeaderName::Route);
+            }
+            self.send(ctx, scscf, |out| edits.write(message, out).ok());
         });
-        edits.set(message, HeaderName::MaxForwards, |out| {
-            out.decimal(u64::from(hops - 1));
-        });
-        if message.routes().next().is_some() {
-            edits.pop_first(message, HeaderName::Route);
-        }
-        self.send(ctx, scscf, |out| edits.write(message, out).ok());
     }
 
     fn pass_back(&mut self, ctx: &mut Context<'_>, message: &Message<'_>) {
-        let ours = message.via().ok().as_ref().and_then(proxy::sent_by) == Some(self.config.mw);
-        let Some(next) = proxy::next_response_hop(message).filter(|_| ours) else {
+        let ours = self.via.branch_in(message);
+        let Some(next) = ours.and_then(|_| proxy::next_response_hop(message)) else {
             ctx.counters.stray_response += 1;
             return;
         };
-        let mut edits = Edits::new();
-        edits.pop_first(message, HeaderName::Via);
-        self.send(ctx, next, |out| edits.write(message, out).ok());
+        ctx.with_edits(|ctx, edits| {
+            edits.pop_first(message, HeaderName::Via);
+            self.send(ctx, next, |out| edits.write(message, out).ok());
+        });
     }
 
     /// Answers by itself. `why` goes into Warning 399 (RFC 3261 clause 20.43).

@@ -26,6 +26,7 @@ pub mod proxy;
 pub mod scscf;
 pub mod show;
 pub mod tombstones;
+pub mod via;
 
 pub use counters::Counters;
 pub use event::{Alarm, Context};

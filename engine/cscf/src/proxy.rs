@@ -17,7 +17,8 @@ pub fn sent_by(via: &Via<'_>) -> Option<SocketAddr> {
 /// Where a response goes on when its topmost Via, ours, is taken off.
 #[must_use]
 pub fn next_response_hop(response: &Message<'_>) -> Option<SocketAddr> {
-    response.vias().nth(1)?.ok().as_ref().and_then(sent_by)
+    let via = Via::parse(response.list(HeaderName::Via).nth(1)?).ok()?;
+    sent_by(&via)
 }
 
 /// Writes a response of our own in the place of another's, or to a request that we sent on: `message` is either, with our Via
@@ -103,10 +104,25 @@ pub fn unknown_option<'b>(
 /// Reads the 16 hex digits of a key.
 #[must_use]
 pub fn read_hex_u64(text: &[u8]) -> Option<u64> {
+    let digits = <&[u8; 16]>::try_from(text).ok()?;
     let mut value = 0;
-    (text.len() == 16).then_some(())?;
-    for digit in text {
-        value = value << 4 | u64::from(char::from(*digit).to_digit(16)?);
+    let mut all = 0;
+    for digit in digits {
+        let digit = HEX_VALUE[usize::from(*digit)];
+        value = value << 4 | u64::from(digit);
+        all |= digit;
     }
-    Some(value)
+    (all <= 15).then_some(value)
 }
+
+/// What each byte is worth as a hex digit; 255 where it is none.
+static HEX_VALUE: [u8; 256] = {
+    let mut values = [u8::MAX; 256];
+    let mut value = 0;
+    while value < 16 {
+        values[b"0123456789abcdef"[value] as usize] = value as u8;
+        values[b"0123456789ABCDEF"[value] as usize] = value as u8;
+        value += 1;
+    }
+    values
+};

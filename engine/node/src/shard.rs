@@ -19,7 +19,7 @@ use imstorm_cscf::{
     ScscfConfig,
 };
 use imstorm_sip::transaction::Timings;
-use imstorm_sip::{Index, Message, parse};
+use imstorm_sip::{Edits, Index, Message, parse};
 use imstorm_uring::MeshPort;
 use imstorm_uring::mesh::MeshSender;
 
@@ -55,6 +55,7 @@ struct Common {
     timers: Timers<Alarm>,
     random: SecretRandom,
     counters: Counters,
+    edits: Box<Edits>,
 }
 
 impl Common {
@@ -66,6 +67,7 @@ impl Common {
             timers: &mut self.timers,
             random: &mut self.random,
             counters: &mut self.counters,
+            edits: Some(&mut *self.edits),
         }
     }
 }
@@ -178,6 +180,7 @@ impl Shard {
             timers: Timers::with_capacity(&timer_durations(), users * TIMERS_PER_USER),
             random,
             counters: Counters::default(),
+            edits: Box::default(),
         };
         Self { number, topology, pcscfs, icscf, scscf, hss, common, headers: Index::default() }
     }

@@ -3,10 +3,10 @@
 use std::net::SocketAddr;
 
 use imstorm_base::slab::Key;
-use imstorm_sip::Message;
 use imstorm_sip::header::HeaderName;
 use imstorm_sip::method::Method;
 use imstorm_sip::transaction::key::server_key;
+use imstorm_sip::{Credentials, Message};
 
 use super::connection::Stage;
 use super::relay::METHODS;
@@ -28,7 +28,7 @@ impl Pcscf {
             return;
         }
         let peer = Peer::Unprotected(from);
-        if message.vias().nth(1).is_some() {
+        if message.list(HeaderName::Via).nth(1).is_some() {
             ctx.counters.unprotected_via += 1;
             return self.refuse(ctx, peer, message, 502, |_| ());
         }
@@ -64,7 +64,7 @@ impl Pcscf {
             return self.refuse_agreement(ctx, peer, message, 494, None);
         };
         let origin = self.origin(peer, message);
-        self.begin_setup(ctx, from, origin, message, credentials.username, offer);
+        self.begin_setup(ctx, from, origin, message, &credentials, offer);
     }
 
     /// A message that came through `set`.
@@ -101,23 +101,24 @@ impl Pcscf {
         if message.method() != Method::Subscribe || !is_security_event(message) {
             return self.other_request(ctx, set, origin, connection_key, message);
         }
-        if let Err(status) = self.check_security_request(ctx, set, message, known) {
-            return match status {
-                494 => self.refuse_agreement(ctx, peer, message, 494, Some(set)),
-                _ => self.refuse(ctx, peer, message, status, |_| ()),
-            };
+        match self.check_security_request(ctx, set, message, known) {
+            Ok(credentials) => {
+                let credentials = credentials.as_ref();
+                self.security_request(ctx, set, origin, connection_key, message, credentials);
+            }
+            Err(494) => self.refuse_agreement(ctx, peer, message, 494, Some(set)),
+            Err(status) => self.refuse(ctx, peer, message, status, |_| ()),
         }
-        self.security_request(ctx, set, origin, connection_key, message);
     }
 
-    /// What a SUBSCRIBE to the security state must show before it goes on to the core.
-    fn check_security_request(
+    /// What a SUBSCRIBE to the security state must show before it goes on to the core; the credentials that it has.
+    fn check_security_request<'b>(
         &self,
         ctx: &mut Context<'_>,
         set_key: Key,
-        message: &Message<'_>,
+        message: &Message<'b>,
         known: bool,
-    ) -> Result<(), u16> {
+    ) -> Result<Option<Credentials<'b>>, u16> {
         let set = self.sets.get(set_key).expect("a set that opened a packet");
         let connection = self.connections.get(set.connection).expect("a set's connection");
         // The live set carries the dialog; only the answer to the first challenge comes outside it, and may come again.
@@ -139,13 +140,13 @@ impl Pcscf {
         }
         let Ok(Some(credentials)) = message.authorization() else {
             // Without credentials the S-CSCF challenges; the security association says who it is.
-            return self.check_dialog(ctx, set.connection, message);
+            return self.check_dialog(ctx, set.connection, message).map(|()| None);
         };
         if credentials.username != self.strings.get(&connection.impi) {
             ctx.counters.wrong_private_identity += 1;
             return Err(403);
         }
-        self.check_dialog(ctx, set.connection, message)
+        self.check_dialog(ctx, set.connection, message).map(|()| Some(credentials))
     }
 
     /// 420 where the UE requires of proxies what is not known here (RFC 3261 clause 16.3). True where it was.
@@ -212,7 +213,7 @@ impl Pcscf {
 
     /// A response of the UE, to what was sent to it.
     fn ue_response(&mut self, ctx: &mut Context<'_>, set: Key, message: &Message<'_>) {
-        let found = self.transaction_of(message, self.protected_address());
+        let found = self.transaction_of(message, &self.via_protected);
         let connection = self.sets.get(set).map(|set| set.connection);
         let Some(key) = found.filter(|key| {
             self.transactions.get(*key).is_some_and(|transaction| {

@@ -8,7 +8,6 @@ use imstorm_base::strings::Handle;
 use imstorm_base::time::{Time, seconds};
 use imstorm_esp::{LocalPort, SaSet, SecurityParameters};
 use imstorm_sip::Message;
-use imstorm_sip::edit::Edits;
 use imstorm_sip::header::HeaderName;
 use imstorm_sip::transaction::Timings;
 use imstorm_sip::transaction::non_invite_client::{Actions, Event};
@@ -184,10 +183,10 @@ impl Pcscf {
             401 => self.challenge(ctx, transaction, message),
             200..=299 => self.accepted(ctx, transaction, message),
             _ => {
-                let mut edits = Edits::new();
-                edits.pop_first(message, HeaderName::Via);
-                let upstream = transaction.upstream;
-                self.send(ctx, upstream, |out| edits.write(message, out).ok());
+                ctx.with_edits(|ctx, edits| {
+                    edits.pop_first(message, HeaderName::Via);
+                    self.send(ctx, transaction.upstream, |out| edits.write(message, out).ok());
+                });
                 if message.status() == 481 {
                     self.lose_notifier(ctx, transaction.connection, message);
                 }
@@ -226,9 +225,6 @@ impl Pcscf {
             Some(set) => Some(set),
             None => self.temporary_set(ctx, transaction.connection, message),
         };
-        let mut edits = Edits::new();
-        edits.pop_first(message, HeaderName::Via);
-        edits.remove(HeaderName::RecordRoute);
         let Some(server) = set.and_then(|set| self.sets.get(set)).map(|set| set.server) else {
             // Without keys there is nothing to protect the answer with: the challenge must not reach the UE.
             ctx.counters.keys_missing += 1;
@@ -240,10 +236,14 @@ impl Pcscf {
             }
             return;
         };
-        edits.remove_auth_params(message, HeaderName::WwwAuthenticate, &["ik", "ck"]);
-        edits.append(HeaderName::SecurityServer, |out| write_server(MODE, Some(&server), out));
-        // The challenge goes on what the request came on, which may be the temporary set that it replaces.
-        self.send(ctx, transaction.upstream, |out| edits.write(message, out).ok());
+        ctx.with_edits(|ctx, edits| {
+            edits.pop_first(message, HeaderName::Via);
+            edits.remove(HeaderName::RecordRoute);
+            edits.remove_auth_params(message, HeaderName::WwwAuthenticate, &["ik", "ck"]);
+            edits.append(HeaderName::SecurityServer, |out| write_server(MODE, Some(&server), out));
+            // The challenge goes on what the request came on, which may be the temporary set that it replaces.
+            self.send(ctx, transaction.upstream, |out| edits.write(message, out).ok());
+        });
         if let Some(before) = before.filter(|before| Some(*before) != set) {
             self.sets.remove(before);
         }
@@ -386,21 +386,16 @@ impl Pcscf {
         }
     }
 
+    /// From the 200 on everything goes on the new set, the 200 first of all.
     fn pass_acceptance(
         &mut self,
         ctx: &mut Context<'_>,
         transaction: &Transaction,
         message: &Message<'_>,
     ) {
-        let mut edits = Edits::new();
-        edits.pop_first(message, HeaderName::Via);
-        self.rewrite_record_route(&mut edits, message, self.config.mw, |out| {
-            self.write_protected_uri(out);
-        });
-        // From the 200 on everything goes on the new set, the 200 first of all.
         let live = self.live_set(transaction.connection);
         let to = live.map_or(transaction.upstream, Peer::Protected);
-        self.send(ctx, to, |out| edits.write(message, out).ok());
+        self.pass_back_to_ue(ctx, to, message);
     }
 
     fn to_tag(&self, message: &Message<'_>) -> u64 {

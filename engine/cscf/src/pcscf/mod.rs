@@ -37,6 +37,7 @@ pub use audit::ConnectionState;
 
 use crate::event::Context;
 use crate::tombstones::Tombstones;
+use crate::via::OurVia;
 use connection::{Connection, SecuritySet};
 use held::{HELD_MAX, Held};
 use transaction::Transaction;
@@ -145,6 +146,10 @@ pub struct PcscfTables {
 #[derive(Debug)]
 pub struct Pcscf {
     config: PcscfConfig,
+    /// Its Via towards the core.
+    via_mw: OurVia,
+    /// Its Via towards UEs.
+    via_protected: OurVia,
     hash: HashSeed,
     connections: Slab<Connection>,
     sets: Slab<SecuritySet>,
@@ -171,7 +176,10 @@ impl Pcscf {
             spis < u64::from(u32::MAX) - 2 * u64::from(SPI_MIN),
             "too many connections for SPIs"
         );
+        let protected = SocketAddr::new(config.unprotected.ip(), config.port_ps);
         Self {
+            via_mw: OurVia::new(config.mw),
+            via_protected: OurVia::new(protected),
             hash: HashSeed::new(config.seed),
             connections: Slab::with_capacity(connections),
             sets: Slab::with_capacity(sets),

@@ -131,9 +131,9 @@ impl Pcscf {
             }
         };
         let mut writer = dialog::request(&parts, Method::Subscribe, connection.own.cseq, out);
-        writer.header(HeaderName::Via).put(b"SIP/2.0/UDP ").socket(self.config.mw);
-        writer.put(b";branch=z9hG4bK").hex_u64(transaction.to_u64());
-        writer.hex_u64(self.config.boot).end();
+        writer.header(HeaderName::Via);
+        self.write_via(&self.via_mw, transaction, &mut writer);
+        writer.end();
         writer.header(HeaderName::Contact).put(b"<sip:").hex_u64(key.to_u64());
         writer.put(b"@").socket(self.config.mw).put(b">").end();
         writer.header(HeaderName::PAssertedIdentity).put(b"<").put(own.uri).put(b">").end();

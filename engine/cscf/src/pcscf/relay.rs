@@ -186,9 +186,12 @@ impl Pcscf {
             return self.refuse(ctx, upstream, message, 503, |_| ());
         };
         let hops = message.max_forwards().ok().flatten().unwrap_or(70);
-        let mut edits = self.edits_for_core(ctx, message, upstream, key, hops);
-        self.edit_other(&mut edits, message, connection);
-        match self.send_kept(ctx, downstream, |out| edits.write(message, out).ok()) {
+        let sent = ctx.with_edits(|ctx, edits| {
+            self.edit_for_core(ctx, edits, message, upstream, key, hops);
+            self.edit_other(edits, message, connection);
+            self.send_kept(ctx, downstream, |out| edits.write(message, out).ok())
+        });
+        match sent {
             Some(request) => self.start_client(ctx, key, request),
             None => {
                 self.abandon(ctx, key);
@@ -232,15 +235,10 @@ impl Pcscf {
         transaction: &Transaction,
         message: &Message<'_>,
     ) {
-        let mut edits = Edits::new();
-        edits.pop_first(message, HeaderName::Via);
-        self.rewrite_record_route(&mut edits, message, self.config.mw, |out| {
-            self.write_protected_uri(out);
-        });
         let connection = self.connections.get(transaction.connection);
         let live = connection.and_then(|connection| connection.live);
         let to = live.map_or(transaction.upstream, Peer::Protected);
-        self.send(ctx, to, |out| edits.write(message, out).ok());
+        self.pass_back_to_ue(ctx, to, message);
     }
 
     /// The UE has answered a request that is not about its security state.
@@ -250,11 +248,6 @@ impl Pcscf {
         transaction: &Transaction,
         message: &Message<'_>,
     ) {
-        let mut edits = Edits::new();
-        edits.pop_first(message, HeaderName::Via);
-        self.rewrite_record_route(&mut edits, message, self.protected_address(), |out| {
-            self.write_route(transaction.connection, out);
-        });
-        self.send(ctx, transaction.upstream, |out| edits.write(message, out).ok());
+        self.pass_back_to_core(ctx, transaction, message);
     }
 }

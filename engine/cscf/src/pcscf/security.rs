@@ -29,10 +29,10 @@ impl Pcscf {
         from: SocketAddr,
         origin: Origin,
         message: &Message<'_>,
-        impi: &[u8],
+        credentials: &Credentials<'_>,
         offer: ClientOffer,
     ) {
-        let peer = origin.peer;
+        let (peer, impi) = (origin.peer, credentials.username);
         let Some(again) = self.pass_retransmission(ctx, origin) else { return };
         let (Ok(cseq), Ok(call_id)) = (message.cseq(), message.call_id()) else { return };
         let (access, setup) = self.setup_keys(from, impi, call_id);
@@ -65,7 +65,7 @@ impl Pcscf {
                 }
             }
         };
-        self.forward_security(ctx, key, origin, message, again);
+        self.forward_security(ctx, key, origin, message, Some(credentials), again);
     }
 
     /// Whether a challenge is under way for the set-up that this request is of.
@@ -99,6 +99,7 @@ impl Pcscf {
         origin: Origin,
         key: Key,
         message: &Message<'_>,
+        credentials: Option<&Credentials<'_>>,
     ) {
         let peer = origin.peer;
         let Some(again) = self.pass_retransmission(ctx, origin) else { return };
@@ -115,7 +116,7 @@ impl Pcscf {
                 connection.offer = agreement::read_client(message, MODE, &self.hash).ok();
             }
         }
-        self.forward_security(ctx, key, origin, message, again);
+        self.forward_security(ctx, key, origin, message, credentials, again);
     }
 
     /// Absorbs a request whose transaction is under way, and lets one through whose transaction is completed (its answer is to be
@@ -243,6 +244,7 @@ impl Pcscf {
         connection: Key,
         origin: Origin,
         message: &Message<'_>,
+        credentials: Option<&Credentials<'_>>,
         again: Again,
     ) {
         let upstream = origin.peer;
@@ -280,9 +282,12 @@ impl Pcscf {
             return self.refuse(ctx, upstream, message, 503, |_| ());
         };
 
-        let mut edits = self.edits_for_core(ctx, message, upstream, key, hops);
-        self.edit_security(ctx, &mut edits, message, upstream, connection);
-        match self.send_kept(ctx, downstream, |out| edits.write(message, out).ok()) {
+        let sent = ctx.with_edits(|ctx, edits| {
+            self.edit_for_core(ctx, edits, message, upstream, key, hops);
+            self.edit_security(ctx, edits, message, (upstream, connection), credentials);
+            self.send_kept(ctx, downstream, |out| edits.write(message, out).ok())
+        });
+        match sent {
             Some(request) => self.start_client(ctx, key, request),
             None => {
                 self.abandon(ctx, key);
@@ -294,21 +299,21 @@ impl Pcscf {
 
     /// What the P-CSCF changes in every request of a UE: out goes what is between UE and P-CSCF only (RFC 3329) and what only the
     /// network may say, in comes the way back (TS 24.229 clauses 5.2.2 and 5.2.6.3).
-    pub(super) fn edits_for_core(
+    pub(super) fn edit_for_core(
         &self,
         ctx: &mut Context<'_>,
+        edits: &mut Edits,
         message: &Message<'_>,
         upstream: Peer,
         key: Key,
         hops: u32,
-    ) -> Edits {
-        let mut edits = Edits::new();
-        self.note_source(&mut edits, message, upstream);
-        self.push_via(&mut edits, self.config.mw, key);
+    ) {
+        self.note_source(edits, message, upstream);
+        self.push_via(edits, &self.via_mw, key);
         edits.set(message, HeaderName::MaxForwards, |out| {
             out.decimal(u64::from(hops - 1));
         });
-        if message.routes().next().is_some() {
+        if message.list(HeaderName::Route).next().is_some() {
             edits.pop_first(message, HeaderName::Route);
         }
         for header in
@@ -326,7 +331,6 @@ impl Pcscf {
             out.put(b"icid-value=\"").hex_u64(self.config.boot).hex_u64(key.to_u64());
             out.put(b"\";orig-ioi=\"").text(&self.config.visited_network).put(b"\"");
         });
-        edits
     }
 
     /// What else it changes in a SUBSCRIBE to the security state: its own word on how the request came (TS 33.203 clause 7.2A.2),
@@ -336,15 +340,15 @@ impl Pcscf {
         ctx: &mut Context<'_>,
         edits: &mut Edits,
         message: &Message<'_>,
-        upstream: Peer,
-        connection: Key,
+        (upstream, connection): (Peer, Key),
+        credentials: Option<&Credentials<'_>>,
     ) {
         let protected = matches!(upstream, Peer::Protected(_));
-        if let Ok(Some(credentials)) = message.authorization() {
+        if let Some(credentials) = credentials {
             ctx.counters.integrity_protected_overwritten +=
                 u64::from(credentials.integrity_protected.is_some());
             edits.set(message, HeaderName::Authorization, |out| {
-                write_credentials(message, &credentials, protected, out);
+                write_credentials(message, credentials, protected, out);
             });
         }
         edits.insert_first(HeaderName::RecordRoute, |out| self.write_route(connection, out));

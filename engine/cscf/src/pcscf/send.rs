@@ -12,11 +12,12 @@ use imstorm_sip::header::HeaderName;
 use imstorm_sip::write::{Writer, response};
 
 use super::connection::SecuritySet;
-use super::transaction::Peer;
+use super::transaction::{Peer, Transaction};
 use super::{MODE, Pcscf, PcscfConfig, agreement};
 use crate::event::Context;
 use crate::mw::MwError;
 use crate::proxy::{self, read_hex_u64};
+use crate::via::OurVia;
 
 impl Pcscf {
     /// Writes a message to `peer` through `write`, which gives its length. True where it left.
@@ -142,29 +143,54 @@ impl Pcscf {
     }
 
     /// Puts our Via on top (RFC 3261 clause 16.6, step 8), its branch the key of the transaction.
-    pub(super) fn push_via(&self, edits: &mut Edits, sent_by: SocketAddr, transaction: Key) {
-        let boot = self.config.boot;
-        edits.insert_first(HeaderName::Via, |out| {
-            out.put(b"SIP/2.0/UDP ").socket(sent_by);
-            out.put(b";branch=z9hG4bK").hex_u64(transaction.to_u64()).hex_u64(boot);
-        });
+    pub(super) fn push_via(&self, edits: &mut Edits, via: &OurVia, transaction: Key) {
+        edits.insert_first(HeaderName::Via, |out| self.write_via(via, transaction, out));
+    }
+
+    /// The value of our Via.
+    pub(super) fn write_via(&self, via: &OurVia, transaction: Key, out: &mut Writer<'_>) {
+        via.write_head(out);
+        out.hex_u64(transaction.to_u64()).hex_u64(self.config.boot);
     }
 
     /// The transaction that a response belongs to, if its topmost Via is one of ours.
-    pub(super) fn transaction_of(
-        &self,
-        response: &Message<'_>,
-        sent_by: SocketAddr,
-    ) -> Option<Key> {
-        let via = response.via().ok()?;
-        if proxy::sent_by(&via) != Some(sent_by) {
-            return None;
-        }
-        let branch = via.branch?.strip_prefix(b"z9hG4bK")?;
-        let (key, boot) = branch.split_at_checked(16)?;
+    pub(super) fn transaction_of(&self, response: &Message<'_>, via: &OurVia) -> Option<Key> {
+        let (key, boot) = via.branch_in(response)?.split_at_checked(16)?;
         (read_hex_u64(boot)? == self.config.boot).then_some(())?;
         let key = Key::from_u64(read_hex_u64(key)?);
         self.transactions.get(key).map(|_| key)
+    }
+
+    /// Passes a response of the core back to the UE, our Via off, our Record-Route as the UE sees us.
+    pub(super) fn pass_back_to_ue(
+        &mut self,
+        ctx: &mut Context<'_>,
+        to: Peer,
+        response: &Message<'_>,
+    ) {
+        ctx.with_edits(|ctx, edits| {
+            edits.pop_first(response, HeaderName::Via);
+            self.rewrite_record_route(edits, response, self.config.mw, |out| {
+                self.write_protected_uri(out);
+            });
+            self.send(ctx, to, |out| edits.write(response, out).ok());
+        });
+    }
+
+    /// Passes a UE's response back into the core, our Via off, our Record-Route as the core sees us.
+    pub(super) fn pass_back_to_core(
+        &mut self,
+        ctx: &mut Context<'_>,
+        transaction: &Transaction,
+        response: &Message<'_>,
+    ) {
+        ctx.with_edits(|ctx, edits| {
+            edits.pop_first(response, HeaderName::Via);
+            self.rewrite_record_route(edits, response, self.protected_address(), |out| {
+                self.write_route(transaction.connection, out);
+            });
+            self.send(ctx, transaction.upstream, |out| edits.write(response, out).ok());
+        });
     }
 
     /// Record-Route as the other side has to see it: our entry with the address of that side.

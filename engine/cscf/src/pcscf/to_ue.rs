@@ -16,7 +16,7 @@ use crate::proxy::{DEFAULT_PORT, read_hex_u64, respond_upstream};
 
 impl Pcscf {
     pub(super) fn mw_response(&mut self, ctx: &mut Context<'_>, message: &Message<'_>) {
-        match self.transaction_of(message, self.config.mw) {
+        match self.transaction_of(message, &self.via_mw) {
             Some(key) => self.response(ctx, key, message),
             None => ctx.counters.stray_response += 1,
         }
@@ -121,8 +121,23 @@ impl Pcscf {
         if purpose == (Purpose::Notify { terminates: true }) {
             self.begin_end(ctx, connection);
         }
-        let mut edits = Edits::new();
-        self.push_via(&mut edits, self.protected_address(), key);
+        let sent = ctx.with_edits(|ctx, edits| {
+            self.edit_for_ue(edits, message, key, hops);
+            self.send_kept(ctx, downstream, |out| edits.write(message, out).ok())
+        });
+        match sent {
+            Some(request) => self.start_client(ctx, key, request),
+            None => {
+                self.abandon(ctx, key);
+                ctx.counters.message_too_large += 1;
+                self.refuse(ctx, upstream, message, 513, |_| ());
+            }
+        }
+    }
+
+    /// What the P-CSCF changes in a request for a UE.
+    fn edit_for_ue(&self, edits: &mut Edits, message: &Message<'_>, key: Key, hops: u32) {
+        self.push_via(edits, &self.via_protected, key);
         edits.set(message, HeaderName::MaxForwards, |out| {
             out.decimal(u64::from(hops - 1));
         });
@@ -137,14 +152,6 @@ impl Pcscf {
             // RFC 3325 clause 9.3: the UE is outside the trust domain.
             edits.remove(HeaderName::PAssertedIdentity);
         }
-        match self.send_kept(ctx, downstream, |out| edits.write(message, out).ok()) {
-            Some(request) => self.start_client(ctx, key, request),
-            None => {
-                self.abandon(ctx, key);
-                ctx.counters.message_too_large += 1;
-                self.refuse(ctx, upstream, message, 513, |_| ());
-            }
-        }
     }
 
     /// The UE has answered a NOTIFY.
@@ -155,12 +162,7 @@ impl Pcscf {
         terminates: bool,
         message: &Message<'_>,
     ) {
-        let mut edits = Edits::new();
-        edits.pop_first(message, HeaderName::Via);
-        self.rewrite_record_route(&mut edits, message, self.protected_address(), |out| {
-            self.write_route(transaction.connection, out);
-        });
-        self.send(ctx, transaction.upstream, |out| edits.write(message, out).ok());
+        self.pass_back_to_core(ctx, transaction, message);
         if terminates {
             self.leave_own(ctx, transaction.connection);
         }

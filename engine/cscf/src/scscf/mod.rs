@@ -38,6 +38,7 @@ use crate::event::{Alarm, Context};
 use crate::hss::{Directory, Hss, UserId};
 use crate::mw::MwError;
 use crate::proxy;
+use crate::via::OurVia;
 use binding::Binding;
 use gruu::GruuCipher;
 use notify::Notification;
@@ -128,6 +129,9 @@ pub struct ScscfTables {
 #[derive(Debug)]
 pub struct Scscf {
     config: ScscfConfig,
+    via: OurVia,
+    /// Where a NOTIFY's body is written before its length is known.
+    body: Box<[u8]>,
     hash: HashSeed,
     directory: Arc<Directory>,
     challenges: Slab<Challenge>,
@@ -160,6 +164,8 @@ impl Scscf {
         let capacity = config.subscriptions_max;
         let users = usize::try_from(directory.len()).unwrap_or(usize::MAX);
         Self {
+            via: OurVia::new(config.mw),
+            body: vec![0; notify::BODY_BYTES_MAX].into_boxed_slice(),
             hash: HashSeed::new(config.seed),
             directory,
             // As many again, for the re-authentication of live connections: first requests can't take that room.

@@ -20,10 +20,11 @@ use crate::event::Context;
 use crate::hss::IDENTITIES_BYTES_MAX;
 use crate::identity::IdentityList;
 use crate::mw::MwError;
-use crate::proxy::{self, DEFAULT_PORT, read_hex_u64};
+use crate::proxy::{DEFAULT_PORT, read_hex_u64};
+use crate::via::OurVia;
 
 /// The longest body, in bytes.
-const BODY_BYTES_MAX: usize = crate::hss::directory::BODY_BYTES_MAX;
+pub(super) const BODY_BYTES_MAX: usize = crate::hss::directory::BODY_BYTES_MAX;
 
 /// What a NOTIFY is about, and who is told.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -114,20 +115,22 @@ impl Scscf {
         let to = self.notifications.get(notification).expect("just inserted").to;
         let reliable = ctx.mw.is_reliable(to);
         let mut request = Handle::EMPTY;
-        let mut body = [0; BODY_BYTES_MAX];
+        let mut body = std::mem::take(&mut self.body);
         let text = self.notify_text(ctx.now, subject, &mut body);
         let watcher = watcher_of(&self.subscriptions, &self.reg_subscriptions, subject);
         let strings = &mut self.strings;
         let sent = ctx.mw.send(self.config.mw, to, |out| {
             let (text, watcher) = text.as_ref().zip(watcher)?;
             let dialog = DialogParts::decode(strings.get(&watcher.dialog));
-            let len = text.write(&self.config, notification, &dialog, watcher, &body, out)?;
+            let len =
+                text.write((&self.config, &self.via), notification, &dialog, watcher, &body, out)?;
             if !reliable {
                 // A full pool costs this NOTIFY its retransmissions, not its first sending.
                 request = strings.store(&out[..len]).unwrap_or_default();
             }
             Some(len)
         });
+        self.body = body;
         ctx.counters.messages_out += u64::from(sent.is_ok());
         ctx.counters.queue_full += u64::from(sent == Err(MwError::Full));
         if sent == Err(MwError::NotWritten) {
@@ -164,9 +167,7 @@ impl Scscf {
     }
 
     fn notification_of(&self, message: &Message<'_>) -> Option<Key> {
-        let via = message.via().ok()?;
-        (proxy::sent_by(&via)? == self.config.mw).then_some(())?;
-        let (key, boot) = via.branch?.strip_prefix(b"z9hG4bK")?.split_at_checked(16)?;
+        let (key, boot) = self.via.branch_in(message)?.split_at_checked(16)?;
         (read_hex_u64(boot)? == self.config.boot).then_some(())?;
         let key = Key::from_u64(read_hex_u64(key)?);
         self.notifications.get(key).map(|_| key)
@@ -393,7 +394,7 @@ struct NotifyText {
 impl NotifyText {
     fn write(
         &self,
-        config: &ScscfConfig,
+        (config, via): (&ScscfConfig, &OurVia),
         notification: Key,
         dialog: &DialogParts<'_>,
         watcher: &Watcher,
@@ -401,8 +402,8 @@ impl NotifyText {
         out: &mut [u8],
     ) -> Option<usize> {
         let mut writer = dialog::request(dialog, Method::Notify, watcher.local_cseq, out);
-        writer.header(HeaderName::Via).put(b"SIP/2.0/UDP ").socket(config.mw);
-        writer.put(b";branch=z9hG4bK").hex_u64(notification.to_u64()).hex_u64(config.boot).end();
+        via.write_head(writer.header(HeaderName::Via));
+        writer.hex_u64(notification.to_u64()).hex_u64(config.boot).end();
         writer.header(HeaderName::Contact);
         write_contact(config.mw, self.connection, self.secret, &mut writer);
         writer.end();

@@ -160,23 +160,24 @@ impl Scscf {
         let Ok(via) = message.via() else { return };
         let branch = self.hash.hash2(via.text, message.method_text());
         let hops = message.max_forwards().ok().flatten().unwrap_or(70);
-        let mut edits = Edits::new();
-        edits.insert_first(HeaderName::Via, |out| {
-            out.put(b"SIP/2.0/UDP ").socket(self.config.mw).put(b";branch=z9hG4bK");
-            out.hex_u64(branch);
-        });
-        edits.set(message, HeaderName::MaxForwards, |out| {
-            out.decimal(u64::from(hops.saturating_sub(1)));
-        });
-        more(&mut edits);
         ctx.counters.standalone_passed += 1;
-        self.send(ctx, next, |out| edits.write(message, out).ok());
+        ctx.with_edits(|ctx, edits| {
+            edits.insert_first(HeaderName::Via, |out| {
+                self.via.write_head(out);
+                out.hex_u64(branch);
+            });
+            edits.set(message, HeaderName::MaxForwards, |out| {
+                out.decimal(u64::from(hops.saturating_sub(1)));
+            });
+            more(edits);
+            self.send(ctx, next, |out| edits.write(message, out).ok());
+        });
     }
 
     /// The answer to a standalone request goes back the way that its Vias name.
     pub(super) fn pass_back(&self, ctx: &mut Context<'_>, message: &Message<'_>) {
-        let ours = message.via().ok().as_ref().and_then(proxy::sent_by) == Some(self.config.mw);
-        let Some(next) = proxy::next_response_hop(message).filter(|_| ours) else {
+        let ours = self.via.branch_in(message);
+        let Some(next) = ours.and_then(|_| proxy::next_response_hop(message)) else {
             ctx.counters.stray_response += 1;
             return;
         };
@@ -184,8 +185,9 @@ impl Scscf {
             // RFC 5626 clause 11.6: 430 is for whoever chose the flow; to the caller the user is not there.
             return self.send(ctx, next, |out| proxy::respond_upstream(message, 480, out));
         }
-        let mut edits = Edits::new();
-        edits.pop_first(message, HeaderName::Via);
-        self.send(ctx, next, |out| edits.write(message, out).ok());
+        ctx.with_edits(|ctx, edits| {
+            edits.pop_first(message, HeaderName::Via);
+            self.send(ctx, next, |out| edits.write(message, out).ok());
+        });
     }
 }
