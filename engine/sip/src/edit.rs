@@ -285,27 +285,31 @@ impl Edits {
                 self.write_new_line(line, writer);
             }
         }
-        // Lines that stay as they are, together, since the last one that didn't.
-        let mut run = Span::default();
+        let touched = waiting.union(self.removed);
+        // What stays as it is since the last line that didn't, written in one piece: the lines lie one behind the other.
+        let mut kept = Span { start: message.start_line().line.end, end: 0 };
         for (header, line) in message.headers().iter().zip(&self.lines) {
+            kept.end = header.line.end;
+            if *line == Line::Keep && !touched.contains(header.name) {
+                continue;
+            }
+            kept.end = header.line.start;
+            writer.put(kept.of(message.bytes()));
+            kept = header.line;
             if waiting.take(header.name) {
-                writer.put(run.of(message.bytes()));
-                run = Span::default();
                 let wanted = |line: &&NewLine| !line.at_end && line.name == header.name;
                 for line in new_lines.iter().rev().filter(wanted) {
                     self.write_new_line(line, writer);
                 }
             }
-            if *line == Line::Keep && !self.removed.contains(header.name) {
-                let start = if run.is_empty() { header.line.start } else { run.start };
-                run = Span { start, end: header.line.end };
-                continue;
+            if *line != Line::Keep || self.removed.contains(header.name) {
+                self.write_edited_line(message, header, *line, writer);
+                kept.start = kept.end;
             }
-            writer.put(run.of(message.bytes()));
-            run = Span::default();
-            self.write_edited_line(message, header, *line, writer);
         }
-        writer.put(run.of(message.bytes()));
+        if !message.headers().is_empty() {
+            writer.put(kept.of(message.bytes()));
+        }
         for line in new_lines.iter().filter(|line| line.at_end) {
             self.write_new_line(line, writer);
         }
@@ -445,6 +449,11 @@ impl NameSet {
 
     fn contains(self, name: HeaderName) -> bool {
         self.0 & (1 << (name as u8)) != 0
+    }
+
+    /// The names of both.
+    fn union(self, other: NameSet) -> NameSet {
+        NameSet(self.0 | other.0)
     }
 
     /// Removes a name; says whether it was there.

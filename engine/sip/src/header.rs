@@ -28,8 +28,13 @@ macro_rules! headers {
         }
 
         const ROWS: &[Row] = &[
-            $(Row { text: $text, compact: $compact, form: Form::$form },)*
-            Row { text: "Extension", compact: 0, form: Form::Lines },
+            $(Row {
+                text: $text,
+                lead: concat!($text, ": "),
+                compact: $compact,
+                form: Form::$form,
+            },)*
+            Row { text: "Extension", lead: "Extension: ", compact: 0, form: Form::Lines },
         ];
 
         impl HeaderName {
@@ -41,6 +46,8 @@ macro_rules! headers {
 
 struct Row {
     text: &'static str,
+    /// With the colon and the space before a value.
+    lead: &'static str,
     compact: u8,
     form: Form,
 }
@@ -204,6 +211,12 @@ impl HeaderName {
     #[inline]
     pub const fn as_str(self) -> &'static str {
         ROWS[self as usize].text
+    }
+
+    /// Its canonical long form, a colon and a space: how a line starts.
+    #[inline]
+    pub(crate) const fn lead(self) -> &'static str {
+        ROWS[self as usize].lead
     }
 
     /// Its compact form, a lower-case letter (RFC 3261 7.3.3).

@@ -12,8 +12,9 @@ use crate::field::via::Via;
 use crate::header::{Form, Header, HeaderName};
 use crate::method::Method;
 use crate::params;
-use crate::parse::{Index, StartLine};
+use crate::parse::{Index, KnownTag, StartLine};
 use crate::scan::{Cursor, decimal, find_outside, is_space, trim};
+use crate::span::Span;
 use crate::uri::{Scheme, Uri};
 
 /// A message: its bytes and their index. Copying it copies two pointers.
@@ -89,8 +90,12 @@ impl<'b> Message<'b> {
 
     /// All lines of that name: their number among [`headers`](Self::headers), and their value.
     pub fn lines(&self, name: HeaderName) -> Lines<'b> {
-        let next = self.index.first_line(name).unwrap_or(usize::from(self.index.count));
-        Lines { message: *self, name, next }
+        let count = usize::from(self.index.count);
+        let next = self.index.first_line(name).unwrap_or(count);
+        // A name that may be there once and is needs no search for more.
+        let is_only = name.form() == Form::Once && !self.index.repeats_once;
+        let end = if is_only { count.min(next + 1) } else { count };
+        Lines { message: *self, name, next, end }
     }
 
     /// The elements of a comma-separated header over all its lines, trimmed. An empty line has no
@@ -396,6 +401,27 @@ impl<'b> Message<'b> {
     /// # Errors
     /// If there is none, or it can't be read.
     pub fn tag(&self, name: HeaderName) -> Result<Option<&'b [u8]>, FieldError> {
+        let known = match name {
+            HeaderName::From => &self.index.from_tag,
+            HeaderName::To => &self.index.to_tag,
+            _ => return self.read_tag(name),
+        };
+        match known.get() {
+            KnownTag::Absent => Ok(None),
+            KnownTag::At(span) => Ok(Some(span.of(self.bytes))),
+            KnownTag::Unread => {
+                let tag = self.read_tag(name)?;
+                known.set(
+                    tag.map_or(KnownTag::Absent, |tag| {
+                        KnownTag::At(Span::of_part(self.bytes, tag))
+                    }),
+                );
+                Ok(tag)
+            }
+        }
+    }
+
+    fn read_tag(&self, name: HeaderName) -> Result<Option<&'b [u8]>, FieldError> {
         match self.header(name) {
             Some(value) => NameAddr::tag_of(value).map_err(|error| error.in_header(name)),
             None => Err(FieldError::absent(name, "an address")),
@@ -447,13 +473,14 @@ pub struct Lines<'b> {
     message: Message<'b>,
     name: HeaderName,
     next: usize,
+    end: usize,
 }
 
 impl<'b> Iterator for Lines<'b> {
     type Item = (usize, &'b [u8]);
 
     fn next(&mut self) -> Option<Self::Item> {
-        let headers = self.message.headers();
+        let headers = &self.message.index.headers[..self.end];
         while let Some(header) = headers.get(self.next) {
             self.next += 1;
             if header.name == self.name {
@@ -588,6 +615,26 @@ mod tests {
             assert_eq!(message.contact().unwrap().unwrap().uri_text, b"sip:a");
             assert_eq!(message.contacts().count(), 3);
         });
+    }
+
+    #[test]
+    fn a_tag_is_the_same_however_often_it_is_asked_for() {
+        with("", |message| {
+            for _ in 0..2 {
+                assert_eq!(message.tag(HeaderName::From), Ok(Some(&b"1"[..])));
+                assert_eq!(message.tag(HeaderName::To), Ok(None));
+            }
+        });
+        // An index that is used again knows nothing of the message before.
+        let mut index = Index::default();
+        for (text, tag) in [("f: <sip:f>;tag=22", &b"22"[..]), ("From: <sip:ff>;tag=3", b"3")] {
+            let text = format!("SIP/2.0 200 OK\r\n{text}\r\nTo: <sip:t\r\n\r\n");
+            let message = parse(text.as_bytes(), &mut index).unwrap();
+            for _ in 0..2 {
+                assert_eq!(message.tag(HeaderName::From), Ok(Some(tag)));
+                assert!(message.tag(HeaderName::To).is_err());
+            }
+        }
     }
 
     #[test]

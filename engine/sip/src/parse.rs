@@ -6,6 +6,7 @@ use crate::message::Message;
 use crate::method::Method;
 use crate::scan::{decimal, find_below, find_near, is_space, is_token, trim};
 use crate::span::Span;
+use std::cell::Cell;
 
 /// How many header lines a message may have. The longest IMS requests have 40 to 60; RFC 4475's
 /// longest has 50.
@@ -28,6 +29,21 @@ pub struct Index {
     pub(crate) repeats_once: bool,
     pub(crate) start: StartLine,
     pub(crate) body: Span,
+    /// The tags of From and To, once they have been asked for: who handles a message asks several times.
+    pub(crate) from_tag: Cell<KnownTag>,
+    pub(crate) to_tag: Cell<KnownTag>,
+}
+
+/// What is known of a header's tag.
+#[derive(Copy, Clone, Default, Debug)]
+pub(crate) enum KnownTag {
+    /// Nothing yet.
+    #[default]
+    Unread,
+    /// The header can be read and has none.
+    Absent,
+    /// The header can be read, and this is it.
+    At(Span),
 }
 
 /// A request line or a status line.
@@ -64,6 +80,8 @@ impl Default for Index {
             repeats_once: false,
             start,
             body: none,
+            from_tag: Cell::default(),
+            to_tag: Cell::default(),
         }
     }
 }
@@ -127,6 +145,8 @@ fn head<'b>(bytes: &'b [u8], index: &mut Index) -> Result<(&'b [u8], usize), Par
     index.count = 0;
     index.first = [NO_LINE; NAMES];
     index.repeats_once = false;
+    index.from_tag.set(KnownTag::Unread);
+    index.to_tag.set(KnownTag::Unread);
     let end = line_end(bytes, 0)?;
     index.start = start_line(bytes, end)?;
     let body_start = headers(bytes, end, index)?;
@@ -137,12 +157,17 @@ fn head<'b>(bytes: &'b [u8], index: &mut Index) -> Result<(&'b [u8], usize), Par
 /// 3261 25.1's `quoted-pair`, behind a backslash (RFC 4475 3.1.1.2).
 #[inline]
 fn line_end(bytes: &[u8], start: usize) -> Result<usize, ParseError> {
-    let mut at = start;
+    match find_below(bytes, start, b'\r' + 1) {
+        Some(at) if bytes.get(at..at + 2) == Some(b"\r\n") => Ok(at + 2),
+        Some(at) => odd_line_end(bytes, start, at),
+        None => Err(error(bytes, bytes.len(), Expected::EndOfLine)),
+    }
+}
+
+/// As [`line_end`], where another control character comes first, at `at`.
+#[cold]
+fn odd_line_end(bytes: &[u8], start: usize, mut at: usize) -> Result<usize, ParseError> {
     loop {
-        at = match find_below(bytes, at, b'\r' + 1) {
-            Some(found) => found,
-            None => return Err(error(bytes, bytes.len(), Expected::EndOfLine)),
-        };
         match bytes[at] {
             b'\r' if bytes.get(at + 1) == Some(&b'\n') => return Ok(at + 2),
             b'\r' | b'\n' => return Err(error(bytes, at, Expected::EndOfLine)),
@@ -151,6 +176,10 @@ fn line_end(bytes: &[u8], start: usize) -> Result<usize, ParseError> {
             }
             _ => at += 1,
         }
+        at = match find_below(bytes, at, b'\r' + 1) {
+            Some(found) => found,
+            None => return Err(error(bytes, bytes.len(), Expected::EndOfLine)),
+        };
     }
 }
 

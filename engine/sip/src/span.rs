@@ -20,6 +20,13 @@ impl Span {
         Span { start: start as u16, end: end as u16 }
     }
 
+    /// Where `part`, a piece of `bytes`, lies in it.
+    #[inline]
+    pub(crate) fn of_part(bytes: &[u8], part: &[u8]) -> Span {
+        let start = part.as_ptr().addr() - bytes.as_ptr().addr();
+        Span::new(start, start + part.len())
+    }
+
     /// The bytes it covers in `bytes`, which must be the buffer (or a copy of it) it was made for.
     #[inline]
     pub fn of(self, bytes: &[u8]) -> &[u8] {

@@ -174,7 +174,7 @@ impl<'a> Writer<'a> {
     /// Writes a header's name, colon and space.
     #[inline]
     pub fn header(&mut self, name: HeaderName) -> &mut Self {
-        self.text(name.as_str()).put(b": ")
+        self.text(name.lead())
     }
 
     /// Writes CRLF.
