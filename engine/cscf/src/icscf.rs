@@ -131,8 +131,8 @@ impl Icscf {
 
     fn pass_on(&mut self, ctx: &mut Context<'_>, message: &Message<'_>, shard: usize, hops: u32) {
         let scscf = self.config.scscf[shard];
-        let Ok(via) = message.via() else { return };
-        let branch = self.hash.hash2(via.text, message.method_text());
+        let Some(via) = message.list(HeaderName::Via).next() else { return };
+        let branch = self.hash.hash2(via, message.method_text());
         ctx.with_edits(|ctx, edits| {
             edits.insert_first(HeaderName::Via, |out| {
                 self.via.write_head(out);

@@ -51,11 +51,12 @@ impl Pcscf {
             ctx.counters.retransmissions_in += 1;
             return self.refuse(ctx, peer, message, tombstone.status, |_| ());
         }
-        if let Some(key) = self.key_of_uri(message.request_uri()) {
+        let target = Uri::parse(message.request_uri()).ok();
+        if let Some(key) = target.and_then(|target| self.key_of_uri(&target)) {
             return self.own_notify(ctx, peer, server_key, key, message);
         }
         let route = message.routes().next().and_then(Result::ok);
-        let key = route.and_then(|route| self.key_of_uri(route.uri_text));
+        let key = route.and_then(|route| self.key_of_uri(&route.uri));
         let connection = key.and_then(|key| self.connections.get(key).map(|found| (key, found)));
         let Some((key, connection)) = connection else {
             // RFC 5626 clause 5.3.1: what the route named is gone.
@@ -79,8 +80,7 @@ impl Pcscf {
     }
 
     /// The connection that a URI of ours names: `sip:KEY@our-address`.
-    fn key_of_uri(&self, text: &[u8]) -> Option<Key> {
-        let uri = Uri::parse(text).ok()?;
+    fn key_of_uri(&self, uri: &Uri<'_>) -> Option<Key> {
         (uri.socket_addr(DEFAULT_PORT)? == self.config.mw).then_some(())?;
         Some(Key::from_u64(read_hex_u64(uri.user?)?))
     }

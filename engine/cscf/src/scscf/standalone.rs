@@ -157,8 +157,8 @@ impl Scscf {
         message: &Message<'_>,
         more: impl FnOnce(&mut Edits),
     ) {
-        let Ok(via) = message.via() else { return };
-        let branch = self.hash.hash2(via.text, message.method_text());
+        let Some(via) = message.list(HeaderName::Via).next() else { return };
+        let branch = self.hash.hash2(via, message.method_text());
         let hops = message.max_forwards().ok().flatten().unwrap_or(70);
         ctx.counters.standalone_passed += 1;
         ctx.with_edits(|ctx, edits| {
