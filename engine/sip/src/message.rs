@@ -332,6 +332,14 @@ impl<'b> Message<'b> {
     /// # Errors
     /// The status code and the reason to answer a request with; a response is dropped.
     pub fn check(&self) -> Result<(), CheckError> {
+        self.checked_via().map(|_| ())
+    }
+
+    /// As [`check`](Self::check), and gives the topmost Via, which had to be read for it.
+    ///
+    /// # Errors
+    /// As [`check`](Self::check).
+    pub fn checked_via(&self) -> Result<Via<'b>, CheckError> {
         let version = self.index.start.version.of(self.bytes);
         if !version.eq_ignore_ascii_case(b"SIP/2.0") {
             let reason = "Version Not Supported";
@@ -357,7 +365,8 @@ impl<'b> Message<'b> {
             self.check_request_uri()?;
         }
         self.contact().map_err(|_| bad(HeaderName::Contact, "Bad Contact"))?;
-        self.check_repetitions()
+        self.check_repetitions()?;
+        Ok(via)
     }
 
     pub(crate) fn start_line(&self) -> &'b StartLine {

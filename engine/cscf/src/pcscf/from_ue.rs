@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use imstorm_base::slab::Key;
 use imstorm_sip::header::HeaderName;
 use imstorm_sip::method::Method;
-use imstorm_sip::transaction::key::server_key;
-use imstorm_sip::{Credentials, Message};
+use imstorm_sip::transaction::key::server_key_of;
+use imstorm_sip::{Credentials, Message, Via};
 
 use super::connection::Stage;
 use super::relay::METHODS;
@@ -32,10 +32,13 @@ impl Pcscf {
             ctx.counters.unprotected_via += 1;
             return self.refuse(ctx, peer, message, 502, |_| ());
         }
-        if let Err(error) = message.check() {
-            ctx.counters.bad_request += 1;
-            return self.refuse(ctx, peer, message, error.status, |_| ());
-        }
+        let via = match message.checked_via() {
+            Ok(via) => via,
+            Err(error) => {
+                ctx.counters.bad_request += 1;
+                return self.refuse(ctx, peer, message, error.status, |_| ());
+            }
+        };
         let begins = message.method() == Method::Subscribe && is_security_event(message);
         if !begins || has_to_tag(message) {
             ctx.counters.unprotected_refused += 1;
@@ -63,7 +66,7 @@ impl Pcscf {
             ctx.counters.sec_agree_unacceptable += 1;
             return self.refuse_agreement(ctx, peer, message, 494, None);
         };
-        let origin = self.origin(peer, message);
+        let origin = self.origin(peer, message, &via);
         self.begin_setup(ctx, from, origin, message, &credentials, offer);
     }
 
@@ -77,14 +80,17 @@ impl Pcscf {
             return;
         }
         let peer = Peer::Protected(set);
-        if let Err(error) = message.check() {
-            ctx.counters.bad_request += 1;
-            return self.refuse(ctx, peer, message, error.status, |_| ());
-        }
+        let via = match message.checked_via() {
+            Ok(via) => via,
+            Err(error) => {
+                ctx.counters.bad_request += 1;
+                return self.refuse(ctx, peer, message, error.status, |_| ());
+            }
+        };
         let connection_key = self.sets.get(set).expect("a set that opened a packet").connection;
         let connection = self.connections.get(connection_key).expect("a set's connection");
         let ending = connection.stage == Stage::Ending;
-        let origin = self.origin(peer, message);
+        let origin = self.origin(peer, message, &via);
         let known = self.is_known(ctx, origin);
         if ending && !known {
             ctx.counters.wrong_dialog += 1;
@@ -189,12 +195,12 @@ impl Pcscf {
         self.servers.find(key, |_| true).is_some() || self.tombstones.find(ctx.now, key).is_some()
     }
 
-    fn origin(&self, peer: Peer, message: &Message<'_>) -> Origin {
-        Origin { peer, transaction: self.server_key(peer, message) }
+    fn origin(&self, peer: Peer, message: &Message<'_>, via: &Via<'_>) -> Origin {
+        Origin { peer, transaction: self.server_key(peer, message, via) }
     }
 
-    /// The key of the server transaction that a request belongs to (RFC 3261 clause 17.2.3).
-    pub(super) fn server_key(&self, peer: Peer, message: &Message<'_>) -> u64 {
+    /// The key of the server transaction that a request with this Via on top belongs to (RFC 3261 clause 17.2.3).
+    pub(super) fn server_key(&self, peer: Peer, message: &Message<'_>, via: &Via<'_>) -> u64 {
         let source = match peer {
             Peer::Unprotected(from) | Peer::Mw(from) => from,
             Peer::Protected(set) => match self.sets.get(set).map(|set| set.connection) {
@@ -207,8 +213,8 @@ impl Pcscf {
             },
             Peer::Own => self.config.mw,
         };
-        // A request whose Via can't be read has been refused before it comes here.
-        server_key(message, source, self.config.seed).unwrap_or_default()
+        // A request whose Via, From or To can't be read has been refused before it comes here.
+        server_key_of(message, via, source, self.config.seed).unwrap_or_default()
     }
 
     /// A response of the UE, to what was sent to it.

@@ -349,11 +349,13 @@ impl Pcscf {
             return self.pass_acceptance(ctx, transaction, message);
         }
         connection.to_tag = to_tag;
-        let notifier = message.contact().ok().flatten();
-        connection.notifier = notifier.and_then(|contact| contact.uri.socket_addr(DEFAULT_PORT));
+        let contact = message.contact().ok().flatten();
+        connection.notifier =
+            contact.as_ref().and_then(|contact| contact.uri.socket_addr(DEFAULT_PORT));
         let granted_s = message.expires().ok().flatten().unwrap_or(0);
         connection.granted_s = granted_s;
-        self.follow_service_route(ctx, key, message);
+        let contact = contact.map(|contact| contact.uri_text);
+        self.follow_service_route(ctx, key, message, contact);
         let connection = self.connections.get_mut(key).expect("found above");
         if granted_s == 0 {
             self.begin_end(ctx, key);
@@ -382,7 +384,7 @@ impl Pcscf {
         }
         self.pass_acceptance(ctx, transaction, message);
         if granted_s > 0 {
-            self.ask_own(ctx, key, message);
+            self.ask_own(ctx, key, contact);
         }
     }
 

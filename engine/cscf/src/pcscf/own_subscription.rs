@@ -28,16 +28,15 @@ const RETRY_NS: u64 = seconds(2);
 const DIALOG_BYTES_MAX: usize = 1024;
 
 impl Pcscf {
-    /// The UE's subscription was granted or prolonged (`message` is its 200): so is ours.
-    pub(super) fn ask_own(&mut self, ctx: &mut Context<'_>, key: Key, message: &Message<'_>) {
+    /// The UE's subscription was granted or prolonged, by a 200 whose Contact has this URI: so is ours.
+    pub(super) fn ask_own(&mut self, ctx: &mut Context<'_>, key: Key, contact: Option<&[u8]>) {
         let Some(connection) = self.connections.get_mut(key) else { return };
         let asked_s = connection.granted_s.saturating_add(OWN_MARGIN_S);
         connection.own.asked_s = asked_s;
         match connection.own.state {
             OwnState::None => {
                 // Until the notifier answers, the dialog has its Contact and no tag.
-                let contact = message.contact().ok().flatten();
-                let target = contact.and_then(|contact| self.strings.store(contact.uri_text).ok());
+                let target = contact.and_then(|contact| self.strings.store(contact).ok());
                 let Some(target) = target else {
                     connection.own.failures = FAILURES_MAX;
                     return self.own_failed(ctx, key);

@@ -11,17 +11,17 @@ use crate::event::Context;
 use crate::proxy::DEFAULT_PORT;
 
 impl Pcscf {
-    /// Follows the service route of a 2xx to the security SUBSCRIBE.
+    /// Follows the service route of a 2xx to the security SUBSCRIBE, whose Contact has this URI.
     pub(super) fn follow_service_route(
         &mut self,
         ctx: &mut Context<'_>,
         key: Key,
         message: &Message<'_>,
+        contact: Option<&[u8]>,
     ) {
         let Some(connection) = self.connections.get_mut(key) else { return };
         let given = message.service_routes().next().and_then(Result::ok);
-        let given = given.or_else(|| message.contact().ok().flatten());
-        let Some(uri) = given.map(|given| given.uri_text) else { return };
+        let Some(uri) = given.map(|given| given.uri_text).or(contact) else { return };
         if self.strings.get(&connection.service_route) == uri {
             return;
         }

@@ -42,7 +42,7 @@ impl Pcscf {
             });
         }
         // Before anything else: a connection whose last NOTIFY comes again may be gone.
-        let server_key = self.server_key(peer, message);
+        let server_key = message.via().map_or(0, |via| self.server_key(peer, message, &via));
         if self.servers.find(server_key, |index| self.serves(index, server_key)).is_some() {
             ctx.counters.retransmissions_in += 1;
             return;

@@ -20,7 +20,20 @@ use std::net::{IpAddr, SocketAddr};
 /// # Errors
 /// If the topmost Via (or what RFC 2543 matches instead) can't be read.
 pub fn server_key(request: &Message<'_>, source: SocketAddr, seed: u64) -> Result<u64, FieldError> {
-    server_key_as(request, request.method(), source, seed)
+    server_key_of(request, &request.via()?, source, seed)
+}
+
+/// As [`server_key`], where the topmost Via has been read already.
+///
+/// # Errors
+/// If what RFC 2543 matches instead of the Via can't be read.
+pub fn server_key_of(
+    request: &Message<'_>,
+    via: &Via<'_>,
+    source: SocketAddr,
+    seed: u64,
+) -> Result<u64, FieldError> {
+    key(request, via, request.method(), source, seed)
 }
 
 /// As [`server_key`], but of the transaction that a request of `method` with the same branch makes:
@@ -34,7 +47,16 @@ pub fn server_key_as(
     source: SocketAddr,
     seed: u64,
 ) -> Result<u64, FieldError> {
-    let via = request.via()?;
+    key(request, &request.via()?, method, source, seed)
+}
+
+fn key(
+    request: &Message<'_>,
+    via: &Via<'_>,
+    method: Method,
+    source: SocketAddr,
+    seed: u64,
+) -> Result<u64, FieldError> {
     let mut hash = FixedState::with_seed(seed).build_hasher();
     match method {
         Method::Invite | Method::Ack => hash.write_u8(Method::Invite as u8),
@@ -51,7 +73,7 @@ pub fn server_key_as(
             put(&mut hash, branch);
             put(&mut hash, via.sent_by);
         }
-        _ => put_rfc_2543(&mut hash, request, &via, method)?,
+        _ => put_rfc_2543(&mut hash, request, via, method)?,
     }
     Ok(hash.finish())
 }
