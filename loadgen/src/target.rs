@@ -70,7 +70,10 @@ fn write_options(
 /// The engine's state, asked at its control plane; `None` where it can't be asked.
 #[must_use]
 pub fn status(admin: &str) -> Option<report::Engine> {
-    let (status, body) = imstorm_control::get(&format!("{admin}/v1/status"), ADMIN_TIMEOUT).ok()?;
+    // The path of a Unix socket ends at a colon.
+    let colon = if admin.starts_with("unix:") { ":" } else { "" };
+    let url = format!("{admin}{colon}/v1/status");
+    let (status, body) = imstorm_control::get(&url, ADMIN_TIMEOUT).ok()?;
     (status == 200).then_some(())?;
     let value: serde_json::Value = serde_json::from_slice(&body).ok()?;
     let number = |name: &str| value.get(name).and_then(serde_json::Value::as_u64);
