@@ -5,7 +5,7 @@ use imstorm_cscf::Counters;
 const PAPER: &str = include_str!("PAPER.md");
 
 /// The files that it may name.
-const FILES: [(&str, &str); 11] = [
+const FILES: [(&str, &str); 12] = [
     ("bad_input", include_str!("bad_input.rs")),
     ("over_connection", include_str!("over_connection.rs")),
     ("paper_generator", include_str!("paper_generator.rs")),
@@ -17,6 +17,7 @@ const FILES: [(&str, &str); 11] = [
     ("refused", include_str!("refused.rs")),
     ("secrecy", include_str!("secrecy.rs")),
     ("setup", include_str!("setup.rs")),
+    ("takeover", include_str!("takeover.rs")),
 ];
 
 /// What stands between backticks in a cell.

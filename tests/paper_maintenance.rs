@@ -696,3 +696,33 @@ fn an_end_before_the_pcscfs_own_subscription_is_there() {
     world.advance(seconds(400));
     world.assert_empty();
 }
+
+#[test]
+fn a_shortening_that_comes_late_to_the_pcscf_does_not_undo_a_reauthentication() {
+    let mut world = World::new(Layout::Apart);
+    let mut ue = world.ue(1);
+    world.secure(&mut ue);
+    let (from, to) = (world.scscf_mw, world.pcscf_mw);
+    let command = Command::Shorten { impi: ue.impi.clone().into_bytes(), expires_s: 60 };
+    world.mw_held = true;
+    world.operate(&command).expect("a live connection");
+    let waiting: Vec<_> = world.mw_waiting.drain(..).collect();
+    world.mw_held = false;
+    let (late, now): (Vec<_>, Vec<_>) = waiting.into_iter().partition(|wire| {
+        wire.from == from
+            && wire.to == to
+            && !String::from_utf8_lossy(&wire.bytes).contains("Route:")
+    });
+    assert_eq!((late.len(), now.len()), (1, 1));
+    for wire in now {
+        world.datagram(wire.from, wire.to, &wire.bytes);
+    }
+    assert_eq!(world.notifies(&mut ue, "security").len(), 1);
+    world.reauthenticate(&mut ue);
+    // The first copy was lost; the one that Timer E makes says what it said.
+    for wire in late {
+        world.datagram(wire.from, wire.to, &wire.bytes);
+    }
+    world.advance(seconds(200));
+    assert_eq!((world.tables().pcscf.connections, world.tables().scscf.subscriptions), (1, 1));
+}

@@ -175,7 +175,9 @@ fn the_reg_dialog_of_another_connection_is_refused() {
         let theirs = scene.ue.next_in_dialog(&first, &ok).with("Expires", expires);
         let via = scene.other.via(6101);
         let server = scene.other.sets[0].security_server.clone();
-        let mut forged = theirs.with("Via", &via).with("Security-Verify", &server);
+        let contact = scene.other.contact();
+        let forged = theirs.with("Via", &via).with("Security-Verify", &server);
+        let mut forged = forged.with("Contact", &contact);
         forged.start = format!("SUBSCRIBE {own} SIP/2.0");
         let answer =
             scene.raises(&["wrong_route"], |scene| scene.world.ask(&mut scene.other, &forged));
@@ -286,10 +288,17 @@ fn a_request_through_anothers_association_is_refused() {
         assert_eq!(answer.status(), 494, "{request}");
         assert_eq!(scene.world.risen(&before), [("sec_agree_altered", 1)]);
     }
-    // With its own agreement, the way is not its own.
+    // With its own agreement, the contact and the way are not its own.
     let server = scene.other.sets[0].security_server.clone();
     for request in kinds(&mut scene) {
-        let request = request.with("Security-Verify", &server);
+        let mut request = request.with("Security-Verify", &server);
+        if request.header("Contact").is_some() {
+            let before = scene.world.counters();
+            assert_eq!(scene.world.ask(&mut scene.other, &request).status(), 403, "{request}");
+            assert_eq!(scene.world.risen(&before), [("contact_refused", 1)]);
+            let via = scene.other.via(6101);
+            request = request.with("Contact", &scene.other.contact()).with("Via", &via);
+        }
         let before = scene.world.counters();
         let answer = scene.world.ask(&mut scene.other, &request);
         assert_eq!(answer.status(), 403, "{request}");
@@ -310,6 +319,11 @@ fn a_refresh_of_anothers_dialog_is_refused_with_any_expires() {
         });
         // With the agreement of the association that it comes through.
         let agreed = theirs.clone().with("Security-Verify", &server);
+        scene.raises(&["contact_refused"], |scene| {
+            assert_eq!(scene.world.ask(&mut scene.other, &agreed).status(), 403);
+        });
+        let via = scene.other.via(6101);
+        let agreed = agreed.with("Contact", &scene.other.contact()).with("Via", &via);
         scene.raises(&["wrong_private_identity"], |scene| {
             assert_eq!(scene.world.ask(&mut scene.other, &agreed).status(), 403);
         });

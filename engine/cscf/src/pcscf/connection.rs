@@ -75,6 +75,8 @@ pub struct Connection {
 #[derive(Debug, Default)]
 pub struct Own {
     pub state: OwnState,
+    /// Makes the dialog's names ones that nobody can guess.
+    pub secret: u64,
     /// The dialog's strings once the notifier has accepted; until then the URI that is asked.
     pub dialog: Handle,
     pub has_dialog: bool,
@@ -117,6 +119,8 @@ pub struct SecuritySet {
     pub outer: SocketAddr,
     /// When the set ends if nothing prolongs it.
     pub expires_at: Time,
+    /// When its alarm rings.
+    pub look_at: Time,
 }
 
 impl Connection {

@@ -3,17 +3,18 @@
 use std::net::SocketAddr;
 
 use imstorm_base::slab::Key;
+use imstorm_esp::LocalPort;
 use imstorm_sip::header::HeaderName;
 use imstorm_sip::method::Method;
 use imstorm_sip::transaction::key::server_key_of;
-use imstorm_sip::{Credentials, Message, Via};
+use imstorm_sip::{Credentials, FieldError, Message, NameAddr, Via};
 
 use super::connection::Stage;
 use super::relay::METHODS;
 use super::transaction::{Origin, Peer, Purpose};
 use super::{MODE, Pcscf, agreement};
 use crate::event::Context;
-use crate::proxy::unknown_option;
+use crate::proxy::{DEFAULT_PORT, unknown_option};
 
 /// The event package that this is all about.
 pub const SECURITY_EVENT: &[u8] = b"security";
@@ -144,6 +145,7 @@ impl Pcscf {
         {
             return Err(altered(ctx));
         }
+        self.check_contact(ctx, set_key, message)?;
         let Ok(Some(credentials)) = message.authorization() else {
             // Without credentials the S-CSCF challenges; the security association says who it is.
             return self.check_dialog(ctx, set.connection, message).map(|()| None);
@@ -173,6 +175,30 @@ impl Pcscf {
         true
     }
 
+    /// A UE's Contact is where its security associations lead, and nowhere else (TS 33.203 clause 7.1: its protected server port).
+    pub(super) fn check_contact(
+        &self,
+        ctx: &mut Context<'_>,
+        set_key: Key,
+        message: &Message<'_>,
+    ) -> Result<(), u16> {
+        if message.is_contact_star() {
+            return Ok(());
+        }
+        let set = self.sets.get(set_key).expect("a set that opened a packet");
+        let connection = self.connections.get(set.connection).expect("a set's connection");
+        let port_us = set.sa.inbound(LocalPort::Client).selectors().remote_port;
+        let own = Some(SocketAddr::new(connection.ue_ip, port_us));
+        let is_own = |contact: Result<NameAddr<'_>, FieldError>| {
+            contact.is_ok_and(|contact| contact.uri.socket_addr(DEFAULT_PORT) == own)
+        };
+        if !message.contacts().all(is_own) {
+            ctx.counters.contact_refused += 1;
+            return Err(403);
+        }
+        Ok(())
+    }
+
     /// The request must be of the security dialog of the connection that it came through.
     fn check_dialog(
         &self,
@@ -182,7 +208,11 @@ impl Pcscf {
     ) -> Result<(), u16> {
         let connection = self.connections.get(connection).expect("a set's connection");
         let call_id = self.hash.hash(message.call_id().map_err(|_| 400_u16)?);
-        if call_id != connection.call_id {
+        let is_tag = match message.tag(HeaderName::To).ok().flatten() {
+            Some(tag) => self.hash.hash(tag) == connection.to_tag,
+            None => true,
+        };
+        if call_id != connection.call_id || !is_tag {
             ctx.counters.wrong_dialog += 1;
             return Err(403);
         }
@@ -217,6 +247,20 @@ impl Pcscf {
         server_key_of(message, via, source, self.config.seed).unwrap_or_default()
     }
 
+    /// Of what a response repeats of its request (RFC 3261 clause 8.2.6.2), the first `ours` Vias left out: a UE's response goes
+    /// where the request came from, and nowhere else that the UE may write there.
+    pub(super) fn echo(&self, message: &Message<'_>, ours: usize) -> u64 {
+        let mut echo = 0_u64;
+        for via in message.list(HeaderName::Via).skip(ours) {
+            echo = self.hash.hash2(&echo.to_be_bytes(), via);
+        }
+        for name in [HeaderName::From, HeaderName::CallId, HeaderName::CSeq] {
+            let value = message.header(name).unwrap_or_default();
+            echo = self.hash.hash2(&echo.to_be_bytes(), value);
+        }
+        echo
+    }
+
     /// A response of the UE, to what was sent to it.
     fn ue_response(&mut self, ctx: &mut Context<'_>, set: Key, message: &Message<'_>) {
         let found = self.transaction_of(message, &self.via_protected);
@@ -225,6 +269,7 @@ impl Pcscf {
             self.transactions.get(*key).is_some_and(|transaction| {
                 Some(transaction.connection) == connection
                     && matches!(transaction.purpose, Purpose::Notify { .. } | Purpose::ToUe)
+                    && transaction.echo == self.echo(message, 1)
             })
         }) else {
             ctx.counters.stray_response += 1;

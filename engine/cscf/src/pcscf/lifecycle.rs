@@ -295,6 +295,7 @@ impl Pcscf {
             client: (offer.fingerprint, offer.text),
             outer: outer.unwrap_or(SocketAddr::new(ue_ip, self.config.ue_esp_port)),
             expires_at: ctx.now + AWAIT_AUTH_NS,
+            look_at: Time::MAX,
         };
         let key = self.sets.insert(set).ok()?;
         assert!(key == place, "the key that was promised");
@@ -303,7 +304,7 @@ impl Pcscf {
         if let Some(drained) = connection.draining.take() {
             self.sets.remove(drained);
         }
-        self.arm(ctx, LOOK_AGAIN_NS, PcscfAlarm::Set(key));
+        self.look_at_set(ctx, key);
         let connection = self.connections.get_mut(connection_key).expect("found above");
         connection.temporary = Some(key);
         if connection.stage == Stage::SettingUp {
@@ -473,12 +474,26 @@ impl Pcscf {
         self.drop_connection(ctx, key);
     }
 
+    /// Arms a set's alarm for its end, or for a look before; nothing where one is armed that comes sooner.
+    pub(super) fn look_at_set(&mut self, ctx: &mut Context<'_>, key: Key) {
+        let Some(set) = self.sets.get_mut(key) else { return };
+        let after_ns = set.expires_at.saturating_sub(ctx.now).min(LOOK_AGAIN_NS);
+        if ctx.now + after_ns < set.look_at {
+            set.look_at = ctx.now + after_ns;
+            self.arm(ctx, after_ns, PcscfAlarm::Set(key));
+        }
+    }
+
     /// A set's alarm: its lifetime is over, unless it was prolonged since the alarm was set.
     pub(super) fn set_is_due(&mut self, ctx: &mut Context<'_>, key: Key) {
         let Some(set) = self.sets.get(key) else { return };
+        if set.look_at > ctx.now {
+            // An alarm from before the one that counts.
+            return;
+        }
         if set.expires_at > ctx.now {
-            let look_again_ns = (set.expires_at - ctx.now).min(LOOK_AGAIN_NS);
-            return self.arm(ctx, look_again_ns, PcscfAlarm::Set(key));
+            self.sets.get_mut(key).expect("found above").look_at = Time::MAX;
+            return self.look_at_set(ctx, key);
         }
         let connection_key = set.connection;
         let Some(connection) = self.connections.get_mut(connection_key) else { return };

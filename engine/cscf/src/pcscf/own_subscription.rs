@@ -12,9 +12,10 @@ use imstorm_sip::transaction::NonInviteClient;
 use imstorm_sip::{DialogParts, Message, Method, Uri, Writer};
 
 use super::connection::{OwnState, Stage};
+use super::from_ue::is_security_event;
 use super::lifecycle::lifetime_end;
 use super::transaction::{Peer, Purpose, Transaction};
-use super::{LOOK_AGAIN_NS, OWN_MARGIN_S, Pcscf, PcscfAlarm};
+use super::{OWN_MARGIN_S, Pcscf, PcscfAlarm};
 use crate::event::Context;
 use crate::hss::IDENTITIES_BYTES_MAX;
 use crate::identity::{Identity, IdentityListWriter};
@@ -42,6 +43,7 @@ impl Pcscf {
                     return self.own_failed(ctx, key);
                 };
                 let connection = self.connections.get_mut(key).expect("found above");
+                connection.own.secret = ctx.random.next_u64();
                 connection.own.dialog = target;
                 self.subscribe(ctx, key, asked_s);
             }
@@ -85,6 +87,7 @@ impl Pcscf {
             downstream,
             connection: key,
             cseq,
+            echo: 0,
             request: Handle::EMPTY,
             again: None,
         };
@@ -234,6 +237,7 @@ impl Pcscf {
         let is_ours = OwnNames::write(self, key, &mut names).is_some_and(|own| {
             message.call_id() == Ok(own.call_id) && message.tag(HeaderName::To) == Ok(Some(own.tag))
         });
+        let is_ours = is_ours && is_security_event(message) && self.is_from_notifier(key, peer);
         let (Ok(cseq), Ok(Some(state))) = (message.cseq(), message.subscription_state()) else {
             ctx.counters.bad_request += 1;
             return self.refuse(ctx, peer, message, 400, |_| ());
@@ -261,6 +265,11 @@ impl Pcscf {
         self.learn_identities(ctx, key, message);
     }
 
+    fn is_from_notifier(&self, key: Key, peer: Peer) -> bool {
+        let notifier = self.connections.get(key).and_then(|connection| connection.notifier);
+        matches!(peer, Peer::Mw(from) if notifier == Some(from))
+    }
+
     fn respond_ok(&mut self, ctx: &mut Context<'_>, peer: Peer, message: &Message<'_>) {
         self.send(ctx, peer, |out| imstorm_sip::response(message, 200, None, out).finish().ok());
     }
@@ -270,7 +279,7 @@ impl Pcscf {
             ctx.counters.malformed += 1;
             return;
         };
-        self.lower_lifetime(ctx, key, secinfo.head.lifetime_s);
+        self.follow_lifetime(ctx, key, secinfo.head.lifetime_s);
         let mut packed = [0; IDENTITIES_BYTES_MAX];
         let mut list = IdentityListWriter::new(&mut packed);
         for identity in secinfo.identities() {
@@ -301,20 +310,19 @@ impl Pcscf {
         }
     }
 
-    /// The notifier says how long the connection lives. Where that is shorter than what was granted, it was lowered, for a
-    /// re-authentication: the security associations end with it.
-    fn lower_lifetime(&mut self, ctx: &mut Context<'_>, key: Key, lifetime_s: u32) {
+    /// The notifier's last word on how long the connection lives: a lifetime that was lowered for a re-authentication lowers the
+    /// security associations' too, and is restored with it.
+    fn follow_lifetime(&mut self, ctx: &mut Context<'_>, key: Key, lifetime_s: u32) {
         let Some(connection) = self.connections.get_mut(key) else { return };
         let ends_at = lifetime_end(ctx.now, lifetime_s);
-        // The grace is beyond what rounding up to seconds may add.
-        if ends_at >= connection.expires_at || connection.stage != Stage::Live {
+        if connection.stage != Stage::Live {
             return;
         }
         connection.expires_at = ends_at;
         let Some(live) = connection.live else { return };
         let Some(set) = self.sets.get_mut(live) else { return };
         set.expires_at = ends_at;
-        self.arm(ctx, (ends_at - ctx.now).min(LOOK_AGAIN_NS), PcscfAlarm::Set(live));
+        self.look_at_set(ctx, live);
     }
 }
 
@@ -328,7 +336,9 @@ struct OwnNames<'a> {
 impl<'a> OwnNames<'a> {
     fn write(pcscf: &Pcscf, key: Key, out: &'a mut [u8; 256]) -> Option<Self> {
         let mut writer = Writer::new(out);
-        writer.hex_u64(key.to_u64()).put(b"-").hex_u64(pcscf.config.boot);
+        // Nobody else can name this dialog.
+        let secret = pcscf.connections.get(key)?.own.secret;
+        writer.hex_u64(secret).put(b"-").hex_u64(key.to_u64());
         let call_id = writer.len();
         writer.put(b"sip:").socket(pcscf.config.mw);
         let len = writer.done().ok()?;

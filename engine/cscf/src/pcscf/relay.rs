@@ -108,6 +108,7 @@ impl Pcscf {
             ctx.counters.wrong_private_identity += 1;
             return Err(403);
         }
+        self.check_contact(ctx, set_key, message)?;
         if !self.has_service_route(ctx, key, message) {
             ctx.counters.wrong_route += 1;
             return Err(403);
@@ -179,6 +180,7 @@ impl Pcscf {
             downstream,
             connection,
             cseq: message.cseq().map_or(0, |cseq| cseq.number),
+            echo: 0,
             request: Handle::EMPTY,
             again,
         };
@@ -212,6 +214,7 @@ impl Pcscf {
         });
         match message.method() {
             Method::Register => {
+                edits.remove(HeaderName::Path);
                 edits.append(HeaderName::Path, |out| self.write_route(connection, out));
                 edits.append(HeaderName::Require, |out| {
                     out.put(b"path");

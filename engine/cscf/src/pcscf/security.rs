@@ -275,6 +275,7 @@ impl Pcscf {
                 downstream,
                 connection,
                 cseq,
+                echo: 0,
                 request: Handle::EMPTY,
                 again,
             },
@@ -323,6 +324,8 @@ impl Pcscf {
         }
         edits.remove_options(message, HeaderName::Require, &["sec-agree"]);
         edits.remove_options(message, HeaderName::ProxyRequire, &["sec-agree", "secevt"]);
+        // A UE is no proxy: nobody has to go through what it names.
+        edits.remove(HeaderName::RecordRoute);
         if message.header(HeaderName::PAssertedIdentity).is_some() {
             ctx.counters.asserted_identity_removed += 1;
             edits.remove(HeaderName::PAssertedIdentity);

@@ -189,6 +189,15 @@ impl Pcscf {
             self.rewrite_record_route(edits, response, self.protected_address(), |out| {
                 self.write_route(transaction.connection, out);
             });
+            // What only the network may say (RFC 3325 clause 5, RFC 3327, RFC 3608, RFC 7315 clause 4.1).
+            for name in [
+                HeaderName::PAssertedIdentity,
+                HeaderName::Path,
+                HeaderName::ServiceRoute,
+                HeaderName::PAssociatedUri,
+            ] {
+                edits.remove(name);
+            }
             self.send(ctx, transaction.upstream, |out| edits.write(response, out).ok());
         });
     }

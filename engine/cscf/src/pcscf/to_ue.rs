@@ -52,6 +52,8 @@ impl Pcscf {
             return self.refuse(ctx, peer, message, tombstone.status, |_| ());
         }
         let target = Uri::parse(message.request_uri()).ok();
+        let has_route = message.routes().next().is_some();
+        let target = target.filter(|_| !has_route);
         if let Some(key) = target.and_then(|target| self.key_of_uri(&target)) {
             return self.own_notify(ctx, peer, server_key, key, message);
         }
@@ -112,6 +114,7 @@ impl Pcscf {
             downstream,
             connection,
             cseq: message.cseq().map_or(0, |cseq| cseq.number),
+            echo: self.echo(message, 0),
             request: Handle::EMPTY,
             again: None,
         };

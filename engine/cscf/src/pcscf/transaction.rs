@@ -57,6 +57,8 @@ pub struct Transaction {
     pub downstream: Peer,
     pub connection: Key,
     pub cseq: u32,
+    /// Of what a UE's response has to repeat of a request that was passed on to it (RFC 3261 clause 8.2.6.2).
+    pub echo: u64,
     /// The request as sent, where it may have to be sent again.
     pub request: Handle,
     /// The server transaction was completed before: this one only makes its final response anew.

@@ -62,8 +62,10 @@ impl Scscf {
             ctx.counters.bad_request += 1;
             return self.refuse(ctx, from, message, 400, |_| ());
         };
-        let found = identities.find(to.uri_text).filter(|identity| !identity.barred);
-        let Some(identity) = found else {
+        let usable = |uri: &[u8]| identities.find(uri).filter(|identity| !identity.barred);
+        let asserted = message.asserted_identity().next().and_then(Result::ok);
+        let asserted = asserted.and_then(|asserted| usable(asserted.uri_text));
+        let (Some(identity), Some(_)) = (usable(to.uri_text), asserted) else {
             ctx.counters.identity_refused += 1;
             return self.refuse(ctx, from, message, 403, |_| ());
         };
@@ -193,7 +195,12 @@ impl Scscf {
         for (number, entry) in request.message.list(HeaderName::Path).enumerate() {
             path.put(if number > 0 { b", " } else { b"" }).put(entry);
         }
-        if params.has_overflowed() || path.has_overflowed() || path.is_empty() {
+        let first = request.message.paths().next().and_then(Result::ok);
+        let first = first.and_then(|first| first.uri.socket_addr(DEFAULT_PORT));
+        let pcscf = self.subscriptions.get(request.connection).map(|found| found.pcscf);
+        // The way back must be the way that it came (RFC 3327 clause 5.3).
+        let is_own_path = first.is_some() && first == pcscf;
+        if params.has_overflowed() || path.has_overflowed() || !is_own_path {
             return Err(bad_request(ctx));
         }
         let instance = contact.params.value("+sip.instance").unwrap_or_default();

@@ -167,6 +167,18 @@ impl Scscf {
             ctx.counters.watcher_refused += 1;
             return self.refuse(ctx, from, message, 403, |_| ());
         }
+        let asserted = message.asserted_identity().next().and_then(Result::ok);
+        let asserted = asserted.and_then(|identity| identity.uri.socket_addr(DEFAULT_PORT));
+        let is_entitled = match whose {
+            // A UE names its connection by the token, in the Contact that it was given.
+            Whose::Ue => self.connection_at(ctx.now, message.request_uri()) == Some(key),
+            Whose::Pcscf => asserted == Some(from),
+        };
+        if !is_entitled {
+            ctx.counters.watcher_refused += 1;
+            return self.refuse(ctx, from, message, 403, |_| ());
+        }
+        let subscription = self.subscriptions.get_mut(key).expect("a dialog that was found");
         let ending = subscription.ending.is_some();
         let watcher = subscription.watcher(whose);
         if cseq.number == watcher.remote_cseq {

@@ -10,14 +10,14 @@ use std::net::SocketAddr;
 use imstorm_base::slab::Key;
 use imstorm_base::time::Time;
 use imstorm_sip::header::HeaderName;
-use imstorm_sip::{Edits, Message, NameAddr, Scheme, Uri};
+use imstorm_sip::{Edits, Message, Scheme, Uri};
 
 use super::Scscf;
 use super::binding::{Binding, BindingParts};
 use crate::event::Context;
 use crate::hss::{Hss, IDENTITIES_BYTES_MAX};
 use crate::identity::IdentityList;
-use crate::proxy::{self, DEFAULT_PORT};
+use crate::proxy;
 
 impl Scscf {
     pub(super) fn standalone(
@@ -103,9 +103,8 @@ impl Scscf {
         };
         let binding = self.bindings.get(key).expect("a binding that was found");
         let parts = BindingParts::read(self.strings.get(&binding.strings));
-        let path =
-            NameAddr::parse(parts.path.split(|byte| *byte == b',').next().unwrap_or_default());
-        let next = path.ok().and_then(|path| path.uri.socket_addr(DEFAULT_PORT));
+        // The P-CSCF of the connection that it was bound over, which is what its Path begins with.
+        let next = self.subscriptions.get(binding.connection).map(|found| found.pcscf);
         let Some(next) = next else {
             ctx.counters.not_registered += 1;
             return self.refuse(ctx, from, message, 480, |_| ());
