@@ -151,6 +151,8 @@ pub struct Pcscf {
     /// Its Via towards UEs.
     via_protected: OurVia,
     hash: HashSeed,
+    /// For what everybody sees: it tells nothing of the tables' hashes.
+    visible: HashSeed,
     connections: Slab<Connection>,
     sets: Slab<SecuritySet>,
     transactions: Slab<Transaction>,
@@ -181,6 +183,7 @@ impl Pcscf {
             via_mw: OurVia::new(config.mw),
             via_protected: OurVia::new(protected),
             hash: HashSeed::new(config.seed),
+            visible: HashSeed::new(config.boot),
             connections: Slab::with_capacity(connections),
             sets: Slab::with_capacity(sets),
             transactions: Slab::with_capacity(connections.max(1024)),

@@ -404,7 +404,8 @@ fn write_credentials(
     out: &mut Writer<'_>,
 ) {
     let word: &[u8] = if protected { b"yes" } else { b"no" };
-    if credentials.integrity_protected.is_none() {
+    let is_alone = message.lines(HeaderName::Authorization).count() == 1;
+    if is_alone && credentials.integrity_protected.is_none() {
         out.put(message.header(HeaderName::Authorization).unwrap_or_default());
     } else {
         write_known_params(credentials, out);

@@ -92,7 +92,7 @@ impl Pcscf {
         status: u16,
         more: impl FnOnce(&mut Writer<'_>),
     ) {
-        let tag = self.hash.hash(request.header(HeaderName::CallId).unwrap_or_default());
+        let tag = self.visible.hash(request.header(HeaderName::CallId).unwrap_or_default());
         let mut text = [0; 16];
         let mut tag_text = Writer::new(&mut text);
         tag_text.hex_u64(tag);

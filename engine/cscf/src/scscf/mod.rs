@@ -133,6 +133,8 @@ pub struct Scscf {
     /// Where a NOTIFY's body is written before its length is known.
     body: Box<[u8]>,
     hash: HashSeed,
+    /// For what everybody sees: it tells nothing of the tables' hashes.
+    visible: HashSeed,
     directory: Arc<Directory>,
     challenges: Slab<Challenge>,
     subscriptions: Slab<Subscription>,
@@ -167,6 +169,7 @@ impl Scscf {
             via: OurVia::new(config.mw),
             body: vec![0; notify::BODY_BYTES_MAX].into_boxed_slice(),
             hash: HashSeed::new(config.seed),
+            visible: HashSeed::new(config.boot),
             directory,
             // As many again, for the re-authentication of live connections: first requests can't take that room.
             challenges: Slab::with_capacity(2 * capacity),
@@ -294,7 +297,7 @@ impl Scscf {
         status: u16,
         more: impl FnOnce(&mut Writer<'_>),
     ) {
-        let tag = self.hash.hash(message.header(HeaderName::CallId).unwrap_or_default());
+        let tag = self.visible.hash(message.header(HeaderName::CallId).unwrap_or_default());
         self.respond(ctx, to, message, status, tag, more);
     }
 

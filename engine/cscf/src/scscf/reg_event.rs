@@ -338,7 +338,8 @@ impl Scscf {
         });
         let mut body = Writer::new(out);
         let impu = self.strings.get(&found.impu);
-        reginfo::write(&mut body, found.watcher.version, impu, found.aor, contacts);
+        let id = self.visible.hash(impu);
+        reginfo::write(&mut body, found.watcher.version, impu, id, contacts);
         body.done().ok()
     }
 

@@ -157,7 +157,7 @@ impl Scscf {
         more: impl FnOnce(&mut Edits),
     ) {
         let Some(via) = message.list(HeaderName::Via).next() else { return };
-        let branch = self.hash.hash2(via, message.method_text());
+        let branch = self.visible.hash2(via, message.method_text());
         let hops = message.max_forwards().ok().flatten().unwrap_or(70);
         ctx.counters.standalone_passed += 1;
         ctx.with_edits(|ctx, edits| {
