@@ -726,3 +726,19 @@ fn a_shortening_that_comes_late_to_the_pcscf_does_not_undo_a_reauthentication() 
     world.advance(seconds(200));
     assert_eq!((world.tables().pcscf.connections, world.tables().scscf.subscriptions), (1, 1));
 }
+
+#[test]
+fn shortening_again_and_again_leaves_no_timers_behind() {
+    let (mut world, mut ue) = secured(Layout::Together);
+    world.advance(seconds(200));
+    let armed = |world: &World| world.debug().matches("Scscf(Subscription(Key").count();
+    assert_eq!(armed(&world), 1);
+    for expires_s in (0..100).map(|less| 380 - less) {
+        let impi = ue.impi.clone().into_bytes();
+        world.operate(&Command::Shorten { impi, expires_s }).unwrap();
+        world.notifies(&mut ue, "security");
+    }
+    assert_eq!(armed(&world), 1, "one alarm for each connection");
+    world.advance(seconds(140));
+    assert_eq!((armed(&world), world.tables().scscf.subscriptions), (1, 1));
+}

@@ -6,6 +6,8 @@ use imstorm_base::time::Time;
 use imstorm_sip::Writer;
 use imstorm_sip::body::reginfo::ContactEvent;
 
+use super::look::Look;
+
 /// A binding (RFC 3261 clause 10.3). An identity has at most one for each connection.
 #[derive(Debug)]
 pub struct Binding {
@@ -18,6 +20,8 @@ pub struct Binding {
     /// CSeq of the last REGISTER.
     pub cseq: u32,
     pub expires_at: Time,
+    /// When it is looked after next.
+    pub look: Look,
     /// The contact's preference, in thousandths.
     pub q_millis: u16,
     /// Rises from binding to binding: of equal preference, the newest is called.

@@ -9,6 +9,7 @@ mod binding;
 mod challenge;
 mod dialog;
 pub mod gruu;
+mod look;
 mod notify;
 mod operate;
 mod refresh;

@@ -12,6 +12,7 @@ use imstorm_sip::{DialogParts, Message, Uri, Writer};
 use smallvec::SmallVec;
 
 use super::binding::BindingParts;
+use super::look::Look;
 use super::notify::Subject;
 use super::registrar::{BINDINGS_PER_IDENTITY_MAX, seconds_until};
 use super::subscription::{Reason, Watcher};
@@ -19,7 +20,6 @@ use super::{Scscf, ScscfAlarm};
 use crate::event::Context;
 use crate::hss::IDENTITIES_BYTES_MAX;
 use crate::identity::IdentityList;
-use crate::pcscf::LOOK_AGAIN_NS;
 
 /// Subscriptions to registrations over one connection.
 const PER_CONNECTION_MAX: usize = 8;
@@ -36,6 +36,8 @@ pub struct RegSubscription {
     /// The identity as it is provisioned.
     pub impu: Handle,
     pub watcher: Watcher,
+    /// When it is looked after next.
+    pub look: Look,
     /// Why it ends, once its connection or its identity does.
     pub ending: Option<Reason>,
     /// The next of the same connection.
@@ -153,6 +155,7 @@ impl Scscf {
             aor,
             impu: impu_kept,
             watcher,
+            look: Look::default(),
             ending: None,
             next_of_connection,
         };
@@ -293,7 +296,7 @@ impl Scscf {
     /// The alarm of a subscription: its lifetime is over, unless it was prolonged meanwhile.
     pub(super) fn reg_is_due(&mut self, ctx: &mut Context<'_>, key: Key) {
         let Some(found) = self.reg_subscriptions.get_mut(key) else { return };
-        if found.watcher.over {
+        if found.watcher.over || !found.look.is_now(ctx.now) {
             return;
         }
         if found.watcher.expires_at > ctx.now {
@@ -303,10 +306,11 @@ impl Scscf {
         self.notify_subject(ctx, Subject::Reg(key));
     }
 
-    fn arm_reg_end(&self, ctx: &mut Context<'_>, key: Key) {
-        let Some(found) = self.reg_subscriptions.get(key) else { return };
-        let remaining_ns = found.watcher.expires_at.saturating_sub(ctx.now);
-        self.arm(ctx, remaining_ns.min(LOOK_AGAIN_NS), ScscfAlarm::Reg(key));
+    fn arm_reg_end(&mut self, ctx: &mut Context<'_>, key: Key) {
+        let Some(found) = self.reg_subscriptions.get_mut(key) else { return };
+        if let Some(after_ns) = found.look.before(ctx.now, found.watcher.expires_at) {
+            self.arm(ctx, after_ns, ScscfAlarm::Reg(key));
+        }
     }
 
     /// Writes the body of a NOTIFY; its length.

@@ -12,12 +12,12 @@ use smallvec::SmallVec;
 
 use super::binding::{Binding, BindingParts};
 use super::gruu::TemporaryGruu;
+use super::look::Look;
 use super::subscription::Reason;
 use super::{Scscf, ScscfAlarm, write_contact};
 use crate::event::Context;
 use crate::hss::{IDENTITIES_BYTES_MAX, UserId};
 use crate::identity::IdentityList;
-use crate::pcscf::LOOK_AGAIN_NS;
 use crate::proxy::DEFAULT_PORT;
 
 /// Bindings of one identity: what fits a 200 beside the other headers.
@@ -244,6 +244,7 @@ impl Scscf {
             strings,
             cseq: request.cseq,
             expires_at,
+            look: Look::default(),
             q_millis,
             order,
             gruu_epoch: 0,
@@ -262,7 +263,7 @@ impl Scscf {
         subscription.bindings = Some(key);
         let indexed = self.by_aor.insert(request.aor, key.index).is_ok();
         assert!(indexed, "the index has room for as many as the slab");
-        self.arm(ctx, (expires_at - ctx.now).min(LOOK_AGAIN_NS), ScscfAlarm::Binding(key));
+        self.arm_binding(ctx, key);
         ctx.counters.registrations_made += 1;
         Ok(true)
     }
@@ -386,15 +387,24 @@ impl Scscf {
 
     /// A binding's alarm: its lifetime is over, unless it was prolonged meanwhile. The connection lives on.
     pub(super) fn binding_is_due(&mut self, ctx: &mut Context<'_>, key: Key) {
-        let Some(binding) = self.bindings.get(key) else { return };
+        let Some(binding) = self.bindings.get(key).filter(|it| it.look.is_now(ctx.now)) else {
+            return;
+        };
         let (aor, expires_at) = (binding.aor, binding.expires_at);
         if expires_at > ctx.now {
-            let look_again_ns = (expires_at - ctx.now).min(LOOK_AGAIN_NS);
-            return self.arm(ctx, look_again_ns, ScscfAlarm::Binding(key));
+            return self.arm_binding(ctx, key);
         }
         self.end_binding(ctx, key, ContactEvent::Expired);
         self.registration_changed(ctx, aor);
         self.drop_ended(ctx, aor);
+    }
+
+    /// Looks after a binding's end when it is due, and now and then before.
+    fn arm_binding(&mut self, ctx: &mut Context<'_>, key: Key) {
+        let Some(binding) = self.bindings.get_mut(key) else { return };
+        if let Some(after_ns) = binding.look.before(ctx.now, binding.expires_at) {
+            self.arm(ctx, after_ns, ScscfAlarm::Binding(key));
+        }
     }
 
     /// Where the network wants a binding over each connection: one that has none has so long to make one.

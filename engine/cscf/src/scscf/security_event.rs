@@ -5,19 +5,19 @@ use std::net::SocketAddr;
 
 use imstorm_aka::AuthenticationVector;
 use imstorm_base::slab::Key;
-use imstorm_base::time::{Time, seconds};
+use imstorm_base::time::seconds;
 use imstorm_sip::header::HeaderName;
 use imstorm_sip::{Credentials, Message};
 use smallvec::SmallVec;
 
 use super::challenge::Challenged;
 use super::dialog::{dialog_tag, read_tag};
+use super::look::Look;
 use super::notify::Subject;
 use super::subscription::{Authenticated, Reason, Subscription, TokenSecret, Watcher, Whose};
 use super::{Scscf, ScscfAlarm, write_contact};
 use crate::event::Context;
 use crate::hss::{Hss, UserId};
-use crate::pcscf::LOOK_AGAIN_NS;
 use crate::proxy::DEFAULT_PORT;
 
 /// The lifetime of a SUBSCRIBE that asks for none (TS 24.229 clause 5.1.1.2.1).
@@ -257,6 +257,7 @@ impl Scscf {
                 must_challenge: false,
                 bindings: None,
                 watching: None,
+                look: Look::default(),
                 ending: None,
                 next_of_user: self.by_user[user.0 as usize],
             };
@@ -432,21 +433,21 @@ impl Scscf {
     /// The subscription's alarm: its lifetime is over, unless it was prolonged meanwhile.
     pub(super) fn subscription_is_due(&mut self, ctx: &mut Context<'_>, key: Key) {
         let Some(subscription) = self.subscriptions.get(key) else { return };
-        if subscription.ending.is_some() {
+        if subscription.ending.is_some() || !subscription.look.is_now(ctx.now) {
             return;
         }
-        let expires_at: Time = subscription.ue.expires_at;
-        if expires_at > ctx.now {
+        if subscription.ue.expires_at > ctx.now {
             return self.arm_end(ctx, key);
         }
         self.end(ctx, key, Reason::Timeout);
     }
 
     /// Looks after the subscription's end when it is due, and now and then before.
-    pub(super) fn arm_end(&self, ctx: &mut Context<'_>, key: Key) {
-        let Some(subscription) = self.subscriptions.get(key) else { return };
-        let remaining_ns = subscription.ue.expires_at.saturating_sub(ctx.now);
-        self.arm(ctx, remaining_ns.min(LOOK_AGAIN_NS), ScscfAlarm::Subscription(key));
+    pub(super) fn arm_end(&mut self, ctx: &mut Context<'_>, key: Key) {
+        let Some(subscription) = self.subscriptions.get_mut(key) else { return };
+        if let Some(after_ns) = subscription.look.before(ctx.now, subscription.ue.expires_at) {
+            self.arm(ctx, after_ns, ScscfAlarm::Subscription(key));
+        }
     }
 
     /// Takes a subscription out of all tables.

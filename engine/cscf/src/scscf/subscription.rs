@@ -7,6 +7,7 @@ use imstorm_base::slab::Key;
 use imstorm_base::strings::{Handle, Strings};
 use imstorm_base::time::Time;
 
+use super::look::Look;
 use crate::hss::UserId;
 use zeroize::Zeroize;
 
@@ -136,6 +137,8 @@ pub struct Subscription {
     pub bindings: Option<Key>,
     /// The first of the subscriptions to registrations that run over it.
     pub watching: Option<Key>,
+    /// When it is looked after next.
+    pub look: Look,
     /// Set once it ends.
     pub ending: Option<Reason>,
     /// The next connection of the same user.
