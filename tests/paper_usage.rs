@@ -515,3 +515,37 @@ fn the_reg_event_shows_what_is_bound_and_nothing_depends_on_it() {
     assert_eq!(scene.world.tables().scscf.bindings, 2);
     scene.unharmed();
 }
+
+#[test]
+fn what_a_refresh_shortens_ends_in_time() {
+    for layout in LAYOUTS {
+        let mut world = World::configured(layout, "", "expires_min_s = 10,");
+        let mut ue = world.ue(1);
+        world.secure(&mut ue);
+        let impu = ue.impu.clone();
+        world.bind(&mut ue, &impu);
+        let register = ue.register(&impu, 20);
+        assert_eq!(world.ask(&mut ue, &register).status(), 200);
+        world.advance(seconds(19));
+        assert_eq!(world.tables().scscf.bindings, 1);
+        world.advance(seconds(1));
+        assert_eq!(world.tables().scscf.bindings, 0, "{layout:?}: the binding");
+        let (watch, ok, _) = world.watch(&mut ue, &impu);
+        let shorter = ue.next_in_dialog(&watch, &ok).with("Expires", "20");
+        world.sealed(&mut ue, &shorter);
+        assert_eq!(world.notifies(&mut ue, "reg").len(), 1);
+        world.advance(seconds(20));
+        let ended = world.notifies(&mut ue, "reg");
+        assert_eq!(ended.len(), 1, "{layout:?}: the subscription to the registration");
+        assert_eq!(ended[0].expect("Subscription-State"), "terminated;reason=timeout");
+        let shorter = ue.refresh(20);
+        world.sealed(&mut ue, &shorter);
+        assert_eq!(world.notifies(&mut ue, "security").len(), 1);
+        world.advance(seconds(20));
+        let ended = world.notifies(&mut ue, "security");
+        assert_eq!(ended.len(), 1, "{layout:?}: the connection");
+        assert_eq!(ended[0].expect("Subscription-State"), "terminated;reason=timeout");
+        world.advance(seconds(400));
+        world.assert_empty();
+    }
+}

@@ -134,6 +134,9 @@ impl Scscf {
             return;
         }
         self.grant_reg(ctx, key, cseq.number, asked_s);
+        if asked_s > 0 {
+            self.arm_reg_end(ctx, key);
+        }
         self.accept_reg(ctx, from, message, key);
         self.notify_subject(ctx, Subject::Reg(key));
     }

@@ -233,6 +233,7 @@ impl Scscf {
             binding.order = order;
             binding.event = ContactEvent::Refreshed;
             ctx.counters.registrations_refreshed += 1;
+            self.arm_binding(ctx, key);
             return Ok(true);
         }
         let room = self.bindings_of(request.aor).len() < BINDINGS_PER_IDENTITY_MAX;

@@ -210,6 +210,7 @@ impl Scscf {
             ctx.counters.subscriptions_refreshed += 1;
         }
         self.prolong(ctx, key, whose, cseq.number, asked_s);
+        self.arm_end(ctx, key);
         self.accept(ctx, from, message, key, whose);
         self.notify(ctx, key, whose);
     }
