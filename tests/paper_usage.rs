@@ -549,3 +549,22 @@ fn what_a_refresh_shortens_ends_in_time() {
         world.assert_empty();
     }
 }
+
+#[test]
+fn a_connection_has_its_whole_time_to_bind_again() {
+    for layout in LAYOUTS {
+        let mut world = World::configured(layout, "", "binding_required_after_s = 60,");
+        let mut ue = world.ue(1);
+        world.secure(&mut ue);
+        world.advance(seconds(10));
+        let impu = ue.impu.clone();
+        world.bind(&mut ue, &impu);
+        world.advance(seconds(40));
+        let register = ue.register(&impu, 0);
+        assert_eq!(world.ask(&mut ue, &register).status(), 200);
+        world.advance(seconds(59));
+        assert_eq!(world.counter("unbound_ended"), 0, "{layout:?}");
+        world.advance(seconds(1));
+        assert_eq!(world.counter("unbound_ended"), 1, "{layout:?}");
+    }
+}

@@ -93,7 +93,7 @@ pub struct ScscfConfig {
 pub enum ScscfAlarm {
     /// A challenge's time is over.
     Challenge(Key),
-    /// A subscription's lifetime may be over.
+    /// A subscription's lifetime may be over, or its time to make a binding.
     Subscription(Key),
     /// Timer E of a NOTIFY.
     TimerE(Key),
@@ -105,8 +105,6 @@ pub enum ScscfAlarm {
     Binding(Key),
     /// The lifetime of a subscription to a registration may be over.
     Reg(Key),
-    /// A connection had its time to make a binding.
-    Unbound(Key),
 }
 
 /// What is held at this moment.
@@ -281,7 +279,6 @@ impl Scscf {
             ScscfAlarm::Release(key) => self.release_is_due(ctx, key),
             ScscfAlarm::Binding(key) => self.binding_is_due(ctx, key),
             ScscfAlarm::Reg(key) => self.reg_is_due(ctx, key),
-            ScscfAlarm::Unbound(key) => self.unbound_is_due(ctx, key),
         }
     }
 

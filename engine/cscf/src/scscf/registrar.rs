@@ -13,7 +13,6 @@ use smallvec::SmallVec;
 use super::binding::{Binding, BindingParts};
 use super::gruu::TemporaryGruu;
 use super::look::Look;
-use super::subscription::Reason;
 use super::{Scscf, ScscfAlarm, write_contact};
 use crate::event::Context;
 use crate::hss::{IDENTITIES_BYTES_MAX, UserId};
@@ -262,6 +261,7 @@ impl Scscf {
         };
         let key = inserted.ok_or_else(|| full(ctx))?;
         subscription.bindings = Some(key);
+        subscription.unbound_until = None;
         let indexed = self.by_aor.insert(request.aor, key.index).is_ok();
         assert!(indexed, "the index has room for as many as the slab");
         self.arm_binding(ctx, key);
@@ -371,7 +371,7 @@ impl Scscf {
         }
         let subscription = self.subscriptions.get(binding.connection);
         if subscription.is_some_and(|it| it.bindings.is_none() && it.ending.is_none()) {
-            self.arm_unbound(ctx, binding.connection);
+            self.want_binding(ctx, binding.connection);
         }
     }
 
@@ -409,20 +409,12 @@ impl Scscf {
     }
 
     /// Where the network wants a binding over each connection: one that has none has so long to make one.
-    pub(super) fn arm_unbound(&self, ctx: &mut Context<'_>, connection: Key) {
+    pub(super) fn want_binding(&mut self, ctx: &mut Context<'_>, connection: Key) {
         let after_s = self.config.binding_required_after_s;
+        let Some(subscription) = self.subscriptions.get_mut(connection) else { return };
         if after_s > 0 {
-            let after_ns = seconds(u64::from(after_s));
-            self.arm(ctx, after_ns, ScscfAlarm::Unbound(connection));
-        }
-    }
-
-    /// A connection had so long to make a binding. One that was bound and lost its binding meanwhile has a later alarm.
-    pub(super) fn unbound_is_due(&mut self, ctx: &mut Context<'_>, connection: Key) {
-        let Some(subscription) = self.subscriptions.get(connection) else { return };
-        if subscription.bindings.is_none() && subscription.ending.is_none() {
-            ctx.counters.unbound_ended += 1;
-            self.end(ctx, connection, Reason::Deactivated);
+            subscription.unbound_until = Some(ctx.now.saturating_add(seconds(u64::from(after_s))));
+            self.arm_end(ctx, connection);
         }
     }
 

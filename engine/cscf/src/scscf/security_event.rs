@@ -258,6 +258,7 @@ impl Scscf {
                 must_challenge: false,
                 bindings: None,
                 watching: None,
+                unbound_until: None,
                 look: Look::default(),
                 ending: None,
                 next_of_user: self.by_user[user.0 as usize],
@@ -277,7 +278,7 @@ impl Scscf {
         ctx.counters.subscriptions_made += 1;
         self.prolong(ctx, key, Whose::Ue, whom.cseq, asked_s);
         self.arm_end(ctx, key);
-        self.arm_unbound(ctx, key);
+        self.want_binding(ctx, key);
         self.accept(ctx, from, message, key, Whose::Ue);
         self.notify(ctx, key, Whose::Ue);
         for older in older {
@@ -431,22 +432,26 @@ impl Scscf {
         Some(self.hash.hash2(&access.to_be_bytes(), credentials.username))
     }
 
-    /// The subscription's alarm: its lifetime is over, unless it was prolonged meanwhile.
+    /// The subscription's alarm: its lifetime is over, unless it was prolonged meanwhile, or its time to make a binding.
     pub(super) fn subscription_is_due(&mut self, ctx: &mut Context<'_>, key: Key) {
         let Some(subscription) = self.subscriptions.get(key) else { return };
         if subscription.ending.is_some() || !subscription.look.is_now(ctx.now) {
             return;
         }
-        if subscription.ue.expires_at > ctx.now {
-            return self.arm_end(ctx, key);
+        if subscription.ue.expires_at <= ctx.now {
+            return self.end(ctx, key, Reason::Timeout);
         }
-        self.end(ctx, key, Reason::Timeout);
+        if subscription.unbound_until.is_some_and(|until| until <= ctx.now) {
+            ctx.counters.unbound_ended += 1;
+            return self.end(ctx, key, Reason::Deactivated);
+        }
+        self.arm_end(ctx, key);
     }
 
     /// Looks after the subscription's end when it is due, and now and then before.
     pub(super) fn arm_end(&mut self, ctx: &mut Context<'_>, key: Key) {
         let Some(subscription) = self.subscriptions.get_mut(key) else { return };
-        if let Some(after_ns) = subscription.look.before(ctx.now, subscription.ue.expires_at) {
+        if let Some(after_ns) = subscription.look.before(ctx.now, subscription.due_at()) {
             self.arm(ctx, after_ns, ScscfAlarm::Subscription(key));
         }
     }

@@ -137,6 +137,8 @@ pub struct Subscription {
     pub bindings: Option<Key>,
     /// The first of the subscriptions to registrations that run over it.
     pub watching: Option<Key>,
+    /// When it ends unless it makes a binding, where it has none and needs one.
+    pub unbound_until: Option<Time>,
     /// When it is looked after next.
     pub look: Look,
     /// Set once it ends.
@@ -151,6 +153,11 @@ impl Subscription {
             Whose::Ue => &mut self.ue,
             Whose::Pcscf => &mut self.watching_pcscf,
         }
+    }
+
+    /// When it ends, as it is now.
+    pub fn due_at(&self) -> Time {
+        self.ue.expires_at.min(self.unbound_until.unwrap_or(Time::MAX))
     }
 
     /// Gives the strings back.
