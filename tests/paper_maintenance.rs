@@ -742,3 +742,66 @@ fn shortening_again_and_again_leaves_no_timers_behind() {
     world.advance(seconds(140));
     assert_eq!((armed(&world), world.tables().scscf.subscriptions), (1, 1));
 }
+
+/// Lets time pass while only the Mw datagrams that `passes` lets through arrive; the UE answers what it is asked.
+fn advance_filtered(
+    world: &mut World,
+    ue: &mut ScriptedUe,
+    ns: u64,
+    passes: impl Fn(&str) -> bool,
+) -> Vec<Text> {
+    let mut told = Vec::new();
+    let until = world.now + ns;
+    world.mw_held = true;
+    while world.now < until {
+        while let Some(wire) = world.mw_waiting.pop_front() {
+            if passes(&String::from_utf8_lossy(&wire.bytes)) {
+                world.datagram(wire.from, wire.to, &wire.bytes);
+            }
+        }
+        told.extend(world.notifies(ue, "security"));
+        world.advance(seconds(1) / 10);
+    }
+    world.mw_held = false;
+    told
+}
+
+#[test]
+fn a_connection_without_the_pcscfs_own_subscription_ends_at_both_ends() {
+    let mut world = World::new(Layout::Apart);
+    let mut ue = world.ue(1);
+    world.begin(&mut ue);
+    let answer = ue.answer();
+    world.mw_held = true;
+    world.sealed(&mut ue, &answer);
+    let is_own = |text: &str| {
+        text.starts_with("SUBSCRIBE") && text.contains("P-Asserted-Identity: <sip:127.0.0.1:6060")
+    };
+    let told = advance_filtered(&mut world, &mut ue, seconds(60), |text| !is_own(text));
+    let states: Vec<&str> = told.iter().map(|text| text.expect("Subscription-State")).collect();
+    assert_eq!(states.last(), Some(&"terminated;reason=noresource"), "{states:?}");
+    assert_eq!(world.counter("unwatched_ended"), 1);
+    assert_eq!(world.tables().scscf.subscriptions, 0);
+    world.advance(seconds(400));
+    world.assert_empty();
+}
+
+#[test]
+fn a_pcscf_that_was_deaf_for_timer_f_costs_its_ue_the_connection() {
+    let (mut world, mut ue) = secured(Layout::Apart);
+    let impu = ue.impu.clone();
+    world.bind(&mut ue, &impu);
+    let (impi, new) = (ue.impi.clone().into_bytes(), b"sip:new@ims.example".to_vec());
+    world.mw_held = true;
+    world.operate(&Command::AddIdentity { impi, impu: new, barred: false }).unwrap();
+    // What is for the UE passes, what is for the P-CSCF itself does not.
+    let is_for_ue = |text: &str| !text.starts_with("NOTIFY") || text.contains("Route:");
+    let told = advance_filtered(&mut world, &mut ue, seconds(40), is_for_ue);
+    let states: Vec<&str> = told.iter().map(|text| text.expect("Subscription-State")).collect();
+    assert_eq!(states.last(), Some(&"terminated;reason=noresource"), "{states:?}");
+    assert_eq!(world.counter("unwatched_ended"), 1);
+    let tables = world.tables();
+    assert_eq!((tables.pcscf.sets, tables.scscf.subscriptions, tables.scscf.bindings), (0, 0, 0));
+    world.advance(seconds(400));
+    world.assert_empty();
+}

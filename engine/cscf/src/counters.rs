@@ -156,6 +156,8 @@ counters! {
     contact_refused,
     /// Connections that ended because they made no binding in time.
     unbound_ended,
+    /// Connections that ended because their P-CSCF had no subscription to them any more, or made none in time.
+    unwatched_ended,
     /// Subscriptions to registrations that were made.
     reg_subscriptions_made,
     /// Subscriptions to registrations that ended.

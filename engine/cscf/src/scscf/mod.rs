@@ -93,7 +93,7 @@ pub struct ScscfConfig {
 pub enum ScscfAlarm {
     /// A challenge's time is over.
     Challenge(Key),
-    /// A subscription's lifetime may be over, or its time to make a binding.
+    /// A subscription's lifetime may be over, or its time to make a binding or to be watched by its P-CSCF.
     Subscription(Key),
     /// Timer E of a NOTIFY.
     TimerE(Key),

@@ -221,8 +221,19 @@ impl Scscf {
                 self.end_what_runs_over(ctx, key, Reason::NoResource, ContactEvent::Deactivated);
             }
             self.notify(ctx, key, Whose::Pcscf);
+        } else {
+            self.end_unwatched(ctx, key);
         }
         self.settle(ctx, key);
+    }
+
+    /// A P-CSCF that is told nothing can't police what its UE does, nor end the security associations: the connection ends, and the
+    /// UE may make another.
+    pub(super) fn end_unwatched(&mut self, ctx: &mut Context<'_>, key: Key) {
+        if self.subscriptions.get(key).is_some_and(|found| found.ending.is_none()) {
+            ctx.counters.unwatched_ended += 1;
+            self.end(ctx, key, Reason::NoResource);
+        }
     }
 
     /// Ends a connection (F5, F6): what runs over it ends first, then the UE is told, so that what is still under way ends on its
@@ -247,6 +258,7 @@ impl Scscf {
     /// The P-CSCF has ended its own subscription.
     pub(super) fn leave_pcscf(&mut self, ctx: &mut Context<'_>, key: Key) {
         self.notify(ctx, key, Whose::Pcscf);
+        self.end_unwatched(ctx, key);
         self.settle(ctx, key);
     }
 

@@ -259,6 +259,7 @@ impl Scscf {
                 bindings: None,
                 watching: None,
                 unbound_until: None,
+                unwatched_until: ctx.now.saturating_add(self.config.core.timer_f_ns()),
                 look: Look::default(),
                 ending: None,
                 next_of_user: self.by_user[user.0 as usize],
@@ -432,7 +433,8 @@ impl Scscf {
         Some(self.hash.hash2(&access.to_be_bytes(), credentials.username))
     }
 
-    /// The subscription's alarm: its lifetime is over, unless it was prolonged meanwhile, or its time to make a binding.
+    /// The subscription's alarm: its lifetime is over, unless it was prolonged meanwhile, or its time to make a
+    /// binding is, or its P-CSCF does not watch it.
     pub(super) fn subscription_is_due(&mut self, ctx: &mut Context<'_>, key: Key) {
         let Some(subscription) = self.subscriptions.get(key) else { return };
         if subscription.ending.is_some() || !subscription.look.is_now(ctx.now) {
@@ -444,6 +446,9 @@ impl Scscf {
         if subscription.unbound_until.is_some_and(|until| until <= ctx.now) {
             ctx.counters.unbound_ended += 1;
             return self.end(ctx, key, Reason::Deactivated);
+        }
+        if subscription.watched_until() <= ctx.now {
+            return self.end_unwatched(ctx, key);
         }
         self.arm_end(ctx, key);
     }

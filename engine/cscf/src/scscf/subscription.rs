@@ -139,6 +139,8 @@ pub struct Subscription {
     pub watching: Option<Key>,
     /// When it ends unless it makes a binding, where it has none and needs one.
     pub unbound_until: Option<Time>,
+    /// When it ends unless its P-CSCF makes a subscription of its own.
+    pub unwatched_until: Time,
     /// When it is looked after next.
     pub look: Look,
     /// Set once it ends.
@@ -157,7 +159,16 @@ impl Subscription {
 
     /// When it ends, as it is now.
     pub fn due_at(&self) -> Time {
-        self.ue.expires_at.min(self.unbound_until.unwrap_or(Time::MAX))
+        let unbound_until = self.unbound_until.unwrap_or(Time::MAX);
+        self.ue.expires_at.min(unbound_until).min(self.watched_until())
+    }
+
+    /// How long its P-CSCF is told what becomes of it, or may be without being told.
+    pub fn watched_until(&self) -> Time {
+        match self.watching_pcscf.exists() {
+            true => self.watching_pcscf.expires_at,
+            false => self.unwatched_until,
+        }
     }
 
     /// Gives the strings back.
