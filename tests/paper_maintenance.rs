@@ -805,3 +805,78 @@ fn a_pcscf_that_was_deaf_for_timer_f_costs_its_ue_the_connection() {
     world.advance(seconds(400));
     world.assert_empty();
 }
+
+#[test]
+fn a_ue_that_is_busy_keeps_its_connection_and_is_told_again() {
+    for status in [420, 491, 500, 503] {
+        let (mut world, mut ue) = secured(Layout::Apart);
+        let impu = ue.impu.clone();
+        world.bind(&mut ue, &impu);
+        let (impi, new) = (ue.impi.clone().into_bytes(), b"sip:new@ims.example".to_vec());
+        world.operate(&Command::AddIdentity { impi, impu: new, barred: false }).unwrap();
+        // Four times busy: then it hears no more of this change.
+        for again in 0..4 {
+            let notify = world.take_one(&mut ue).message;
+            assert!(notify.body.contains("sip:new@ims.example"), "{notify}");
+            let busy = ue.respond(&notify, status);
+            world.sealed(&mut ue, &busy);
+            world.advance(seconds(4));
+            assert!(world.take(&mut ue).is_empty(), "{status} {again}: not at once");
+            world.advance(seconds(1));
+        }
+        assert!(world.take(&mut ue).is_empty(), "{status}: bounded");
+        assert_eq!((world.tables().scscf.subscriptions, world.tables().scscf.bindings), (1, 1));
+        assert_eq!((world.counter("notify_failed"), world.counter("notify_put_off")), (4, 3));
+        let (_, notify) = world.refresh(&mut ue);
+        assert!(notify.body.contains("sip:new@ims.example"), "{notify}");
+        world.advance(seconds(60));
+        assert!(world.take(&mut ue).is_empty(), "it has been told");
+    }
+}
+
+#[test]
+fn a_change_while_a_ue_is_busy_is_told_at_once_and_once() {
+    let (mut world, mut ue) = secured(Layout::Together);
+    let add = |world: &mut World, ue: &ScriptedUe, impu: &str| {
+        let (impi, impu) = (ue.impi.clone().into_bytes(), impu.as_bytes().to_vec());
+        world.operate(&Command::AddIdentity { impi, impu, barred: false }).unwrap();
+    };
+    add(&mut world, &ue, "sip:one@ims.example");
+    let notify = world.take_one(&mut ue).message;
+    let busy = ue.respond(&notify, 503);
+    world.sealed(&mut ue, &busy);
+    add(&mut world, &ue, "sip:two@ims.example");
+    let told = world.notifies(&mut ue, "security");
+    assert!(told.len() == 1 && told[0].body.contains("sip:two@ims.example"), "{told:?}");
+    world.advance(seconds(60));
+    assert!(world.take(&mut ue).is_empty(), "nothing is left to tell");
+}
+
+#[test]
+fn a_watcher_that_is_busy_stays_one() {
+    let (mut world, mut ue) = secured(Layout::Together);
+    let impu = ue.impu.clone();
+    world.watch(&mut ue, &impu);
+    let register = ue.register(&impu, 3600);
+    world.sealed(&mut ue, &register);
+    let arrived = world.take(&mut ue);
+    let notify = arrived.iter().find(|it| it.message.status() == 0).expect("a NOTIFY");
+    let busy = ue.respond(&notify.message, 500);
+    world.sealed(&mut ue, &busy);
+    assert_eq!(world.tables().scscf.reg_subscriptions, 1);
+    world.advance(seconds(5));
+    assert_eq!(world.notifies(&mut ue, "reg").len(), 1);
+}
+
+#[test]
+fn an_answer_that_says_the_ue_is_gone_ends_its_connection() {
+    for status in [404, 405, 410, 416, 480, 481, 482, 483, 484, 485, 489, 501, 604] {
+        let (mut world, mut ue) = secured(Layout::Together);
+        let impi = ue.impi.clone().into_bytes();
+        world.operate(&Command::Shorten { impi, expires_s: 300 }).unwrap();
+        let notify = world.take_one(&mut ue).message;
+        let gone = ue.respond(&notify, status);
+        world.sealed(&mut ue, &gone);
+        assert_eq!(world.tables().scscf.subscriptions, 0, "{status}");
+    }
+}

@@ -182,6 +182,8 @@ counters! {
     own_subscription_failed,
     /// NOTIFYs that ended without a 2xx.
     notify_failed,
+    /// NOTIFYs that were refused for now, or for which there was no room: the subscriber is told again later.
+    notify_put_off,
 
     /// Requests of UEs that came again.
     retransmissions_in,

@@ -16,7 +16,7 @@ pub struct SubscriptionState {
     pub ue_ip: IpAddr,
     /// It is not ending.
     pub is_live: bool,
-    /// A NOTIFY about it is under way.
+    /// A NOTIFY about it is under way, or will be.
     pub is_notifying: bool,
     /// When it ends.
     pub expires_at: Time,
@@ -29,7 +29,7 @@ impl Scscf {
             user: subscription.user,
             ue_ip: subscription.contact.ip(),
             is_live: subscription.ending.is_none(),
-            is_notifying: subscription.ue.notifying || subscription.watching_pcscf.notifying,
+            is_notifying: subscription.ue.is_behind() || subscription.watching_pcscf.is_behind(),
             expires_at: subscription.ue.expires_at,
         })
     }

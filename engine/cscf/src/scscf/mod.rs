@@ -42,7 +42,7 @@ use crate::proxy;
 use crate::via::OurVia;
 use binding::Binding;
 use gruu::GruuCipher;
-use notify::Notification;
+use notify::{Notification, Subject};
 use reg_event::RegSubscription;
 pub use subscription::Reason;
 use subscription::{Challenge, Subscription, TokenSecret};
@@ -99,6 +99,8 @@ pub enum ScscfAlarm {
     TimerE(Key),
     /// Timer F of a NOTIFY.
     TimerF(Key),
+    /// Time to tell a subscriber again.
+    TellAgain(Subject),
     /// A subscription that ends has had its time.
     Release(Key),
     /// A binding's lifetime may be over.
@@ -276,6 +278,7 @@ impl Scscf {
             ScscfAlarm::Subscription(key) => self.subscription_is_due(ctx, key),
             ScscfAlarm::TimerE(key) => self.timer_e(ctx, key),
             ScscfAlarm::TimerF(key) => self.timer_f(ctx, key),
+            ScscfAlarm::TellAgain(subject) => self.tell_again(ctx, subject),
             ScscfAlarm::Release(key) => self.release_is_due(ctx, key),
             ScscfAlarm::Binding(key) => self.binding_is_due(ctx, key),
             ScscfAlarm::Reg(key) => self.reg_is_due(ctx, key),

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use imstorm_base::slab::{Key, Slab};
 use imstorm_base::strings::Handle;
-use imstorm_base::time::Time;
+use imstorm_base::time::{Time, seconds};
 use imstorm_sip::body::reginfo::ContactEvent;
 use imstorm_sip::body::{reginfo, secinfo};
 use imstorm_sip::header::HeaderName;
@@ -25,6 +25,11 @@ use crate::via::OurVia;
 
 /// The longest body, in bytes.
 pub(super) const BODY_BYTES_MAX: usize = crate::hss::directory::BODY_BYTES_MAX;
+
+/// How long a NOTIFY that was refused, or for which there was no room, is put off.
+pub(super) const TELL_AGAIN_NS: u64 = seconds(5);
+/// How often the NOTIFY of one state is put off. Then the subscriber hears of the next change, or by its next refresh.
+const PUT_OFF_MAX: u8 = 3;
 
 /// What a NOTIFY is about, and who is told.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -51,8 +56,16 @@ impl Scscf {
         self.notify_subject(ctx, Subject::Security(key, whose));
     }
 
-    /// Tells a subscriber of the state as it is now. One NOTIFY at a time: a change meanwhile is told after its answer.
+    /// A change, or a refresh: tells a subscriber of the state as it is now.
     pub(super) fn notify_subject(&mut self, ctx: &mut Context<'_>, subject: Subject) {
+        if let Some(watcher) = self.watcher_mut(subject) {
+            watcher.put_off = 0;
+            self.tell(ctx, subject);
+        }
+    }
+
+    /// One NOTIFY at a time: a change meanwhile is told after its answer.
+    fn tell(&mut self, ctx: &mut Context<'_>, subject: Subject) {
         let ends = self.ends(subject);
         let Some(watcher) = self.watcher_mut(subject) else { return };
         if !watcher.exists() || watcher.over {
@@ -63,6 +76,7 @@ impl Scscf {
             return;
         }
         watcher.notify_again = false;
+        watcher.must_tell = false;
         watcher.local_cseq += 1;
         watcher.over = ends;
         let watcher = self.watcher(subject).expect("found above");
@@ -71,14 +85,12 @@ impl Scscf {
             .ok()
             .and_then(|hop| Uri::parse(hop).ok())
             .and_then(|uri| uri.socket_addr(DEFAULT_PORT));
-        let notification = to.and_then(|to| {
-            let client = NonInviteClient::new();
-            let under_way = Notification { subject, client, to, request: Handle::EMPTY };
-            self.notifications.insert(under_way).ok()
-        });
-        let Some(notification) = notification else {
+        let Some(to) = to else { return self.notify_failed(ctx, subject) };
+        let client = NonInviteClient::new();
+        let under_way = Notification { subject, client, to, request: Handle::EMPTY };
+        let Ok(notification) = self.notifications.insert(under_way) else {
             ctx.counters.table_full += 1;
-            return self.notify_failed(ctx, subject);
+            return self.not_sent(ctx, subject);
         };
         self.watcher_mut(subject).expect("found above").notifying = true;
         self.send_notify(ctx, subject, notification);
@@ -132,10 +144,17 @@ impl Scscf {
         });
         self.body = body;
         ctx.counters.messages_out += u64::from(sent.is_ok());
-        ctx.counters.queue_full += u64::from(sent == Err(MwError::Full));
-        if sent == Err(MwError::NotWritten) {
-            self.close(notification);
-            return self.notify_failed(ctx, subject);
+        match sent {
+            Ok(()) => {}
+            Err(MwError::Full) => {
+                ctx.counters.queue_full += 1;
+                self.close(notification);
+                return self.not_sent(ctx, subject);
+            }
+            Err(MwError::NotWritten) => {
+                self.close(notification);
+                return self.notify_failed(ctx, subject);
+            }
         }
         let under_way = self.notifications.get_mut(notification).expect("just inserted");
         under_way.request = request;
@@ -159,10 +178,10 @@ impl Scscf {
             return;
         }
         let subject = self.close(key);
-        if (200..300).contains(&status) {
-            self.notified(ctx, subject);
-        } else {
-            self.notify_failed(ctx, subject);
+        match status {
+            200..=299 => self.notified(ctx, subject),
+            status if is_gone(status) => self.notify_failed(ctx, subject),
+            _ => self.notify_refused(ctx, subject),
         }
     }
 
@@ -203,10 +222,65 @@ impl Scscf {
         }
     }
 
-    /// A subscriber can't be told, by 408, 430, 481 or silence (RFC 6665 clause 4.2.2). For the UE's connection that is the end, and
-    /// for everything that runs over it.
+    /// A subscriber has refused a NOTIFY, by a status that does not say that it is gone: it may only be busy. Of an end it need not
+    /// be told again.
+    fn notify_refused(&mut self, ctx: &mut Context<'_>, subject: Subject) {
+        let Some(watcher) = self.watcher_mut(subject) else { return };
+        if watcher.over {
+            return self.notify_failed(ctx, subject);
+        }
+        if std::mem::take(&mut watcher.notify_again) {
+            watcher.put_off = 0;
+        }
+        ctx.counters.notify_failed += 1;
+        self.put_off(ctx, subject);
+    }
+
+    /// There was no room for a NOTIFY: it is as if it had not been begun.
+    fn not_sent(&mut self, ctx: &mut Context<'_>, subject: Subject) {
+        let Some(watcher) = self.watcher_mut(subject) else { return };
+        watcher.local_cseq -= 1;
+        watcher.over = false;
+        self.put_off(ctx, subject);
+    }
+
+    /// Tells a subscriber again later, a few times. Whoever can't be told of an end then is left alone; so is a P-CSCF, which must
+    /// know whom it polices.
+    fn put_off(&mut self, ctx: &mut Context<'_>, subject: Subject) {
+        let must_know = self.ends(subject) || matches!(subject, Subject::Security(_, Whose::Pcscf));
+        let Some(watcher) = self.watcher_mut(subject) else { return };
+        if watcher.put_off == PUT_OFF_MAX {
+            return if must_know {
+                self.give_up(ctx, subject)
+            };
+        }
+        watcher.put_off += 1;
+        watcher.must_tell = true;
+        let armed = std::mem::replace(&mut watcher.tell_armed, true);
+        ctx.counters.notify_put_off += 1;
+        if !armed {
+            self.arm(ctx, TELL_AGAIN_NS, ScscfAlarm::TellAgain(subject));
+        }
+    }
+
+    /// Time to tell a subscriber what was put off, unless it has been told meanwhile.
+    pub(super) fn tell_again(&mut self, ctx: &mut Context<'_>, subject: Subject) {
+        let Some(watcher) = self.watcher_mut(subject) else { return };
+        watcher.tell_armed = false;
+        if watcher.must_tell {
+            self.tell(ctx, subject);
+        }
+    }
+
+    /// A subscriber can't be told: it has said that it is gone, or nothing (RFC 6665 clause 4.2.2).
     fn notify_failed(&mut self, ctx: &mut Context<'_>, subject: Subject) {
         ctx.counters.notify_failed += 1;
+        self.give_up(ctx, subject);
+    }
+
+    /// Ends a subscription whose subscriber can't be told. For the UE's connection that is the end, and for everything that runs
+    /// over it.
+    fn give_up(&mut self, ctx: &mut Context<'_>, subject: Subject) {
         let (key, whose) = match subject {
             Subject::Security(key, whose) => (key, whose),
             Subject::Reg(key) => return self.drop_reg(ctx, key),
@@ -214,6 +288,7 @@ impl Scscf {
         let Some(watcher) = self.watcher_mut(subject) else { return };
         watcher.over = true;
         watcher.notify_again = false;
+        watcher.must_tell = false;
         if whose == Whose::Ue {
             let subscription = self.subscriptions.get_mut(key).expect("found above");
             if subscription.ending.is_none() {
@@ -375,6 +450,12 @@ impl Scscf {
         secinfo::write(&mut body, &head, identities);
         body.done().ok()
     }
+}
+
+/// Whether an answer to a NOTIFY says that its subscriber is gone: RFC 6665 clause 4.2.2, and 408 and 430 of a P-CSCF that can't
+/// reach its UE.
+fn is_gone(status: u16) -> bool {
+    matches!(status, 404 | 405 | 408 | 410 | 416 | 430 | 480..=485 | 489 | 501 | 604)
 }
 
 /// The subscriber's side of a subscription.

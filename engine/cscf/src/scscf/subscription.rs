@@ -75,12 +75,23 @@ pub struct Watcher {
     pub notify_again: bool,
     /// The last NOTIFY has been sent.
     pub over: bool,
+    /// How often the NOTIFY of the state as it is was put off.
+    pub put_off: u8,
+    /// It is to be told again when the alarm for that comes.
+    pub must_tell: bool,
+    /// The alarm to tell it again is armed.
+    pub tell_armed: bool,
 }
 
 impl Watcher {
     /// Whether there is such a subscriber.
     pub fn exists(&self) -> bool {
         !self.dialog.is_empty()
+    }
+
+    /// Whether it has not been told of the state as it is.
+    pub fn is_behind(&self) -> bool {
+        self.notifying || self.must_tell
     }
 
     /// Whether nothing more is to come from this one.
