@@ -4,9 +4,22 @@
 //! shard's string pool beside the dialog's strings and costs no allocation of its own.
 
 use imstorm_sip::uri::Uri;
+use imstorm_sip::write::Writer;
 
 const DEFAULT: u8 = 1;
 const BARRED: u8 = 2;
+
+/// The longest public identity, in bytes. TS 23.003 clause 13.4 has them as `user@domain`, far below it.
+pub const IDENTITY_BYTES_MAX: usize = 512;
+
+/// What a public identity is indexed by: the same text for all spellings of one identity, parameters left out. `None` where it is
+/// no URI or too long to be one of ours.
+pub fn identity_key<'a>(uri: &[u8], out: &'a mut [u8; IDENTITY_BYTES_MAX]) -> Option<&'a [u8]> {
+    let mut key = Writer::new(out);
+    Uri::parse(uri).ok()?.write_identity(&mut key);
+    let len = key.len();
+    (!key.has_overflowed()).then(|| &out[..len])
+}
 
 /// One public identity of a user (TS 23.228 clause 4.3.3.2).
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]

@@ -221,7 +221,7 @@ impl Shard {
         self.common.counters.datagrams_out += outbox.len() as u64;
     }
 
-    /// Does what an operator asks for, where this shard owns the user; every other one only notes whose an added identity is. The
+    /// Does what an operator asks for, where this shard owns the user; every other one only notes whose identities they are. The
     /// outbox is sent by the next [`Io::turn`].
     ///
     /// # Errors
@@ -240,8 +240,12 @@ impl Shard {
         let user = hss.directory().find(command.impi()).ok_or(Refusal::UserUnknown)?;
         if self.topology.owner(command.impi()) != self.number {
             match command {
-                Command::AddIdentity { impu, .. } => hss.learn_identity(user, impu),
-                Command::RemoveIdentity { impu, .. } => hss.forget_identity(impu),
+                Command::AddIdentity { impu, barred, .. } => {
+                    hss.learn_added(user, impu, *barred)?;
+                }
+                Command::RemoveIdentity { impu, .. } => {
+                    hss.learn_removed(user, impu)?;
+                }
                 Command::Shorten { .. } | Command::Terminate { .. } => {}
             }
             return Ok(Done::default());

@@ -3,6 +3,7 @@
 use crate::error::FieldError;
 use crate::params::Params;
 use crate::scan::{Cursor, DIGIT, HOST, SCHEME, URI_PART, decimal_u16, folded, skip};
+use crate::write::Writer;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// A URI's scheme.
@@ -160,6 +161,49 @@ impl<'b> Uri<'b> {
                         || same_option(context(self), other.params.value("phone-context"), true))
             }
             Scheme::Other => self.text == other.text,
+        }
+    }
+
+    /// Writes a text that is the same for two URIs where [`Uri::same_identity`] holds, and for no
+    /// others: what an index of identities is keyed by.
+    pub fn write_identity(&self, out: &mut Writer<'_>) {
+        match self.scheme {
+            Scheme::Sip | Scheme::Sips => {
+                out.put(if self.scheme == Scheme::Sip { b"sip:" } else { b"sips:" });
+                if let Some(user) = self.user {
+                    write_unescaped(user, false, out);
+                    out.put(b"@");
+                }
+                match self.host {
+                    Host::Name(name) => name.iter().for_each(|byte| {
+                        out.put(&[byte.to_ascii_lowercase()]);
+                    }),
+                    Host::V4(address) => {
+                        out.ip(address.into());
+                    }
+                    Host::V6(address) => {
+                        out.ip(address.into());
+                    }
+                }
+                if let Some(port) = self.port {
+                    out.put(b":").decimal(u64::from(port));
+                }
+            }
+            Scheme::Tel => {
+                let number = self.user.unwrap_or_default();
+                out.put(b"tel:");
+                digits(number).for_each(|digit| {
+                    out.put(&[digit]);
+                });
+                let context = self.params.value("phone-context");
+                if let Some(context) = context.filter(|_| !number.starts_with(b"+")) {
+                    out.put(b";phone-context=");
+                    write_unescaped(context, true, out);
+                }
+            }
+            Scheme::Other => {
+                out.put(self.text);
+            }
         }
     }
 
@@ -384,6 +428,18 @@ fn same_text(a: &[u8], b: &[u8], any_case: bool) -> bool {
     Unescaped(a).map(fold).eq(Unescaped(b).map(fold))
 }
 
+/// Writes a text so that two are the same after it where [`same_text`] holds.
+fn write_unescaped(text: &[u8], any_case: bool, out: &mut Writer<'_>) {
+    for unit in Unescaped(text) {
+        match u8::try_from(unit) {
+            Ok(b'%') => out.put(b"%25"),
+            Ok(byte) if any_case => out.put(&[byte.to_ascii_lowercase()]),
+            Ok(byte) => out.put(&[byte]),
+            Err(_) => out.put(b"%").hex(&[unit.to_be_bytes()[1]]),
+        };
+    }
+}
+
 /// The characters of an escaped text; an escaped reserved one is marked by 0x100.
 struct Unescaped<'b>(&'b [u8]);
 
@@ -521,6 +577,14 @@ mod tests {
         }
     }
 
+    fn identity(text: &str) -> Vec<u8> {
+        let mut buffer = [0; 128];
+        let mut out = Writer::new(&mut buffer);
+        uri(text).write_identity(&mut out);
+        assert!(!out.has_overflowed(), "{text}");
+        out.as_written().to_vec()
+    }
+
     #[test]
     fn identities() {
         for (a, b) in [
@@ -531,6 +595,7 @@ mod tests {
             ("urn:x", "urn:x"),
         ] {
             assert!(uri(a).same_identity(&uri(b)) && uri(b).same_identity(&uri(a)), "{a} {b}");
+            assert_eq!(identity(a), identity(b));
         }
         for (a, b) in [
             ("sip:alice@home.net", "sip:Alice@home.net"),
@@ -540,8 +605,11 @@ mod tests {
             ("sip:a%3Bb@h", "sip:a;b@h"),
             ("tel:12;phone-context=a", "tel:12;phone-context=b"),
             ("tel:+12", "sip:+12@h"),
+            ("sip:a%253B@h", "sip:a%3B@h"),
+            ("tel:12", "tel:12;phone-context=a"),
         ] {
             assert!(!uri(a).same_identity(&uri(b)), "{a} {b}");
+            assert_ne!(identity(a), identity(b));
         }
     }
 

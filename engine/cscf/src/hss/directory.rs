@@ -8,10 +8,13 @@ use imstorm_aka::opc_from_op;
 use imstorm_base::hash::HashSeed;
 use imstorm_sip::uri::Uri;
 use imstorm_sip::write::Writer;
+use smallvec::SmallVec;
 
 use super::SubscriberKeys;
 use super::derived::Derivation;
-use crate::identity::{Identity, IdentityError, IdentityList, IdentityListWriter};
+use crate::identity::{
+    IDENTITY_BYTES_MAX, Identity, IdentityError, IdentityList, IdentityListWriter, identity_key,
+};
 
 /// A subscriber's place in the directory: the rows of the file first, the derived ones after them.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, Hash)]
@@ -28,6 +31,9 @@ struct Row {
     /// The smallest row with which this one shares a public identity, itself if none: all of a group have one owner shard.
     group: u32,
 }
+
+/// The rows that share a public identity. Mostly it is one.
+type Holders = SmallVec<[u32; 2]>;
 
 /// What is wrong with a subscriber file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,8 +59,8 @@ impl std::error::Error for DirectoryError {}
 pub struct Directory {
     rows: Vec<Row>,
     by_impi: HashMap<String, u32>,
-    /// The first row with a public identity.
-    by_impu: HashMap<String, u32>,
+    /// All rows with a public identity, by its [`identity_key`], in the order of the file.
+    by_impu: HashMap<Box<[u8]>, Holders>,
     derived: Option<Derivation>,
 }
 
@@ -160,25 +166,55 @@ impl Directory {
         let sqn = Sqn::from_bytes(hex::<6>(line, "sqn", &record[6])?);
 
         let number = u32::try_from(self.rows.len()).unwrap_or(u32::MAX);
-        let shared = self
-            .rows
-            .iter()
-            .find(|row| {
-                row.impus.iter().any(|(uri, _)| impus.iter().any(|(other, _)| uri == other))
-            })
-            .map(|row| row.group);
-        self.by_impi.insert(impi.to_owned(), number);
+        let mut group = number;
         for (uri, _) in &impus {
-            self.by_impu.entry(uri.clone()).or_insert(number);
+            group = group.min(self.hold(uri, number));
         }
+        self.by_impi.insert(impi.to_owned(), number);
         self.rows.push(Row {
             impi: impi.to_owned(),
             impus,
             keys: SubscriberKeys { k, opc, amf },
             sqn,
-            group: shared.unwrap_or(number),
+            group,
         });
+        self.join_groups(number);
         Ok(())
+    }
+
+    /// Notes that the row `number`, which comes next, has an identity. The group of those that have it.
+    fn hold(&mut self, uri: &str, number: u32) -> u32 {
+        let mut key = [0; IDENTITY_BYTES_MAX];
+        let Some(key) = identity_key(uri.as_bytes(), &mut key) else { return number };
+        let holders = self.by_impu.entry(key.into()).or_default();
+        let first = holders.first().and_then(|first| self.rows.get(*first as usize));
+        let group = first.map_or(number, |row| row.group);
+        if holders.last() != Some(&number) {
+            holders.push(number);
+        }
+        group
+    }
+
+    /// A row that shares identities with several groups makes one of them.
+    fn join_groups(&mut self, number: u32) {
+        let Some(row) = self.rows.get(number as usize) else { return };
+        let group = row.group;
+        let mut key = [0; IDENTITY_BYTES_MAX];
+        let others: SmallVec<[u32; 4]> = row
+            .impus
+            .iter()
+            .filter_map(|(uri, _)| {
+                let holders = self.by_impu.get(identity_key(uri.as_bytes(), &mut key)?)?;
+                holders.first().and_then(|first| self.rows.get(*first as usize))
+            })
+            .map(|row| row.group)
+            .filter(|other| *other != group)
+            .collect();
+        if !others.is_empty() {
+            for row in self.rows.iter_mut().filter(|row| others.contains(&row.group)) {
+                row.group = group;
+            }
+        }
     }
 
     /// How many subscribers there are.
@@ -218,27 +254,22 @@ impl Directory {
         self.by_impi.get(impi).copied().map(UserId)
     }
 
-    /// The first subscriber with this public identity as it was provisioned.
-    #[must_use]
-    pub fn find_impu(&self, impu: &[u8]) -> Option<UserId> {
-        if let Some(derived) = &self.derived
-            && let Some(number) = derived.number_of_impu(impu)
-        {
-            let place = self.rows.len() as u64 + number - 1;
-            return u32::try_from(place).ok().map(UserId);
-        }
-        let wanted = Uri::parse(impu).ok()?;
-        let has = |row: &Row| {
-            row.impus.iter().any(|(uri, _)| {
-                uri.as_bytes() == impu
-                    || Uri::parse(uri.as_bytes()).is_ok_and(|uri| uri.same_identity(&wanted))
-            })
+    /// All subscribers with this public identity as it was provisioned, barred or not.
+    pub fn holders(&self, impu: &[u8]) -> impl Iterator<Item = UserId> {
+        let derived = |impu: &[u8]| {
+            let number = self.derived.as_ref()?.number_of_impu(impu)?;
+            u32::try_from(self.rows.len() as u64 + number - 1).ok()
         };
-        let exact = std::str::from_utf8(impu).ok().and_then(|impu| self.by_impu.get(impu));
-        let place = exact.copied().or_else(|| {
-            self.rows.iter().position(has).and_then(|place| u32::try_from(place).ok())
-        })?;
-        Some(UserId(place))
+        let exact = derived(impu);
+        let mut key = [0; IDENTITY_BYTES_MAX];
+        // Nearly always all are derived, and spelled as the rule spells them.
+        let key = match exact.is_some() && self.by_impu.is_empty() {
+            true => None,
+            false => identity_key(impu, &mut key),
+        };
+        let derived = exact.or_else(|| derived(key?));
+        let rows = key.and_then(|key| self.by_impu.get(key)).map_or(&[][..], Holders::as_slice);
+        derived.into_iter().chain(rows.iter().copied()).map(UserId)
     }
 
     /// The shard that owns the user with this private identity: IMPIs that share an IMPU share it, and an unknown one is put
@@ -370,6 +401,9 @@ fn read_impus(text: &str) -> Result<Vec<(String, bool)>, String> {
         if Uri::parse(uri.as_bytes()).is_err() || uri.contains(['<', '>', '"', ' ']) {
             return Err(format!("expected sip: or tel: URIs separated by ';', found {part:?}"));
         }
+        if identity_key(uri.as_bytes(), &mut [0; IDENTITY_BYTES_MAX]).is_none() {
+            return Err(format!("expected at most {IDENTITY_BYTES_MAX} bytes, found {part:?}"));
+        }
         if impus.iter().any(|(other, _)| other == uri) {
             return Err(format!("{uri} is listed twice"));
         }
@@ -441,6 +475,18 @@ mod tests {
                 directory.owner(b"tablet@ims.example", shards)
             );
         }
+    }
+
+    #[test]
+    fn a_subscriber_that_shares_with_two_brings_them_together() {
+        let third = ALICE
+            .replace("alice@ims.example,sip:alice@ims.example", "c@x,sip:bob@ims.example")
+            .replace("!tel:+15551", "sip:alice@IMS.example");
+        let directory = Directory::from_csv(&format!("{HEADER}{ALICE}{BOB}{third}"), None).unwrap();
+        let owners = |impi: &[u8]| directory.owner(impi, 1000);
+        assert_eq!(owners(b"alice@ims.example"), owners(b"c@x"));
+        assert_eq!(owners(b"bob@ims.example"), owners(b"c@x"));
+        assert_eq!(directory.holders(b"sip:bob@ims.example;x").count(), 2);
     }
 
     #[test]

@@ -60,9 +60,9 @@ pub struct Hss {
     directory: Arc<Directory>,
     /// By [`UserId`]; `None` until the user's first vector. Memory that no user of this shard touches is never written.
     sequences: Vec<Option<Generator>>,
-    /// Packed lists of the users whose identities an operator has changed.
+    /// Packed lists of the users whose identities an operator has changed; all shards know all of them.
     changed: HashMap<UserId, Box<[u8]>>,
-    /// Who has the public identities that an operator has added; all shards know all of them.
+    /// Who has the public identities that an operator has added, by their [`identity_key`](crate::identity::identity_key).
     added: HashMap<Box<[u8]>, UserId>,
 }
 
@@ -127,17 +127,16 @@ impl Hss {
         IdentityList::new(self.identities(user, out).unwrap_or_default())
     }
 
-    /// LIR (TS 29.228 clause 6.1.4): whose is this public identity? A barred one is nobody's.
+    /// LIR (TS 29.228 clause 6.1.4): whose is this public identity? A barred one is nobody's; of several that share one, which all have
+    /// one owner shard, it is any who may be called by it.
     #[must_use]
     pub fn location_info(&self, impu: &[u8]) -> Option<UserId> {
-        let user = match self.added.is_empty() {
-            true => None,
-            false => self.added_identity(impu),
-        };
-        let user = user.or_else(|| self.directory.find_impu(impu))?;
-        let mut packed = [0; IDENTITIES_BYTES_MAX];
-        let list = IdentityList::new(self.identities(user, &mut packed).ok()?);
-        list.find(impu).filter(|identity| !identity.barred).map(|_| user)
+        let provisioned = self.directory.holders(impu);
+        self.added_identity(impu).into_iter().chain(provisioned).find(|user| {
+            let mut packed = [0; IDENTITIES_BYTES_MAX];
+            let list = IdentityList::new(self.identities(*user, &mut packed).unwrap_or_default());
+            list.find(impu).is_some_and(|identity| !identity.barred)
+        })
     }
 
     fn sequence(&mut self, user: UserId) -> &mut Generator {

@@ -1,11 +1,11 @@
 //! What an operator changes of the subscribers while the engine runs. The directory itself is shared and read-only; a shard
-//! keeps what differs from it, for its own users, and which identities were added, for all.
-
-use imstorm_sip::Uri;
+//! keeps what differs from it. The shard that owns a user decides; all others are told, since each may be asked whose an identity is.
 
 use super::directory::{BODY_BYTES_MAX, identity_body_bytes};
 use super::{Hss, IDENTITIES_BYTES_MAX, UserId};
-use crate::identity::{Identity, IdentityError, IdentityList, IdentityListWriter};
+use crate::identity::{
+    IDENTITY_BYTES_MAX, Identity, IdentityError, IdentityList, IdentityListWriter, identity_key,
+};
 use crate::operator::Refusal;
 
 impl Hss {
@@ -47,21 +47,35 @@ impl Hss {
         impu: &[u8],
         barred: bool,
     ) -> Result<&[u8], Refusal> {
-        let is_well_formed = Uri::parse(impu).is_ok()
+        if impu.len() > IDENTITY_BYTES_MAX {
+            return Err(Refusal::TooManyIdentities);
+        }
+        let is_well_formed = identity_key(impu, &mut [0; IDENTITY_BYTES_MAX]).is_some()
             && !impu.iter().any(|byte| matches!(byte, b'<' | b'>' | b'"') || *byte <= b' ');
         if !is_well_formed {
             return Err(Refusal::IdentityMalformed);
         }
-        if self.has_identity(user, impu) || self.owner_of(impu).is_some() {
-            return Err(Refusal::IdentityTaken);
+        if let Some(holder) = self.holder(impu) {
+            // What was shared by the file may be shared again.
+            let were_both = [user, holder].iter().all(|it| self.directory.has_identity(*it, impu));
+            if self.has_identity(user, impu) || !were_both {
+                return Err(Refusal::IdentityTaken);
+            }
         }
+        self.give(user, impu, barred)?;
+        Ok(&self.changed[&user])
+    }
+
+    fn give(&mut self, user: UserId, impu: &[u8], barred: bool) -> Result<(), Refusal> {
+        let mut key = [0; IDENTITY_BYTES_MAX];
+        let key = identity_key(impu, &mut key).ok_or(Refusal::IdentityMalformed)?;
         let mut packed = [0; IDENTITIES_BYTES_MAX];
         let before = IdentityList::new(self.packed(user, &mut packed)?);
         let mut is_default = !barred && before.default_identity().is_none();
         let added = Identity { uri: impu, is_default: std::mem::take(&mut is_default), barred };
         self.keep(user, before.iter().chain([added]))?;
-        self.added.insert(impu.into(), user);
-        Ok(&self.changed[&user])
+        self.added.insert(key.into(), user);
+        Ok(())
     }
 
     /// Takes a public identity from a subscriber. The packed list as it is then.
@@ -83,33 +97,49 @@ impl Hss {
             left()
                 .map(|identity| Identity { is_default: default == Some(identity.uri), ..identity }),
         )?;
-        self.forget_identity(impu);
+        let mut key = [0; IDENTITY_BYTES_MAX];
+        if self.added_identity(impu) == Some(user)
+            && let Some(key) = identity_key(impu, &mut key)
+        {
+            self.added.remove(key);
+        }
         Ok(&self.changed[&user])
     }
 
-    /// Another shard's user has a new public identity.
-    pub fn learn_identity(&mut self, user: UserId, impu: &[u8]) {
-        self.added.insert(impu.into(), user);
+    /// Another shard's user has a new public identity. What is known already changes nothing.
+    ///
+    /// # Errors
+    /// As [`Refusal`] says; nothing changes then.
+    pub fn learn_added(&mut self, user: UserId, impu: &[u8], barred: bool) -> Result<(), Refusal> {
+        if self.has_identity(user, impu) { Ok(()) } else { self.give(user, impu, barred) }
     }
 
-    /// A public identity that was added is gone again.
-    pub fn forget_identity(&mut self, impu: &[u8]) {
-        self.added.retain(|other, _| !is_same(other, impu));
+    /// Another shard's user has lost a public identity. What is known already changes nothing.
+    ///
+    /// # Errors
+    /// As [`Refusal`] says; nothing changes then.
+    pub fn learn_removed(&mut self, user: UserId, impu: &[u8]) -> Result<(), Refusal> {
+        if self.has_identity(user, impu) {
+            self.remove_identity(user, impu).map(|_| ())
+        } else {
+            Ok(())
+        }
     }
 
     /// Who has an identity that was added.
     pub(super) fn added_identity(&self, impu: &[u8]) -> Option<UserId> {
-        let exact = self.added.get(impu).copied();
-        exact.or_else(|| {
-            self.added.iter().find(|(other, _)| is_same(other, impu)).map(|(_, user)| *user)
-        })
+        if self.added.is_empty() {
+            return None;
+        }
+        let mut key = [0; IDENTITY_BYTES_MAX];
+        self.added.get(identity_key(impu, &mut key)?).copied()
     }
 
-    /// Whose an identity is, barred or not.
-    fn owner_of(&self, impu: &[u8]) -> Option<UserId> {
-        let provisioned = self.directory.find_impu(impu);
-        self.added_identity(impu)
-            .or_else(|| provisioned.filter(|user| self.has_identity(*user, impu)))
+    /// Whose an identity is now, barred or not: of those that share it, the first.
+    fn holder(&self, impu: &[u8]) -> Option<UserId> {
+        let provisioned = self.directory.holders(impu);
+        let mut all = self.added_identity(impu).into_iter().chain(provisioned);
+        all.find(|user| self.has_identity(*user, impu))
     }
 
     fn packed<'a>(&self, user: UserId, out: &'a mut [u8]) -> Result<&'a [u8], Refusal> {
@@ -134,12 +164,6 @@ impl Hss {
         self.changed.insert(user, list.finish().into());
         Ok(())
     }
-}
-
-/// Whether two URIs name one identity.
-fn is_same(one: &[u8], other: &[u8]) -> bool {
-    let parsed = (Uri::parse(one), Uri::parse(other));
-    one == other || matches!(parsed, (Ok(one), Ok(other)) if one.same_identity(&other))
 }
 
 #[cfg(test)]
@@ -210,5 +234,61 @@ mod tests {
         let added = added.count();
         assert!((10..199).contains(&added), "{added} identities were taken");
         assert_eq!(list(&hss, user).len(), 2 + added);
+    }
+
+    const KEY: &str =
+        "465b5ce8b199b49faa5f0a2ee238a6bc,cd63cb71954a9f4e48a5994e37a02baf,,b9b9,000000000000";
+    const FAMILY: &[u8] = b"sip:family@ims.example";
+
+    /// Two subscribers who share an identity, and a third.
+    fn family() -> (Arc<Directory>, [UserId; 3]) {
+        let text = format!(
+            "impi,impus,k,opc,op,amf,sqn\n\
+             a@ims.example,sip:a@ims.example;sip:family@ims.example,{KEY}\n\
+             b@ims.example,sip:b@ims.example;sip:family@ims.example,{KEY}\n\
+             c@ims.example,sip:c@ims.example,{KEY}\n"
+        );
+        let directory = Directory::from_csv(&text, None).unwrap();
+        let users = [&b"a@ims.example"[..], b"b@ims.example", b"c@ims.example"];
+        let users = users.map(|impi| directory.find(impi).unwrap());
+        (Arc::new(directory), users)
+    }
+
+    #[test]
+    fn a_shared_identity_stays_with_those_who_keep_it() {
+        let (directory, [a, b, c]) = family();
+        let mut hss = Hss::new(directory);
+        hss.remove_identity(a, FAMILY).unwrap();
+        assert!(hss.has_identity(b, FAMILY) && !hss.has_identity(a, FAMILY));
+        assert_eq!(hss.location_info(FAMILY), Some(b));
+        let to_stranger = hss.add_identity(c, FAMILY, false).map(|_| ());
+        assert_eq!(to_stranger, Err(Refusal::IdentityTaken));
+        hss.add_identity(a, FAMILY, false).unwrap();
+        hss.remove_identity(a, FAMILY).unwrap();
+        assert_eq!(hss.location_info(FAMILY), Some(b));
+        hss.remove_identity(b, FAMILY).unwrap();
+        assert_eq!(hss.location_info(FAMILY), None);
+        hss.add_identity(c, FAMILY, false).unwrap();
+        assert_eq!(hss.location_info(b"sip:family@IMS.example;user=phone"), Some(c));
+    }
+
+    #[test]
+    fn a_removed_identity_can_be_given_to_a_user_of_another_shard() {
+        let (directory, [a, _, c]) = family();
+        let (mut owner, mut elsewhere) = (Hss::new(directory.clone()), Hss::new(directory));
+        let impu = b"sip:a@ims.example";
+        owner.remove_identity(a, impu).unwrap();
+        let early = elsewhere.add_identity(c, impu, false).map(|_| ());
+        assert_eq!(early, Err(Refusal::IdentityTaken));
+        for _ in 0..2 {
+            elsewhere.learn_removed(a, impu).unwrap();
+        }
+        elsewhere.add_identity(c, impu, false).unwrap();
+        for _ in 0..2 {
+            owner.learn_added(c, impu, false).unwrap();
+        }
+        assert_eq!(owner.location_info(impu), Some(c));
+        assert_eq!(elsewhere.location_info(impu), Some(c));
+        assert_eq!(list(&owner, c), list(&elsewhere, c));
     }
 }
