@@ -65,7 +65,9 @@ pub enum Refusal {
     UserUnknown,
     /// The public identity is none of the user's.
     IdentityUnknown,
-    /// The public identity is the user's already, or another user's.
+    /// The public identity is the user's already, as it was to become.
+    IdentityHeld,
+    /// The public identity is another user's, or the user's already with the other barring.
     IdentityTaken,
     /// The public identity is no sip: or tel: URI.
     IdentityMalformed,
@@ -78,6 +80,7 @@ impl std::fmt::Display for Refusal {
         f.write_str(match self {
             Self::UserUnknown => "no subscriber has this private identity",
             Self::IdentityUnknown => "the public identity is none of this subscriber's",
+            Self::IdentityHeld => "the public identity is this subscriber's already",
             Self::IdentityTaken => "the public identity is in use already",
             Self::IdentityMalformed => "expected a sip: or tel: URI",
             Self::TooManyIdentities => "the subscriber's identities would not fit a notification",

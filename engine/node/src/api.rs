@@ -112,7 +112,7 @@ impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
         let status = match refusal {
             Refusal::UserUnknown | Refusal::IdentityUnknown => 404,
-            Refusal::IdentityTaken => 409,
+            Refusal::IdentityHeld | Refusal::IdentityTaken => 409,
             Refusal::IdentityMalformed | Refusal::TooManyIdentities => 422,
         };
         Self::new(status, refusal.to_string())
@@ -414,6 +414,7 @@ mod tests {
         for (refusal, status) in [
             (Refusal::UserUnknown, 404),
             (Refusal::IdentityUnknown, 404),
+            (Refusal::IdentityHeld, 409),
             (Refusal::IdentityTaken, 409),
             (Refusal::IdentityMalformed, 422),
             (Refusal::TooManyIdentities, 422),

@@ -80,10 +80,12 @@ impl Desk {
         self.shards.len()
     }
 
-    /// Has the user's owner follow a command and then tells the others. A refusal of the owner's reaches nobody else.
+    /// Has the user's owner follow a command and then tells the others, all of them even where one is silent. A refusal of the owner's
+    /// reaches nobody else, but for one that says that the command was followed before: then the others may have missed it.
     ///
     /// # Errors
-    /// Where a shard does not answer. It may still follow the command later, and the owner may have followed it already.
+    /// Where a shard does not answer: the first such. It may still follow the command later, and the owner may have followed it
+    /// already.
     pub fn operate(
         &self,
         owner: usize,
@@ -91,13 +93,15 @@ impl Desk {
     ) -> Result<Result<Done, Refusal>, NoAnswer> {
         let ask = |shard| self.ask(shard, |reply| Inquiry::Operate(command.clone(), reply));
         let done = ask(owner)?;
-        if done.is_ok() {
+        let was_done = matches!(done, Err(Refusal::IdentityHeld | Refusal::IdentityUnknown));
+        let mut told = Ok(());
+        if done.is_ok() || was_done {
             for shard in (0..self.shards.len()).filter(|shard| *shard != owner) {
                 // What it has to say concerns its own users, of whom this is none.
-                let _ = ask(shard)?;
+                told = told.and(ask(shard).map(|_| ()));
             }
         }
-        Ok(done)
+        told.map(|()| done)
     }
 
     /// A part of a shard's table.
@@ -199,5 +203,23 @@ mod tests {
             }
             assert_eq!(desk.operate(1, &command), Ok(Ok(Done { connections: 2 })));
         });
+    }
+
+    #[test]
+    fn a_silent_shard_keeps_nobody_from_learning_and_a_repetition_reaches_all() {
+        let (desk, mut inquiries) = desk(3);
+        let impi = b"a@ims.example".to_vec();
+        let command = Command::RemoveIdentity { impi, impu: b"sip:b@ims.example".to_vec() };
+        let silent = Err(NoAnswer { shard: 0 });
+        // Shard 0 has ended.
+        inquiries.remove(0);
+        for said in [Ok(Done::default()), Err(Refusal::IdentityUnknown)] {
+            std::thread::scope(|scope| {
+                for inquiries in &mut inquiries {
+                    scope.spawn(move || answer_one(inquiries, said));
+                }
+                assert_eq!(desk.operate(1, &command), silent);
+            });
+        }
     }
 }

@@ -55,10 +55,14 @@ impl Hss {
         if !is_well_formed {
             return Err(Refusal::IdentityMalformed);
         }
+        let mut packed = [0; IDENTITIES_BYTES_MAX];
+        if let Some(held) = IdentityList::new(self.packed(user, &mut packed)?).find(impu) {
+            let is_so = held.barred == barred;
+            return Err(if is_so { Refusal::IdentityHeld } else { Refusal::IdentityTaken });
+        }
         if let Some(holder) = self.holder(impu) {
             // What was shared by the file may be shared again.
-            let were_both = [user, holder].iter().all(|it| self.directory.has_identity(*it, impu));
-            if self.has_identity(user, impu) || !were_both {
+            if ![user, holder].iter().all(|it| self.directory.has_identity(*it, impu)) {
                 return Err(Refusal::IdentityTaken);
             }
         }
@@ -206,6 +210,9 @@ mod tests {
             hss.add_identity(other, b"sip:ue00000001@ims.example", false).map(|_| ()),
             taken
         );
+        let held = hss.add_identity(user, b"sip:alice@ims.example", false).map(|_| ());
+        assert_eq!(held, Err(Refusal::IdentityHeld));
+        assert_eq!(hss.add_identity(user, b"sip:alice@ims.example", true).map(|_| ()), taken);
         let malformed = hss.add_identity(other, b"alice", false).map(|_| ());
         assert_eq!(malformed, Err(Refusal::IdentityMalformed));
     }
