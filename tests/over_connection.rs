@@ -263,3 +263,46 @@ fn the_network_ends_a_connection() {
         world.assert_empty();
     }
 }
+
+#[test]
+fn privacy_among_other_values_is_kept() {
+    for privacy in ["id", "header;id", "id;critical"] {
+        let mut world = World::new(Layout::Together);
+        let (mut ue, mut other) = (world.ue(1), world.ue(2));
+        world.secure(&mut ue);
+        world.secure(&mut other);
+        let to = other.impu.clone();
+        world.bind(&mut other, &to);
+        let message = ue.message(&to, None).and("Privacy", privacy);
+        world.sealed(&mut ue, &message);
+        let arrived = world.take_one(&mut other).message;
+        assert!(arrived.header("P-Asserted-Identity").is_none(), "Privacy: {privacy}");
+    }
+}
+
+#[test]
+fn two_users_behind_one_address_do_not_share_transactions() {
+    let mut world = World::new(Layout::Together);
+    let mut one = world.ue_at(1, "127.77.0.1".parse().unwrap());
+    let mut two = world.ue_at(2, "127.77.0.1".parse().unwrap());
+    let mut called = world.ue(3);
+    (one.esp_port, two.esp_port) = (4501, 4502);
+    world.secure(&mut one);
+    two.offer = 40;
+    world.secure(&mut two);
+    world.secure(&mut called);
+    let to = called.impu.clone();
+    world.bind(&mut called, &to);
+    let first = one.message(&to, None);
+    world.sealed(&mut one, &first);
+    let arrived = world.take_one(&mut called).message;
+    world.accept(&mut called, &arrived);
+    // A Via that another user of the address has used as well: both chose the branch by themselves.
+    let second = two.message(&to, None).with("Via", first.expect("Via"));
+    world.sealed(&mut two, &second);
+    assert_eq!(
+        world.take(&mut called).len(),
+        1,
+        "the second user's MESSAGE was taken for the first's"
+    );
+}

@@ -1,6 +1,6 @@
 //! Requests and responses of UEs: what each port takes, and whom it takes it from.
 
-use std::net::SocketAddr;
+use std::net::{Ipv6Addr, SocketAddr};
 
 use imstorm_base::slab::Key;
 use imstorm_esp::LocalPort;
@@ -222,7 +222,8 @@ impl Pcscf {
     /// Whether a request belongs to a transaction, under way or completed.
     fn is_known(&mut self, ctx: &Context<'_>, origin: Origin) -> bool {
         let key = origin.transaction;
-        self.servers.find(key, |_| true).is_some() || self.tombstones.find(ctx.now, key).is_some()
+        self.servers.find(key, |index| self.serves(index, key)).is_some()
+            || self.tombstones.find(ctx.now, key).is_some()
     }
 
     fn origin(&self, peer: Peer, message: &Message<'_>, via: &Via<'_>) -> Origin {
@@ -234,11 +235,11 @@ impl Pcscf {
         let source = match peer {
             Peer::Unprotected(from) | Peer::Mw(from) => from,
             Peer::Protected(set) => match self.sets.get(set).map(|set| set.connection) {
-                // One source for all of a connection's sets: a request may come again on the new one.
-                Some(connection) => SocketAddr::new(
-                    self.connections.get(connection).expect("a set's connection").ue_ip,
-                    0,
-                ),
+                // One source for all of a connection's sets: a request may come again on the new one. It is the connection and
+                // not the UE's address, which several UEs may have and whose Vias they choose themselves.
+                Some(connection) => {
+                    SocketAddr::new(Ipv6Addr::from_bits(connection.to_u64().into()).into(), 0)
+                }
                 None => self.config.mw,
             },
             Peer::Own => self.config.mw,

@@ -151,7 +151,7 @@ impl Pcscf {
             // The dialog may be formed by this NOTIFY (RFC 6665 clause 4.4.1): it always says how to come back.
             edits.insert_first(HeaderName::RecordRoute, |out| self.write_protected_uri(out));
         }
-        if message.has_option(HeaderName::Privacy, "id") {
+        if asks_for_privacy_of_id(message) {
             // RFC 3325 clause 9.3: the UE is outside the trust domain.
             edits.remove(HeaderName::PAssertedIdentity);
         }
@@ -185,4 +185,12 @@ impl Pcscf {
             }
         }
     }
+}
+
+/// Whether Privacy has the value `id` (RFC 3325 clause 9.3). Values are separated by `;` (RFC 3323 clause 4.2), and a comma between
+/// them is taken for one: who withholds too much does no harm.
+fn asks_for_privacy_of_id(message: &Message<'_>) -> bool {
+    let mut values =
+        message.list(HeaderName::Privacy).flat_map(|entry| entry.split(|byte| *byte == b';'));
+    values.any(|value| value.trim_ascii().eq_ignore_ascii_case(b"id"))
 }
