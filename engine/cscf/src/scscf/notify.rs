@@ -251,7 +251,7 @@ impl Scscf {
         let Some(watcher) = self.watcher_mut(subject) else { return };
         if watcher.put_off == PUT_OFF_MAX {
             return if must_know {
-                self.give_up(ctx, subject)
+                self.give_up(ctx, subject);
             };
         }
         watcher.put_off += 1;
