@@ -306,3 +306,71 @@ fn two_users_behind_one_address_do_not_share_transactions() {
         "the second user's MESSAGE was taken for the first's"
     );
 }
+
+#[test]
+fn parameters_of_a_contact_come_back_as_they_were() {
+    let mut world = World::new(Layout::Together);
+    let mut ue = world.ue(1);
+    world.secure(&mut ue);
+    let impu = ue.impu.clone();
+    let contact = format!("{};reg-id=1", ue.contact());
+    let register = ue.register(&impu, 3600).with("Contact", &contact);
+    let ok = world.ask(&mut ue, &register);
+    assert!(ok.expect("Contact").contains(";reg-id=1"), "{}", ok.expect("Contact"));
+}
+
+#[test]
+fn a_register_with_long_texts_is_answered() {
+    let mut world = World::new(Layout::Together);
+    let mut ue = world.ue(1);
+    world.secure(&mut ue);
+    let impu = ue.impu.clone();
+    let contact = format!(
+        "<sip:{}@{}>;+sip.instance=\"<urn:x:{}>\"",
+        "u".repeat(1400),
+        ue.at(ue.port_us()),
+        "i".repeat(900)
+    );
+    let register = ue.register(&impu, 3600).with("Contact", &contact);
+    world.sealed(&mut ue, &register);
+    assert_eq!(world.take_one(&mut ue).message.status(), 513);
+    assert_eq!((world.counter("message_too_large"), world.tables().scscf.bindings), (1, 0));
+}
+
+#[test]
+fn a_register_is_answered_and_watched_however_much_is_bound() {
+    let mut world = World::new(Layout::Together);
+    let mut ue = world.ue(1);
+    world.secure(&mut ue);
+    let impu = ue.impu.clone();
+    world.watch(&mut ue, &impu);
+    let (mut freshness, mut bound) = (ue.freshness.clone(), 0);
+    for number in 1..=6 {
+        let mut other = world.ue_at(1, format!("127.77.0.{number}").parse().unwrap());
+        other.freshness = freshness;
+        (0..number).for_each(|_| other.new_call());
+        world.secure(&mut other);
+        freshness = other.freshness.clone();
+        let contact = format!(
+            "<sip:{}@{}>;+sip.instance=\"<urn:x:{}>\";x=\"{}\"",
+            "'".repeat(220),
+            other.at(other.port_us()),
+            "i".repeat(120),
+            "x".repeat(220)
+        );
+        let register = other.register(&impu, 3600).with("Contact", &contact);
+        world.sealed(&mut other, &register);
+        let statuses: Vec<u16> =
+            world.take(&mut other).iter().map(|arrived| arrived.message.status()).collect();
+        match statuses[..] {
+            [200] => bound += 1,
+            [513] => {}
+            _ => panic!("{statuses:?}"),
+        }
+        let told = world.notifies(&mut ue, "reg");
+        assert_eq!(told.len(), usize::from(statuses == [200]), "of the binding {number}");
+    }
+    assert!((1..6).contains(&bound), "{bound} were bound");
+    assert_eq!(world.counter("message_too_large"), 6 - bound);
+    assert_eq!(world.tables().scscf.reg_subscriptions, 1);
+}

@@ -34,6 +34,18 @@ impl<'b> Params<'b> {
         ParamsIter { rest: self.0 }
     }
 
+    /// All parameters in order: the name, and all of it as it is spelled, without the semicolon.
+    pub fn spelled(&self) -> impl Iterator<Item = (&'b [u8], &'b [u8])> {
+        let mut params = self.iter();
+        std::iter::from_fn(move || {
+            let before = params.rest;
+            let (name, _) = params.next()?;
+            let text = before.get(..before.len() - params.rest.len())?;
+            let start = text.iter().position(|byte| *byte != b';')?;
+            Some((name, trim(text.get(start..)?)))
+        })
+    }
+
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.iter().next().is_none()
@@ -173,6 +185,8 @@ mod tests {
         assert_eq!(params.value("x"), Some(&b"a;b\\\"c"[..]));
         assert_eq!(params.value("lr2"), Some(&b"v"[..]));
         assert_eq!(params.get("b"), None);
+        let spelled: Vec<_> = params.spelled().map(|(_, text)| text).collect();
+        assert_eq!(spelled, [&b"lr"[..], b"Q=0.5", b"x=\"a;b\\\"c\"", b"LR2 = v"]);
         assert_eq!(params.iter().count(), 4);
     }
 

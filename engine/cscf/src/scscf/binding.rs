@@ -86,4 +86,17 @@ impl<'a> BindingParts<'a> {
             out.put(self.impu).put(b";gr=").put(self.instance);
         }
     }
+
+    /// The most bytes that the binding takes in the body for those who watch the identity (`reginfo::write`).
+    pub fn told_bytes(&self) -> usize {
+        /// Tags and attributes of a contact, and `;gr=`.
+        const FRAME_BYTES: usize = 144;
+        let texts = [self.contact, self.impu, self.instance];
+        FRAME_BYTES + texts.into_iter().map(escaped_bytes).sum::<usize>()
+    }
+}
+
+/// The length of a text in XML, where a character of its own meaning is a reference of up to six bytes.
+pub fn escaped_bytes(text: &[u8]) -> usize {
+    text.len() + 5 * text.iter().filter(|byte| b"&<>\"'".contains(byte)).count()
 }

@@ -10,17 +10,33 @@ use imstorm_sip::header::HeaderName;
 use imstorm_sip::{Message, NameAddr, Writer};
 use smallvec::SmallVec;
 
-use super::binding::{Binding, BindingParts};
+use super::binding::{Binding, BindingParts, escaped_bytes};
 use super::gruu::TemporaryGruu;
 use super::look::Look;
 use super::{Scscf, ScscfAlarm, write_contact};
 use crate::event::Context;
+use crate::hss::directory::BODY_BYTES_MAX;
 use crate::hss::{IDENTITIES_BYTES_MAX, UserId};
 use crate::identity::IdentityList;
+use crate::mw::MESSAGE_BYTES_MAX;
 use crate::proxy::DEFAULT_PORT;
 
 /// Bindings of one identity: what fits a 200 beside the other headers.
 pub const BINDINGS_PER_IDENTITY_MAX: usize = 6;
+/// The longest contact, instance, other parameters of a Contact and Call-ID of a binding, in bytes. What a binding may take beside others is
+/// up to [`Scscf::can_be_told`].
+const CONTACT_BYTES_MAX: usize = 256;
+const INSTANCE_BYTES_MAX: usize = 128;
+const PARAMS_BYTES_MAX: usize = 400;
+const CALL_ID_BYTES_MAX: usize = 256;
+/// The longest 200 to a REGISTER, in bytes: less than a message on Mw, for the status line and for the seal towards the UE.
+const ANSWER_BYTES_MAX: usize = MESSAGE_BYTES_MAX - 256;
+/// What a header's line takes beside its text: P-Associated-URI has the most, and Contact has its expiry.
+const LINE_BYTES: usize = 34;
+/// What the two GRUUs take in a Contact beside identity, instance and realm.
+const GRUU_FRAME_BYTES: usize = 104;
+/// What the body has beside its contacts and the identity.
+const BODY_FRAME_BYTES: usize = 320;
 /// The lifetime of a binding that asks for none (TS 24.229 clause 5.1.1.2.1).
 const EXPIRES_DEFAULT_S: u32 = 600_000;
 
@@ -186,7 +202,7 @@ impl Scscf {
             ctx.counters.table_full += 1;
             Refused(503)
         };
-        let mut params = [0; 1024];
+        let mut params = [0; PARAMS_BYTES_MAX];
         let mut params = Writer::new(&mut params);
         write_kept_params(contact, &mut params);
         let mut path = [0; 1024];
@@ -199,7 +215,7 @@ impl Scscf {
         let pcscf = self.subscriptions.get(request.connection).map(|found| found.pcscf);
         // The way back must be the way that it came (RFC 3327 clause 5.3).
         let is_own_path = first.is_some() && first == pcscf;
-        if params.has_overflowed() || path.has_overflowed() || !is_own_path {
+        if !is_own_path {
             return Err(bad_request(ctx));
         }
         let instance = contact.params.value("+sip.instance").unwrap_or_default();
@@ -213,6 +229,11 @@ impl Scscf {
             instance: instance.unwrap_or_default(),
             call_id,
         };
+        let is_whole = !params.has_overflowed() && !path.has_overflowed();
+        if !is_whole || !self.can_be_told(request, &parts) {
+            ctx.counters.message_too_large += 1;
+            return Err(Refused(513));
+        }
         let strings = parts.store(&mut self.strings).ok_or_else(|| full(ctx))?;
         let expires_at = ctx.now.saturating_add(seconds(u64::from(granted_s)));
         let q_millis = q_millis(contact);
@@ -267,6 +288,48 @@ impl Scscf {
         self.arm_binding(ctx, key);
         ctx.counters.registrations_made += 1;
         Ok(true)
+    }
+
+    /// Whether a binding leaves the 200 to a REGISTER, which lists all bindings and identities, and the body for those who watch the
+    /// identity, at a size that can be sent.
+    fn can_be_told(&self, request: &Request<'_>, new: &BindingParts<'_>) -> bool {
+        let is_short = new.contact.len() <= CONTACT_BYTES_MAX
+            && new.instance.len() <= INSTANCE_BYTES_MAX
+            && new.call_id.len() <= CALL_ID_BYTES_MAX;
+        let message = request.message;
+        let copied = [
+            HeaderName::Via,
+            HeaderName::From,
+            HeaderName::To,
+            HeaderName::CallId,
+            HeaderName::CSeq,
+            HeaderName::Path,
+        ];
+        let lines = copied.iter().flat_map(|name| message.lines(*name));
+        let head: usize = lines.map(|(_, value)| value.len() + LINE_BYTES).sum();
+        let mut packed = [0; IDENTITIES_BYTES_MAX];
+        let identities = IdentityList::new(self.profile(request.user, &mut packed));
+        let usable = identities.iter().filter(|identity| !identity.barred);
+        let told: usize = usable.map(|identity| identity.uri.len() + LINE_BYTES).sum();
+        let gruus = match message.has_option(HeaderName::Supported, "gruu") {
+            true => {
+                new.impu.len() + new.instance.len() + self.config.realm.len() + GRUU_FRAME_BYTES
+            }
+            false => 0,
+        };
+        let (mut answer, mut body) = (head + told + gruus, new.told_bytes());
+        answer += new.contact.len() + new.params.len() + LINE_BYTES;
+        for key in self.bindings_of(request.aor) {
+            let binding = self.bindings.get(key).expect("an indexed binding");
+            // The one of this connection is replaced.
+            if binding.connection != request.connection {
+                let parts = BindingParts::read(self.strings.get(&binding.strings));
+                answer += parts.contact.len() + parts.params.len() + LINE_BYTES;
+                body += parts.told_bytes();
+            }
+        }
+        let body_bytes_max = BODY_BYTES_MAX - BODY_FRAME_BYTES - escaped_bytes(new.impu);
+        is_short && answer <= ANSWER_BYTES_MAX && body <= body_bytes_max
     }
 
     /// 200 with all of the identity's bindings (RFC 3261 clause 10.3, step 8) and, to whoever understands them, GRUUs.
@@ -434,20 +497,19 @@ fn bad_request(ctx: &mut Context<'_>) -> Refused {
     Refused(400)
 }
 
-/// The parameters of Contact that stay with the binding: all but those that a 200 writes itself.
+/// The parameters of Contact that stay with the binding, as they are spelled: all but those that a 200 writes itself.
 fn write_kept_params(contact: &NameAddr<'_>, out: &mut Writer<'_>) {
-    for (name, value) in contact.params.iter() {
+    for (name, text) in contact.params.spelled() {
         let is_written = [&b"expires"[..], b"pub-gruu", b"temp-gruu"]
             .iter()
             .any(|own| name.eq_ignore_ascii_case(own));
         if is_written {
             continue;
         }
-        out.put(b";").put(name);
-        if let Some(value) = value {
-            // Callee capabilities and the instance are quoted (RFC 3840 clause 9), the preference is not.
-            let quote: &[u8] = if name.eq_ignore_ascii_case(b"q") { b"" } else { b"\"" };
-            out.put(b"=").put(quote).put(value).put(quote);
+        out.put(b";");
+        // A line that was folded is one line again (RFC 3261 clause 7.3.1).
+        for piece in text.split(|byte| matches!(byte, b'\r' | b'\n')) {
+            out.put(piece);
         }
     }
 }
