@@ -374,3 +374,16 @@ fn a_register_is_answered_and_watched_however_much_is_bound() {
     assert_eq!(world.counter("message_too_large"), 6 - bound);
     assert_eq!(world.tables().scscf.reg_subscriptions, 1);
 }
+
+#[test]
+fn whoever_watches_an_identity_names_it_as_the_target_too() {
+    let (mut world, mut ue, other) = secured(Layout::Together);
+    let impu = ue.impu.clone();
+    for target in [ue.tel(), other.impu] {
+        let mut watch = ue.watch(&impu, 600);
+        watch.start = format!("SUBSCRIBE {target} SIP/2.0");
+        world.sealed(&mut ue, &watch);
+        assert_eq!(world.take_one(&mut ue).message.status(), 404, "{target}");
+    }
+    assert_eq!(world.tables().scscf.reg_subscriptions, 0);
+}

@@ -76,6 +76,11 @@ impl Scscf {
             ctx.counters.identity_refused += 1;
             return self.refuse(ctx, from, message, 403, |_| ());
         };
+        // Request-URI and To name the one identity whose registration it is about (TS 24.229 clause 5.1.1.3).
+        if authorised(message.request_uri()).map(|named| named.uri) != Some(identity.uri) {
+            ctx.counters.not_found += 1;
+            return self.refuse(ctx, from, message, 404, |_| ());
+        }
         let watching = self.watching_over(connection);
         let again = watching.iter().find(|key| self.is_reg_dialog(**key, message));
         if let Some(key) = again.copied() {
