@@ -387,3 +387,33 @@ fn whoever_watches_an_identity_names_it_as_the_target_too() {
     }
     assert_eq!(world.tables().scscf.reg_subscriptions, 0);
 }
+
+#[test]
+fn identities_that_the_pcscf_can_not_keep_let_nobody_originate() {
+    let (mut world, mut ue, other) = secured(Layout::Apart);
+    let (from, to, added) = (world.scscf_mw, world.pcscf_mw, "sip:new@ims.example");
+    let command = Command::AddIdentity {
+        impi: ue.impi.clone().into_bytes(),
+        impu: added.as_bytes().to_vec(),
+        barred: false,
+    };
+    world.mw_held = true;
+    world.operate(&command).expect("a subscriber");
+    let waiting: Vec<_> = world.mw_waiting.drain(..).collect();
+    world.mw_held = false;
+    let mut altered = 0;
+    for wire in waiting {
+        let mut text = Text::parse(&wire.bytes).without("Content-Length");
+        if wire.from == from && wire.to == to && text.all("Route").is_empty() {
+            // Another S-CSCF may know longer ones.
+            text.body = text.body.replace(added, &format!("sip:{}@ims.example", "n".repeat(600)));
+            altered += 1;
+        }
+        world.datagram(wire.from, wire.to, &text.to_bytes());
+    }
+    assert_eq!((altered, world.counter("table_full")), (1, 1));
+    world.notifies(&mut ue, "security");
+    let message = ue.message(&other.impu, None);
+    world.sealed(&mut ue, &message);
+    assert_eq!(world.take_one(&mut ue).message.status(), 403);
+}

@@ -18,7 +18,7 @@ use super::transaction::{Peer, Purpose, Transaction};
 use super::{OWN_MARGIN_S, Pcscf, PcscfAlarm};
 use crate::event::Context;
 use crate::hss::IDENTITIES_BYTES_MAX;
-use crate::identity::{Identity, IdentityListWriter};
+use crate::identity::{IDENTITY_BYTES_MAX, Identity, IdentityError, IdentityListWriter};
 use crate::proxy::DEFAULT_PORT;
 
 /// How often a SUBSCRIBE of the P-CSCF's own is tried before the connection is given up.
@@ -281,26 +281,14 @@ impl Pcscf {
         };
         self.follow_lifetime(ctx, key, secinfo.head.lifetime_s);
         let mut packed = [0; IDENTITIES_BYTES_MAX];
-        let mut list = IdentityListWriter::new(&mut packed);
-        for identity in secinfo.identities() {
-            let mut uri = [0; 512];
-            let mut writer = Writer::new(&mut uri);
-            imstorm_sip::body::secinfo::unescape(identity.uri, &mut writer);
-            let entry = Identity {
-                uri: writer.as_written(),
-                is_default: identity.is_default,
-                barred: identity.is_barred,
-            };
-            if list.push(entry).is_err() {
-                ctx.counters.table_full += 1;
-                return;
-            }
-        }
-        let list = list.finish();
+        let list = pack(&secinfo, &mut packed);
         let connection = self.connections.get_mut(key).expect("a connection that was notified");
         let handle = &mut connection.identities;
-        if self.strings.get(handle) != list && self.strings.replace(handle, list).is_err() {
-            // Whoever can't be policed may not originate.
+        let is_kept = list.is_ok_and(|list| {
+            self.strings.get(handle) == list || self.strings.replace(handle, list).is_ok()
+        });
+        if !is_kept {
+            // Whoever can't be policed may not originate, not even by what was allowed before.
             self.strings.release(std::mem::take(handle));
             ctx.counters.table_full += 1;
         }
@@ -324,6 +312,28 @@ impl Pcscf {
         set.expires_at = ends_at;
         self.look_at_set(ctx, live);
     }
+}
+
+/// The identities of a NOTIFY's body as a packed list.
+///
+/// # Errors
+/// [`IdentityError::TooLong`] where one of them, or all together, are longer than the HSS would have them.
+fn pack<'a>(secinfo: &Secinfo<'_>, out: &'a mut [u8]) -> Result<&'a [u8], IdentityError> {
+    let mut list = IdentityListWriter::new(out);
+    for identity in secinfo.identities() {
+        let mut uri = [0; IDENTITY_BYTES_MAX];
+        let mut writer = Writer::new(&mut uri);
+        imstorm_sip::body::secinfo::unescape(identity.uri, &mut writer);
+        if writer.has_overflowed() {
+            return Err(IdentityError::TooLong);
+        }
+        list.push(Identity {
+            uri: writer.as_written(),
+            is_default: identity.is_default,
+            barred: identity.is_barred,
+        })?;
+    }
+    Ok(list.finish())
 }
 
 /// The names of the P-CSCF's side of its own dialog, which follow from the connection's key.
