@@ -12,6 +12,7 @@ pub mod gruu;
 mod look;
 mod notify;
 mod operate;
+mod put_off;
 mod refresh;
 mod reg_event;
 mod registrar;

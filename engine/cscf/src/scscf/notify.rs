@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use imstorm_base::slab::{Key, Slab};
 use imstorm_base::strings::Handle;
-use imstorm_base::time::{Time, seconds};
+use imstorm_base::time::Time;
 use imstorm_sip::body::reginfo::ContactEvent;
 use imstorm_sip::body::{reginfo, secinfo};
 use imstorm_sip::header::HeaderName;
@@ -25,11 +25,6 @@ use crate::via::OurVia;
 
 /// The longest body, in bytes.
 pub(super) const BODY_BYTES_MAX: usize = crate::hss::directory::BODY_BYTES_MAX;
-
-/// How long a NOTIFY that was refused, or for which there was no room, is put off.
-pub(super) const TELL_AGAIN_NS: u64 = seconds(5);
-/// How often the NOTIFY of one state is put off. Then the subscriber hears of the next change, or by its next refresh.
-const PUT_OFF_MAX: u8 = 3;
 
 /// What a NOTIFY is about, and who is told.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -65,7 +60,7 @@ impl Scscf {
     }
 
     /// One NOTIFY at a time: a change meanwhile is told after its answer.
-    fn tell(&mut self, ctx: &mut Context<'_>, subject: Subject) {
+    pub(super) fn tell(&mut self, ctx: &mut Context<'_>, subject: Subject) {
         let ends = self.ends(subject);
         let Some(watcher) = self.watcher_mut(subject) else { return };
         if !watcher.exists() || watcher.over {
@@ -97,7 +92,7 @@ impl Scscf {
     }
 
     /// Whether the next NOTIFY is the last one.
-    fn ends(&self, subject: Subject) -> bool {
+    pub(super) fn ends(&self, subject: Subject) -> bool {
         match subject {
             Subject::Security(key, whose) => self.subscriptions.get(key).is_some_and(|found| {
                 found.ending.is_some()
@@ -114,7 +109,7 @@ impl Scscf {
         watcher_of(&self.subscriptions, &self.reg_subscriptions, subject)
     }
 
-    fn watcher_mut(&mut self, subject: Subject) -> Option<&mut Watcher> {
+    pub(super) fn watcher_mut(&mut self, subject: Subject) -> Option<&mut Watcher> {
         match subject {
             Subject::Security(key, whose) => {
                 self.subscriptions.get_mut(key).map(|it| it.watcher(whose))
@@ -222,65 +217,15 @@ impl Scscf {
         }
     }
 
-    /// A subscriber has refused a NOTIFY, by a status that does not say that it is gone: it may only be busy. Of an end it need not
-    /// be told again.
-    fn notify_refused(&mut self, ctx: &mut Context<'_>, subject: Subject) {
-        let Some(watcher) = self.watcher_mut(subject) else { return };
-        if watcher.over {
-            return self.notify_failed(ctx, subject);
-        }
-        if std::mem::take(&mut watcher.notify_again) {
-            watcher.put_off = 0;
-        }
-        ctx.counters.notify_failed += 1;
-        self.put_off(ctx, subject);
-    }
-
-    /// There was no room for a NOTIFY: it is as if it had not been begun.
-    fn not_sent(&mut self, ctx: &mut Context<'_>, subject: Subject) {
-        let Some(watcher) = self.watcher_mut(subject) else { return };
-        watcher.local_cseq -= 1;
-        watcher.over = false;
-        self.put_off(ctx, subject);
-    }
-
-    /// Tells a subscriber again later, a few times. Whoever can't be told of an end then is left alone; so is a P-CSCF, which must
-    /// know whom it polices.
-    fn put_off(&mut self, ctx: &mut Context<'_>, subject: Subject) {
-        let must_know = self.ends(subject) || matches!(subject, Subject::Security(_, Whose::Pcscf));
-        let Some(watcher) = self.watcher_mut(subject) else { return };
-        if watcher.put_off == PUT_OFF_MAX {
-            return if must_know {
-                self.give_up(ctx, subject);
-            };
-        }
-        watcher.put_off += 1;
-        watcher.must_tell = true;
-        let armed = std::mem::replace(&mut watcher.tell_armed, true);
-        ctx.counters.notify_put_off += 1;
-        if !armed {
-            self.arm(ctx, TELL_AGAIN_NS, ScscfAlarm::TellAgain(subject));
-        }
-    }
-
-    /// Time to tell a subscriber what was put off, unless it has been told meanwhile.
-    pub(super) fn tell_again(&mut self, ctx: &mut Context<'_>, subject: Subject) {
-        let Some(watcher) = self.watcher_mut(subject) else { return };
-        watcher.tell_armed = false;
-        if watcher.must_tell {
-            self.tell(ctx, subject);
-        }
-    }
-
     /// A subscriber can't be told: it has said that it is gone, or nothing (RFC 6665 clause 4.2.2).
-    fn notify_failed(&mut self, ctx: &mut Context<'_>, subject: Subject) {
+    pub(super) fn notify_failed(&mut self, ctx: &mut Context<'_>, subject: Subject) {
         ctx.counters.notify_failed += 1;
         self.give_up(ctx, subject);
     }
 
     /// Ends a subscription whose subscriber can't be told. For the UE's connection that is the end, and for everything that runs
     /// over it.
-    fn give_up(&mut self, ctx: &mut Context<'_>, subject: Subject) {
+    pub(super) fn give_up(&mut self, ctx: &mut Context<'_>, subject: Subject) {
         let (key, whose) = match subject {
             Subject::Security(key, whose) => (key, whose),
             Subject::Reg(key) => return self.drop_reg(ctx, key),
