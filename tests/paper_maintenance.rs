@@ -877,6 +877,7 @@ fn an_answer_that_says_the_ue_is_gone_ends_its_connection() {
         let notify = world.take_one(&mut ue).message;
         let gone = ue.respond(&notify, status);
         world.sealed(&mut ue, &gone);
-        assert_eq!(world.tables().scscf.subscriptions, 0, "{status}");
+        let ended = (world.counter("notify_failed"), world.tables().scscf.subscriptions);
+        assert_eq!(ended, (1, 0), "{status}");
     }
 }
