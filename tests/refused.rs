@@ -708,6 +708,7 @@ fn life(layout: Layout) -> (World, [ScriptedUe; 2]) {
 fn the_agreement_stays_between_ue_and_pcscf() {
     for layout in [Layout::Apart, Layout::Each] {
         let (world, _) = life(layout);
+        assert!(world.counter("agreement_withheld") > 10);
         assert!(world.mw.len() > 40, "{}", world.mw.len());
         for wire in &world.mw {
             let text = Text::parse(&wire.bytes);
@@ -729,6 +730,7 @@ fn the_agreement_stays_between_ue_and_pcscf() {
 fn no_key_reaches_a_ue_opened_or_sealed() {
     for layout in [Layout::Together, Layout::Each] {
         let (world, ues) = life(layout);
+        assert_eq!(world.counter("keys_withheld"), world.counter("challenges"));
         let keys: Vec<[u8; 16]> =
             ues.iter().flat_map(|ue| &ue.sets).flat_map(|set| [set.keys.0, set.keys.1]).collect();
         assert_eq!(keys.len(), 6, "three runs of AKA");
@@ -751,6 +753,28 @@ fn no_key_reaches_a_ue_opened_or_sealed() {
             }
         }
     }
+}
+
+#[test]
+fn an_older_first_request_changes_nothing_that_is_pending() {
+    let mut scene = Scene::new();
+    let mut victim = scene.world.ue(3);
+    victim.cseq = 10;
+    scene.world.begin(&mut victim);
+    // From the same address, as whoever can write it there may.
+    let mut attacker = scene.world.ue(3);
+    (attacker.call_id, attacker.tag) = (victim.call_id.clone(), victim.tag.clone());
+    for cseq in [5, 10] {
+        attacker.cseq = cseq;
+        let older = attacker.first(Credentials::Name);
+        let older = older.with("CSeq", &format!("{cseq} SUBSCRIBE"));
+        scene.raises(&["setups_stale"], |scene| scene.world.plain(&attacker, &older));
+        assert!(scene.world.take_wires(victim.ip).is_empty(), "nothing answers it");
+    }
+    scene.world.finish(&mut victim);
+    scene.world.release(&mut victim);
+    scene.world.advance(seconds(1));
+    scene.unharmed();
 }
 
 #[test]

@@ -23,7 +23,14 @@ use crate::ue::ScriptedUe;
 /// The time at a world's start: not zero, so that a forgotten time shows.
 pub const START_NS: Time = seconds(1000);
 /// Counters of mere traffic, which rise with every message.
-const TRAFFIC: [&str; 4] = ["messages_in", "messages_out", "datagrams_in", "datagrams_out"];
+const TRAFFIC: [&str; 6] = [
+    "messages_in",
+    "messages_out",
+    "datagrams_in",
+    "datagrams_out",
+    "keys_withheld",
+    "agreement_withheld",
+];
 
 /// Which roles stand together.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]

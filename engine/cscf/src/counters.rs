@@ -95,6 +95,12 @@ counters! {
     requests_held,
     /// 503: the UE's identities did not come in time.
     identities_unknown,
+    /// IK and CK that were taken out of a challenge before it went to the UE (TS 24.229 clause 5.2.2).
+    keys_withheld,
+    /// Requests from which the headers of the security agreement were taken out before they left for the core (RFC 3329).
+    agreement_withheld,
+    /// First requests that are older than the set-up that is under way under their names: dropped.
+    setups_stale,
     /// A 401 without keys, or with ones that can't be read, was not passed on as protected.
     keys_missing,
 

@@ -240,6 +240,7 @@ impl Pcscf {
             edits.pop_first(message, HeaderName::Via);
             edits.remove(HeaderName::RecordRoute);
             edits.remove_auth_params(message, HeaderName::WwwAuthenticate, &["ik", "ck"]);
+            ctx.counters.keys_withheld += 1;
             edits.append(HeaderName::SecurityServer, |out| write_server(MODE, Some(&server), out));
             // The challenge goes on what the request came on, which may be the temporary set that it replaces.
             self.send(ctx, transaction.upstream, |out| edits.write(message, out).ok());

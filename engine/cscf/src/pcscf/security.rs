@@ -44,6 +44,7 @@ impl Pcscf {
                 if cseq.number < connection.cseq
                     || (cseq.number == connection.cseq && again.is_none())
                 {
+                    ctx.counters.setups_stale += 1;
                     return;
                 }
                 connection.cseq = cseq.number;
@@ -317,6 +318,7 @@ impl Pcscf {
         if message.list(HeaderName::Route).next().is_some() {
             edits.pop_first(message, HeaderName::Route);
         }
+        ctx.counters.agreement_withheld += 1;
         for header in
             [HeaderName::SecurityClient, HeaderName::SecurityVerify, HeaderName::SecurityServer]
         {
