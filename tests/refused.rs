@@ -852,3 +852,26 @@ fn a_set_up_in_anothers_name_costs_the_live_connection_nothing() {
         scene.unharmed();
     }
 }
+
+#[test]
+fn a_list_of_identities_that_can_not_be_read_lets_the_ue_originate_nothing() {
+    let mut world = World::new(Layout::Apart);
+    let mut ue = world.ue(1);
+    world.secure(&mut ue);
+    let (impi, impu) = (ue.impi.clone().into_bytes(), ALICE.as_bytes().to_vec());
+    world.mw_held = true;
+    world.operate(&Command::AddIdentity { impi, impu, barred: false }).expect("it is done");
+    let waiting: Vec<_> = world.mw_waiting.drain(..).collect();
+    world.mw_held = false;
+    for wire in waiting {
+        let text = String::from_utf8(wire.bytes.clone()).expect("a NOTIFY");
+        // To the UE it goes by a Route; to the P-CSCF itself it goes broken.
+        let broken =
+            if text.contains("Route:") { text } else { text.replace("<secinfo", "<secinfx") };
+        world.datagram(wire.from, wire.to, broken.as_bytes());
+    }
+    world.notifies(&mut ue, "security");
+    assert_eq!(world.counter("malformed"), 1);
+    let message = ue.message("sip:ue00000002@ims.example", None);
+    assert_eq!(world.ask(&mut ue, &message).status(), 403);
+}

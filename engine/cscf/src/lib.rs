@@ -19,6 +19,7 @@ pub mod event;
 pub mod hss;
 pub mod icscf;
 pub mod identity;
+pub mod look;
 pub mod mw;
 pub mod operator;
 pub mod pcscf;

@@ -75,8 +75,8 @@ impl Hss {
         let key = identity_key(impu, &mut key).ok_or(Refusal::IdentityMalformed)?;
         let mut packed = [0; IDENTITIES_BYTES_MAX];
         let before = IdentityList::new(self.packed(user, &mut packed)?);
-        let mut is_default = !barred && before.default_identity().is_none();
-        let added = Identity { uri: impu, is_default: std::mem::take(&mut is_default), barred };
+        let is_default = !barred && before.default_identity().is_none();
+        let added = Identity { uri: impu, is_default, barred };
         self.keep(user, before.iter().chain([added]))?;
         self.added.insert(key.into(), user);
         Ok(())

@@ -9,6 +9,7 @@ use imstorm_base::time::Time;
 use imstorm_esp::SaSet;
 
 use super::agreement::{ClientOffer, ServerSide};
+use crate::look::Look;
 
 /// How far a connection is.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -119,8 +120,8 @@ pub struct SecuritySet {
     pub outer: SocketAddr,
     /// When the set ends if nothing prolongs it.
     pub expires_at: Time,
-    /// When its alarm rings.
-    pub look_at: Time,
+    /// When it is looked after next.
+    pub look: Look,
 }
 
 impl Connection {

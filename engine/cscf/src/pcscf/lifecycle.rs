@@ -15,10 +15,9 @@ use imstorm_sip::transaction::non_invite_client::{Actions, Event};
 use super::agreement::{ClientOffer, ServerSide, write_server};
 use super::connection::{OwnState, SecuritySet, Stage};
 use super::transaction::{Peer, Purpose, Transaction};
-use super::{
-    AWAIT_AUTH_NS, GRACE_S, LOOK_AGAIN_NS, MODE, Pcscf, PcscfAlarm, SPI_GENERATIONS, SPI_MIN,
-};
+use super::{AWAIT_AUTH_NS, GRACE_S, MODE, Pcscf, PcscfAlarm, SPI_GENERATIONS, SPI_MIN};
 use crate::event::{Alarm, Context};
+use crate::look::Look;
 use crate::proxy::{DEFAULT_PORT, respond_upstream};
 
 impl Pcscf {
@@ -70,7 +69,7 @@ impl Pcscf {
         match transaction.purpose {
             Purpose::Security => self.security_response(ctx, &transaction, message),
             Purpose::FromUe => self.other_response(ctx, &transaction, message),
-            Purpose::ToUe => self.ue_answered(ctx, &transaction, message),
+            Purpose::ToUe => self.pass_back_to_core(ctx, &transaction, message),
             Purpose::Notify { terminates } => {
                 self.notify_response(ctx, &transaction, terminates, message);
             }
@@ -296,7 +295,7 @@ impl Pcscf {
             client: (offer.fingerprint, offer.text),
             outer: outer.unwrap_or(SocketAddr::new(ue_ip, self.config.ue_esp_port)),
             expires_at: ctx.now + AWAIT_AUTH_NS,
-            look_at: Time::MAX,
+            look: Look::default(),
         };
         let key = self.sets.insert(set).ok()?;
         assert!(key == place, "the key that was promised");
@@ -475,12 +474,10 @@ impl Pcscf {
         self.drop_connection(ctx, key);
     }
 
-    /// Arms a set's alarm for its end, or for a look before; nothing where one is armed that comes sooner.
+    /// Has a set looked after when its lifetime ends.
     pub(super) fn look_at_set(&mut self, ctx: &mut Context<'_>, key: Key) {
         let Some(set) = self.sets.get_mut(key) else { return };
-        let after_ns = set.expires_at.saturating_sub(ctx.now).min(LOOK_AGAIN_NS);
-        if ctx.now + after_ns < set.look_at {
-            set.look_at = ctx.now + after_ns;
+        if let Some(after_ns) = set.look.before(ctx.now, set.expires_at) {
             self.arm(ctx, after_ns, PcscfAlarm::Set(key));
         }
     }
@@ -488,12 +485,10 @@ impl Pcscf {
     /// A set's alarm: its lifetime is over, unless it was prolonged since the alarm was set.
     pub(super) fn set_is_due(&mut self, ctx: &mut Context<'_>, key: Key) {
         let Some(set) = self.sets.get(key) else { return };
-        if set.look_at > ctx.now {
-            // An alarm from before the one that counts.
+        if !set.look.is_now(ctx.now) {
             return;
         }
         if set.expires_at > ctx.now {
-            self.sets.get_mut(key).expect("found above").look_at = Time::MAX;
             return self.look_at_set(ctx, key);
         }
         let connection_key = set.connection;

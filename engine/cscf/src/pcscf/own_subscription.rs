@@ -275,22 +275,27 @@ impl Pcscf {
     }
 
     fn learn_identities(&mut self, ctx: &mut Context<'_>, key: Key, message: &Message<'_>) {
-        let Ok(secinfo) = Secinfo::parse(message.body()) else {
-            ctx.counters.malformed += 1;
-            return;
-        };
-        self.follow_lifetime(ctx, key, secinfo.head.lifetime_s);
+        let secinfo = Secinfo::parse(message.body());
         let mut packed = [0; IDENTITIES_BYTES_MAX];
-        let list = pack(&secinfo, &mut packed);
+        let list = match &secinfo {
+            Ok(secinfo) => {
+                self.follow_lifetime(ctx, key, secinfo.head.lifetime_s);
+                pack(secinfo, &mut packed).ok()
+            }
+            Err(_) => {
+                ctx.counters.malformed += 1;
+                None
+            }
+        };
         let connection = self.connections.get_mut(key).expect("a connection that was notified");
         let handle = &mut connection.identities;
-        let is_kept = list.is_ok_and(|list| {
+        let is_kept = list.is_some_and(|list| {
             self.strings.get(handle) == list || self.strings.replace(handle, list).is_ok()
         });
         if !is_kept {
             // Whoever can't be policed may not originate, not even by what was allowed before.
             self.strings.release(std::mem::take(handle));
-            ctx.counters.table_full += 1;
+            ctx.counters.table_full += u64::from(secinfo.is_ok());
         }
         let first = !std::mem::replace(&mut connection.knows_identities, true);
         if first && connection.held > 0 {

@@ -243,14 +243,4 @@ impl Pcscf {
         let to = live.map_or(transaction.upstream, Peer::Protected);
         self.pass_back_to_ue(ctx, to, message);
     }
-
-    /// The UE has answered a request that is not about its security state.
-    pub(super) fn ue_answered(
-        &mut self,
-        ctx: &mut Context<'_>,
-        transaction: &Transaction,
-        message: &Message<'_>,
-    ) {
-        self.pass_back_to_core(ctx, transaction, message);
-    }
 }

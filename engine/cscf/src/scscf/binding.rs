@@ -6,7 +6,7 @@ use imstorm_base::time::Time;
 use imstorm_sip::Writer;
 use imstorm_sip::body::reginfo::ContactEvent;
 
-use super::look::Look;
+use crate::look::Look;
 
 /// A binding (RFC 3261 clause 10.3). An identity has at most one for each connection.
 #[derive(Debug)]

@@ -1,5 +1,7 @@
 //! What names the dialogs that are formed here: the connection's token in URIs, our tags, and the strings that are kept.
 
+use std::net::SocketAddr;
+
 use imstorm_base::slab::Key;
 use imstorm_base::strings::Handle;
 use imstorm_base::time::Time;
@@ -9,6 +11,7 @@ use imstorm_sip::{DialogParts, Message, Uri, dialog};
 use super::Scscf;
 use super::notify::Subject;
 use super::subscription::{TokenSecret, Whose};
+use crate::event::Context;
 use crate::proxy::{DEFAULT_PORT, read_hex_u64};
 
 /// Room for a dialog's strings.
@@ -26,6 +29,31 @@ impl Scscf {
         let earlier = found.earlier_secret.filter(|(_, until)| *until > now);
         let is_known = found.secret == secret || earlier.is_some_and(|(other, _)| other == secret);
         is_known.then_some(key)
+    }
+
+    /// The live connection that a request came over: its topmost Route has the token, and it comes from the P-CSCF of the connection.
+    /// Any other request is refused.
+    pub(super) fn routed_over(
+        &self,
+        ctx: &mut Context<'_>,
+        from: SocketAddr,
+        message: &Message<'_>,
+    ) -> Option<Key> {
+        let route = message.routes().next().and_then(Result::ok);
+        let key = route.and_then(|route| self.connection_at(ctx.now, route.uri_text));
+        let key = key.filter(|key| self.is_from_pcscf(*key, from));
+        if key.is_none() {
+            ctx.counters.wrong_route += 1;
+            self.refuse(ctx, from, message, 403, |_| ());
+        }
+        key
+    }
+
+    /// Whether a request for a live connection comes from the P-CSCF that it passes.
+    pub(super) fn is_from_pcscf(&self, key: Key, from: SocketAddr) -> bool {
+        self.subscriptions
+            .get(key)
+            .is_some_and(|found| found.pcscf == from && found.ending.is_none())
     }
 
     /// The strings of the dialog that a SUBSCRIBE forms, as its notifier keeps them.

@@ -9,7 +9,6 @@ mod binding;
 mod challenge;
 mod dialog;
 pub mod gruu;
-mod look;
 mod notify;
 mod operate;
 mod put_off;

@@ -80,13 +80,13 @@ mod tests {
     use imstorm_sip::DialogParts;
 
     use super::super::ScscfConfig;
-    use super::super::look::Look;
     use super::super::subscription::{Authenticated, Reason, Subscription, TokenSecret, Watcher};
     use super::*;
     use crate::counters::Counters;
     use crate::event::Alarm;
     use crate::hss::derived::Derivation;
     use crate::hss::{Directory, UserId};
+    use crate::look::Look;
     use crate::mw::MwQueue;
 
     /// An S-CSCF with one connection, and what is around it: a queue of one message.

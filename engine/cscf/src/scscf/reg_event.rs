@@ -8,11 +8,10 @@ use imstorm_base::strings::Handle;
 use imstorm_base::time::{Time, seconds};
 use imstorm_sip::body::reginfo::{self, ContactEvent};
 use imstorm_sip::header::HeaderName;
-use imstorm_sip::{DialogParts, Message, Uri, Writer};
+use imstorm_sip::{DialogParts, Message, Writer};
 use smallvec::SmallVec;
 
 use super::binding::BindingParts;
-use super::look::Look;
 use super::notify::Subject;
 use super::registrar::{BINDINGS_PER_IDENTITY_MAX, seconds_until};
 use super::subscription::{Reason, Watcher};
@@ -20,6 +19,7 @@ use super::{Scscf, ScscfAlarm};
 use crate::event::Context;
 use crate::hss::IDENTITIES_BYTES_MAX;
 use crate::identity::IdentityList;
+use crate::look::Look;
 
 /// Subscriptions to registrations over one connection.
 const PER_CONNECTION_MAX: usize = 8;
@@ -56,12 +56,7 @@ impl Scscf {
         message: &Message<'_>,
         asked_s: u32,
     ) {
-        let route = message.routes().next().and_then(Result::ok);
-        let connection = route.and_then(|route| self.connection_at(ctx.now, route.uri_text));
-        let Some(connection) = connection.filter(|key| self.is_from_pcscf(*key, from)) else {
-            ctx.counters.wrong_route += 1;
-            return self.refuse(ctx, from, message, 403, |_| ());
-        };
+        let Some(connection) = self.routed_over(ctx, from, message) else { return };
         let user = self.subscriptions.get(connection).expect("found above").user;
         let mut packed = [0; IDENTITIES_BYTES_MAX];
         let identities = IdentityList::new(self.profile(user, &mut packed));
@@ -353,15 +348,5 @@ impl Scscf {
         let id = self.visible.hash(impu);
         reginfo::write(&mut body, found.watcher.version, impu, id, contacts);
         body.done().ok()
-    }
-
-    /// The user's identity that a URI names, if it is one.
-    pub(super) fn is_home(&self, uri: &Uri<'_>) -> bool {
-        match uri.host {
-            imstorm_sip::Host::Name(name) => {
-                name.eq_ignore_ascii_case(self.config.realm.as_bytes())
-            }
-            _ => false,
-        }
     }
 }

@@ -12,12 +12,12 @@ use smallvec::SmallVec;
 
 use super::binding::{Binding, BindingParts, escaped_bytes};
 use super::gruu::TemporaryGruu;
-use super::look::Look;
 use super::{Scscf, ScscfAlarm, write_contact};
 use crate::event::Context;
 use crate::hss::directory::BODY_BYTES_MAX;
 use crate::hss::{IDENTITIES_BYTES_MAX, UserId};
 use crate::identity::IdentityList;
+use crate::look::Look;
 use crate::mw::MESSAGE_BYTES_MAX;
 use crate::proxy::DEFAULT_PORT;
 
@@ -64,12 +64,7 @@ impl Scscf {
         from: SocketAddr,
         message: &Message<'_>,
     ) {
-        let route = message.routes().next().and_then(Result::ok);
-        let key = route.and_then(|route| self.connection_at(ctx.now, route.uri_text));
-        let Some(key) = key.filter(|key| self.is_from_pcscf(*key, from)) else {
-            ctx.counters.wrong_route += 1;
-            return self.refuse(ctx, from, message, 403, |_| ());
-        };
+        let Some(key) = self.routed_over(ctx, from, message) else { return };
         let user = self.subscriptions.get(key).expect("a connection that was found").user;
         let mut packed = [0; IDENTITIES_BYTES_MAX];
         let identities = IdentityList::new(self.profile(user, &mut packed));
@@ -109,13 +104,6 @@ impl Scscf {
     /// Of an identity as it is provisioned: what its bindings are found by.
     pub(super) fn aor(&self, impu: &[u8]) -> u64 {
         self.hash.hash(impu)
-    }
-
-    /// Whether a request for a live connection comes from the P-CSCF that it passes.
-    pub(super) fn is_from_pcscf(&self, key: Key, from: SocketAddr) -> bool {
-        self.subscriptions
-            .get(key)
-            .is_some_and(|found| found.pcscf == from && found.ending.is_none())
     }
 
     /// Does what the REGISTER asks for. Whether anything changed; nothing has where it is refused.
@@ -198,10 +186,6 @@ impl Scscf {
             // The same request again: the same answer.
             return Ok(false);
         }
-        let full = |ctx: &mut Context<'_>| {
-            ctx.counters.table_full += 1;
-            Refused(503)
-        };
         let mut params = [0; PARAMS_BYTES_MAX];
         let mut params = Writer::new(&mut params);
         write_kept_params(contact, &mut params);
@@ -234,29 +218,52 @@ impl Scscf {
             ctx.counters.message_too_large += 1;
             return Err(Refused(513));
         }
-        let strings = parts.store(&mut self.strings).ok_or_else(|| full(ctx))?;
         let expires_at = ctx.now.saturating_add(seconds(u64::from(granted_s)));
         let q_millis = q_millis(contact);
+        let key = match known {
+            Some((key, _)) => self.rebind(key, &parts).then_some(key),
+            None => self.make_binding(request, &parts),
+        };
+        let Some(key) = key else {
+            ctx.counters.table_full += 1;
+            return Err(Refused(503));
+        };
         self.bindings_made += 1;
-        let order = self.bindings_made;
-        if let Some((key, _)) = known {
-            let binding = self.bindings.get_mut(key).expect("a binding that was found");
-            let before = BindingParts::read(self.strings.get(&binding.strings));
-            if before.call_id != call_id || before.instance != parts.instance {
-                binding.gruu_epoch += 1;
-            }
-            self.strings.release(std::mem::replace(&mut binding.strings, strings));
-            binding.cseq = request.cseq;
-            binding.expires_at = expires_at;
-            binding.q_millis = q_millis;
-            binding.gruu_count += 1;
-            binding.order = order;
-            binding.event = ContactEvent::Refreshed;
-            ctx.counters.registrations_refreshed += 1;
-            self.arm_binding(ctx, key);
-            return Ok(true);
+        let binding = self.bindings.get_mut(key).expect("just bound");
+        binding.cseq = request.cseq;
+        binding.expires_at = expires_at;
+        binding.q_millis = q_millis;
+        binding.order = self.bindings_made;
+        match known {
+            Some(_) => ctx.counters.registrations_refreshed += 1,
+            None => ctx.counters.registrations_made += 1,
         }
-        let room = self.bindings_of(request.aor).len() < BINDINGS_PER_IDENTITY_MAX;
+        self.arm_binding(ctx, key);
+        Ok(true)
+    }
+
+    /// Gives a binding new strings, and so another temporary GRUU. False where there is no room; nothing changes then.
+    fn rebind(&mut self, key: Key, parts: &BindingParts<'_>) -> bool {
+        let Some(strings) = parts.store(&mut self.strings) else { return false };
+        let binding = self.bindings.get_mut(key).expect("a binding that was found");
+        let before = BindingParts::read(self.strings.get(&binding.strings));
+        if before.call_id != parts.call_id || before.instance != parts.instance {
+            binding.gruu_epoch += 1;
+        }
+        self.strings.release(std::mem::replace(&mut binding.strings, strings));
+        binding.gruu_count += 1;
+        binding.event = ContactEvent::Refreshed;
+        true
+    }
+
+    /// Puts a new binding into all tables. `None` where there is no room; nothing changes then.
+    fn make_binding(&mut self, request: &Request<'_>, parts: &BindingParts<'_>) -> Option<Key> {
+        if self.bindings.len() == self.bindings.capacity()
+            || self.bindings_of(request.aor).len() >= BINDINGS_PER_IDENTITY_MAX
+        {
+            return None;
+        }
+        let strings = parts.store(&mut self.strings)?;
         let subscription = self.subscriptions.get_mut(request.connection);
         let subscription = subscription.expect("an admitted request");
         let binding = Binding {
@@ -264,30 +271,21 @@ impl Scscf {
             aor: request.aor,
             strings,
             cseq: request.cseq,
-            expires_at,
+            expires_at: 0,
             look: Look::default(),
-            q_millis,
-            order,
+            q_millis: 0,
+            order: 0,
             gruu_epoch: 0,
             gruu_count: 0,
             event: ContactEvent::Registered,
             next_of_connection: subscription.bindings,
         };
-        let inserted = match room {
-            true => self.bindings.insert(binding).ok(),
-            false => {
-                self.strings.release(binding.strings);
-                None
-            }
-        };
-        let key = inserted.ok_or_else(|| full(ctx))?;
+        let key = self.bindings.insert(binding).expect("room, as just seen");
         subscription.bindings = Some(key);
         subscription.unbound_until = None;
         let indexed = self.by_aor.insert(request.aor, key.index).is_ok();
         assert!(indexed, "the index has room for as many as the slab");
-        self.arm_binding(ctx, key);
-        ctx.counters.registrations_made += 1;
-        Ok(true)
+        Some(key)
     }
 
     /// Whether a binding leaves the 200 to a REGISTER, which lists all bindings and identities, and the body for those who watch the

@@ -12,12 +12,12 @@ use smallvec::SmallVec;
 
 use super::challenge::Challenged;
 use super::dialog::{dialog_tag, read_tag};
-use super::look::Look;
 use super::notify::Subject;
 use super::subscription::{Authenticated, Reason, Subscription, TokenSecret, Watcher, Whose};
 use super::{Scscf, ScscfAlarm, write_contact};
 use crate::event::Context;
 use crate::hss::{Hss, UserId};
+use crate::look::Look;
 use crate::proxy::DEFAULT_PORT;
 
 /// The lifetime of a SUBSCRIBE that asks for none (TS 24.229 clause 5.1.1.2.1).

@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 use imstorm_base::slab::Key;
 use imstorm_base::time::Time;
 use imstorm_sip::header::HeaderName;
-use imstorm_sip::{Edits, Message, Scheme, Uri};
+use imstorm_sip::{Edits, Host, Message, Scheme, Uri};
 
 use super::Scscf;
 use super::binding::{Binding, BindingParts};
@@ -33,24 +33,14 @@ impl Scscf {
         }
         let route = message.routes().next().and_then(Result::ok);
         match route.filter(|route| route.uri.param("sess").is_some()) {
-            Some(route) => self.originate(ctx, from, message, route.uri_text),
+            Some(_) => self.originate(ctx, from, message),
             None => self.terminate(ctx, hss, from, message),
         }
     }
 
     /// From a UE: in the name of one of its identities, which the P-CSCF has asserted, and which may be news to it that has changed.
-    fn originate(
-        &mut self,
-        ctx: &mut Context<'_>,
-        from: SocketAddr,
-        message: &Message<'_>,
-        route: &[u8],
-    ) {
-        let key = self.connection_at(ctx.now, route);
-        let Some(key) = key.filter(|key| self.is_from_pcscf(*key, from)) else {
-            ctx.counters.wrong_route += 1;
-            return self.refuse(ctx, from, message, 403, |_| ());
-        };
+    fn originate(&mut self, ctx: &mut Context<'_>, from: SocketAddr, message: &Message<'_>) {
+        let Some(key) = self.routed_over(ctx, from, message) else { return };
         let user = self.subscriptions.get(key).expect("a connection that was found").user;
         let mut packed = [0; IDENTITIES_BYTES_MAX];
         let identities = IdentityList::new(self.profile(user, &mut packed));
@@ -61,15 +51,21 @@ impl Scscf {
             return self.refuse(ctx, from, message, 403, |_| ());
         }
         let target = Uri::parse(message.request_uri()).ok();
-        // Another network's users can't be reached from here.
-        let is_home = |uri: &Uri<'_>| uri.scheme == Scheme::Tel || self.is_home(uri);
-        let Some(icscf) = self.config.icscf.filter(|_| target.as_ref().is_some_and(is_home)) else {
+        let is_home = target.is_some_and(|target| self.is_home(&target));
+        let Some(icscf) = self.config.icscf.filter(|_| is_home) else {
             ctx.counters.not_found += 1;
             return self.refuse(ctx, from, message, 404, |_| ());
         };
         self.pass_on(ctx, icscf, message, |edits| {
             edits.pop_first(message, HeaderName::Route);
         });
+    }
+
+    /// Whether a URI may be of a user of this network. Another network's can't be reached from here.
+    fn is_home(&self, uri: &Uri<'_>) -> bool {
+        let realm = self.config.realm.as_bytes();
+        uri.scheme == Scheme::Tel
+            || matches!(uri.host, Host::Name(name) if name.eq_ignore_ascii_case(realm))
     }
 
     /// To a user of this S-CSCF, by an identity or a GRUU.

@@ -7,8 +7,8 @@ use imstorm_base::slab::Key;
 use imstorm_base::strings::{Handle, Strings};
 use imstorm_base::time::Time;
 
-use super::look::Look;
 use crate::hss::UserId;
+use crate::look::Look;
 use zeroize::Zeroize;
 
 /// A challenge that waits for its answer.
