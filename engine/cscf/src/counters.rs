@@ -168,6 +168,28 @@ counters! {
     reg_subscriptions_made,
     /// Subscriptions to registrations that ended.
     reg_subscriptions_ended,
+    /// INVITEs that began a session, at each S-CSCF and for each contact.
+    calls_begun,
+    /// INVITEs that went to several contacts.
+    calls_forked,
+    /// INVITEs that an S-CSCF cancelled, for a CANCEL or by itself.
+    calls_cancelled,
+    /// Sessions that were accepted, at each S-CSCF that serves a party.
+    sessions_made,
+    /// Sessions that went over to another connection of their user.
+    sessions_moved,
+    /// Sessions that the network ended, early ones included.
+    sessions_released,
+    /// Sessions of which nothing was heard in time.
+    sessions_expired,
+    /// Accepted sessions that are over, for whatever reason.
+    sessions_ended,
+    /// 403: a request in a session of another user, or by a connection that the session does not run over.
+    session_refused,
+    /// A Replaces that names no session, one that can't be moved, or another user's.
+    replaces_refused,
+    /// 491 or 500: an INVITE while another one is under way in the session.
+    invite_glare,
     /// Standalone requests that were passed on, at each S-CSCF that they passed.
     standalone_passed,
     /// 404: requests for somebody who is not known here.

@@ -3,8 +3,10 @@
 use std::net::IpAddr;
 
 use imstorm_base::time::Time;
+use imstorm_sip::DialogParts;
 
 use super::Scscf;
+use super::session::SessionStage;
 use crate::hss::UserId;
 
 /// A connection as its notifier sees it between two steps.
@@ -22,7 +24,42 @@ pub struct SubscriptionState {
     pub expires_at: Time,
 }
 
+/// A session as its S-CSCF sees it between two steps.
+#[derive(Copy, Clone, Debug)]
+pub struct SessionState<'a> {
+    /// The user.
+    pub user: UserId,
+    /// The UE's address over the connection that it runs over.
+    pub ue_ip: IpAddr,
+    /// It has been accepted, and nobody has hung up.
+    pub is_confirmed: bool,
+    /// A request that changes it is under way.
+    pub is_changing: bool,
+    /// The UE's dialog: Call-ID, the UE's tag, and the tag that it knows of the other party.
+    pub call_id: &'a [u8],
+    /// See [`SessionState::call_id`].
+    pub ue_tag: &'a [u8],
+    /// See [`SessionState::call_id`].
+    pub far_tag: &'a [u8],
+}
+
 impl Scscf {
+    /// All sessions, each once for each of its parties that is served here.
+    pub fn session_states(&self) -> impl Iterator<Item = SessionState<'_>> {
+        self.sessions.iter().filter_map(|(_, session)| {
+            let parts = DialogParts::decode(self.strings.get(&session.ue.dialog));
+            Some(SessionState {
+                user: session.user,
+                ue_ip: self.subscriptions.get(session.connection)?.contact.ip(),
+                is_confirmed: session.stage == SessionStage::Confirmed,
+                is_changing: session.is_changing(),
+                call_id: parts.call_id,
+                ue_tag: parts.remote_tag,
+                far_tag: parts.local_tag,
+            })
+        })
+    }
+
     /// All subscriptions of UEs.
     pub fn subscription_states(&self) -> impl Iterator<Item = SubscriptionState> {
         self.subscriptions.iter().map(|(_, subscription)| SubscriptionState {
@@ -34,12 +71,13 @@ impl Scscf {
         })
     }
 
-    /// Whether bindings and connections agree: a binding runs over a connection that is there and not ending, and each is in its
+    /// Whether bindings, sessions and connections agree: each runs over a connection that is there and not ending, and is in its
     /// connection's list once.
     ///
     /// # Errors
     /// What does not hold.
     pub fn audit(&self) -> Result<(), String> {
+        self.audit_sessions()?;
         let mut listed = 0;
         for (key, subscription) in self.subscriptions.iter() {
             if subscription.bindings.is_none() {
@@ -61,6 +99,26 @@ impl Scscf {
             return Err(format!("{orphans} bindings on connections that are gone"));
         }
         Ok(())
+    }
+
+    fn audit_sessions(&self) -> Result<(), String> {
+        let mut listed = 0;
+        for (key, subscription) in self.subscriptions.iter() {
+            for session in self.sessions_over(key) {
+                listed += 1;
+                let session = self.sessions.get(session).map(|session| session.connection);
+                if session != Some(key) {
+                    return Err(format!("{key:?} lists a session of {session:?}"));
+                }
+                if subscription.ending.is_some() {
+                    return Err(format!("a session on {key:?}, which is ending"));
+                }
+            }
+        }
+        match self.sessions.len() - listed {
+            0 => Ok(()),
+            orphans => Err(format!("{orphans} sessions on connections that are gone")),
+        }
     }
 
     /// A user's identities as this S-CSCF has them, as a packed list.

@@ -16,6 +16,7 @@ mod refresh;
 mod reg_event;
 mod registrar;
 mod security_event;
+mod session;
 mod show;
 mod standalone;
 mod subscription;
@@ -33,7 +34,7 @@ use imstorm_sip::header::HeaderName;
 use imstorm_sip::transaction::Timings;
 use imstorm_sip::{Message, Method, Writer, response};
 
-pub use audit::SubscriptionState;
+pub use audit::{SessionState, SubscriptionState};
 
 use crate::event::{Alarm, Context};
 use crate::hss::{Directory, Hss, UserId};
@@ -44,11 +45,29 @@ use binding::Binding;
 use gruu::GruuCipher;
 use notify::{Notification, Subject};
 use reg_event::RegSubscription;
+use session::{Fork, Session};
 pub use subscription::Reason;
 use subscription::{Challenge, Subscription, TokenSecret};
 
 /// How long a challenge may stay unanswered: request-await-auth (TS 24.229 clause 7.8).
 const AWAIT_AUTH_NS: u64 = seconds(4 * 60);
+
+/// What may come inside a session.
+const SESSION_METHODS: [Method; 7] = [
+    Method::Invite,
+    Method::Bye,
+    Method::Prack,
+    Method::Update,
+    Method::Options,
+    Method::Info,
+    Method::Message,
+];
+/// What an S-CSCF takes.
+const ALLOWED: &str =
+    "INVITE, ACK, CANCEL, BYE, PRACK, UPDATE, OPTIONS, INFO, SUBSCRIBE, REGISTER, MESSAGE";
+
+/// Sessions that there is room for.
+const SESSIONS_PER_USER: usize = 2;
 
 /// Strings of one user's subscription: the UE's dialog and its P-CSCF's.
 const STRINGS_BYTES_PER_USER: usize = 1024;
@@ -107,6 +126,8 @@ pub enum ScscfAlarm {
     Binding(Key),
     /// The lifetime of a subscription to a registration may be over.
     Reg(Key),
+    /// Nothing may have been heard of a session for too long.
+    Session(Key),
 }
 
 /// What is held at this moment.
@@ -120,7 +141,9 @@ pub struct ScscfTables {
     pub reg_subscriptions: usize,
     /// Challenges that wait for their answers.
     pub challenges: usize,
-    /// NOTIFYs under way.
+    /// Sessions, each once for each of its parties that is served here.
+    pub sessions: usize,
+    /// Requests of its own that are under way: NOTIFYs, and what ends sessions.
     pub notifications: usize,
     /// Bytes of strings.
     pub strings_bytes: usize,
@@ -148,6 +171,10 @@ pub struct Scscf {
     reg_subscriptions: Slab<RegSubscription>,
     /// Subscriptions to registrations, by the hash of their identity.
     by_watched: Index,
+    sessions: Slab<Session>,
+    /// Sessions, by the names of the request that made the UE's leg.
+    by_call: Index,
+    forks: Slab<Fork>,
     gruus: GruuCipher,
     strings: Strings,
     /// Challenges, by what names their request.
@@ -181,6 +208,10 @@ impl Scscf {
             by_aor: Index::with_capacity(2 * capacity),
             reg_subscriptions: Slab::with_capacity(capacity),
             by_watched: Index::with_capacity(capacity),
+            sessions: Slab::with_capacity(SESSIONS_PER_USER * capacity),
+            // Twice: a leg that is to replace another is found as well.
+            by_call: Index::with_capacity(2 * SESSIONS_PER_USER * capacity),
+            forks: Slab::with_capacity(capacity),
             gruus: GruuCipher::new(gruu_key),
             strings: Strings::with_capacity(config.strings_bytes),
             by_challenge: Index::with_capacity(2 * capacity),
@@ -205,6 +236,7 @@ impl Scscf {
             bindings: self.bindings.len(),
             reg_subscriptions: self.reg_subscriptions.len(),
             challenges: self.challenges.len(),
+            sessions: self.sessions.len(),
             notifications: self.notifications.len(),
             strings_bytes: self.strings.used_bytes(),
         }
@@ -220,6 +252,9 @@ impl Scscf {
             + self.by_aor.reserved_bytes()
             + self.reg_subscriptions.reserved_bytes()
             + self.by_watched.reserved_bytes()
+            + self.sessions.reserved_bytes()
+            + self.by_call.reserved_bytes()
+            + self.forks.reserved_bytes()
             + self.strings.capacity_bytes()
             + self.by_challenge.reserved_bytes()
             + self.by_request.reserved_bytes()
@@ -247,15 +282,17 @@ impl Scscf {
             return self.response(ctx, message);
         }
         if message.method() == Method::Ack {
-            return;
+            return self.ack(ctx, from, message);
         }
         if let Err(error) = ctx.mw.check(from, message) {
             ctx.counters.bad_request += 1;
             return self.refuse(ctx, from, message, error.status, |_| ());
         }
-        if let Some(option) =
-            proxy::unknown_option(message, HeaderName::Require, &["secevt", "path"])
-        {
+        if let Some(option) = proxy::unknown_option(
+            message,
+            HeaderName::Require,
+            &["secevt", "path", "replaces", "100rel", "timer"],
+        ) {
             ctx.counters.bad_extension += 1;
             return self.refuse(ctx, from, message, 420, |out| {
                 out.header(HeaderName::Unsupported).put(option).end();
@@ -264,10 +301,35 @@ impl Scscf {
         match message.method() {
             Method::Subscribe => self.subscribe(ctx, hss, from, message),
             Method::Register => self.register(ctx, from, message),
-            Method::Message => self.standalone(ctx, hss, from, message),
+            Method::Cancel => self.cancel(ctx, from, message),
+            Method::Message | Method::Options if !is_in_dialog(message) => {
+                self.standalone(ctx, hss, from, message);
+            }
+            Method::Invite if !is_in_dialog(message) => self.call(ctx, hss, from, message),
+            method if SESSION_METHODS.contains(&method) => {
+                self.dialog_request(ctx, from, message);
+            }
             _ => self.refuse(ctx, from, message, 405, |out| {
-                out.header(HeaderName::Allow).text("SUBSCRIBE, REGISTER, MESSAGE").end();
+                out.header(HeaderName::Allow).text(ALLOWED).end();
             }),
+        }
+    }
+
+    /// A request inside a dialog, which must be a session's.
+    fn dialog_request(&mut self, ctx: &mut Context<'_>, from: SocketAddr, message: &Message<'_>) {
+        match self.session_at(message.request_uri()) {
+            Some(key) => self.in_session(ctx, from, message, key),
+            None => {
+                ctx.counters.dialog_unknown += 1;
+                self.refuse(ctx, from, message, 481, |_| ());
+            }
+        }
+    }
+
+    fn ack(&mut self, ctx: &mut Context<'_>, from: SocketAddr, message: &Message<'_>) {
+        match self.session_at(message.request_uri()) {
+            Some(key) => self.in_session(ctx, from, message, key),
+            None => self.ack_outside(ctx, message),
         }
     }
 
@@ -282,6 +344,7 @@ impl Scscf {
             ScscfAlarm::Release(key) => self.release_is_due(ctx, key),
             ScscfAlarm::Binding(key) => self.binding_is_due(ctx, key),
             ScscfAlarm::Reg(key) => self.reg_is_due(ctx, key),
+            ScscfAlarm::Session(key) => self.session_is_due(ctx, key),
         }
     }
 
@@ -332,6 +395,10 @@ impl Scscf {
         ctx.counters.messages_out += u64::from(sent.is_ok());
         ctx.counters.queue_full += u64::from(sent == Err(MwError::Full));
     }
+}
+
+fn is_in_dialog(message: &Message<'_>) -> bool {
+    matches!(message.tag(HeaderName::To), Ok(Some(_)))
 }
 
 /// The connection's service route: `<sip:S-CSCF;sess=TOKEN;lr>`. Without `lr` it would be a strict route.

@@ -14,6 +14,7 @@ use imstorm_sip::{DialogParts, Message, Method, Uri, Writer, dialog};
 
 use super::reg_event::RegSubscription;
 use super::registrar::seconds_until;
+use super::session::Branch;
 use super::subscription::{Reason, Subscription, TokenSecret, Watcher, Whose};
 use super::{Scscf, ScscfAlarm, ScscfConfig, write_contact};
 use crate::event::Context;
@@ -35,10 +36,11 @@ pub enum Subject {
     Reg(Key),
 }
 
-/// A NOTIFY under way: its client transaction.
+/// A request of the S-CSCF's own that is under way: its client transaction.
 #[derive(Debug)]
 pub struct Notification {
-    subject: Subject,
+    /// What is told of, and to whom. `None`: it ends a session, or an INVITE, and its answer changes nothing.
+    subject: Option<Subject>,
     client: NonInviteClient,
     to: SocketAddr,
     /// The request as sent, where it may have to be sent again.
@@ -82,7 +84,8 @@ impl Scscf {
             .and_then(|uri| uri.socket_addr(DEFAULT_PORT));
         let Some(to) = to else { return self.notify_failed(ctx, subject) };
         let client = NonInviteClient::new();
-        let under_way = Notification { subject, client, to, request: Handle::EMPTY };
+        let subject_told = Some(subject);
+        let under_way = Notification { subject: subject_told, client, to, request: Handle::EMPTY };
         let Ok(notification) = self.notifications.insert(under_way) else {
             ctx.counters.table_full += 1;
             return self.not_sent(ctx, subject);
@@ -143,25 +146,28 @@ impl Scscf {
             Ok(()) => {}
             Err(MwError::Full) => {
                 ctx.counters.queue_full += 1;
-                self.close(notification);
+                self.close_own(notification);
                 return self.not_sent(ctx, subject);
             }
             Err(MwError::NotWritten) => {
-                self.close(notification);
+                self.close_own(notification);
                 return self.notify_failed(ctx, subject);
             }
         }
         let under_way = self.notifications.get_mut(notification).expect("just inserted");
         under_way.request = request;
         let actions = under_way.client.start(&self.config.core, reliable);
-        self.arm_client(ctx, notification, subject, &actions);
+        self.arm_client(ctx, notification, Some(subject), &actions);
         self.watcher_mut(subject).expect("a subscription that notifies").version += 1;
     }
 
-    /// A response to a NOTIFY, or to a request that was only passed on.
+    /// A response to a NOTIFY, or to a request that was passed on.
     pub(super) fn response(&mut self, ctx: &mut Context<'_>, message: &Message<'_>) {
         let Some(key) = self.notification_of(message) else {
-            return self.pass_back(ctx, message);
+            return match self.via.branch_in(message).and_then(Branch::read) {
+                Some(branch) => self.session_response(ctx, message, branch),
+                None => self.pass_back(ctx, message),
+            };
         };
         let status = message.status();
         let under_way = self.notifications.get_mut(key).expect("a NOTIFY that was found");
@@ -172,12 +178,48 @@ impl Scscf {
         if status < 200 {
             return;
         }
-        let subject = self.close(key);
+        let Some(subject) = self.close_own(key) else { return };
         match status {
             200..=299 => self.notified(ctx, subject),
             status if is_gone(status) => self.notify_failed(ctx, subject),
             _ => self.notify_refused(ctx, subject),
         }
+    }
+
+    /// Sends a request whose answer changes nothing, again until there is one. `write` gets the key that its branch may have.
+    pub(super) fn ask_own(
+        &mut self,
+        ctx: &mut Context<'_>,
+        to: SocketAddr,
+        write: impl FnOnce(Key, &mut [u8]) -> Option<usize>,
+    ) -> Option<Key> {
+        let client = NonInviteClient::new();
+        let asked = Notification { subject: None, client, to, request: Handle::EMPTY };
+        let Ok(key) = self.notifications.insert(asked) else {
+            ctx.counters.table_full += 1;
+            return None;
+        };
+        let reliable = ctx.mw.is_reliable(to);
+        let mut request = Handle::EMPTY;
+        let strings = &mut self.strings;
+        let sent = ctx.mw.send(self.config.mw, to, |out| {
+            let len = write(key, out)?;
+            if !reliable {
+                request = strings.store(&out[..len]).unwrap_or_default();
+            }
+            Some(len)
+        });
+        if sent.is_err() {
+            ctx.counters.queue_full += u64::from(sent == Err(MwError::Full));
+            self.close_own(key);
+            return None;
+        }
+        ctx.counters.messages_out += 1;
+        let under_way = self.notifications.get_mut(key).expect("just inserted");
+        under_way.request = request;
+        let actions = under_way.client.start(&self.config.core, reliable);
+        self.arm_client(ctx, key, None, &actions);
+        Some(key)
     }
 
     fn notification_of(&self, message: &Message<'_>) -> Option<Key> {
@@ -187,11 +229,11 @@ impl Scscf {
         self.notifications.get(key).map(|_| key)
     }
 
-    /// Ends a NOTIFY's transaction; what it was about.
-    fn close(&mut self, key: Key) -> Subject {
-        let done = self.notifications.remove(key).expect("a NOTIFY that was found");
+    /// Ends the transaction of a request of our own; what it told of.
+    pub(super) fn close_own(&mut self, key: Key) -> Option<Subject> {
+        let done = self.notifications.remove(key)?;
         self.strings.release(done.request);
-        if let Some(watcher) = self.watcher_mut(done.subject) {
+        if let Some(watcher) = done.subject.and_then(|subject| self.watcher_mut(subject)) {
             watcher.notifying = false;
         }
         done.subject
@@ -238,6 +280,7 @@ impl Scscf {
             let subscription = self.subscriptions.get_mut(key).expect("found above");
             if subscription.ending.is_none() {
                 subscription.ending = Some(Reason::NoResource);
+                self.release_sessions_over(ctx, key, false);
                 self.end_what_runs_over(ctx, key, Reason::NoResource, ContactEvent::Deactivated);
             }
             self.notify(ctx, key, Whose::Pcscf);
@@ -270,6 +313,7 @@ impl Scscf {
             Reason::NoResource | Reason::Deactivated => ContactEvent::Deactivated,
             Reason::Rejected => ContactEvent::Rejected,
         };
+        self.release_sessions_over(ctx, key, true);
         self.end_what_runs_over(ctx, key, reason, event);
         self.notify(ctx, key, Whose::Ue);
         self.settle(ctx, key);
@@ -303,14 +347,20 @@ impl Scscf {
         self.arm(ctx, 2 * self.config.core.timer_f_ns(), ScscfAlarm::Release(key));
     }
 
-    fn arm_client(&self, ctx: &mut Context<'_>, key: Key, subject: Subject, actions: &Actions) {
+    fn arm_client(
+        &self,
+        ctx: &mut Context<'_>,
+        key: Key,
+        subject: Option<Subject>,
+        actions: &Actions,
+    ) {
         if let Some(after_ns) = actions.arm_e {
             self.arm(ctx, after_ns, ScscfAlarm::TimerE(key));
         }
         if let Some(after_ns) = actions.arm_f {
             // The P-CSCF repeats a NOTIFY on the slower UE leg for as long as Timer F lasts there, and then answers 408.
             let after_ns = match subject {
-                Subject::Security(_, Whose::Pcscf) => after_ns,
+                Some(Subject::Security(_, Whose::Pcscf)) => after_ns,
                 _ => self.config.ue_leg.timer_f_ns() + self.config.core.t4_ns,
             };
             self.arm(ctx, after_ns, ScscfAlarm::TimerF(key));
@@ -338,8 +388,9 @@ impl Scscf {
             return;
         }
         ctx.counters.transactions_timed_out += 1;
-        let subject = self.close(key);
-        self.notify_failed(ctx, subject);
+        if let Some(subject) = self.close_own(key) {
+            self.notify_failed(ctx, subject);
+        }
     }
 
     /// What a NOTIFY says, its body in `body`. `None` where that does not fit.

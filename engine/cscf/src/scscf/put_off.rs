@@ -155,6 +155,7 @@ mod tests {
                 must_challenge: false,
                 bindings: None,
                 watching: None,
+                sessions: None,
                 unbound_until: None,
                 unwatched_until: Time::MAX,
                 look: Look::default(),

@@ -216,7 +216,7 @@ impl Scscf {
         }
     }
 
-    /// Everything that runs over a connection ends with it: bindings, and subscriptions to registrations (the paper's section 3.1;
+    /// Everything that runs over a connection ends with it: sessions, bindings, and subscriptions to registrations (the paper's section 3.1;
     /// matched by the connection, never by a contact's text).
     pub(super) fn end_what_runs_over(
         &mut self,
@@ -293,6 +293,9 @@ impl Scscf {
     pub(super) fn drop_what_ran_over(&mut self, ctx: &mut Context<'_>, connection: Key) {
         for key in self.watching_over(connection) {
             self.drop_reg(ctx, key);
+        }
+        for key in self.sessions_over(connection) {
+            self.drop_session(ctx, key);
         }
     }
 

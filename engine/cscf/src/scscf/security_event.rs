@@ -258,6 +258,7 @@ impl Scscf {
                 must_challenge: false,
                 bindings: None,
                 watching: None,
+                sessions: None,
                 unbound_until: None,
                 unwatched_until: ctx.now.saturating_add(self.config.core.timer_f_ns()),
                 look: Look::default(),

@@ -6,6 +6,7 @@ use imstorm_sip::{DialogParts, Writer};
 
 use super::Scscf;
 use super::binding::{Binding, BindingParts};
+use super::session::{Session, Side};
 use super::subscription::Subscription;
 use crate::hss::{IDENTITIES_BYTES_MAX, UserId};
 use crate::show::{self, BindingRow, IdentityRow, Page, SessionRow, SubscriptionRow};
@@ -64,16 +65,34 @@ impl Scscf {
         })
     }
 
-    /// The calls, from a place of their table on. The S-CSCF takes no INVITE yet.
+    /// The sessions, from a place of their table on.
     #[must_use]
-    pub fn show_sessions(&self, _from: u32) -> Page<SessionRow> {
-        Page::whole(Vec::new())
+    pub fn show_sessions(&self, from: u32) -> Page<SessionRow> {
+        Page::of_slab(&self.sessions, from, |rows, _, session| rows.push(self.session_row(session)))
     }
 
-    /// The calls of one user.
+    /// The sessions of one user.
     #[must_use]
-    pub fn show_sessions_of(&self, _user: UserId) -> Vec<SessionRow> {
-        Vec::new()
+    pub fn show_sessions_of(&self, user: UserId) -> Vec<SessionRow> {
+        let connections = self.live_connections(user);
+        let keys = connections.iter().flat_map(|key| self.sessions_over(*key));
+        keys.filter_map(|key| self.sessions.get(key)).map(|it| self.session_row(it)).collect()
+    }
+
+    fn session_row(&self, session: &Session) -> SessionRow {
+        let parts = DialogParts::decode(self.strings.get(&session.ue.dialog));
+        let (ue, far) = (show::text(parts.remote_uri), show::text(parts.local_uri));
+        let (from, to) = match session.caller {
+            Side::Ue => (ue, far),
+            Side::Far => (far, ue),
+        };
+        SessionRow {
+            impi: show::impi(&self.directory, session.user),
+            session: session_id(session.connection),
+            call_id: show::text(parts.call_id),
+            from,
+            to,
+        }
     }
 
     fn subscription_row(

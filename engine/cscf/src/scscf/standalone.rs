@@ -62,7 +62,7 @@ impl Scscf {
     }
 
     /// Whether a URI may be of a user of this network. Another network's can't be reached from here.
-    fn is_home(&self, uri: &Uri<'_>) -> bool {
+    pub(super) fn is_home(&self, uri: &Uri<'_>) -> bool {
         let realm = self.config.realm.as_bytes();
         uri.scheme == Scheme::Tel
             || matches!(uri.host, Host::Name(name) if name.eq_ignore_ascii_case(realm))
@@ -119,7 +119,7 @@ impl Scscf {
     }
 
     /// The contact for an identity: the most preferred one, of those the newest; for a public GRUU, of its instance only.
-    fn target(&self, now: Time, impu: &[u8], uri: &Uri<'_>) -> Option<Key> {
+    pub(super) fn target(&self, now: Time, impu: &[u8], uri: &Uri<'_>) -> Option<Key> {
         let instance = uri.param("gr").flatten();
         let is_target = |binding: &Binding| {
             let parts = || BindingParts::read(self.strings.get(&binding.strings));
@@ -135,7 +135,7 @@ impl Scscf {
             .map(|(key, _)| key)
     }
 
-    fn target_of_temporary_gruu(&self, now: Time, uri: &Uri<'_>) -> Option<Key> {
+    pub(super) fn target_of_temporary_gruu(&self, now: Time, uri: &Uri<'_>) -> Option<Key> {
         let gruu = self.gruus.read(uri.user?)?;
         let binding = self.bindings.get(gruu.binding)?;
         let is_valid = binding.gruu_epoch == gruu.epoch

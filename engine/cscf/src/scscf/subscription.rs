@@ -148,6 +148,8 @@ pub struct Subscription {
     pub bindings: Option<Key>,
     /// The first of the subscriptions to registrations that run over it.
     pub watching: Option<Key>,
+    /// The first of the sessions that run over it.
+    pub sessions: Option<Key>,
     /// When it ends unless it makes a binding, where it has none and needs one.
     pub unbound_until: Option<Time>,
     /// When it ends unless its P-CSCF makes a subscription of its own.

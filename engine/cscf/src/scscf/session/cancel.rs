@@ -1,0 +1,91 @@
+//! CANCEL (RFC 3261 clause 9): answered here, and sent on to wherever the INVITE went.
+
+use std::net::SocketAddr;
+
+use imstorm_base::slab::Key;
+use imstorm_sip::header::HeaderName;
+use imstorm_sip::{Message, Method, Writer, parse};
+
+use super::super::Scscf;
+use crate::event::Context;
+
+impl Scscf {
+    pub(in super::super) fn cancel(
+        &mut self,
+        ctx: &mut Context<'_>,
+        from: SocketAddr,
+        message: &Message<'_>,
+    ) {
+        let mut invites = self.invites_like(message, |_| true);
+        invites.retain(|key| {
+            let session = self.sessions.get(*key).expect("a session that was found");
+            session.invite.as_ref().is_some_and(|invite| invite.upstream == from)
+        });
+        if invites.is_empty() {
+            ctx.counters.dialog_unknown += 1;
+            return self.refuse(ctx, from, message, 481, |_| ());
+        }
+        self.refuse(ctx, from, message, 200, |_| ());
+        for key in invites {
+            self.send_cancel(ctx, key);
+        }
+    }
+
+    /// Cancels a session's INVITE, unless it has been answered.
+    pub(super) fn send_cancel(&mut self, ctx: &mut Context<'_>, key: Key) {
+        let Some(session) = self.sessions.get(key) else { return };
+        let Some(invite) = session.invite.as_ref() else { return };
+        if invite.refused || invite.cancel.is_some() || invite.sent.is_empty() {
+            return;
+        }
+        let to = invite.downstream;
+        let mut kept = [0; 2048];
+        let len = invite.sent.len();
+        kept[..len].copy_from_slice(self.strings.get(&invite.sent));
+        let mut index = imstorm_sip::Index::default();
+        let Ok(sent) = parse(&kept[..len], &mut index) else { return };
+        ctx.counters.calls_cancelled += 1;
+        let asked = self.ask_own(ctx, to, |_, out| {
+            write_like(&sent, Method::Cancel, sent.header(HeaderName::To), out)
+        });
+        if let Some(invite) = self.sessions.get_mut(key).and_then(|it| it.invite.as_mut()) {
+            invite.cancel = asked;
+        }
+    }
+
+    /// Acknowledges a refusal that goes no further (RFC 3261 clause 17.1.1.3).
+    pub(super) fn acknowledge_refusal(
+        &mut self,
+        ctx: &mut Context<'_>,
+        key: Key,
+        refusal: &Message<'_>,
+    ) {
+        let Some(session) = self.sessions.get(key) else { return };
+        let Some(invite) = session.invite.as_ref() else { return };
+        let mut index = imstorm_sip::Index::default();
+        let Ok(sent) = parse(self.strings.get(&invite.sent), &mut index) else { return };
+        self.send(ctx, invite.downstream, |out| {
+            write_like(&sent, Method::Ack, refusal.header(HeaderName::To), out)
+        });
+    }
+}
+
+/// Writes the CANCEL or ACK of an INVITE that was sent: its topmost Via alone, and what names it.
+fn write_like(
+    sent: &Message<'_>,
+    method: Method,
+    to: Option<&[u8]>,
+    out: &mut [u8],
+) -> Option<usize> {
+    let mut writer = Writer::new(out);
+    writer.request(method, sent.request_uri());
+    writer.header(HeaderName::Via).put(sent.list(HeaderName::Via).next()?).end();
+    writer.copy(sent, HeaderName::Route);
+    writer.header(HeaderName::MaxForwards).text("70").end();
+    writer.copy(sent, HeaderName::From);
+    writer.header(HeaderName::To).put(to?).end();
+    writer.copy(sent, HeaderName::CallId);
+    let cseq = sent.cseq().ok()?.number;
+    writer.header(HeaderName::CSeq).decimal(u64::from(cseq)).put(b" ").text(method.as_str()).end();
+    writer.finish().ok()
+}

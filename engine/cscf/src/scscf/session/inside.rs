@@ -1,0 +1,258 @@
+//! Requests inside a session: whose they are, and whether they may go on.
+
+use std::net::SocketAddr;
+
+use imstorm_base::slab::Key;
+use imstorm_base::strings::Handle;
+use imstorm_sip::{DialogParts, Message, Method};
+
+use super::super::Scscf;
+use super::{Invite, SessionStage, Way};
+use crate::event::Context;
+use crate::proxy::DEFAULT_PORT;
+
+/// Whom a request inside a session is from.
+enum Sender {
+    /// A party of the session, by the way that it has.
+    Party(Way),
+    /// The session's UE, by another connection than the session's.
+    Elsewhere(Key),
+}
+
+impl Scscf {
+    /// A request to a session's URI.
+    pub(in super::super) fn in_session(
+        &mut self,
+        ctx: &mut Context<'_>,
+        from: SocketAddr,
+        message: &Message<'_>,
+        key: Key,
+    ) {
+        let is_ack = message.method() == Method::Ack;
+        let sender = match self.sender(ctx, from, message, key) {
+            Ok(sender) => sender,
+            Err(_) if is_ack => return,
+            Err(status) => return self.refuse(ctx, from, message, status, |_| ()),
+        };
+        if message.max_forwards().ok().flatten() == Some(0) && !is_ack {
+            ctx.counters.too_many_hops += 1;
+            return self.refuse(ctx, from, message, 483, |_| ());
+        }
+        match sender {
+            Sender::Party(way) if is_ack => self.pass_ack(ctx, message, (key, way)),
+            Sender::Party(way) => self.pass_inside(ctx, from, message, (key, way)),
+            Sender::Elsewhere(connection)
+                if matches!(message.method(), Method::Invite | Method::Update) =>
+            {
+                self.refresh_target(ctx, from, message, (key, connection));
+            }
+            Sender::Elsewhere(_) if is_ack => {}
+            Sender::Elsewhere(_) => {
+                ctx.counters.session_refused += 1;
+                self.refuse(ctx, from, message, 403, |_| ());
+            }
+        }
+    }
+
+    /// Whom a request is from: a UE's has the service route of its connection on top, which its P-CSCF has put there.
+    fn sender(
+        &self,
+        ctx: &mut Context<'_>,
+        from: SocketAddr,
+        message: &Message<'_>,
+        key: Key,
+    ) -> Result<Sender, u16> {
+        let session = self.sessions.get(key).expect("a session that was found");
+        if !self.is_from_connection(message) {
+            let is_it = self.parts(&session.far).matches(message).unwrap_or(false);
+            return match is_it {
+                true => Ok(Sender::Party(Way::Far)),
+                false => Err(unknown(ctx)),
+            };
+        }
+        let route = message.routes().next().and_then(Result::ok);
+        let over = route.and_then(|route| self.connection_at(ctx.now, route.uri_text));
+        let Some(over) = over.filter(|over| self.is_from_pcscf(*over, from)) else {
+            ctx.counters.wrong_route += 1;
+            return Err(403);
+        };
+        let user = self.subscriptions.get(over).expect("a connection that was found").user;
+        if user != session.user {
+            ctx.counters.session_refused += 1;
+            return Err(403);
+        }
+        let is_of = |leg| self.parts(leg).matches(message).unwrap_or(false);
+        match &session.moving {
+            Some(moving) if moving.connection == over && is_of(&moving.leg) => {
+                Ok(Sender::Party(Way::Moving))
+            }
+            _ if !is_of(&session.ue) => Err(unknown(ctx)),
+            _ if session.connection == over => Ok(Sender::Party(Way::Ue)),
+            _ => Ok(Sender::Elsewhere(over)),
+        }
+    }
+
+    fn pass_inside(
+        &mut self,
+        ctx: &mut Context<'_>,
+        from: SocketAddr,
+        message: &Message<'_>,
+        (key, way): (Key, Way),
+    ) {
+        let Ok(cseq) = message.cseq() else { return };
+        let session = self.sessions.get(key).expect("a session that was found");
+        let last = session.leg(way).map_or(0, |leg| leg.remote_cseq);
+        let is_again = cseq.number == last;
+        if session.stage == SessionStage::Ending && !is_again {
+            // Both have hung up: the one BYE ends it (RFC 3261 clause 15.1.2).
+            let status = if message.method() == Method::Bye { 200 } else { 481 };
+            return self.refuse(ctx, from, message, status, |_| ());
+        }
+        if cseq.number < last {
+            return self.refuse(ctx, from, message, 500, |_| ());
+        }
+        let under_way = session.invite.as_ref().filter(|invite| !invite.refused);
+        if let Some(invite) = under_way.filter(|_| message.method() == Method::Invite && !is_again)
+        {
+            // RFC 3261 clause 14.2.
+            let status = if invite.way == way { 500 } else { 491 };
+            ctx.counters.invite_glare += 1;
+            return self.refuse(ctx, from, message, status, |out| {
+                if status == 500 {
+                    out.header(imstorm_sip::HeaderName::RetryAfter).text("2").end();
+                }
+            });
+        }
+        let sent = self.onward_cseq((key, way), cseq.number);
+        if way == Way::Far {
+            self.follow_target(key, message);
+        }
+        match self.send_onward(ctx, (key, way), message, sent, |_| ()) {
+            Ok((to, headers)) => {
+                let was = (cseq.number, is_again);
+                self.went_onward(ctx, (key, way), message, was, sent, (from, to), headers);
+            }
+            Err(stuck) => self.refuse(ctx, from, message, stuck.status(), |_| ()),
+        }
+    }
+
+    /// The CSeq that a request has on the other leg. One that comes again has the same one again.
+    fn onward_cseq(&mut self, (key, way): (Key, Way), came: u32) -> u32 {
+        let session = self.sessions.get_mut(key).expect("a session that was found");
+        let is_again = session.leg(way).is_some_and(|leg| leg.remote_cseq == came);
+        let leg = session.side_mut(way.onward());
+        let mut sent = came.wrapping_add(leg.offset);
+        if !is_again && sent <= leg.local_cseq {
+            // The S-CSCF has sent something of its own there meanwhile.
+            sent = leg.local_cseq.wrapping_add(1);
+            leg.offset = sent.wrapping_sub(came);
+        }
+        leg.local_cseq = leg.local_cseq.max(sent);
+        sent
+    }
+
+    /// The target of a leg is the last Contact (RFC 3261 clause 12.2.2). A UE's is its connection's.
+    fn follow_target(&mut self, key: Key, message: &Message<'_>) {
+        let Ok(Some(contact)) = message.contact() else { return };
+        if !matches!(message.method(), Method::Invite | Method::Update)
+            || contact.uri.socket_addr(DEFAULT_PORT).is_none()
+        {
+            return;
+        }
+        let session = self.sessions.get_mut(key).expect("a session that was found");
+        let mut dialog = std::mem::take(&mut session.far.dialog);
+        self.change_parts(&mut dialog, |parts, out| {
+            DialogParts { remote_target: contact.uri_text, ..*parts }.encode(out).ok()
+        });
+        self.sessions.get_mut(key).expect("found above").far.dialog = dialog;
+    }
+
+    fn went_onward(
+        &mut self,
+        ctx: &mut Context<'_>,
+        (key, way): (Key, Way),
+        message: &Message<'_>,
+        (came, is_again): (u32, bool),
+        sent: u32,
+        (upstream, downstream): (SocketAddr, SocketAddr),
+        headers: Handle,
+    ) {
+        let session = self.sessions.get_mut(key).expect("a session that was found");
+        if let Some(leg) = session.leg_mut(way) {
+            leg.remote_cseq = came;
+        }
+        let method = message.method();
+        if method == Method::Invite && !is_again {
+            if let Some(leg) = session.leg_mut(way) {
+                leg.invite = (came, sent);
+            }
+            let invite = Invite {
+                way,
+                is_initial: false,
+                cseq: came,
+                upstream,
+                downstream,
+                sent: headers,
+                refused: false,
+                cancel: None,
+            };
+            if let Some(before) = session.invite.replace(invite) {
+                self.end_invite(before);
+            }
+            return;
+        }
+        self.strings.release(headers);
+        if method == Method::Bye && !is_again {
+            self.sessions.get_mut(key).expect("found above").stage = SessionStage::Ending;
+            let longest_ns = self.config.ue_leg.timer_f_ns() + self.config.core.t4_ns;
+            self.extend_session(ctx, key, ctx.now.saturating_add(longest_ns));
+        }
+    }
+
+    /// ACK of a 2xx, or of a refusal: as the INVITE went.
+    fn pass_ack(&mut self, ctx: &mut Context<'_>, message: &Message<'_>, (key, way): (Key, Way)) {
+        let session = self.sessions.get(key).expect("a session that was found");
+        let Some((came, sent)) = session.leg(way).map(|leg| leg.invite) else { return };
+        if message.cseq().is_ok_and(|cseq| cseq.number != came) {
+            return;
+        }
+        if let Ok((_, headers)) = self.send_onward(ctx, (key, way), message, sent, |_| ()) {
+            self.strings.release(headers);
+        }
+        self.acknowledged(ctx, key);
+    }
+
+    /// ACK of a refusal whose Request-URI is not a session's: that of an INVITE outside dialogs.
+    pub(in super::super) fn ack_outside(&mut self, ctx: &mut Context<'_>, message: &Message<'_>) {
+        for key in self.invites_like(message, |_| true) {
+            let session = self.sessions.get(key).expect("a session that was found");
+            let Some(invite) = session.invite.as_ref().filter(|invite| invite.refused) else {
+                continue;
+            };
+            let way = invite.way;
+            let sent = session.leg(way).map_or(0, |leg| leg.invite.1);
+            if let Ok((_, headers)) = self.send_onward(ctx, (key, way), message, sent, |_| ()) {
+                self.strings.release(headers);
+            }
+            self.acknowledged(ctx, key);
+        }
+    }
+
+    /// A refusal has been acknowledged: nothing is left of the INVITE, nor of a session that it did not make.
+    fn acknowledged(&mut self, ctx: &mut Context<'_>, key: Key) {
+        let session = self.sessions.get_mut(key).expect("a session that was found");
+        let Some(invite) = session.invite.take_if(|invite| invite.refused) else { return };
+        let (is_initial, way) = (invite.is_initial, invite.way);
+        self.end_invite(invite);
+        if is_initial {
+            self.drop_session(ctx, key);
+        } else if way == Way::Moving {
+            self.abandon_move(key);
+        }
+    }
+}
+
+fn unknown(ctx: &mut Context<'_>) -> u16 {
+    ctx.counters.dialog_unknown += 1;
+    481
+}
