@@ -2,18 +2,21 @@
 
 use crate::error::{CheckError, FieldError};
 use crate::field::auth::{Challenge, Credentials};
+use crate::field::contact_preference::ContactPreference;
 use crate::field::cseq::{self, CSeq};
 use crate::field::event::Event;
 use crate::field::name_addr::NameAddr;
+use crate::field::rack::RAck;
 use crate::field::replaces::Replaces;
 use crate::field::security::SecurityMechanism;
+use crate::field::session_expires::{self, SessionExpires};
 use crate::field::subscription_state::SubscriptionState;
 use crate::field::via::Via;
 use crate::header::{Form, Header, HeaderName};
 use crate::method::Method;
 use crate::params;
 use crate::parse::{Index, KnownTag, StartLine};
-use crate::scan::{Cursor, decimal, find_outside, is_space, trim};
+use crate::scan::{Cursor, decimal, decimal_u32, find_outside, is_space, trim};
 use crate::span::Span;
 use crate::uri::{Scheme, Uri};
 
@@ -312,6 +315,50 @@ impl<'b> Message<'b> {
         name: HeaderName,
     ) -> impl Iterator<Item = Result<SecurityMechanism<'b>, FieldError>> + use<'b> {
         Elements { list: self.list(name), element: SecurityMechanism::element }
+    }
+
+    /// The values of Accept-Contact or Reject-Contact, in order.
+    pub fn contact_preferences(
+        &self,
+        name: HeaderName,
+    ) -> impl Iterator<Item = Result<ContactPreference<'b>, FieldError>> + use<'b> {
+        Elements { list: self.list(name), element: ContactPreference::element }
+    }
+
+    /// Session-Expires.
+    ///
+    /// # Errors
+    /// If it can't be read.
+    pub fn session_expires(&self) -> Result<Option<SessionExpires<'b>>, FieldError> {
+        self.optional(HeaderName::SessionExpires, SessionExpires::parse)
+    }
+
+    /// Min-SE in seconds; `u32::MAX` where it is larger.
+    ///
+    /// # Errors
+    /// If it is no decimal number with parameters.
+    pub fn min_se(&self) -> Result<Option<u32>, FieldError> {
+        let interval = self.optional(HeaderName::MinSe, session_expires::interval)?;
+        Ok(interval.map(|(seconds, _)| seconds))
+    }
+
+    /// RAck.
+    ///
+    /// # Errors
+    /// If it can't be read.
+    pub fn rack(&self) -> Result<Option<RAck>, FieldError> {
+        self.optional(HeaderName::RAck, RAck::parse)
+    }
+
+    /// RSeq (RFC 3262 7.1).
+    ///
+    /// # Errors
+    /// If it is no decimal number up to 2^32-1.
+    pub fn rseq(&self) -> Result<Option<u32>, FieldError> {
+        let read = |value: &'b [u8]| {
+            decimal_u32(value).ok_or(Cursor::new(value).error("a response number up to 4294967295"))
+        };
+        self.optional(HeaderName::RSeq, read)
     }
 
     /// Replaces.
@@ -644,6 +691,35 @@ mod tests {
                 assert!(message.tag(HeaderName::To).is_err());
             }
         }
+    }
+
+    #[test]
+    fn sessions() {
+        with("x: 4000;refresher=uac\r\nMin-SE: 90;x\r\nRSeq: 988789\r\n", |message| {
+            let found = message.session_expires().unwrap().unwrap();
+            assert_eq!(found.interval_s, 4000);
+            assert_eq!(message.min_se(), Ok(Some(90)));
+            assert_eq!(message.rseq(), Ok(Some(988_789)));
+            assert_eq!(message.rack(), Ok(None));
+        });
+        with("RSeq: 4294967296\r\nRAck: 1 INVITE\r\nMin-SE: x\r\n", |message| {
+            assert!(message.rseq().is_err() && message.rack().is_err());
+            assert!(message.min_se().is_err());
+        });
+    }
+
+    #[test]
+    fn preferences() {
+        let lines = "a: *;audio;require, *;+x=\"a,b\"\r\nAccept-Contact: *;class=\"!\"\r\n";
+        with(lines, |message| {
+            let found: Vec<_> = message.contact_preferences(HeaderName::AcceptContact).collect();
+            assert_eq!(found.len(), 3);
+            assert!(found[0].unwrap().require);
+            assert_eq!(found[1].unwrap().params.value("+x"), Some(&b"a,b"[..]));
+            let error = found[2].unwrap_err();
+            assert_eq!(error.header, Some(HeaderName::AcceptContact));
+            assert_eq!(message.contact_preferences(HeaderName::RejectContact).count(), 0);
+        });
     }
 
     #[test]
