@@ -17,11 +17,13 @@ fn read_all(message: &Message<'_>) {
         assert!(message.lines(name).all(|(line, _)| message.headers()[line].name == name));
         message.name_addrs(name).for_each(drop);
         message.security(name).for_each(drop);
+        message.contact_preferences(name).for_each(drop);
     }
     message.vias().for_each(drop);
     _ = (message.contact(), message.cseq(), message.expires(), message.event());
     _ = (message.subscription_state(), message.authorization(), message.www_authenticate());
     _ = (message.replaces(), message.retry_after());
+    _ = (message.session_expires(), message.min_se(), message.rack(), message.rseq());
     _ = server_key(message, ([1, 2, 3, 4], 5060).into(), 7);
 }
 
@@ -89,6 +91,10 @@ fn piece() -> impl Strategy<Value = Vec<u8>> {
         "Require: path, x",
         "Event: reg;id=1",
         "Replaces: a;to-tag=1;from-tag=2",
+        "Accept-Contact: *;audio",
+        "+x=\"!#-1:",
+        "Session-Expires: 60;refresher=uac",
+        "RAck: 1 ",
         "99999999999999999999",
         "<secinfo ",
         "<identity>",

@@ -20,6 +20,7 @@ mod session;
 mod show;
 mod standalone;
 mod subscription;
+mod targets;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;

@@ -2,18 +2,16 @@
 //! that are bound to an identity.
 //!
 //! The S-CSCF is a stateless proxy for them (RFC 3261 clause 16.11): the P-CSCFs at both ends keep the transactions and repeat what
-//! is lost; here the same request takes the same way again. So it goes to one contact, the one that is preferred most, and of
-//! those the newest.
+//! is lost; here the same request takes the same way again. So it goes to one contact, the newest of those that callee and caller
+//! prefer most.
 
 use std::net::SocketAddr;
 
-use imstorm_base::slab::Key;
-use imstorm_base::time::Time;
 use imstorm_sip::header::HeaderName;
 use imstorm_sip::{Edits, Host, Message, Scheme, Uri};
 
 use super::Scscf;
-use super::binding::{Binding, BindingParts};
+use super::binding::BindingParts;
 use crate::event::Context;
 use crate::hss::{Hss, IDENTITIES_BYTES_MAX};
 use crate::identity::IdentityList;
@@ -76,27 +74,9 @@ impl Scscf {
         from: SocketAddr,
         message: &Message<'_>,
     ) {
-        let Ok(uri) = Uri::parse(message.request_uri()) else {
-            ctx.counters.bad_request += 1;
-            return self.refuse(ctx, from, message, 400, |_| ());
-        };
-        let target = match super::gruu::shard_of(uri.user.unwrap_or_default()) {
-            Some(_) => self.target_of_temporary_gruu(ctx.now, &uri),
-            None => {
-                let Some(user) = hss.location_info(message.request_uri()) else {
-                    ctx.counters.not_found += 1;
-                    return self.refuse(ctx, from, message, 404, |_| ());
-                };
-                let mut packed = [0; IDENTITIES_BYTES_MAX];
-                let identities = IdentityList::new(self.profile(user, &mut packed));
-                let identity = identities.find(message.request_uri());
-                identity.and_then(|identity| self.target(ctx.now, identity.uri, &uri))
-            }
-        };
-        let Some(key) = target else {
-            ctx.counters.not_registered += 1;
-            return self.refuse(ctx, from, message, 480, |_| ());
-        };
+        let Some(targets) = self.targets_or_refuse(ctx, hss, from, message) else { return };
+        // A proxy without state can't gather the answers of several.
+        let key = targets[0];
         let binding = self.bindings.get(key).expect("a binding that was found");
         let parts = BindingParts::read(self.strings.get(&binding.strings));
         // The P-CSCF of the connection that it was bound over, which is what its Path begins with.
@@ -116,33 +96,6 @@ impl Scscf {
                 out.put(b"<").put(parts.impu).put(b">");
             });
         });
-    }
-
-    /// The contact for an identity: the most preferred one, of those the newest; for a public GRUU, of its instance only.
-    pub(super) fn target(&self, now: Time, impu: &[u8], uri: &Uri<'_>) -> Option<Key> {
-        let instance = uri.param("gr").flatten();
-        let is_target = |binding: &Binding| {
-            let parts = || BindingParts::read(self.strings.get(&binding.strings));
-            !binding.event.is_end()
-                && binding.expires_at > now
-                && instance.is_none_or(|wanted| parts().instance == wanted)
-        };
-        let keys = self.bindings_of(self.aor(impu));
-        let found = keys.iter().filter_map(|key| Some((*key, self.bindings.get(*key)?)));
-        found
-            .filter(|(_, binding)| is_target(binding))
-            .max_by_key(|(_, binding)| (binding.q_millis, binding.order))
-            .map(|(key, _)| key)
-    }
-
-    pub(super) fn target_of_temporary_gruu(&self, now: Time, uri: &Uri<'_>) -> Option<Key> {
-        let gruu = self.gruus.read(uri.user?)?;
-        let binding = self.bindings.get(gruu.binding)?;
-        let is_valid = binding.gruu_epoch == gruu.epoch
-            && gruu.count <= binding.gruu_count
-            && !binding.event.is_end()
-            && binding.expires_at > now;
-        is_valid.then_some(gruu.binding)
     }
 
     fn pass_on(

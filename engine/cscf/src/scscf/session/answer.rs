@@ -274,11 +274,9 @@ impl Scscf {
 
     /// A 2xx says how long the session lasts unless it is refreshed (RFC 4028 clause 9).
     fn session_goes_on(&mut self, ctx: &mut Context<'_>, message: &Message<'_>, key: Key) {
-        let value = message.header(HeaderName::SessionExpires).unwrap_or_default();
-        let digits = value.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(value.len());
-        let interval_s = std::str::from_utf8(&value[..digits]).ok().and_then(|it| it.parse().ok());
-        let until = match interval_s {
-            Some(interval_s) => ctx.now.saturating_add(seconds(interval_s)),
+        let interval = message.session_expires().ok().flatten();
+        let until = match interval {
+            Some(interval) => ctx.now.saturating_add(seconds(u64::from(interval.interval_s))),
             None => Time::MAX,
         };
         self.extend_session(ctx, key, until);

@@ -111,10 +111,7 @@ impl Scscf {
             ctx.counters.replaces_refused += 1;
             return self.refuse(ctx, from, message, 403, |_| ());
         }
-        let targets = match self.contacts_for(ctx, hss, message) {
-            Ok(targets) => targets,
-            Err(status) => return self.refuse(ctx, from, message, status, |_| ()),
-        };
+        let Some(targets) = self.targets_or_refuse(ctx, hss, from, message) else { return };
         let mut branches = Branches::new();
         let mut worst = Stuck::Full;
         for target in &targets {
@@ -128,35 +125,6 @@ impl Scscf {
             1 => {}
             _ => self.begin_fork(ctx, branches),
         }
-    }
-
-    /// The contacts that an INVITE for a user of this S-CSCF goes to; the status where there is none.
-    fn contacts_for(
-        &self,
-        ctx: &mut Context<'_>,
-        hss: &Hss,
-        message: &Message<'_>,
-    ) -> Result<Branches, u16> {
-        let uri = Uri::parse(message.request_uri()).map_err(|_| 400_u16)?;
-        let target = match super::super::gruu::shard_of(uri.user.unwrap_or_default()) {
-            Some(_) => self.target_of_temporary_gruu(ctx.now, &uri),
-            None => {
-                let Some(user) = hss.location_info(message.request_uri()) else {
-                    ctx.counters.not_found += 1;
-                    return Err(404);
-                };
-                let mut packed = [0; IDENTITIES_BYTES_MAX];
-                let identities = IdentityList::new(self.profile(user, &mut packed));
-                let identity = identities.find(message.request_uri());
-                identity.and_then(|identity| self.target(ctx.now, identity.uri, &uri))
-            }
-        };
-        let targets = Branches::from_iter(target);
-        if targets.is_empty() {
-            ctx.counters.not_registered += 1;
-            return Err(480);
-        }
-        Ok(targets)
     }
 
     /// Sends an INVITE on to a contact, in a session of its own.
