@@ -2,13 +2,12 @@
 //!
 //! **What it is.** A parser that indexes a message as spans and copies nothing; typed views of
 //! headers, made on demand; a writer into the caller's memory; edits that turn a received message
-//! into the one to forward; RFC 3261's non-INVITE transactions as pure machines; dialogs' strings;
+//! into the one to forward; RFC 3261's transactions (with RFC 6026's corrections) as pure machines; dialogs' strings;
 //! framing for streams; and the body of the `security` event package.
 //!
 //! **What it is not.** It does no I/O, reads no clock, holds no state between calls beyond what the
 //! caller keeps, and allocates nothing. It computes no digest and no key, resolves no name, and knows
-//! no role: what a P-CSCF does with a header is for the crate of the roles. INVITE transactions are
-//! not here.
+//! no role: what a P-CSCF does with a header is for the crate of the roles.
 //!
 //! **How a datagram passes through.**
 //!
