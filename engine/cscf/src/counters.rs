@@ -217,8 +217,17 @@ counters! {
     retransmissions_in,
     /// Requests to UEs or over Mw that were sent again.
     retransmissions_out,
-    /// Transactions that ended by Timer F.
+    /// Transactions that ended by Timer F, or by Timer B or C.
     transactions_timed_out,
+
+    /// INVITEs for which the P-CSCF sent CANCEL: their senders did, or Timer C fired.
+    invites_cancelled,
+    /// 481: a CANCEL of no INVITE that is known (RFC 3261 clause 9.2).
+    cancels_unknown,
+    /// ACKs that belong to nothing, or go a way that is not their connection's: dropped, since nobody answers an ACK.
+    acks_astray,
+    /// Failures of INVITEs that nobody acknowledged until Timer H.
+    acks_missing,
 }
 
 #[cfg(test)]

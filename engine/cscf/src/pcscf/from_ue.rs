@@ -6,18 +6,33 @@ use imstorm_base::slab::Key;
 use imstorm_esp::LocalPort;
 use imstorm_sip::header::HeaderName;
 use imstorm_sip::method::Method;
-use imstorm_sip::transaction::key::server_key_of;
+use imstorm_sip::transaction::key::{server_key_as, server_key_of};
 use imstorm_sip::{Credentials, FieldError, Message, NameAddr, Via};
 
 use super::connection::Stage;
 use super::relay::METHODS;
-use super::transaction::{Origin, Peer, Purpose};
+use super::transaction::{Origin, Peer};
 use super::{MODE, Pcscf, agreement};
 use crate::event::Context;
 use crate::proxy::{DEFAULT_PORT, unknown_option};
 
 /// The event package that this is all about.
 pub const SECURITY_EVENT: &[u8] = b"security";
+
+/// The extensions that the P-CSCF knows, or that are none of a proxy's business.
+const EXTENSIONS: [&str; 8] =
+    ["sec-agree", "secevt", "replaces", "100rel", "timer", "path", "gruu", "outbound"];
+/// What a UE may send over its secure connection, where it is not answered before.
+const PASSED: [Method; 8] = [
+    Method::Subscribe,
+    Method::Register,
+    Method::Message,
+    Method::Invite,
+    Method::Bye,
+    Method::Prack,
+    Method::Update,
+    Method::Options,
+];
 
 impl Pcscf {
     /// A message on the unprotected port. It may begin a set-up, or say that a challenge could not be answered; it never changes
@@ -77,27 +92,44 @@ impl Pcscf {
         if !message.is_request() {
             return self.ue_response(ctx, set, message);
         }
-        if message.method() == Method::Ack {
-            return;
-        }
+        self.protected_request(ctx, set, message, false);
+    }
+
+    /// A request that came through `set`, now or a moment ago.
+    pub(super) fn protected_request(
+        &mut self,
+        ctx: &mut Context<'_>,
+        set: Key,
+        message: &Message<'_>,
+        has_waited: bool,
+    ) {
         let peer = Peer::Protected(set);
         let via = match message.checked_via() {
             Ok(via) => via,
             Err(error) => {
                 ctx.counters.bad_request += 1;
-                return self.refuse(ctx, peer, message, error.status, |_| ());
+                // Nobody answers an ACK.
+                if message.method() != Method::Ack {
+                    self.refuse(ctx, peer, message, error.status, |_| ());
+                }
+                return;
             }
         };
+        match message.method() {
+            Method::Ack => return self.ack_from_ue(ctx, set, message, &via),
+            Method::Cancel => return self.cancel_request(ctx, peer, message),
+            _ => {}
+        }
         let connection_key = self.sets.get(set).expect("a set that opened a packet").connection;
         let connection = self.connections.get(connection_key).expect("a set's connection");
         let ending = connection.stage == Stage::Ending;
-        let origin = self.origin(peer, message, &via);
+        let origin = Origin { has_waited, ..self.origin(peer, message, &via) };
         let known = self.is_known(ctx, origin);
         if ending && !known {
             ctx.counters.wrong_dialog += 1;
-            return self.refuse(ctx, peer, message, 481, |_| ());
+            return self.refuse_origin(ctx, origin, message, 481);
         }
-        if !matches!(message.method(), Method::Subscribe | Method::Register | Method::Message) {
+        if !PASSED.contains(&message.method()) {
             return self.refuse(ctx, peer, message, 405, |out| {
                 out.header(HeaderName::Allow).text(METHODS).end();
             });
@@ -164,8 +196,7 @@ impl Pcscf {
         peer: Peer,
         message: &Message<'_>,
     ) -> bool {
-        let known = ["sec-agree", "secevt"];
-        let Some(option) = unknown_option(message, HeaderName::ProxyRequire, &known) else {
+        let Some(option) = unknown_option(message, HeaderName::ProxyRequire, &EXTENSIONS) else {
             return false;
         };
         ctx.counters.bad_extension += 1;
@@ -222,17 +253,35 @@ impl Pcscf {
     /// Whether a request belongs to a transaction, under way or completed.
     fn is_known(&mut self, ctx: &Context<'_>, origin: Origin) -> bool {
         let key = origin.transaction;
-        self.servers.find(key, |index| self.serves(index, key)).is_some()
-            || self.tombstones.find(ctx.now, key).is_some()
+        self.server_transaction(key).is_some() || self.tombstones.find(ctx.now, key).is_some()
     }
 
     fn origin(&self, peer: Peer, message: &Message<'_>, via: &Via<'_>) -> Origin {
-        Origin { peer, transaction: self.server_key(peer, message, via) }
+        Origin { peer, transaction: self.server_key(peer, message, via), has_waited: false }
     }
 
     /// The key of the server transaction that a request with this Via on top belongs to (RFC 3261 clause 17.2.3).
     pub(super) fn server_key(&self, peer: Peer, message: &Message<'_>, via: &Via<'_>) -> u64 {
-        let source = match peer {
+        let source = self.source(peer);
+        // A request whose Via, From or To can't be read has been refused before it comes here.
+        server_key_of(message, via, source, self.config.seed).unwrap_or_default()
+    }
+
+    /// The key of the server transaction of the INVITE that a CANCEL is about (RFC 3261 clause 9.2).
+    pub(super) fn cancelled_key(&self, peer: Peer, cancel: &Message<'_>) -> u64 {
+        let source = self.source(peer);
+        server_key_as(cancel, Method::Invite, source, self.config.seed).unwrap_or_default()
+    }
+
+    /// The transaction with this server transaction's key.
+    pub(super) fn server_transaction(&self, server_key: u64) -> Option<Key> {
+        let found = self.servers.find(server_key, |index| self.serves(index, server_key));
+        found.and_then(|index| self.transactions.key_at(index))
+    }
+
+    /// What stands for the source of a peer's requests in the keys of transactions.
+    fn source(&self, peer: Peer) -> SocketAddr {
+        match peer {
             Peer::Unprotected(from) | Peer::Mw(from) => from,
             Peer::Protected(set) => match self.sets.get(set).map(|set| set.connection) {
                 // One source for all of a connection's sets: a request may come again on the new one. It is the connection and
@@ -243,9 +292,7 @@ impl Pcscf {
                 None => self.config.mw,
             },
             Peer::Own => self.config.mw,
-        };
-        // A request whose Via, From or To can't be read has been refused before it comes here.
-        server_key_of(message, via, source, self.config.seed).unwrap_or_default()
+        }
     }
 
     /// Of what a response repeats of its request (RFC 3261 clause 8.2.6.2), the first `ours` Vias left out: a UE's response goes
@@ -269,7 +316,7 @@ impl Pcscf {
         let Some(key) = found.filter(|key| {
             self.transactions.get(*key).is_some_and(|transaction| {
                 Some(transaction.connection) == connection
-                    && matches!(transaction.purpose, Purpose::Notify { .. } | Purpose::ToUe)
+                    && matches!(transaction.downstream, Peer::Protected(_))
                     && transaction.echo == self.echo(message, 1)
             })
         }) else {

@@ -4,7 +4,7 @@
 use imstorm_base::slab::Key;
 use imstorm_base::strings::Handle;
 use imstorm_base::time::seconds;
-use imstorm_sip::{Index, Message, parse};
+use imstorm_sip::{Index, Message, Method, parse};
 
 use super::transaction::{Origin, Peer};
 use super::{Pcscf, PcscfAlarm};
@@ -42,7 +42,7 @@ impl Pcscf {
         let held_here = self.connections.get(connection).map_or(0, |found| found.held);
         if held_here > 0 && self.held.iter().any(|(_, held)| waits(held)) {
             ctx.counters.retransmissions_in += 1;
-            return;
+            return self.trying(ctx, origin.peer, message);
         }
         let text = match held_here < HELD_PER_CONNECTION_MAX {
             true => self.strings.store(message.bytes()).ok(),
@@ -53,6 +53,7 @@ impl Pcscf {
             Ok(key) => {
                 self.connections.get_mut(connection).expect("a set's connection").held += 1;
                 ctx.counters.requests_held += 1;
+                self.trying(ctx, origin.peer, message);
                 self.arm(ctx, HOLD_NS, PcscfAlarm::Held(key));
             }
             Err(_) => self.refuse_unknown(ctx, origin.peer, message),
@@ -62,14 +63,41 @@ impl Pcscf {
     /// The identities are known: what waited for them goes on.
     pub(super) fn pass_held(&mut self, ctx: &mut Context<'_>, connection: Key) {
         while let Some(key) = self.next_held(connection) {
-            self.take_held(ctx, key, Self::protected);
+            self.take_held(ctx, key, |pcscf, ctx, set, message| {
+                let has_waited = message.method() == Method::Invite;
+                pcscf.protected_request(ctx, set, message, has_waited);
+            });
         }
     }
 
     pub(super) fn held_is_due(&mut self, ctx: &mut Context<'_>, key: Key) {
+        let transaction = self.held.get(key).map_or(0, |held| held.transaction);
         self.take_held(ctx, key, |pcscf, ctx, set, message| {
-            pcscf.refuse_unknown(ctx, Peer::Protected(set), message);
+            if message.method() != Method::Invite {
+                return pcscf.refuse_unknown(ctx, Peer::Protected(set), message);
+            }
+            ctx.counters.identities_unknown += 1;
+            let origin = Origin { peer: Peer::Protected(set), transaction, has_waited: true };
+            pcscf.refuse_origin(ctx, origin, message, 503);
         });
+    }
+
+    /// A CANCEL of an INVITE that waits. True where there is one: both are answered.
+    pub(super) fn cancel_held(
+        &mut self,
+        ctx: &mut Context<'_>,
+        peer: Peer,
+        transaction: u64,
+        cancel: &Message<'_>,
+    ) -> bool {
+        let is_it = |(_, held): &(Key, &Held)| held.transaction == transaction;
+        let Some(key) = self.held.iter().find(is_it).map(|(key, _)| key) else { return false };
+        self.refuse(ctx, peer, cancel, 200, |_| ());
+        self.take_held(ctx, key, |pcscf, ctx, set, message| {
+            let origin = Origin { peer: Peer::Protected(set), transaction, has_waited: true };
+            pcscf.refuse_origin(ctx, origin, message, 487);
+        });
+        true
     }
 
     /// A connection goes, and what waited of it.

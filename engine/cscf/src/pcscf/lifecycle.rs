@@ -14,7 +14,8 @@ use imstorm_sip::transaction::non_invite_client::{Actions, Event};
 
 use super::agreement::{ClientOffer, ServerSide, write_server};
 use super::connection::{OwnState, SecuritySet, Stage};
-use super::transaction::{Peer, Purpose, Transaction};
+use super::send::Keep;
+use super::transaction::{Machine, Peer, Purpose, Transaction};
 use super::{AWAIT_AUTH_NS, GRACE_S, MODE, Pcscf, PcscfAlarm, SPI_GENERATIONS, SPI_MIN};
 use crate::event::{Alarm, Context};
 use crate::look::Look;
@@ -51,8 +52,13 @@ impl Pcscf {
         let timings = self.timings(key);
         let transaction = self.transactions.get_mut(key).expect("a transaction just opened");
         transaction.request = request;
-        let actions = transaction.client.start(&timings, reliable);
-        self.arm_client(ctx, key, &actions);
+        match &mut transaction.machine {
+            Machine::NonInvite(client) => {
+                let actions = client.start(&timings, reliable);
+                self.arm_client(ctx, key, &actions);
+            }
+            Machine::Invite(_) => self.start_invite(ctx, key, &timings, reliable),
+        }
     }
 
     /// A final or provisional response to a transaction's request.
@@ -60,7 +66,10 @@ impl Pcscf {
         let is_final = message.status() >= 200;
         let timings = self.timings(key);
         let transaction = self.transactions.get_mut(key).expect("a transaction that was found");
-        let actions = transaction.client.handle(Event::Response { is_final }, &timings);
+        let Machine::NonInvite(client) = &mut transaction.machine else {
+            return self.invite_response(ctx, key, message);
+        };
+        let actions = client.handle(Event::Response { is_final }, &timings);
         self.arm_client(ctx, key, &actions);
         if !is_final {
             return;
@@ -69,11 +78,16 @@ impl Pcscf {
         match transaction.purpose {
             Purpose::Security => self.security_response(ctx, &transaction, message),
             Purpose::FromUe => self.other_response(ctx, &transaction, message),
-            Purpose::ToUe => self.pass_back_to_core(ctx, &transaction, message),
+            Purpose::ToUe => {
+                let upstream = (transaction.connection, transaction.upstream);
+                _ = self.pass_back_to_core(ctx, upstream, Keep::Never, message);
+            }
             Purpose::Notify { terminates } => {
                 self.notify_response(ctx, &transaction, terminates, message);
             }
             Purpose::Own => self.own_response(ctx, transaction.connection, message),
+            // What matters is what its INVITE gets (RFC 3261 clause 9.1).
+            Purpose::Cancel => {}
         }
         self.settle(ctx, transaction.connection);
     }
@@ -84,7 +98,8 @@ impl Pcscf {
         }
         let timings = self.timings(key);
         let transaction = self.transactions.get_mut(key).expect("a transaction that was found");
-        let actions = transaction.client.handle(Event::TimerE, &timings);
+        let Machine::NonInvite(client) = &mut transaction.machine else { return };
+        let actions = client.handle(Event::TimerE, &timings);
         if actions.retransmit {
             self.send_again(ctx, key);
         }
@@ -100,7 +115,7 @@ impl Pcscf {
         let transaction = self.close_transaction(ctx, key, 408);
         match transaction.purpose {
             // RFC 4320 clause 4.2: a late 408 helps nobody; the UE's own Timer F tells it.
-            Purpose::Security | Purpose::FromUe | Purpose::ToUe => {}
+            Purpose::Security | Purpose::FromUe | Purpose::ToUe | Purpose::Cancel => {}
             Purpose::Notify { terminates: true } => self.leave_own(ctx, transaction.connection),
             Purpose::Notify { terminates: false } => {}
             Purpose::Own => self.own_failed(ctx, transaction.connection),
@@ -109,9 +124,15 @@ impl Pcscf {
     }
 
     fn timings(&self, key: Key) -> Timings {
-        match self.transactions.get(key).map(|transaction| transaction.downstream) {
-            Some(Peer::Protected(_) | Peer::Unprotected(_)) => self.config.ue_leg,
-            _ => self.config.core,
+        let downstream = self.transactions.get(key).map(|transaction| transaction.downstream);
+        downstream.map_or(self.config.core, |peer| self.timings_of(peer))
+    }
+
+    /// The timers of the leg that leads to this peer.
+    pub(super) fn timings_of(&self, peer: Peer) -> Timings {
+        match peer {
+            Peer::Protected(_) | Peer::Unprotected(_) => self.config.ue_leg,
+            Peer::Mw(_) | Peer::Own => self.config.core,
         }
     }
 
@@ -150,15 +171,23 @@ impl Pcscf {
     }
 
     /// Ends a transaction. Timers I and K need nothing kept: a late response finds no key. Timer J's tombstone stays.
-    fn close_transaction(&mut self, ctx: &mut Context<'_>, key: Key, status: u16) -> Transaction {
+    /// An INVITE leaves none: its server transaction stays itself for as long.
+    pub(super) fn close_transaction(
+        &mut self,
+        ctx: &mut Context<'_>,
+        key: Key,
+        status: u16,
+    ) -> Transaction {
         let mut transaction = self.transactions.remove(key).expect("a transaction that was found");
-        self.strings.release(std::mem::take(&mut transaction.request));
-        if let Some(connection) = self.connections.get_mut(transaction.connection) {
+        transaction.release(&mut self.strings);
+        if transaction.is_pending()
+            && let Some(connection) = self.connections.get_mut(transaction.connection)
+        {
             connection.pending -= 1;
         }
         if transaction.server_key != 0 {
             self.servers.remove(transaction.server_key, |index| index == key.index);
-            if !self.is_reliable(ctx, transaction.upstream) {
+            if transaction.invite().is_none() && !self.is_reliable(ctx, transaction.upstream) {
                 self.tombstones.bury(
                     ctx.now,
                     transaction.server_key,
@@ -396,9 +425,8 @@ impl Pcscf {
         transaction: &Transaction,
         message: &Message<'_>,
     ) {
-        let live = self.live_set(transaction.connection);
-        let to = live.map_or(transaction.upstream, Peer::Protected);
-        self.pass_back_to_ue(ctx, to, message);
+        let to = self.present(transaction.connection, transaction.upstream);
+        _ = self.pass_back_to_ue(ctx, to, Keep::Never, message);
     }
 
     fn to_tag(&self, message: &Message<'_>) -> u64 {

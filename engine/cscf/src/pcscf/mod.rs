@@ -7,9 +7,12 @@
 
 mod agreement;
 mod audit;
+mod cancel;
 mod connection;
 mod from_ue;
 mod held;
+mod in_session;
+mod invite;
 mod lifecycle;
 mod own_subscription;
 mod relay;
@@ -40,6 +43,7 @@ use crate::tombstones::Tombstones;
 use crate::via::OurVia;
 use connection::{Connection, SecuritySet};
 use held::{HELD_MAX, Held};
+pub use transaction::InviteTimer;
 use transaction::Transaction;
 
 /// Sets of security associations for one private identity at one address (TS 33.203 clause 7.4 allows six SAs a direction).
@@ -57,6 +61,9 @@ pub const GRACE_S: u64 = 30;
 const OWN_MARGIN_S: u32 = 600;
 /// Strings of one user's connection: the private identity, the identities, and the P-CSCF's own dialog.
 const STRINGS_BYTES_PER_USER: usize = 640;
+/// Room for transactions where there are fewer connections: those of an INVITE linger for 64 T1 of the UE leg, at both ends of a call.
+/// This is 500 calls a second; what is not used is never touched.
+const TRANSACTIONS_MIN: usize = 1 << 17;
 /// SPIs below are reserved (RFC 4303 clause 2.1).
 const SPI_MIN: u32 = 256;
 /// How many generations of a set's place an SPI tells apart: a late packet of a set that is gone meets an unknown SPI, not
@@ -125,6 +132,8 @@ pub enum PcscfAlarm {
     Own(Key),
     /// A request has waited long enough for the UE's identities.
     Held(Key),
+    /// One of an INVITE's timers.
+    Invite(Key, InviteTimer),
 }
 
 /// What is held at this moment.
@@ -134,7 +143,7 @@ pub struct PcscfTables {
     pub connections: usize,
     /// Sets of four security associations.
     pub sets: usize,
-    /// Transactions that are not completed.
+    /// Transactions that are not completed, and those of INVITEs while they linger.
     pub transactions: usize,
     /// Completed transactions that are remembered.
     pub tombstones: usize,
@@ -179,6 +188,7 @@ impl Pcscf {
             "too many connections for SPIs"
         );
         let protected = SocketAddr::new(config.unprotected.ip(), config.port_ps);
+        let transactions = connections.max(TRANSACTIONS_MIN);
         Self {
             via_mw: OurVia::new(config.mw),
             via_protected: OurVia::new(protected),
@@ -186,13 +196,13 @@ impl Pcscf {
             visible: HashSeed::new(config.boot),
             connections: Slab::with_capacity(connections),
             sets: Slab::with_capacity(sets),
-            transactions: Slab::with_capacity(connections.max(1024)),
+            transactions: Slab::with_capacity(transactions),
             tombstones: Tombstones::new(config.tombstones_max, config.ue_leg.timer_j_ns(false)),
             strings: Strings::with_capacity(config.strings_bytes),
             held: Slab::with_capacity(HELD_MAX),
             setups: Index::with_capacity(connections),
             accesses: Index::with_capacity(connections),
-            servers: Index::with_capacity(connections.max(1024)),
+            servers: Index::with_capacity(transactions),
             config,
         }
     }
@@ -283,6 +293,7 @@ impl Pcscf {
             PcscfAlarm::Release(key) => self.drop_connection(ctx, key),
             PcscfAlarm::Own(key) => self.ask_again(ctx, key),
             PcscfAlarm::Held(key) => self.held_is_due(ctx, key),
+            PcscfAlarm::Invite(key, timer) => self.invite_timer(ctx, key, timer),
         }
     }
 }

@@ -14,7 +14,8 @@ use imstorm_sip::{DialogParts, Message, Method, Uri, Writer};
 use super::connection::{OwnState, Stage};
 use super::from_ue::is_security_event;
 use super::lifecycle::lifetime_end;
-use super::transaction::{Peer, Purpose, Transaction};
+use super::send::Keep;
+use super::transaction::{Machine, Peer, Purpose, Transaction};
 use super::{OWN_MARGIN_S, Pcscf, PcscfAlarm};
 use crate::event::Context;
 use crate::hss::IDENTITIES_BYTES_MAX;
@@ -83,7 +84,7 @@ impl Pcscf {
             purpose: Purpose::Own,
             server_key: 0,
             upstream: Peer::Own,
-            client: NonInviteClient::new(),
+            machine: Machine::NonInvite(NonInviteClient::new()),
             downstream,
             connection: key,
             cseq,
@@ -100,7 +101,7 @@ impl Pcscf {
             self.abandon(ctx, transaction);
             return self.own_failed(ctx, key);
         };
-        let request = self.send_kept(ctx, downstream, |out| {
+        let request = self.send_kept(ctx, downstream, Keep::WhereLossy, |out| {
             out.get_mut(..len)?.copy_from_slice(&text[..len]);
             Some(len)
         });

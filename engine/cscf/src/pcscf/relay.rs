@@ -1,32 +1,34 @@
 //! What a UE sends over its secure connection beside the security event package (TS 24.229 clause 5.2.6.3): REGISTER without
-//! credentials, subscriptions to other event packages, standalone requests. The security association says who it is, the service
-//! route where it goes, and the identities that the S-CSCF has notified in whose name.
+//! credentials, subscriptions to other event packages, standalone requests, and all that makes and changes sessions. The security
+//! association says who it is, the service route where it goes, and the identities that the S-CSCF has notified in whose name.
 
 use std::net::SocketAddr;
 
 use imstorm_base::slab::Key;
 use imstorm_base::strings::Handle;
 use imstorm_sip::header::HeaderName;
-use imstorm_sip::transaction::NonInviteClient;
 use imstorm_sip::{Edits, Message, Method};
 
 use super::connection::Stage;
-use super::from_ue::{asks_for_agreement, has_to_tag};
-use super::transaction::{Again, Origin, Peer, Purpose, Transaction};
+use super::from_ue::asks_for_agreement;
+use super::in_session::is_in_session;
+use super::invite::keep_of;
+use super::send::Keep;
+use super::transaction::{Again, Machine, Origin, Peer, Purpose, Transaction};
 use super::{MODE, PENDING_MAX, Pcscf, agreement};
 use crate::event::Context;
 use crate::identity::IdentityList;
-use crate::proxy::DEFAULT_PORT;
 
 /// What a UE may send over its secure connection.
-pub const METHODS: &str = "SUBSCRIBE, NOTIFY, REGISTER, MESSAGE";
+pub const METHODS: &str =
+    "INVITE, ACK, CANCEL, BYE, PRACK, UPDATE, OPTIONS, SUBSCRIBE, NOTIFY, REGISTER, MESSAGE";
 
 /// Where a request that comes in is known from.
 enum Known {
     /// It is new.
     No,
-    /// It is under way.
-    UnderWay,
+    /// It is under way, in this transaction.
+    UnderWay(Key),
     /// It was answered with this status.
     Answered(u16),
 }
@@ -44,9 +46,12 @@ impl Pcscf {
         let peer = origin.peer;
         let again = match self.known(ctx, origin) {
             Known::No => None,
-            Known::UnderWay | Known::Answered(408) => return,
-            // Delivered once is enough; what the others did can be asked for again.
-            Known::Answered(status) if message.method() == Method::Message => {
+            Known::UnderWay(key) => return self.invite_again(ctx, key, peer, message),
+            Known::Answered(408) => return,
+            // Delivered once is enough; what these two did can be asked for again.
+            Known::Answered(status)
+                if !matches!(message.method(), Method::Register | Method::Subscribe) =>
+            {
                 return self.refuse(ctx, peer, message, status, |_| ());
             }
             Known::Answered(status) => Some(status),
@@ -54,7 +59,7 @@ impl Pcscf {
         if let Err(status) = self.check_other(ctx, set, key, message) {
             return match status {
                 494 => self.refuse_agreement(ctx, peer, message, 494, Some(set)),
-                _ => self.refuse(ctx, peer, message, status, |_| ()),
+                _ => self.refuse_origin(ctx, origin, message, status),
             };
         }
         let connection = self.connections.get(key).expect("a set's connection");
@@ -63,21 +68,22 @@ impl Pcscf {
         }
         if connection.pending >= PENDING_MAX {
             ctx.counters.too_many_pending += 1;
-            return self.refuse(ctx, peer, message, 503, |_| ());
+            return self.refuse_origin(ctx, origin, message, 503);
         }
         let Some(notifier) = connection.notifier else {
-            return self.refuse(ctx, peer, message, 403, |_| ());
+            return self.refuse_origin(ctx, origin, message, 403);
         };
         self.forward_other(ctx, key, origin, notifier, message, again);
     }
 
     fn known(&mut self, ctx: &mut Context<'_>, origin: Origin) -> Known {
         let key = origin.transaction;
-        let known = if self.servers.find(key, |index| self.serves(index, key)).is_some() {
-            Known::UnderWay
-        } else {
-            let tombstone = self.tombstones.find(ctx.now, key);
-            tombstone.map_or(Known::No, |tombstone| Known::Answered(tombstone.status))
+        let known = match self.server_transaction(key) {
+            Some(under_way) => Known::UnderWay(under_way),
+            None => {
+                let tombstone = self.tombstones.find(ctx.now, key);
+                tombstone.map_or(Known::No, |tombstone| Known::Answered(tombstone.status))
+            }
         };
         ctx.counters.retransmissions_in += u64::from(!matches!(known, Known::No));
         known
@@ -109,7 +115,7 @@ impl Pcscf {
             return Err(403);
         }
         self.check_contact(ctx, set_key, message)?;
-        if !self.has_service_route(ctx, key, message) {
+        if !self.goes_our_way(ctx.now, key, message) {
             ctx.counters.wrong_route += 1;
             return Err(403);
         }
@@ -118,25 +124,6 @@ impl Pcscf {
             return Err(483);
         }
         Ok(())
-    }
-
-    /// Route is this P-CSCF and then, outside dialogs, the service route; a request inside a dialog goes to the service route
-    /// itself, which the S-CSCF gave as its Contact.
-    fn has_service_route(&self, ctx: &Context<'_>, key: Key, message: &Message<'_>) -> bool {
-        let mut routes = message.routes();
-        let first = routes.next().and_then(Result::ok);
-        let to_us = first.and_then(|route| route.uri.socket_addr(DEFAULT_PORT))
-            == Some(self.protected_address());
-        let second = routes.next();
-        let rest_is_empty = routes.next().is_none();
-        let ours = |uri: &[u8]| self.is_service_route(ctx.now, key, uri);
-        to_us
-            && rest_is_empty
-            && match (has_to_tag(message), second) {
-                (false, Some(Ok(route))) => ours(route.uri_text),
-                (true, None) => ours(message.request_uri()),
-                _ => false,
-            }
     }
 
     /// The identity in whose name a request goes: the preferred one where it is authorised, else the default one (TS 24.229 clause
@@ -166,17 +153,20 @@ impl Pcscf {
     ) {
         let upstream = origin.peer;
         let (asserted, is_another) = self.asserted_identity(connection, message);
-        if asserted.is_none() || (is_another && self.config.strict_identities) {
-            ctx.counters.identity_refused += 1;
-            return self.refuse(ctx, upstream, message, 403, |_| ());
+        // In whose name a session runs was settled when it began; who may begin none may still end it.
+        if !is_in_session(message) {
+            if asserted.is_none() || (is_another && self.config.strict_identities) {
+                ctx.counters.identity_refused += 1;
+                return self.refuse_origin(ctx, origin, message, 403);
+            }
+            ctx.counters.identity_substituted += u64::from(is_another);
         }
-        ctx.counters.identity_substituted += u64::from(is_another);
         let downstream = Peer::Mw(notifier);
         let transaction = Transaction {
             purpose: Purpose::FromUe,
             server_key: origin.transaction,
             upstream,
-            client: NonInviteClient::new(),
+            machine: Machine::new(message.method(), self.is_reliable(ctx, upstream)),
             downstream,
             connection,
             cseq: message.cseq().map_or(0, |cseq| cseq.number),
@@ -185,20 +175,25 @@ impl Pcscf {
             again,
         };
         let Some(key) = self.open_transaction(ctx, transaction) else {
-            return self.refuse(ctx, upstream, message, 503, |_| ());
+            return self.refuse_origin(ctx, origin, message, 503);
         };
         let hops = message.max_forwards().ok().flatten().unwrap_or(70);
         let sent = ctx.with_edits(|ctx, edits| {
-            self.edit_for_core(ctx, edits, message, upstream, key, hops);
+            self.edit_for_core(ctx, edits, message, upstream, Some(key), hops);
             self.edit_other(edits, message, connection);
-            self.send_kept(ctx, downstream, |out| edits.write(message, out).ok())
+            let keep = keep_of(message);
+            self.send_kept(ctx, downstream, keep, |out| edits.write(message, out).ok())
         });
         match sent {
-            Some(request) => self.start_client(ctx, key, request),
-            None => {
+            Ok(request) => {
+                self.start_client(ctx, key, request);
+                if !origin.has_waited {
+                    self.trying(ctx, upstream, message);
+                }
+            }
+            Err(status) => {
                 self.abandon(ctx, key);
-                ctx.counters.message_too_large += 1;
-                self.refuse(ctx, upstream, message, 513, |_| ());
+                self.refuse_origin(ctx, origin, message, status);
             }
         }
     }
@@ -208,10 +203,14 @@ impl Pcscf {
         // The security association has authenticated the UE; credentials mean nothing here.
         edits.remove(HeaderName::Authorization);
         edits.remove(HeaderName::PPreferredIdentity);
-        let (asserted, _) = self.asserted_identity(connection, message);
-        edits.append(HeaderName::PAssertedIdentity, |out| {
-            out.put(b"<").put(asserted.unwrap_or_default()).put(b">");
-        });
+        if let (Some(asserted), _) = self.asserted_identity(connection, message) {
+            edits.append(HeaderName::PAssertedIdentity, |out| {
+                out.put(b"<").put(asserted).put(b">");
+            });
+        }
+        if is_in_session(message) {
+            self.route_over(edits, message, connection);
+        }
         match message.method() {
             Method::Register => {
                 edits.remove(HeaderName::Path);
@@ -223,7 +222,7 @@ impl Pcscf {
                     out.put(b"\"").text(&self.config.visited_network).put(b"\"");
                 });
             }
-            Method::Subscribe => {
+            Method::Subscribe | Method::Invite => {
                 edits
                     .insert_first(HeaderName::RecordRoute, |out| self.write_route(connection, out));
             }
@@ -238,9 +237,7 @@ impl Pcscf {
         transaction: &Transaction,
         message: &Message<'_>,
     ) {
-        let connection = self.connections.get(transaction.connection);
-        let live = connection.and_then(|connection| connection.live);
-        let to = live.map_or(transaction.upstream, Peer::Protected);
-        self.pass_back_to_ue(ctx, to, message);
+        let to = self.present(transaction.connection, transaction.upstream);
+        _ = self.pass_back_to_ue(ctx, to, Keep::Never, message);
     }
 }

@@ -16,7 +16,8 @@ use imstorm_sip::write::Writer;
 use super::agreement::{self, ClientOffer};
 use super::connection::{Connection, Own, Stage};
 use super::from_ue::has_to_tag;
-use super::transaction::{Again, Origin, Peer, Purpose, Transaction};
+use super::send::Keep;
+use super::transaction::{Again, Machine, Origin, Peer, Purpose, Transaction};
 use super::{AWAIT_AUTH_NS, MODE, PENDING_MAX, Pcscf, PcscfAlarm, SETS_MAX};
 use crate::event::Context;
 use crate::proxy;
@@ -272,7 +273,7 @@ impl Pcscf {
                 purpose: Purpose::Security,
                 server_key: origin.transaction,
                 upstream,
-                client: NonInviteClient::new(),
+                machine: Machine::NonInvite(NonInviteClient::new()),
                 downstream,
                 connection,
                 cseq,
@@ -285,21 +286,20 @@ impl Pcscf {
         };
 
         let sent = ctx.with_edits(|ctx, edits| {
-            self.edit_for_core(ctx, edits, message, upstream, key, hops);
+            self.edit_for_core(ctx, edits, message, upstream, Some(key), hops);
             self.edit_security(ctx, edits, message, (upstream, connection), credentials);
-            self.send_kept(ctx, downstream, |out| edits.write(message, out).ok())
+            self.send_kept(ctx, downstream, Keep::WhereLossy, |out| edits.write(message, out).ok())
         });
         match sent {
-            Some(request) => self.start_client(ctx, key, request),
-            None => {
+            Ok(request) => self.start_client(ctx, key, request),
+            Err(status) => {
                 self.abandon(ctx, key);
-                ctx.counters.message_too_large += 1;
-                self.refuse(ctx, upstream, message, 513, |_| ());
+                self.refuse(ctx, upstream, message, status, |_| ());
             }
         }
     }
 
-    /// What the P-CSCF changes in every request of a UE: out goes what is between UE and P-CSCF only (RFC 3329) and what only the
+    /// What the P-CSCF changes in every request of a UE, which has a transaction unless it is an ACK: out goes what is between UE and P-CSCF only (RFC 3329) and what only the
     /// network may say, in comes the way back (TS 24.229 clauses 5.2.2 and 5.2.6.3).
     pub(super) fn edit_for_core(
         &self,
@@ -307,11 +307,20 @@ impl Pcscf {
         edits: &mut Edits,
         message: &Message<'_>,
         upstream: Peer,
-        key: Key,
+        transaction: Option<Key>,
         hops: u32,
     ) {
         self.note_source(edits, message, upstream);
-        self.push_via(edits, &self.via_mw, key);
+        match transaction {
+            Some(key) => {
+                self.push_via(edits, &self.via_mw, key);
+                edits.set(message, HeaderName::PChargingVector, |out| {
+                    out.put(b"icid-value=\"").hex_u64(self.config.boot).hex_u64(key.to_u64());
+                    out.put(b"\";orig-ioi=\"").text(&self.config.visited_network).put(b"\"");
+                });
+            }
+            None => self.push_stateless_via(edits, &self.via_mw, message),
+        }
         edits.set(message, HeaderName::MaxForwards, |out| {
             out.decimal(u64::from(hops - 1));
         });
@@ -332,10 +341,6 @@ impl Pcscf {
             ctx.counters.asserted_identity_removed += 1;
             edits.remove(HeaderName::PAssertedIdentity);
         }
-        edits.set(message, HeaderName::PChargingVector, |out| {
-            out.put(b"icid-value=\"").hex_u64(self.config.boot).hex_u64(key.to_u64());
-            out.put(b"\";orig-ioi=\"").text(&self.config.visited_network).put(b"\"");
-        });
     }
 
     /// What else it changes in a SUBSCRIBE to the security state: its own word on how the request came (TS 33.203 clause 7.2A.2),

@@ -6,18 +6,30 @@ use imstorm_base::slab::{Key, Slab};
 use imstorm_base::strings::Handle;
 use imstorm_esp::LocalPort;
 use imstorm_esp::{HEADROOM, TAILROOM};
-use imstorm_sip::Message;
 use imstorm_sip::edit::Edits;
 use imstorm_sip::header::HeaderName;
 use imstorm_sip::write::{Writer, response};
+use imstorm_sip::{Message, Method};
 
 use super::connection::SecuritySet;
-use super::transaction::{Peer, Transaction};
+use super::to_ue::asks_for_privacy_of_id;
+use super::transaction::Peer;
 use super::{MODE, Pcscf, PcscfConfig, agreement};
 use crate::event::Context;
 use crate::mw::MwError;
 use crate::proxy::{self, read_hex_u64};
 use crate::via::OurVia;
+
+/// Whether what is sent is kept.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum Keep {
+    /// It is not.
+    Never,
+    /// It is where the transport may lose it, since it may have to be sent again.
+    WhereLossy,
+    /// It has to be: what follows is made from it.
+    Always,
+}
 
 impl Pcscf {
     /// Writes a message to `peer` through `write`, which gives its length. True where it left.
@@ -30,29 +42,46 @@ impl Pcscf {
         send(&self.config, &mut self.sets, ctx, peer, write)
     }
 
-    /// As [`Pcscf::send`], and keeps a copy where the transport is not reliable. `None` where it could not be written. A datagram for
-    /// which there is no room counts as sent: it is lost like others, and sent again.
+    /// As [`Pcscf::send`], and keeps a copy. A datagram for which there is no room counts as sent: it is lost like others, and sent
+    /// again.
+    ///
+    /// # Errors
+    /// The status that says why nothing was sent: 513 where it could not be written, 503 where it has to be kept and could not be.
     pub(super) fn send_kept(
         &mut self,
         ctx: &mut Context<'_>,
         peer: Peer,
+        keep: Keep,
         write: impl FnOnce(&mut [u8]) -> Option<usize>,
-    ) -> Option<Handle> {
-        let keep = !self.is_reliable(ctx, peer);
+    ) -> Result<Handle, u16> {
+        let is_kept = match keep {
+            Keep::Never => false,
+            Keep::WhereLossy => !self.is_reliable(ctx, peer),
+            Keep::Always => true,
+        };
         let strings = &mut self.strings;
-        let mut kept = Handle::EMPTY;
-        let mut refused = false;
+        let mut kept = Ok(Handle::EMPTY);
         send(&self.config, &mut self.sets, ctx, peer, |out| {
-            let len = write(out);
-            refused = len.is_none();
-            let len = len?;
-            if keep {
-                // A full pool costs this request its retransmissions, not its first sending.
-                kept = strings.store(&out[..len]).unwrap_or_default();
+            let Some(len) = write(out) else {
+                kept = Err(513);
+                return None;
+            };
+            if is_kept {
+                kept = match strings.store(&out[..len]) {
+                    Ok(handle) => Ok(handle),
+                    Err(_) if keep == Keep::Always => Err(503),
+                    // A full pool costs this message its retransmissions, not its first sending.
+                    Err(_) => Ok(Handle::EMPTY),
+                };
             }
-            Some(len)
+            kept.is_ok().then_some(len)
         });
-        (!refused).then_some(kept)
+        match kept {
+            Err(513) => ctx.counters.message_too_large += 1,
+            Err(_) => ctx.counters.table_full += 1,
+            Ok(_) => {}
+        }
+        kept
     }
 
     /// Sends a kept request again. Through a set it is sealed anew: its sequence number must be new.
@@ -63,19 +92,38 @@ impl Pcscf {
         }
         ctx.counters.retransmissions_out += 1;
         let bytes = self.strings.get(&transaction.request);
-        let downstream = match transaction.downstream {
-            // After a re-authentication everything goes on the new set.
-            Peer::Protected(set) => {
-                let connection = self.connections.get(transaction.connection);
-                let live = connection.and_then(|connection| connection.live);
-                Peer::Protected(live.unwrap_or(set))
-            }
-            other => other,
-        };
+        let downstream = self.present(transaction.connection, transaction.downstream);
         send(&self.config, &mut self.sets, ctx, downstream, |out| {
             out.get_mut(..bytes.len())?.copy_from_slice(bytes);
             Some(bytes.len())
         });
+    }
+
+    /// Sends the response that an INVITE got last once more.
+    pub(super) fn respond_again(&mut self, ctx: &mut Context<'_>, transaction: Key) {
+        let Some(transaction) = self.transactions.get(transaction) else { return };
+        let Some(invite) = transaction.invite().filter(|invite| !invite.response.is_empty()) else {
+            return;
+        };
+        ctx.counters.retransmissions_out += 1;
+        let bytes = self.strings.get(&invite.response);
+        let upstream = self.present(transaction.connection, transaction.upstream);
+        send(&self.config, &mut self.sets, ctx, upstream, |out| {
+            out.get_mut(..bytes.len())?.copy_from_slice(bytes);
+            Some(bytes.len())
+        });
+    }
+
+    /// Where a peer is reached now: after a re-authentication everything for a UE goes on the new set.
+    pub(super) fn present(&self, connection: Key, peer: Peer) -> Peer {
+        match peer {
+            Peer::Protected(set) => {
+                let connection = self.connections.get(connection);
+                let live = connection.and_then(|connection| connection.live);
+                Peer::Protected(live.unwrap_or(set))
+            }
+            other => other,
+        }
     }
 
     /// Whether what is sent to `peer` arrives: memory does, a datagram may not.
@@ -153,41 +201,77 @@ impl Pcscf {
         out.hex_u64(transaction.to_u64()).hex_u64(self.config.boot);
     }
 
-    /// The transaction that a response belongs to, if its topmost Via is one of ours.
+    /// A Via of a message for which no transaction is kept: the branch follows from the topmost Via that came, so that the same message
+    /// gets the same one (RFC 3261 clause 16.11). It is shorter than a transaction's, and so none's.
+    pub(super) fn push_stateless_via(
+        &self,
+        edits: &mut Edits,
+        via: &OurVia,
+        message: &Message<'_>,
+    ) {
+        let above = message.list(HeaderName::Via).next().unwrap_or_default();
+        edits.insert_first(HeaderName::Via, |out| {
+            via.write_head(out);
+            out.hex_u64(self.visible.hash2(above, message.method_text()));
+        });
+    }
+
+    /// The transaction that a response belongs to, if its topmost Via is one of ours (RFC 3261 clause 17.1.3). A CANCEL has the branch of
+    /// its INVITE.
     pub(super) fn transaction_of(&self, response: &Message<'_>, via: &OurVia) -> Option<Key> {
         let (key, boot) = via.branch_in(response)?.split_at_checked(16)?;
         (read_hex_u64(boot)? == self.config.boot).then_some(())?;
         let key = Key::from_u64(read_hex_u64(key)?);
-        self.transactions.get(key).map(|_| key)
+        match self.transactions.get(key)?.invite() {
+            None => Some(key),
+            Some(invite) => match response.method() {
+                Method::Invite => Some(key),
+                Method::Cancel => {
+                    invite.cancel.filter(|cancel| self.transactions.get(*cancel).is_some())
+                }
+                _ => None,
+            },
+        }
     }
 
-    /// Passes a response of the core back to the UE, our Via off, our Record-Route as the UE sees us.
+    /// Passes a response of the core back to the UE, our Via off, our Record-Route as the UE sees us. As [`Pcscf::send_kept`].
+    ///
+    /// # Errors
+    /// As [`Pcscf::send_kept`].
     pub(super) fn pass_back_to_ue(
         &mut self,
         ctx: &mut Context<'_>,
         to: Peer,
+        keep: Keep,
         response: &Message<'_>,
-    ) {
+    ) -> Result<Handle, u16> {
         ctx.with_edits(|ctx, edits| {
             edits.pop_first(response, HeaderName::Via);
             self.rewrite_record_route(edits, response, self.config.mw, |out| {
                 self.write_protected_uri(out);
             });
-            self.send(ctx, to, |out| edits.write(response, out).ok());
-        });
+            if asks_for_privacy_of_id(response) {
+                edits.remove(HeaderName::PAssertedIdentity);
+            }
+            self.send_kept(ctx, to, keep, |out| edits.write(response, out).ok())
+        })
     }
 
-    /// Passes a UE's response back into the core, our Via off, our Record-Route as the core sees us.
+    /// Passes a UE's response back into the core, our Via off, our Record-Route as the core sees us. As [`Pcscf::send_kept`].
+    ///
+    /// # Errors
+    /// As [`Pcscf::send_kept`].
     pub(super) fn pass_back_to_core(
         &mut self,
         ctx: &mut Context<'_>,
-        transaction: &Transaction,
+        (connection, upstream): (Key, Peer),
+        keep: Keep,
         response: &Message<'_>,
-    ) {
+    ) -> Result<Handle, u16> {
         ctx.with_edits(|ctx, edits| {
             edits.pop_first(response, HeaderName::Via);
             self.rewrite_record_route(edits, response, self.protected_address(), |out| {
-                self.write_route(transaction.connection, out);
+                self.write_route(connection, out);
             });
             // What only the network may say (RFC 3325 clause 5, RFC 3327, RFC 3608, RFC 7315 clause 4.1).
             for name in [
@@ -198,8 +282,8 @@ impl Pcscf {
             ] {
                 edits.remove(name);
             }
-            self.send(ctx, transaction.upstream, |out| edits.write(response, out).ok());
-        });
+            self.send_kept(ctx, upstream, keep, |out| edits.write(response, out).ok())
+        })
     }
 
     /// Record-Route as the other side has to see it: our entry with the address of that side.

@@ -5,14 +5,31 @@ use std::net::SocketAddr;
 use imstorm_base::slab::Key;
 use imstorm_base::strings::Handle;
 use imstorm_sip::header::HeaderName;
-use imstorm_sip::transaction::NonInviteClient;
 use imstorm_sip::{Edits, Message, Method, Uri};
 
+use super::connection::Connection;
 use super::from_ue::is_security_event;
-use super::transaction::{Peer, Purpose, Transaction};
+use super::invite::keep_of;
+use super::send::Keep;
+use super::transaction::{Machine, Peer, Purpose, Transaction};
 use super::{PENDING_MAX, Pcscf};
 use crate::event::Context;
 use crate::proxy::{DEFAULT_PORT, read_hex_u64, respond_upstream};
+
+/// What the core may send to a UE.
+const PASSED: [Method; 9] = [
+    Method::Invite,
+    Method::Ack,
+    Method::Cancel,
+    Method::Bye,
+    Method::Prack,
+    Method::Update,
+    Method::Options,
+    Method::Notify,
+    Method::Message,
+];
+/// The same, as Allow has it.
+const METHODS_TO_UE: &str = "INVITE, ACK, CANCEL, BYE, PRACK, UPDATE, OPTIONS, NOTIFY, MESSAGE";
 
 impl Pcscf {
     pub(super) fn mw_response(&mut self, ctx: &mut Context<'_>, message: &Message<'_>) {
@@ -29,38 +46,41 @@ impl Pcscf {
         message: &Message<'_>,
     ) {
         let peer = Peer::Mw(from);
-        if message.method() == Method::Ack {
-            return;
-        }
         if let Err(error) = ctx.mw.check(from, message) {
             ctx.counters.bad_request += 1;
-            return self.refuse(ctx, peer, message, error.status, |_| ());
+            // Nobody answers an ACK.
+            if message.method() != Method::Ack {
+                self.refuse(ctx, peer, message, error.status, |_| ());
+            }
+            return;
         }
-        if !matches!(message.method(), Method::Notify | Method::Message) {
+        if !PASSED.contains(&message.method()) {
             return self.refuse(ctx, peer, message, 405, |out| {
-                out.header(HeaderName::Allow).text("NOTIFY, MESSAGE").end();
+                out.header(HeaderName::Allow).text(METHODS_TO_UE).end();
             });
+        }
+        match message.method() {
+            Method::Ack => return self.ack_to_ue(ctx, peer, message),
+            Method::Cancel => return self.cancel_request(ctx, peer, message),
+            _ => {}
         }
         // Before anything else: a connection whose last NOTIFY comes again may be gone.
         let server_key = message.via().map_or(0, |via| self.server_key(peer, message, &via));
-        if self.servers.find(server_key, |index| self.serves(index, server_key)).is_some() {
+        if let Some(key) = self.server_transaction(server_key) {
             ctx.counters.retransmissions_in += 1;
-            return;
+            return self.invite_again(ctx, key, peer, message);
         }
         if let Some(tombstone) = self.tombstones.find(ctx.now, server_key) {
             ctx.counters.retransmissions_in += 1;
             return self.refuse(ctx, peer, message, tombstone.status, |_| ());
         }
         let target = Uri::parse(message.request_uri()).ok();
-        let has_route = message.routes().next().is_some();
-        let target = target.filter(|_| !has_route);
+        let may_be_own = message.method() == Method::Notify && message.routes().next().is_none();
+        let target = target.filter(|_| may_be_own);
         if let Some(key) = target.and_then(|target| self.key_of_uri(&target)) {
             return self.own_notify(ctx, peer, server_key, key, message);
         }
-        let route = message.routes().next().and_then(Result::ok);
-        let key = route.and_then(|route| self.key_of_uri(&route.uri));
-        let connection = key.and_then(|key| self.connections.get(key).map(|found| (key, found)));
-        let Some((key, connection)) = connection else {
+        let Some((key, connection)) = self.routed_to(message) else {
             // RFC 5626 clause 5.3.1: what the route named is gone.
             ctx.counters.dialog_unknown += 1;
             return self.refuse(ctx, peer, message, 430, |_| ());
@@ -79,6 +99,13 @@ impl Pcscf {
             return self.refuse(ctx, peer, message, 480, |_| ());
         }
         self.relay_to_ue(ctx, peer, server_key, (key, set), purpose, message);
+    }
+
+    /// The connection that the topmost Route leads to.
+    pub(super) fn routed_to(&self, message: &Message<'_>) -> Option<(Key, &Connection)> {
+        let route = message.routes().next()?.ok()?;
+        let key = self.key_of_uri(&route.uri)?;
+        Some((key, self.connections.get(key)?))
     }
 
     /// The connection that a URI of ours names: `sip:KEY@our-address`.
@@ -110,7 +137,7 @@ impl Pcscf {
             purpose,
             server_key,
             upstream,
-            client: NonInviteClient::new(),
+            machine: Machine::new(message.method(), self.is_reliable(ctx, upstream)),
             downstream,
             connection,
             cseq: message.cseq().map_or(0, |cseq| cseq.number),
@@ -125,30 +152,42 @@ impl Pcscf {
             self.begin_end(ctx, connection);
         }
         let sent = ctx.with_edits(|ctx, edits| {
-            self.edit_for_ue(edits, message, key, hops);
-            self.send_kept(ctx, downstream, |out| edits.write(message, out).ok())
+            self.edit_for_ue(edits, message, Some(key), hops);
+            let keep = keep_of(message);
+            self.send_kept(ctx, downstream, keep, |out| edits.write(message, out).ok())
         });
         match sent {
-            Some(request) => self.start_client(ctx, key, request),
-            None => {
+            Ok(request) => {
+                self.start_client(ctx, key, request);
+                self.trying(ctx, upstream, message);
+            }
+            Err(status) => {
                 self.abandon(ctx, key);
-                ctx.counters.message_too_large += 1;
-                self.refuse(ctx, upstream, message, 513, |_| ());
+                self.refuse(ctx, upstream, message, status, |_| ());
             }
         }
     }
 
-    /// What the P-CSCF changes in a request for a UE.
-    fn edit_for_ue(&self, edits: &mut Edits, message: &Message<'_>, key: Key, hops: u32) {
-        self.push_via(edits, &self.via_protected, key);
+    /// What the P-CSCF changes in a request for a UE, which has a transaction unless it is an ACK.
+    pub(super) fn edit_for_ue(
+        &self,
+        edits: &mut Edits,
+        message: &Message<'_>,
+        transaction: Option<Key>,
+        hops: u32,
+    ) {
+        match transaction {
+            Some(key) => self.push_via(edits, &self.via_protected, key),
+            None => self.push_stateless_via(edits, &self.via_protected, message),
+        }
         edits.set(message, HeaderName::MaxForwards, |out| {
             out.decimal(u64::from(hops - 1));
         });
         edits.pop_first(message, HeaderName::Route);
         // Only the network has a use for it (TS 24.229 clause 5.2.6.4).
         edits.remove(HeaderName::PChargingVector);
-        if message.method() == Method::Notify {
-            // The dialog may be formed by this NOTIFY (RFC 6665 clause 4.4.1): it always says how to come back.
+        if matches!(message.method(), Method::Notify | Method::Invite) {
+            // The dialog may be formed by this NOTIFY (RFC 6665 clause 4.4.1) or INVITE: it always says how to come back.
             edits.insert_first(HeaderName::RecordRoute, |out| self.write_protected_uri(out));
         }
         if asks_for_privacy_of_id(message) {
@@ -165,7 +204,8 @@ impl Pcscf {
         terminates: bool,
         message: &Message<'_>,
     ) {
-        self.pass_back_to_core(ctx, transaction, message);
+        let upstream = (transaction.connection, transaction.upstream);
+        _ = self.pass_back_to_core(ctx, upstream, Keep::Never, message);
         if terminates {
             self.leave_own(ctx, transaction.connection);
         }
@@ -189,7 +229,7 @@ impl Pcscf {
 
 /// Whether Privacy has the value `id` (RFC 3325 clause 9.3). Values are separated by `;` (RFC 3323 clause 4.2), and a comma between
 /// them is taken for one: who withholds too much does no harm.
-fn asks_for_privacy_of_id(message: &Message<'_>) -> bool {
+pub(super) fn asks_for_privacy_of_id(message: &Message<'_>) -> bool {
     let mut values =
         message.list(HeaderName::Privacy).flat_map(|entry| entry.split(|byte| *byte == b';'));
     values.any(|value| value.trim_ascii().eq_ignore_ascii_case(b"id"))
