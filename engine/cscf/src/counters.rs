@@ -186,10 +186,14 @@ counters! {
     sessions_ended,
     /// 403: a request in a session of another user, or by a connection that the session does not run over.
     session_refused,
-    /// A Replaces that names no session, one that can't be moved, or another user's.
-    replaces_refused,
     /// 491 or 500: an INVITE while another one is under way in the session.
     invite_glare,
+    /// Subscriptions that went over from one secure connection of their user to another.
+    subscriptions_moved,
+    /// Secure connections that ended because another one of their user replaced them.
+    connections_replaced,
+    /// A Replaces that can't be read, stands where none may, or names no dialog that its sender may replace now.
+    replaces_refused,
     /// Standalone requests that were passed on, at each S-CSCF that they passed.
     standalone_passed,
     /// 404: requests for somebody who is not known here.

@@ -75,6 +75,24 @@ impl Scscf {
         self.strings.store(&blob[..len]).ok()
     }
 
+    /// The strings of a dialog that goes on by the way that a request inside it came: with its remote target and route set.
+    pub(super) fn moved_dialog(
+        &mut self,
+        subject: Subject,
+        message: &Message<'_>,
+    ) -> Option<Handle> {
+        let mut routes = [0; 1024];
+        let len = dialog::route_set(message, false, &mut routes).ok()?;
+        let parts = DialogParts {
+            remote_target: message.contact().ok()??.uri_text,
+            routes: &routes[..len],
+            ..DialogParts::decode(self.strings.get(&self.watcher(subject)?.dialog))
+        };
+        let mut blob = [0; DIALOG_BYTES_MAX];
+        let len = parts.encode(&mut blob).ok()?;
+        self.strings.store(&blob[..len]).ok()
+    }
+
     /// Whether a request is of the dialog that this tag of ours names.
     pub(super) fn is_dialog(&self, key: Key, whose: Whose, message: &Message<'_>) -> bool {
         let Some(subscription) = self.subscriptions.get(key) else { return false };

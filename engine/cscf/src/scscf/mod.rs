@@ -15,6 +15,7 @@ mod put_off;
 mod refresh;
 mod reg_event;
 mod registrar;
+mod replaces;
 mod security_event;
 mod session;
 mod show;
@@ -69,6 +70,9 @@ const ALLOWED: &str =
 
 /// Sessions that there is room for.
 const SESSIONS_PER_USER: usize = 2;
+/// The option tags that a request may require.
+const OPTIONS: [&str; 8] =
+    ["secevt", "sec-agree", "path", "replaces", "100rel", "timer", "gruu", "outbound"];
 
 /// Strings of one user's subscription: the UE's dialog and its P-CSCF's.
 const STRINGS_BYTES_PER_USER: usize = 1024;
@@ -289,11 +293,7 @@ impl Scscf {
             ctx.counters.bad_request += 1;
             return self.refuse(ctx, from, message, error.status, |_| ());
         }
-        if let Some(option) = proxy::unknown_option(
-            message,
-            HeaderName::Require,
-            &["secevt", "path", "replaces", "100rel", "timer"],
-        ) {
+        if let Some(option) = proxy::unknown_option(message, HeaderName::Require, &OPTIONS) {
             ctx.counters.bad_extension += 1;
             return self.refuse(ctx, from, message, 420, |out| {
                 out.header(HeaderName::Unsupported).put(option).end();

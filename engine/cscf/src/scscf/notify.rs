@@ -90,7 +90,9 @@ impl Scscf {
             ctx.counters.table_full += 1;
             return self.not_sent(ctx, subject);
         };
-        self.watcher_mut(subject).expect("found above").notifying = true;
+        let watcher = self.watcher_mut(subject).expect("found above");
+        watcher.notifying = true;
+        watcher.notification = Some(notification);
         self.send_notify(ctx, subject, notification);
     }
 
@@ -108,7 +110,7 @@ impl Scscf {
         }
     }
 
-    fn watcher(&self, subject: Subject) -> Option<&Watcher> {
+    pub(super) fn watcher(&self, subject: Subject) -> Option<&Watcher> {
         watcher_of(&self.subscriptions, &self.reg_subscriptions, subject)
     }
 
@@ -237,6 +239,14 @@ impl Scscf {
             watcher.notifying = false;
         }
         done.subject
+    }
+
+    /// Gives up the NOTIFY that is under way to a subscriber who has gone another way: nothing more of it is sent, nor waited for.
+    pub(super) fn abandon_notify(&mut self, subject: Subject) {
+        let last = self.watcher(subject).and_then(|watcher| watcher.notification);
+        if let Some(key) = last.filter(|key| self.notifications.get(*key).is_some()) {
+            self.close(key);
+        }
     }
 
     /// A subscriber has taken a NOTIFY.

@@ -1,5 +1,7 @@
 //! The `reg` event package (RFC 3680): tells a UE what is bound to one of its identities. Optional for UEs (the paper's section 3.2).
-//! A subscription runs over the secure connection on which it was asked for, and ends with it.
+//! A subscription runs over the secure connection on which it was asked for, and ends with it, unless the UE moves it to another of its
+//! connections: by a request inside its dialog over that one (target refresh, RFC 6665 clause 4.1.2.2), or by a new subscription that
+//! replaces it (draft-jentz-subscribe-with-replaces).
 
 use std::net::SocketAddr;
 
@@ -84,6 +86,13 @@ impl Scscf {
         if self.is_too_brief(ctx, from, message, asked_s) {
             return;
         }
+        let replaced = match self.replaced_reg(message, connection, self.aor(identity.uri)) {
+            Ok(replaced) => replaced,
+            Err(status) => {
+                ctx.counters.replaces_refused += 1;
+                return self.refuse(ctx, from, message, status, |_| ());
+            }
+        };
         let key = match watching.len() < PER_CONNECTION_MAX {
             true => self.open_reg(connection, identity.uri, message),
             false => None,
@@ -97,9 +106,21 @@ impl Scscf {
         self.arm_reg_end(ctx, key);
         self.accept_reg(ctx, from, message, key);
         self.notify_subject(ctx, Subject::Reg(key));
+        if let Some(replaced) = replaced {
+            self.end_replaced_reg(ctx, replaced);
+        }
     }
 
-    /// A SUBSCRIBE inside the dialog of such a subscription: its refresh, or its end.
+    /// Another subscription has taken this one's place.
+    fn end_replaced_reg(&mut self, ctx: &mut Context<'_>, key: Key) {
+        ctx.counters.subscriptions_moved += 1;
+        let found = self.reg_subscriptions.get_mut(key).expect("a dialog that was found");
+        found.ending = found.ending.or(Some(Reason::NoResource));
+        self.notify_subject(ctx, Subject::Reg(key));
+    }
+
+    /// A SUBSCRIBE inside the dialog of such a subscription: its refresh, or its end. Over another connection of the same user it moves the
+    /// subscription there.
     pub(super) fn reg_in_dialog(
         &mut self,
         ctx: &mut Context<'_>,
@@ -114,10 +135,13 @@ impl Scscf {
         };
         let found = self.reg_subscriptions.get(key).expect("a dialog that was found");
         let (connection, over) = (found.connection, found.watcher.over || found.ending.is_some());
-        let is_own_way = self.connection_at(ctx.now, message.request_uri()) == Some(connection);
-        if !is_own_way || !self.is_from_pcscf(connection, from) {
+        let came_over = self.came_over(ctx.now, from, message);
+        let Some(over_which) = came_over.filter(|key| self.is_same_user(*key, connection)) else {
             ctx.counters.wrong_route += 1;
             return self.refuse(ctx, from, message, 403, |_| ());
+        };
+        if self.refuse_replaces(ctx, from, message) {
+            return;
         }
         let last = found.watcher.remote_cseq;
         if cseq.number == last {
@@ -133,12 +157,59 @@ impl Scscf {
         if asked_s > 0 && self.is_too_brief(ctx, from, message, asked_s) {
             return;
         }
+        if over_which != connection
+            && let Err(status) = self.move_reg(ctx, key, over_which, message)
+        {
+            return self.refuse(ctx, from, message, status, |_| ());
+        }
         self.grant_reg(ctx, key, cseq.number, asked_s);
         if asked_s > 0 {
             self.arm_reg_end(ctx, key);
         }
         self.accept_reg(ctx, from, message, key);
         self.notify_subject(ctx, Subject::Reg(key));
+    }
+
+    /// The connection that a request inside a dialog came over. It has a Route where it goes another way than the dialog did (target
+    /// refresh); else its Request-URI is the connection's service route, which the dialog's other end has as its target.
+    fn came_over(&self, now: Time, from: SocketAddr, message: &Message<'_>) -> Option<Key> {
+        let route = message.routes().next().and_then(Result::ok);
+        let way = route.map_or(message.request_uri(), |route| route.uri_text);
+        self.connection_at(now, way).filter(|key| self.is_from_pcscf(*key, from))
+    }
+
+    /// Lets a subscription run over another connection of its user. RFC 3261 changes no route set by a target refresh, which would pin
+    /// the dialog to the P-CSCF that may be out of reach: here the UE's side of its dialog belongs to the notifier, which follows.
+    fn move_reg(
+        &mut self,
+        ctx: &mut Context<'_>,
+        key: Key,
+        connection: Key,
+        message: &Message<'_>,
+    ) -> Result<(), u16> {
+        if !matches!(message.contact(), Ok(Some(_))) {
+            ctx.counters.bad_request += 1;
+            return Err(400);
+        }
+        let has_room = self.watching_over(connection).len() < PER_CONNECTION_MAX;
+        let dialog = match has_room {
+            true => self.moved_dialog(Subject::Reg(key), message),
+            false => None,
+        };
+        let Some(dialog) = dialog else {
+            ctx.counters.table_full += 1;
+            return Err(503);
+        };
+        self.unlink_reg(key);
+        let next = self.subscriptions.get_mut(connection).expect("a connection that was found");
+        let next_of_connection = next.watching.replace(key);
+        let found = self.reg_subscriptions.get_mut(key).expect("found above");
+        found.connection = connection;
+        found.next_of_connection = next_of_connection;
+        self.strings.release(std::mem::replace(&mut found.watcher.dialog, dialog));
+        self.abandon_notify(Subject::Reg(key));
+        ctx.counters.subscriptions_moved += 1;
+        Ok(())
     }
 
     fn open_reg(&mut self, connection: Key, impu: &[u8], message: &Message<'_>) -> Option<Key> {
@@ -267,14 +338,21 @@ impl Scscf {
 
     /// Takes a subscription out of all tables.
     pub(super) fn drop_reg(&mut self, ctx: &mut Context<'_>, key: Key) {
+        self.unlink_reg(key);
         let Some(gone) = self.reg_subscriptions.remove(key) else { return };
         ctx.counters.reg_subscriptions_ended += 1;
         self.by_watched.remove(gone.aor, |place| place == key.index);
         self.strings.release(gone.impu);
         self.strings.release(gone.watcher.dialog);
-        let Some(subscription) = self.subscriptions.get_mut(gone.connection) else { return };
+    }
+
+    /// Takes a subscription out of its connection's list.
+    fn unlink_reg(&mut self, key: Key) {
+        let Some(found) = self.reg_subscriptions.get(key) else { return };
+        let behind = found.next_of_connection;
+        let Some(subscription) = self.subscriptions.get_mut(found.connection) else { return };
         if subscription.watching == Some(key) {
-            subscription.watching = gone.next_of_connection;
+            subscription.watching = behind;
             return;
         }
         let mut next = subscription.watching;
@@ -282,7 +360,7 @@ impl Scscf {
             let other =
                 self.reg_subscriptions.get_mut(other).expect("a connection's list is whole");
             if other.next_of_connection == Some(key) {
-                other.next_of_connection = gone.next_of_connection;
+                other.next_of_connection = behind;
                 return;
             }
             next = other.next_of_connection;

@@ -64,6 +64,9 @@ impl Scscf {
         from: SocketAddr,
         message: &Message<'_>,
     ) {
+        if self.refuse_replaces(ctx, from, message) {
+            return;
+        }
         let Some(key) = self.routed_over(ctx, from, message) else { return };
         let user = self.subscriptions.get(key).expect("a connection that was found").user;
         let mut packed = [0; IDENTITIES_BYTES_MAX];

@@ -59,6 +59,8 @@ impl Scscf {
                 self.refuse(ctx, from, message, 481, |_| ());
             }
             None if is_reg => self.subscribe_reg(ctx, from, message, asked_s),
+            // A connection takes another's place when it lives, by a refresh.
+            None if self.refuse_replaces(ctx, from, message) => {}
             None => match self.connection_at(ctx.now, message.request_uri()) {
                 Some(key) => self.pcscf_subscribes(ctx, from, message, key, asked_s),
                 None => self.ue_subscribes(ctx, hss, from, message, asked_s),
@@ -162,19 +164,7 @@ impl Scscf {
             ctx.counters.dialog_unknown += 1;
             return self.refuse(ctx, from, message, 481, |_| ());
         };
-        let subscription = self.subscriptions.get_mut(key).expect("a dialog that was found");
-        if subscription.pcscf != from {
-            ctx.counters.watcher_refused += 1;
-            return self.refuse(ctx, from, message, 403, |_| ());
-        }
-        let asserted = message.asserted_identity().next().and_then(Result::ok);
-        let asserted = asserted.and_then(|identity| identity.uri.socket_addr(DEFAULT_PORT));
-        let is_entitled = match whose {
-            // A UE names its connection by the token, in the Contact that it was given.
-            Whose::Ue => self.connection_at(ctx.now, message.request_uri()) == Some(key),
-            Whose::Pcscf => asserted == Some(from),
-        };
-        if !is_entitled {
+        if !self.is_entitled(ctx, from, message, (key, whose)) {
             ctx.counters.watcher_refused += 1;
             return self.refuse(ctx, from, message, 403, |_| ());
         }
@@ -191,7 +181,16 @@ impl Scscf {
             ctx.counters.dialog_unknown += 1;
             return self.refuse(ctx, from, message, 481, |_| ());
         }
+        let replaced = match self.replaced_connection(message, (key, whose), asked_s) {
+            Ok(replaced) => replaced,
+            Err(status) => {
+                ctx.counters.replaces_refused += 1;
+                return self.refuse(ctx, from, message, status, |_| ());
+            }
+        };
         if asked_s == 0 {
+            let subscription = self.subscriptions.get_mut(key).expect("a dialog that was found");
+            let watcher = subscription.watcher(whose);
             watcher.remote_cseq = cseq.number;
             watcher.granted_s = 0;
             self.accept(ctx, from, message, key, whose);
@@ -213,6 +212,38 @@ impl Scscf {
         self.arm_end(ctx, key);
         self.accept(ctx, from, message, key, whose);
         self.notify(ctx, key, whose);
+        if let Some(replaced) = replaced {
+            self.end_replaced(ctx, replaced);
+        }
+    }
+
+    /// Whether a request in a dialog comes from whom the dialog is with.
+    fn is_entitled(
+        &self,
+        ctx: &Context<'_>,
+        from: SocketAddr,
+        message: &Message<'_>,
+        (key, whose): (Key, Whose),
+    ) -> bool {
+        let is_way = self.subscriptions.get(key).is_some_and(|found| found.pcscf == from);
+        let asserted = message.asserted_identity().next().and_then(Result::ok);
+        let asserted = asserted.and_then(|identity| identity.uri.socket_addr(DEFAULT_PORT));
+        is_way
+            && match whose {
+                // A UE names its connection by the token, in the Contact that it was given.
+                Whose::Ue => self.connection_at(ctx.now, message.request_uri()) == Some(key),
+                Whose::Pcscf => asserted == Some(from),
+            }
+    }
+
+    /// Another connection of its user has taken a connection's place: what still runs over it ends with it, and what has been moved
+    /// does not, since it runs over another one. `noresource`, because `deactivated` would tell the UE to come back (RFC 6665 clause
+    /// 4.1.3).
+    fn end_replaced(&mut self, ctx: &mut Context<'_>, replaced: Key) {
+        if self.subscriptions.get(replaced).is_some_and(|found| found.ending.is_none()) {
+            ctx.counters.connections_replaced += 1;
+            self.end(ctx, replaced, Reason::NoResource);
+        }
     }
 
     pub(super) fn challenge_has_nonce(

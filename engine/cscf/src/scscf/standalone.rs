@@ -29,6 +29,9 @@ impl Scscf {
             ctx.counters.too_many_hops += 1;
             return self.refuse(ctx, from, message, 483, |_| ());
         }
+        if self.refuse_replaces(ctx, from, message) {
+            return;
+        }
         let route = message.routes().next().and_then(Result::ok);
         match route.filter(|route| route.uri.param("sess").is_some()) {
             Some(_) => self.originate(ctx, from, message),

@@ -71,6 +71,8 @@ pub struct Watcher {
     pub granted_s: u32,
     /// A NOTIFY is under way; another one has to wait.
     pub notifying: bool,
+    /// The last NOTIFY's transaction, which may be over.
+    pub notification: Option<Key>,
     /// Something changed meanwhile: notify again.
     pub notify_again: bool,
     /// The last NOTIFY has been sent.
