@@ -1,5 +1,7 @@
 //! The good flows, for tests that need a UE in some state.
 
+use std::net::IpAddr;
+
 use crate::message::Text;
 use crate::ue::{Credentials, ScriptedUe};
 use crate::world::World;
@@ -25,6 +27,21 @@ impl World {
     pub fn secure(&mut self, ue: &mut ScriptedUe) -> (Text, Text) {
         self.begin(ue);
         self.finish(ue)
+    }
+
+    /// A further access of a user, from this address through the P-CSCF with this place, secured.
+    ///
+    /// # Panics
+    /// Where it is not secured.
+    pub fn further(&mut self, ue: &ScriptedUe, ip: IpAddr, pcscf: usize) -> ScriptedUe {
+        let number = ue.impi[2..10].parse().expect("a number");
+        let mut second = self.ue_through(number, ip, pcscf);
+        second.new_call();
+        second.call_id = format!("{ip}-{pcscf}-{}", second.call_id);
+        // One USIM: the other access goes on with its numbers.
+        second.freshness = ue.freshness.clone();
+        self.secure(&mut second);
+        second
     }
 
     /// The set-up from the answer on. The 200 and the NOTIFY.

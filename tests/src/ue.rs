@@ -236,6 +236,27 @@ impl ScriptedUe {
             .and("Expires", &expires_s.to_string())
     }
 
+    /// A SUBSCRIBE over this connection in the reg dialog that `first` began and `ok` confirmed over another one: it moves the dialog
+    /// here (target refresh).
+    pub fn refresh_target(&mut self, first: &Text, ok: &Text) -> Text {
+        let impu = self.impu.clone();
+        let mut moving = self
+            .watch(&impu, 3600)
+            .with("From", first.expect("From"))
+            .with("To", ok.expect("To"))
+            .with("Call-ID", first.expect("Call-ID"))
+            .with("CSeq", &format!("{} SUBSCRIBE", first.cseq() + 1));
+        moving.start = format!("SUBSCRIBE {} SIP/2.0", bare_uri(ok.expect("Contact")));
+        moving
+    }
+
+    /// What names this UE's security dialog in Replaces.
+    #[must_use]
+    pub fn replaces(&self) -> String {
+        let to_tag = self.to_tag.clone().expect("a dialog");
+        format!("{};to-tag={to_tag};from-tag={}", self.call_id, self.tag)
+    }
+
     /// A MESSAGE to somebody, in the name of one of its identities.
     pub fn message(&mut self, to: &str, preferred: Option<&str>) -> Text {
         let mut message = self.over("MESSAGE", to, to).and("Content-Type", "text/plain");
@@ -507,6 +528,20 @@ impl std::fmt::Debug for ScriptedUe {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("ScriptedUe").field("impi", &self.impi).finish_non_exhaustive()
     }
+}
+
+/// What names the dialog that this 2xx confirmed in Replaces.
+#[must_use]
+pub fn replaces(ok: &Text) -> String {
+    let tag = |name: &str| parameter(ok.expect(name), "tag").expect("a tag").to_owned();
+    format!("{};to-tag={};from-tag={}", ok.expect("Call-ID"), tag("To"), tag("From"))
+}
+
+/// A request that replaces a dialog.
+#[must_use]
+pub fn replacing(request: Text, replaces: &str) -> Text {
+    let require = format!("{}, replaces", request.expect("Require"));
+    request.with("Require", &require).and("Replaces", replaces)
 }
 
 /// The URI of a header value `<uri>;…`.

@@ -101,6 +101,8 @@ pub struct World {
     pub mw_lost: Option<usize>,
     /// The number in `mw` of a datagram that comes twice.
     pub mw_doubled: Option<usize>,
+    /// Nothing comes to or from this address: it is cut off.
+    pub cut_off: Option<IpAddr>,
     /// Datagrams that left for nobody's address.
     pub astray: Vec<Wire>,
     /// Each datagram that left any socket, in order.
@@ -202,6 +204,7 @@ impl World {
             mw_held: false,
             mw_lost: None,
             mw_doubled: None,
+            cut_off: None,
             astray: Vec::new(),
             sent: Vec::new(),
             pcscfs: vec![at(5060)],
@@ -479,6 +482,9 @@ impl World {
     }
 
     fn deliver(&mut self, wire: &Wire) {
+        if self.cut_off == Some(wire.to.ip()) {
+            return;
+        }
         let node = self.nodes.iter_mut().find(|node| node.addresses.contains(&wire.to));
         let node = node.unwrap_or_else(|| panic!("{} is no address of the engine", wire.to));
         let socket = node.addresses.iter().position(|address| *address == wire.to);
@@ -500,6 +506,9 @@ impl World {
     fn depart(&mut self, departures: Vec<Wire>) {
         for wire in departures {
             self.sent.push(wire.clone());
+            if self.cut_off == Some(wire.from.ip()) {
+                continue;
+            }
             let esp = SocketAddr::new(wire.from.ip(), self.pcscf_esp.port());
             let is_pcscf = |pcscf: &SocketAddr| {
                 wire.from == *pcscf || (wire.from == esp && pcscf.ip() == esp.ip())
