@@ -5,8 +5,10 @@ use imstorm_cscf::Counters;
 const PAPER: &str = include_str!("PAPER.md");
 
 /// The files that it may name.
-const FILES: [(&str, &str); 12] = [
+const FILES: [(&str, &str); 14] = [
     ("bad_input", include_str!("bad_input.rs")),
+    ("caller_preferences", include_str!("caller_preferences.rs")),
+    ("moved_subscriptions", include_str!("moved_subscriptions.rs")),
     ("over_connection", include_str!("over_connection.rs")),
     ("paper_generator", include_str!("paper_generator.rs")),
     ("paper_maintenance", include_str!("paper_maintenance.rs")),
