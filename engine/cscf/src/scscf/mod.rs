@@ -293,7 +293,10 @@ impl Scscf {
             ctx.counters.bad_request += 1;
             return self.refuse(ctx, from, message, error.status, |_| ());
         }
-        if let Some(option) = proxy::unknown_option(message, HeaderName::Require, &OPTIONS) {
+        // What a session's or a standalone request requires is for its parties.
+        let is_for_us = matches!(message.method(), Method::Subscribe | Method::Register);
+        let unknown = proxy::unknown_option(message, HeaderName::Require, &OPTIONS);
+        if let Some(option) = unknown.filter(|_| is_for_us) {
             ctx.counters.bad_extension += 1;
             return self.refuse(ctx, from, message, 420, |out| {
                 out.header(HeaderName::Unsupported).put(option).end();
@@ -330,7 +333,7 @@ impl Scscf {
     fn ack(&mut self, ctx: &mut Context<'_>, from: SocketAddr, message: &Message<'_>) {
         match self.session_at(message.request_uri()) {
             Some(key) => self.in_session(ctx, from, message, key),
-            None => self.ack_outside(ctx, message),
+            None => self.ack_outside(ctx, from, message),
         }
     }
 

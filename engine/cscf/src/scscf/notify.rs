@@ -245,7 +245,7 @@ impl Scscf {
     pub(super) fn abandon_notify(&mut self, subject: Subject) {
         let last = self.watcher(subject).and_then(|watcher| watcher.notification);
         if let Some(key) = last.filter(|key| self.notifications.get(*key).is_some()) {
-            self.close(key);
+            self.close_own(key);
         }
     }
 

@@ -48,12 +48,14 @@ impl Scscf {
                     self.session_goes_on(ctx, message, key);
                     self.pass_answer(ctx, message, branch, key);
                     if branch.way == Way::Moving {
-                        self.complete_move(ctx, key, branch.offset);
+                        let number = cseq.number.wrapping_sub(branch.offset);
+                        self.complete_move(ctx, key, number, branch.offset);
                     }
                 } else {
                     self.pass_answer(ctx, message, branch, key);
                     if branch.way == Way::Moving {
                         self.abandon_move(key);
+                        self.end_if_orphaned(ctx, key);
                     }
                 }
             }
@@ -65,17 +67,19 @@ impl Scscf {
         let status = message.status();
         let session = self.sessions.get(branch.session).expect("a session that was found");
         let number = message.cseq().map_or(0, |cseq| cseq.number).wrapping_sub(branch.offset);
-        let pending = session.invite.as_ref().filter(|it| it.cseq == number);
+        let is_it = |it: &&super::Invite| it.cseq == number && it.way == branch.way;
+        let pending = session.invite.as_ref().filter(is_it);
+        let is_pending = pending.is_some();
         let is_initial = match pending {
             Some(invite) => invite.is_initial,
             // A final response that comes again, or another contact's acceptance behind a fork of somebody else's.
-            None => session.leg(branch.way).is_some_and(|leg| leg.remote_cseq == number),
+            None => session.stage == SessionStage::Early,
         };
         if status == 100 {
             return self.pass_answer(ctx, message, branch, branch.session);
         }
         if status >= 300 {
-            return self.invite_refused(ctx, message, branch);
+            return self.invite_refused(ctx, message, branch, is_pending);
         }
         let key = match is_initial {
             true => self.dialog_of_answer(ctx, message, branch),
@@ -87,7 +91,7 @@ impl Scscf {
             }
             return self.pass_answer(ctx, message, branch, key);
         }
-        self.invite_accepted(ctx, message, branch, key);
+        self.invite_accepted(ctx, message, branch, (key, is_pending));
     }
 
     fn invite_accepted(
@@ -95,16 +99,15 @@ impl Scscf {
         ctx: &mut Context<'_>,
         message: &Message<'_>,
         branch: Branch,
-        key: Key,
+        (key, is_pending): (Key, bool),
     ) {
         let session = self.sessions.get_mut(key).expect("a session that was found");
         let was_early = session.stage == SessionStage::Early;
-        let is_pending = session.invite.is_some();
         if was_early {
             session.stage = SessionStage::Confirmed;
             ctx.counters.sessions_made += 1;
         }
-        if let Some(invite) = session.invite.take() {
+        if let Some(invite) = session.invite.take_if(|_| is_pending) {
             self.end_invite(invite);
         }
         if was_early {
@@ -117,12 +120,22 @@ impl Scscf {
         }
         self.pass_answer(ctx, message, branch, key);
         if branch.way == Way::Moving {
-            self.complete_move(ctx, key, branch.offset);
+            let cseq = message.cseq().map_or(0, |cseq| cseq.number);
+            self.complete_move(ctx, key, cseq.wrapping_sub(branch.offset), branch.offset);
         }
     }
 
-    fn invite_refused(&mut self, ctx: &mut Context<'_>, message: &Message<'_>, branch: Branch) {
+    fn invite_refused(
+        &mut self,
+        ctx: &mut Context<'_>,
+        message: &Message<'_>,
+        branch: Branch,
+        is_pending: bool,
+    ) {
         let key = branch.session;
+        if !is_pending {
+            return self.pass_answer(ctx, message, branch, key);
+        }
         if self.fork_refused(ctx, key, message) {
             return self.wait_for_ack(ctx, key);
         }
@@ -216,6 +229,7 @@ impl Scscf {
             mapped,
             invite: None,
             moving: None,
+            is_orphan: false,
             fork: None,
             expires_at: Time::MAX,
             look: Look::default(),
@@ -300,13 +314,12 @@ impl Scscf {
         let is_mapped = session.mapped || branch.way == Way::Moving;
         let makes_dialog = message.cseq().is_ok_and(|cseq| cseq.method == Method::Invite)
             && (101..300).contains(&message.status());
+        let asked_to_make =
+            branch.way == Way::Moving || branch.way.onward() == session.caller.other();
         ctx.with_edits(|ctx, edits| {
             edits.pop_first(message, HeaderName::Via);
             edits.remove(HeaderName::RecordRoute);
-            if makes_dialog
-                && !parts.routes.is_empty()
-                && branch.way.onward() == session.caller.other()
-            {
+            if makes_dialog && asked_to_make && !parts.routes.is_empty() {
                 // The route that the request recorded (RFC 3261 clause 12.1.1), as it came.
                 edits.insert_first(HeaderName::RecordRoute, |out| {
                     out.put(parts.routes);

@@ -68,7 +68,12 @@ impl Scscf {
             ctx.counters.identity_refused += 1;
             return self.refuse(ctx, from, message, 403, |_| ());
         }
-        if self.pass_again(ctx, message, |way| way != Way::Far) {
+        let is_own = |session: &Session, invite: &Invite| {
+            let moving = session.moving.as_ref().filter(|_| invite.way == Way::Moving);
+            let over = moving.map_or(session.connection, |moving| moving.connection);
+            invite.way != Way::Far && over == connection
+        };
+        if self.pass_again(ctx, message, is_own) {
             return;
         }
         if message.lines(HeaderName::Replaces).next().is_some() {
@@ -103,7 +108,9 @@ impl Scscf {
         from: SocketAddr,
         message: &Message<'_>,
     ) {
-        if self.pass_again(ctx, message, |way| way == Way::Far) {
+        let is_this =
+            |_: &Session, invite: &Invite| invite.way == Way::Far && invite.upstream == from;
+        if self.pass_again(ctx, message, is_this) {
             return;
         }
         if message.lines(HeaderName::Replaces).next().is_some() {
@@ -222,6 +229,7 @@ impl Scscf {
             mapped: false,
             invite: Some(invite),
             moving: None,
+            is_orphan: false,
             fork: None,
             expires_at: Time::MAX,
             look: Look::default(),
@@ -272,9 +280,9 @@ impl Scscf {
         &mut self,
         ctx: &mut Context<'_>,
         message: &Message<'_>,
-        way_is: impl Fn(Way) -> bool,
+        is_it: impl Fn(&Session, &Invite) -> bool,
     ) -> bool {
-        let branches = self.invites_like(message, way_is);
+        let branches = self.invites_like(message, is_it);
         for key in &branches {
             ctx.counters.retransmissions_in += 1;
             let session = self.sessions.get(*key).expect("a session that was found");
@@ -299,7 +307,7 @@ impl Scscf {
     pub(super) fn invites_like(
         &self,
         message: &Message<'_>,
-        way_is: impl Fn(Way) -> bool,
+        is_it: impl Fn(&Session, &Invite) -> bool,
     ) -> Branches {
         let mut found = Branches::new();
         let (Ok(call_id), Ok(tag), Ok(cseq)) =
@@ -314,11 +322,11 @@ impl Scscf {
             let Some(invite) = session.invite.as_ref() else { return false };
             let Some(leg) = session.leg(invite.way) else { return false };
             let parts = self.parts(leg);
-            let is_it = way_is(invite.way)
+            let is_one = is_it(session, invite)
                 && invite.cseq == cseq.number
                 && parts.call_id == call_id
                 && parts.remote_tag == tag;
-            if is_it && found.len() < BINDINGS_PER_IDENTITY_MAX {
+            if is_one && found.len() < BINDINGS_PER_IDENTITY_MAX {
                 found.push(key);
             }
             false

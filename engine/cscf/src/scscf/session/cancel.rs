@@ -16,11 +16,7 @@ impl Scscf {
         from: SocketAddr,
         message: &Message<'_>,
     ) {
-        let mut invites = self.invites_like(message, |_| true);
-        invites.retain(|key| {
-            let session = self.sessions.get(*key).expect("a session that was found");
-            session.invite.as_ref().is_some_and(|invite| invite.upstream == from)
-        });
+        let invites = self.invites_like(message, |_, invite| invite.upstream == from);
         if invites.is_empty() {
             ctx.counters.dialog_unknown += 1;
             return self.refuse(ctx, from, message, 481, |_| ());

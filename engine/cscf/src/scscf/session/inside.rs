@@ -223,8 +223,13 @@ impl Scscf {
     }
 
     /// ACK of a refusal whose Request-URI is not a session's: that of an INVITE outside dialogs.
-    pub(in super::super) fn ack_outside(&mut self, ctx: &mut Context<'_>, message: &Message<'_>) {
-        for key in self.invites_like(message, |_| true) {
+    pub(in super::super) fn ack_outside(
+        &mut self,
+        ctx: &mut Context<'_>,
+        from: SocketAddr,
+        message: &Message<'_>,
+    ) {
+        for key in self.invites_like(message, |_, invite| invite.upstream == from) {
             let session = self.sessions.get(key).expect("a session that was found");
             let Some(invite) = session.invite.as_ref().filter(|invite| invite.refused) else {
                 continue;
@@ -248,6 +253,7 @@ impl Scscf {
             self.drop_session(ctx, key);
         } else if way == Way::Moving {
             self.abandon_move(key);
+            self.end_if_orphaned(ctx, key);
         }
     }
 }

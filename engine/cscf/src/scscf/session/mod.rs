@@ -160,6 +160,8 @@ pub struct Session {
     mapped: bool,
     invite: Option<Invite>,
     moving: Option<Moving>,
+    /// The connection that the UE's leg ran over has ended while it was being moved: without the move it is lost.
+    is_orphan: bool,
     /// The other contacts that the same INVITE went to.
     fork: Option<Key>,
     /// When it ends unless something is heard of it: the session timer's end (RFC 4028), the INVITE's, or the BYE's.

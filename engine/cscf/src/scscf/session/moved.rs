@@ -217,9 +217,17 @@ impl Scscf {
     }
 
     /// The far end has agreed: the session runs over the new connection. `offset` is what was added to the request's CSeq.
-    pub(super) fn complete_move(&mut self, ctx: &mut Context<'_>, key: Key, offset: u32) {
+    pub(super) fn complete_move(
+        &mut self,
+        ctx: &mut Context<'_>,
+        key: Key,
+        cseq: u32,
+        offset: u32,
+    ) {
         let session = self.sessions.get_mut(key).expect("a session that was found");
-        let Some(moving) = session.moving.take() else { return };
+        // A 2xx that comes again may be of a move before.
+        let is_this = |moving: &mut Moving| moving.leg.remote_cseq == cseq;
+        let Some(moving) = session.moving.take_if(is_this) else { return };
         let (before, before_call) = (session.connection, session.call);
         let is_live = self
             .subscriptions
@@ -235,14 +243,50 @@ impl Scscf {
         session.call = moving.call;
         session.far.offset = offset;
         session.mapped |= moving.replaces;
+        let was_orphan = std::mem::take(&mut session.is_orphan);
         self.by_call.remove(before_call, |place| place == key.index);
         self.unlink_session(key);
         self.link_session(moving.connection, key);
         ctx.counters.sessions_moved += 1;
-        if moving.replaces {
+        if moving.replaces && !was_orphan {
             self.send_bye(ctx, &old, Some(before));
         }
         self.release_leg(old);
+    }
+
+    /// The connection that a session runs over ends while the session is being moved to another: it follows it at once, and ends if the
+    /// far end does not agree.
+    pub(super) fn keep_for_move(
+        &mut self,
+        ctx: &mut Context<'_>,
+        key: Key,
+        reaches_ue: bool,
+    ) -> bool {
+        let Some(session) = self.sessions.get(key) else { return false };
+        let Some(moving) = session.moving.as_ref() else { return false };
+        let (before, after) = (session.connection, moving.connection);
+        let is_live = self.subscriptions.get(after).is_some_and(|found| found.ending.is_none());
+        if before == after || !is_live {
+            return false;
+        }
+        let ends_leg = moving.replaces && reaches_ue && !session.is_orphan;
+        let session = self.sessions.get_mut(key).expect("found above");
+        session.is_orphan = true;
+        let leg = std::mem::take(&mut session.ue);
+        if ends_leg {
+            self.send_bye(ctx, &leg, Some(before));
+        }
+        self.sessions.get_mut(key).expect("found above").ue = leg;
+        self.unlink_session(key);
+        self.link_session(after, key);
+        true
+    }
+
+    /// A move has failed: a session whose connection is gone goes as well.
+    pub(super) fn end_if_orphaned(&mut self, ctx: &mut Context<'_>, key: Key) {
+        if self.sessions.get(key).is_some_and(|session| session.is_orphan) {
+            self.release_session(ctx, key, false);
+        }
     }
 
     /// The session stays where it is.

@@ -19,6 +19,9 @@ impl Scscf {
         reaches_ue: bool,
     ) {
         for key in self.sessions_over(connection) {
+            if self.keep_for_move(ctx, key, reaches_ue) {
+                continue;
+            }
             self.release_session(ctx, key, reaches_ue);
         }
     }
