@@ -78,7 +78,7 @@ impl Icscf {
         message: &Message<'_>,
     ) {
         if message.method() == Method::Ack {
-            return;
+            return self.acknowledgement(ctx, hss, from, message);
         }
         if let Err(error) = ctx.mw.check(from, message) {
             ctx.counters.bad_request += 1;
@@ -119,6 +119,22 @@ impl Icscf {
         }
     }
 
+    /// The ACK to a failure takes the way of its INVITE (RFC 3261 clause 16.11). Nobody answers an ACK: one that leads nowhere is dropped.
+    fn acknowledgement(
+        &mut self,
+        ctx: &mut Context<'_>,
+        hss: &Hss,
+        from: SocketAddr,
+        message: &Message<'_>,
+    ) {
+        let hops = message.max_forwards().ok().flatten().unwrap_or(70);
+        let shard = self.shard_of_target(hss, message.request_uri());
+        match shard.filter(|_| hops > 0 && ctx.mw.check(from, message).is_ok()) {
+            Some(shard) => self.pass_on(ctx, message, shard, hops),
+            None => ctx.counters.acks_astray += 1,
+        }
+    }
+
     /// The S-CSCF's shard that serves the user with this public identity or GRUU (LIR, TS 29.228 clause 6.1.4).
     fn shard_of_target(&self, hss: &Hss, uri: &[u8]) -> Option<usize> {
         let shards = self.config.scscf.len();
@@ -132,7 +148,12 @@ impl Icscf {
     fn pass_on(&mut self, ctx: &mut Context<'_>, message: &Message<'_>, shard: usize, hops: u32) {
         let scscf = self.config.scscf[shard];
         let Some(via) = message.list(HeaderName::Via).next() else { return };
-        let branch = self.hash.hash2(via, message.method_text());
+        // What follows an INVITE on its branch stays on it: the ACK to a failure, and CANCEL.
+        let method = match message.method() {
+            Method::Ack | Method::Cancel => Method::Invite.as_str().as_bytes(),
+            _ => message.method_text(),
+        };
+        let branch = self.hash.hash2(via, method);
         ctx.with_edits(|ctx, edits| {
             edits.insert_first(HeaderName::Via, |out| {
                 self.via.write_head(out);

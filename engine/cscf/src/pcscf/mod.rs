@@ -13,6 +13,7 @@ mod from_ue;
 mod held;
 mod in_session;
 mod invite;
+mod invite_timer;
 mod lifecycle;
 mod own_subscription;
 mod relay;
