@@ -6,12 +6,14 @@
 //! which a test can alter at will before it is sent.
 #![forbid(unsafe_code)]
 
+pub mod call;
 pub mod flows;
 pub mod message;
 pub mod scene;
 pub mod ue;
 pub mod world;
 
+pub use call::Call;
 pub use message::{Changes, Text};
 pub use scene::Scene;
 pub use ue::{Credentials, ScriptedUe};

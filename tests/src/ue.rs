@@ -216,6 +216,33 @@ impl ScriptedUe {
             .and("Security-Verify", &server)
     }
 
+    /// The Route of whatever it begins over its connection: the P-CSCF's protected port, and the service route.
+    #[must_use]
+    pub fn preloaded_route(&self) -> Vec<String> {
+        let port_ps = self.sets.last().expect("a set").parameters.port_ps;
+        let pcscf = SocketAddr::new(self.pcscf.ip(), port_ps);
+        vec![format!("<sip:{pcscf};lr>"), format!("<{}>", self.target)]
+    }
+
+    /// A request with what every protected one repeats of the agreement.
+    #[must_use]
+    pub fn agreed(&self, request: Text) -> Text {
+        let set = self.sets.last().expect("a set");
+        request
+            .and("Require", "sec-agree")
+            .and("Proxy-Require", "sec-agree")
+            .and("Security-Verify", &set.security_server)
+    }
+
+    /// The last number of its address, which tells the tests' UEs apart.
+    #[must_use]
+    pub fn last_of_ip(&self) -> u8 {
+        match self.ip {
+            IpAddr::V4(ip) => ip.octets()[3],
+            IpAddr::V6(ip) => ip.octets()[15],
+        }
+    }
+
     /// A REGISTER of one of its identities to its contact.
     pub fn register(&mut self, impu: &str, expires_s: u32) -> Text {
         let contact = self.contact();

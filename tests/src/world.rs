@@ -409,6 +409,7 @@ impl World {
             sum.scscf.reg_subscriptions += tables.scscf.reg_subscriptions;
             sum.scscf.challenges += tables.scscf.challenges;
             sum.scscf.notifications += tables.scscf.notifications;
+            sum.scscf.sessions += tables.scscf.sessions;
             sum.scscf.strings_bytes += tables.scscf.strings_bytes;
         }
         sum

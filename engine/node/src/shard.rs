@@ -448,8 +448,9 @@ fn owner_of(topology: &Topology, message: &Message<'_>) -> Option<usize> {
     Some(topology.owner(credentials.username))
 }
 
-/// Strings of one user: a dialog's is about 400 B at the P-CSCF and 600 B at the S-CSCF, with identities and the private identity.
-const STRINGS_BYTES_PER_USER: usize = 1024;
+/// Strings of one user: a dialog's is about 400 B at the P-CSCF and 600 B at the S-CSCF, with identities and the private identity, and a
+/// session's two legs at the S-CSCF about 800 B.
+const STRINGS_BYTES_PER_USER: usize = 2048;
 /// Requests that may have to be sent again, while their answers are under way.
 const STRINGS_BYTES_BASE: usize = 64 << 20;
 
@@ -478,6 +479,7 @@ fn timer_durations() -> Vec<u64> {
     for timings in [Timings::CORE, Timings::UE_LEG] {
         durations.extend((0..4).map(|step| timings.timer_e_ns(step)));
         durations.extend([timings.timer_f_ns(), 2 * timings.timer_f_ns()]);
+        durations.extend([timings.timer_i_ns(false), timings.timer_d_ns(false)]);
     }
     durations.push(Timings::UE_LEG.timer_f_ns() + Timings::CORE.t4_ns);
     durations.sort_unstable();

@@ -122,8 +122,11 @@ fn named<'b>(place: &mut &'b [u8], text: &'b [u8]) -> bool {
 /// Whether each parameter of `few` is in `many` with the same value.
 fn contains(many: Params<'_>, few: Params<'_>) -> bool {
     few.iter().all(|(name, text)| {
-        let twin = many.iter().find(|(found, _)| found.eq_ignore_ascii_case(name));
-        twin.is_some_and(|(_, twin)| same_value(text, twin))
+        // A parameter that is there twice is some trickery, but still a mirror of itself.
+        let is_twin = |(found, twin): (&[u8], Option<&[u8]>)| {
+            found.eq_ignore_ascii_case(name) && same_value(text, twin)
+        };
+        many.iter().any(is_twin)
     })
 }
 
@@ -161,6 +164,13 @@ fn same_value(a: Option<&[u8]>, b: Option<&[u8]>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_mechanism_with_a_parameter_twice_is_the_same_as_itself() {
+        let twice = parsed("x;tag=!;tag=INVITE");
+        assert!(twice.same(&twice));
+        assert!(!twice.same(&parsed("x;tag=!;tag=BYE")));
+    }
 
     fn parsed(text: &str) -> SecurityMechanism<'_> {
         SecurityMechanism::parse(text.as_bytes()).unwrap()

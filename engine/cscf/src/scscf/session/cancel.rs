@@ -7,6 +7,8 @@ use imstorm_sip::header::HeaderName;
 use imstorm_sip::{Message, Method, Writer, parse};
 
 use super::super::Scscf;
+use super::Invite;
+use super::call::Branches;
 use crate::event::Context;
 
 impl Scscf {
@@ -16,7 +18,16 @@ impl Scscf {
         from: SocketAddr,
         message: &Message<'_>,
     ) {
-        let invites = self.invites_like(message, |_, invite| invite.upstream == from);
+        let number = message.cseq().map_or(0, |cseq| cseq.number);
+        let is_it = |invite: &Invite| invite.upstream == from && invite.cseq == number;
+        let of_session = self.session_at(message.request_uri()).filter(|key| {
+            let session = self.sessions.get(*key).expect("a session that was found");
+            session.invite.as_ref().is_some_and(is_it)
+        });
+        let invites = match of_session {
+            Some(key) => Branches::from_iter([key]),
+            None => self.invites_like(message, |_, invite| is_it(invite)),
+        };
         if invites.is_empty() {
             ctx.counters.dialog_unknown += 1;
             return self.refuse(ctx, from, message, 481, |_| ());
@@ -49,20 +60,21 @@ impl Scscf {
         }
     }
 
-    /// Acknowledges a refusal that goes no further (RFC 3261 clause 17.1.1.3).
+    /// Acknowledges a refusal where its INVITE went (RFC 3261 clause 17.1.1.3): `named` is the refusal, or the ACK that came for it.
     pub(super) fn acknowledge_refusal(
         &mut self,
         ctx: &mut Context<'_>,
         key: Key,
-        refusal: &Message<'_>,
+        named: &Message<'_>,
     ) {
         let Some(session) = self.sessions.get(key) else { return };
-        let Some(invite) = session.invite.as_ref() else { return };
+        let Some(invite) = session.invite.as_ref().filter(|it| !it.sent.is_empty()) else { return };
         let mut index = imstorm_sip::Index::default();
         let Ok(sent) = parse(self.strings.get(&invite.sent), &mut index) else { return };
-        self.send(ctx, invite.downstream, |out| {
-            write_like(&sent, Method::Ack, refusal.header(HeaderName::To), out)
-        });
+        // An INVITE of a dialog has the tag, as its leg knows it; a first one had none.
+        let has_tag = matches!(sent.tag(HeaderName::To), Ok(Some(_)));
+        let to = if has_tag { sent.header(HeaderName::To) } else { named.header(HeaderName::To) };
+        self.send(ctx, invite.downstream, |out| write_like(&sent, Method::Ack, to, out));
     }
 }
 

@@ -62,6 +62,8 @@ impl Scscf {
         message: &Message<'_>,
         key: Key,
     ) -> Result<Sender, u16> {
+        // Nobody is answered who acknowledges.
+        let is_asked = u64::from(message.method() != Method::Ack);
         let session = self.sessions.get(key).expect("a session that was found");
         if !self.is_from_connection(message) {
             let is_it = self.parts(&session.far).matches(message).unwrap_or(false);
@@ -73,12 +75,12 @@ impl Scscf {
         let route = message.routes().next().and_then(Result::ok);
         let over = route.and_then(|route| self.connection_at(ctx.now, route.uri_text));
         let Some(over) = over.filter(|over| self.is_from_pcscf(*over, from)) else {
-            ctx.counters.wrong_route += 1;
+            ctx.counters.wrong_route += is_asked;
             return Err(403);
         };
         let user = self.subscriptions.get(over).expect("a connection that was found").user;
         if user != session.user {
-            ctx.counters.session_refused += 1;
+            ctx.counters.session_refused += is_asked;
             return Err(403);
         }
         let is_of = |leg| self.parts(leg).matches(message).unwrap_or(false);
@@ -216,10 +218,12 @@ impl Scscf {
         if message.cseq().is_ok_and(|cseq| cseq.number != came) {
             return;
         }
+        if session.invite.as_ref().is_some_and(|invite| invite.refused && invite.way == way) {
+            return self.acknowledged(ctx, key, message);
+        }
         if let Ok((_, headers)) = self.send_onward(ctx, (key, way), message, sent, |_| ()) {
             self.strings.release(headers);
         }
-        self.acknowledged(ctx, key);
     }
 
     /// ACK of a refusal whose Request-URI is not a session's: that of an INVITE outside dialogs.
@@ -230,22 +234,17 @@ impl Scscf {
         message: &Message<'_>,
     ) {
         for key in self.invites_like(message, |_, invite| invite.upstream == from) {
-            let session = self.sessions.get(key).expect("a session that was found");
-            let Some(invite) = session.invite.as_ref().filter(|invite| invite.refused) else {
-                continue;
-            };
-            let way = invite.way;
-            let sent = session.leg(way).map_or(0, |leg| leg.invite.1);
-            if let Ok((_, headers)) = self.send_onward(ctx, (key, way), message, sent, |_| ()) {
-                self.strings.release(headers);
-            }
-            self.acknowledged(ctx, key);
+            self.acknowledged(ctx, key, message);
         }
     }
 
     /// A refusal has been acknowledged: nothing is left of the INVITE, nor of a session that it did not make.
-    fn acknowledged(&mut self, ctx: &mut Context<'_>, key: Key) {
-        let session = self.sessions.get_mut(key).expect("a session that was found");
+    fn acknowledged(&mut self, ctx: &mut Context<'_>, key: Key, ack: &Message<'_>) {
+        if !self.sessions.get(key).is_some_and(super::Session::is_refused) {
+            return;
+        }
+        self.acknowledge_refusal(ctx, key, ack);
+        let session = self.sessions.get_mut(key).expect("found above");
         let Some(invite) = session.invite.take_if(|invite| invite.refused) else { return };
         let (is_initial, way) = (invite.is_initial, invite.way);
         self.end_invite(invite);

@@ -177,6 +177,11 @@ impl Session {
         self.invite.is_some() || self.moving.is_some() || self.stage != SessionStage::Confirmed
     }
 
+    /// Whether its INVITE was refused and waits for the ACK.
+    fn is_refused(&self) -> bool {
+        self.invite.as_ref().is_some_and(|invite| invite.refused)
+    }
+
     fn leg(&self, way: Way) -> Option<&Leg> {
         match way {
             Way::Ue => Some(&self.ue),

@@ -1,0 +1,336 @@
+//! Sessions that go over to another secure connection of their user (the paper's section 3.2): by INVITE with Replaces, and by target
+//! refresh.
+
+use imstorm_base::seconds;
+use tests::{Call, Layout, ScriptedUe, Text, World};
+
+/// A UE with a call over its first access, and its second access, through another P-CSCF.
+struct Scene {
+    world: World,
+    old: ScriptedUe,
+    new: ScriptedUe,
+    other: ScriptedUe,
+    mine: Call,
+    theirs: Call,
+}
+
+impl Scene {
+    /// `calls`: the user that moves is the caller; else it was called.
+    fn new(layout: Layout, calls: bool) -> Self {
+        let mut world = World::with_two_pcscfs(layout);
+        let mut old = world.ue(1);
+        let mut other = world.ue(2);
+        for party in [&mut old, &mut other] {
+            world.secure(party);
+            let impu = party.impu.clone();
+            world.bind(party, &impu);
+        }
+        let (mine, theirs) = match calls {
+            true => world.call(&mut old, &mut other),
+            false => {
+                let (theirs, mine) = world.call(&mut other, &mut old);
+                (mine, theirs)
+            }
+        };
+        let mut new = world.ue_through(1, "127.17.0.1".parse().expect("an address"), 1);
+        new.new_call();
+        world.secure(&mut new);
+        Self { world, old, new, other, mine, theirs }
+    }
+
+    fn all() -> impl Iterator<Item = Self> {
+        [
+            (Layout::Together, true),
+            (Layout::Together, false),
+            (Layout::Apart, true),
+            (Layout::Apart, false),
+        ]
+        .into_iter()
+        .map(|(layout, calls)| Self::new(layout, calls))
+    }
+
+    /// Moves the call by Replaces. The dialog that it has now.
+    fn replace(&mut self) -> Call {
+        let invite = self.new.invite_replacing(&self.mine);
+        self.world.sealed(&mut self.new, &invite);
+        let progress = self.world.messages(&mut self.new);
+        assert_eq!(progress.iter().map(Text::status).collect::<Vec<_>>(), [100], "{progress:#?}");
+        let came = self.world.take_one(&mut self.other).message;
+        assert_eq!(came.method(), "INVITE");
+        assert_eq!(came.expect("Call-ID"), self.theirs.call_id, "a re-INVITE of the far dialog");
+        assert!(came.header("Replaces").is_none(), "{came}");
+        assert!(!came.all("Require").join(",").contains("replaces"), "{came}");
+        let ok = self.other.answer_invite(&came, 200);
+        self.world.sealed(&mut self.other, &ok);
+        let accepted = self.world.messages(&mut self.new).pop().expect("a 200");
+        assert_eq!(accepted.status(), 200, "{accepted}");
+        let mut call = Call::of_answer(&invite, &accepted);
+        let ack = call.request(&mut self.new, "ACK");
+        self.world.sealed(&mut self.new, &ack);
+        let ack = self.world.take_one(&mut self.other).message;
+        assert_eq!((ack.method(), ack.cseq()), ("ACK", came.cseq()));
+        call
+    }
+
+    /// Requests both ways pass, by the new connection only.
+    fn goes_on_the_new_way(&mut self, call: &mut Call) {
+        let mark = self.world.sent.len();
+        for method in ["UPDATE", "OPTIONS"] {
+            let request = call.request(&mut self.new, method);
+            self.world.exchange(&mut self.new, &mut self.other, &request);
+            let request = self.theirs.request(&mut self.other, method);
+            let (came, _) = self.world.exchange(&mut self.other, &mut self.new, &request);
+            assert_eq!(came.expect("Call-ID"), call.call_id);
+        }
+        let again = self.theirs.request(&mut self.other, "INVITE");
+        self.world.exchange(&mut self.other, &mut self.new, &again);
+        let ack = self.theirs.request(&mut self.other, "ACK");
+        self.world.sealed(&mut self.other, &ack);
+        assert_eq!(self.world.take_one(&mut self.new).message.method(), "ACK");
+        let old = self.old.ip;
+        let to_old = self.world.sent[mark..].iter().filter(|wire| wire.to.ip() == old).count();
+        assert_eq!(to_old, 0, "nothing for the old access");
+    }
+}
+
+#[test]
+fn an_invite_with_replaces_moves_a_session() {
+    for mut scene in Scene::all() {
+        let mut call = scene.replace();
+        // The old leg is ended over the old connection, and nothing else there.
+        let bye = scene.world.take_one(&mut scene.old).message;
+        assert_eq!((bye.method(), bye.expect("Call-ID")), ("BYE", scene.mine.call_id.as_str()));
+        scene.world.accept(&mut scene.old, &bye);
+        assert!(scene.world.messages(&mut scene.other).is_empty(), "the far end has its one call");
+        assert_eq!(scene.world.counter("sessions_moved"), 1);
+        assert_eq!(scene.world.tables().scscf.sessions, 2);
+        scene.goes_on_the_new_way(&mut call);
+        // The end of the old connection does not touch what was moved.
+        scene.world.leave(&mut scene.old);
+        assert!(scene.world.messages(&mut scene.other).is_empty());
+        scene.goes_on_the_new_way(&mut call);
+        scene.world.hang_up(&mut call, &mut scene.new, &mut scene.other);
+        scene.world.advance(seconds(300));
+        assert_eq!(scene.world.tables().scscf.sessions, 0);
+    }
+}
+
+#[test]
+fn the_far_end_hangs_up_a_session_that_was_moved() {
+    for mut scene in Scene::all() {
+        scene.replace();
+        scene.world.messages(&mut scene.old);
+        let mut theirs = scene.theirs.clone();
+        theirs.cseq += 10;
+        scene.world.hang_up(&mut theirs, &mut scene.other, &mut scene.new);
+        scene.world.advance(seconds(300));
+        assert_eq!(scene.world.tables().scscf.sessions, 0);
+    }
+}
+
+#[test]
+fn a_session_is_moved_away_from_a_pcscf_that_is_dead() {
+    for mut scene in Scene::all() {
+        // Nothing of the old access is heard any more.
+        let mut call = scene.replace();
+        scene.goes_on_the_new_way(&mut call);
+        scene.world.hang_up(&mut call, &mut scene.new, &mut scene.other);
+        scene.world.advance(seconds(300));
+        assert_eq!(scene.world.tables().scscf.sessions, 0);
+        assert_eq!(scene.world.tables().scscf.notifications, 0);
+    }
+}
+
+#[test]
+fn a_target_refresh_moves_a_session() {
+    for method in ["INVITE", "UPDATE"] {
+        for mut scene in Scene::all() {
+            let mut call = scene.mine.clone();
+            let request = call.request_over(&mut scene.new, method);
+            let (came, _) = scene.world.exchange(&mut scene.new, &mut scene.other, &request);
+            assert_eq!(came.expect("Call-ID"), scene.theirs.call_id);
+            // From here on the UE has the new connection's way in that dialog.
+            call.routes = vec![scene.new.preloaded_route()[0].clone()];
+            if method == "INVITE" {
+                let ack = call.request(&mut scene.new, "ACK");
+                scene.world.sealed(&mut scene.new, &ack);
+                assert_eq!(scene.world.take_one(&mut scene.other).message.method(), "ACK");
+            }
+            assert_eq!(scene.world.counter("sessions_moved"), 1);
+            scene.goes_on_the_new_way(&mut call);
+            scene.world.leave(&mut scene.old);
+            assert!(scene.world.messages(&mut scene.other).is_empty());
+            scene.goes_on_the_new_way(&mut call);
+            scene.world.hang_up(&mut call, &mut scene.new, &mut scene.other);
+            scene.world.advance(seconds(300));
+            assert_eq!(scene.world.tables().scscf.sessions, 0);
+        }
+    }
+}
+
+#[test]
+fn a_move_that_the_far_end_refuses_leaves_the_session_where_it_is() {
+    for mut scene in Scene::all() {
+        let invite = scene.new.invite_replacing(&scene.mine);
+        scene.world.sealed(&mut scene.new, &invite);
+        let came = scene.world.take_one(&mut scene.other).message;
+        let refusal = scene.other.answer_invite(&came, 488);
+        scene.world.sealed(&mut scene.other, &refusal);
+        assert_eq!(scene.world.take_one(&mut scene.other).message.method(), "ACK");
+        let refused = scene.world.messages(&mut scene.new).pop().expect("a refusal");
+        assert_eq!(refused.status(), 488);
+        let ack = scene.new.ack_refusal(&invite, &refused);
+        scene.world.sealed(&mut scene.new, &ack);
+        assert!(scene.world.messages(&mut scene.old).is_empty(), "the old leg lives");
+        let update = scene.mine.request(&mut scene.old, "UPDATE");
+        scene.world.exchange(&mut scene.old, &mut scene.other, &update);
+        let update = scene.theirs.request(&mut scene.other, "UPDATE");
+        scene.world.exchange(&mut scene.other, &mut scene.old, &update);
+        // And it may be moved after all.
+        let mut call = scene.replace();
+        scene.world.messages(&mut scene.old);
+        scene.goes_on_the_new_way(&mut call);
+    }
+}
+
+#[test]
+fn a_move_that_is_given_up_leaves_the_session_where_it_is() {
+    for mut scene in Scene::all() {
+        let invite = scene.new.invite_replacing(&scene.mine);
+        scene.world.sealed(&mut scene.new, &invite);
+        let came = scene.world.take_one(&mut scene.other).message;
+        let ringing = scene.other.answer_invite(&came, 180);
+        scene.world.sealed(&mut scene.other, &ringing);
+        scene.world.messages(&mut scene.new);
+        let cancel = scene.new.cancel(&invite);
+        scene.world.sealed(&mut scene.new, &cancel);
+        let cancelled = scene.world.take_one(&mut scene.other).message;
+        assert_eq!(cancelled.method(), "CANCEL");
+        assert_eq!(cancelled.expect("Call-ID"), scene.theirs.call_id);
+        scene.world.accept(&mut scene.other, &cancelled);
+        let terminated = scene.other.answer_invite(&came, 487);
+        scene.world.sealed(&mut scene.other, &terminated);
+        scene.world.messages(&mut scene.other);
+        let refused = scene.world.messages(&mut scene.new).pop().expect("a refusal");
+        assert_eq!(refused.status(), 487);
+        let ack = scene.new.ack_refusal(&invite, &refused);
+        scene.world.sealed(&mut scene.new, &ack);
+        let update = scene.mine.request(&mut scene.old, "UPDATE");
+        scene.world.exchange(&mut scene.old, &mut scene.other, &update);
+    }
+}
+
+#[test]
+fn a_session_goes_back_and_forth() {
+    for mut scene in Scene::all() {
+        for _ in 0..4 {
+            let call = scene.replace();
+            let bye = scene.world.take_one(&mut scene.old).message;
+            assert_eq!(bye.method(), "BYE");
+            scene.world.accept(&mut scene.old, &bye);
+            scene.mine = call;
+            std::mem::swap(&mut scene.old, &mut scene.new);
+        }
+        let mut call = scene.mine.clone();
+        std::mem::swap(&mut scene.old, &mut scene.new);
+        scene.goes_on_the_new_way(&mut call);
+        assert_eq!(scene.world.counter("sessions_moved"), 4);
+    }
+}
+
+#[test]
+fn both_ends_of_a_session_move_at_once() {
+    for layout in [Layout::Together, Layout::Apart] {
+        let mut scene = Scene::new(layout, true);
+        let mut elsewhere = scene.world.ue_through(2, "127.17.0.2".parse().expect("an address"), 1);
+        elsewhere.new_call();
+        scene.world.secure(&mut elsewhere);
+        let one = scene.new.invite_replacing(&scene.mine);
+        scene.world.sealed(&mut scene.new, &one);
+        let came = scene.world.take_one(&mut scene.other).message;
+        // The other end is under way itself: its move finds the session busy.
+        let two = elsewhere.invite_replacing(&scene.theirs);
+        scene.world.sealed(&mut elsewhere, &two);
+        let refused = scene.world.messages(&mut elsewhere).pop().expect("a refusal");
+        assert_eq!(refused.status(), 491);
+        let ack = elsewhere.ack_refusal(&two, &refused);
+        scene.world.sealed(&mut elsewhere, &ack);
+        let ok = scene.other.answer_invite(&came, 200);
+        scene.world.sealed(&mut scene.other, &ok);
+        let accepted = scene.world.messages(&mut scene.new).pop().expect("a 200");
+        let mut mine = Call::of_answer(&one, &accepted);
+        let ack = mine.request(&mut scene.new, "ACK");
+        scene.world.sealed(&mut scene.new, &ack);
+        scene.world.messages(&mut scene.other);
+        // A moment later it goes through.
+        let two = elsewhere.invite_replacing(&scene.theirs);
+        scene.world.sealed(&mut elsewhere, &two);
+        let came = scene.world.take_one(&mut scene.new).message;
+        assert_eq!((came.method(), came.expect("Call-ID")), ("INVITE", mine.call_id.as_str()));
+        let ok = scene.new.answer_invite(&came, 200);
+        scene.world.sealed(&mut scene.new, &ok);
+        let accepted = scene.world.messages(&mut elsewhere).pop().expect("a 200");
+        let mut theirs = Call::of_answer(&two, &accepted);
+        let ack = theirs.request(&mut elsewhere, "ACK");
+        scene.world.sealed(&mut elsewhere, &ack);
+        assert_eq!(scene.world.take_one(&mut scene.new).message.method(), "ACK");
+        for (method, times) in [("UPDATE", 2), ("OPTIONS", 1)] {
+            for _ in 0..times {
+                let request = mine.request(&mut scene.new, method);
+                scene.world.exchange(&mut scene.new, &mut elsewhere, &request);
+                let request = theirs.request(&mut elsewhere, method);
+                scene.world.exchange(&mut elsewhere, &mut scene.new, &request);
+            }
+        }
+        scene.world.hang_up(&mut theirs, &mut elsewhere, &mut scene.new);
+    }
+}
+
+#[test]
+fn only_a_users_own_sessions_are_replaced() {
+    let mut scene = Scene::new(Layout::Apart, true);
+    let mut stranger = scene.world.ue(3);
+    scene.world.secure(&mut stranger);
+    let before = scene.world.tables().scscf.sessions;
+    let refused = |scene: &mut Scene, ue: &mut ScriptedUe, invite: &Text| {
+        scene.world.sealed(ue, invite);
+        let refusal = scene.world.messages(ue).pop().expect("a refusal");
+        let ack = ue.ack_refusal(invite, &refusal);
+        scene.world.sealed(ue, &ack);
+        refusal.status()
+    };
+    let theft = stranger.invite_replacing(&scene.mine);
+    assert_eq!(refused(&mut scene, &mut stranger, &theft), 403);
+    assert_eq!(scene.world.counter("replaces_refused"), 1);
+    let mut new = scene.world.ue_through(1, "127.18.0.1".parse().expect("an address"), 1);
+    new.new_call();
+    scene.world.secure(&mut new);
+    let mine = scene.mine.clone();
+    let unknown = new.invite_replacing(&mine).altered("Replaces", "from-tag=", "from-tag=x");
+    assert_eq!(refused(&mut scene, &mut new, &unknown), 481);
+    let early = new.invite_replacing(&mine);
+    let value = format!("{};early-only", early.expect("Replaces"));
+    let early = early.with("Replaces", &value);
+    assert_eq!(refused(&mut scene, &mut new, &early), 486);
+    let twice = new.invite_replacing(&mine).and("Replaces", &mine.replaces());
+    assert_eq!(refused(&mut scene, &mut new, &twice), 400);
+    assert_eq!(scene.world.counter("replaces_refused"), 4);
+    assert_eq!(scene.world.tables().scscf.sessions, before);
+    let update = scene.mine.request(&mut scene.old, "UPDATE");
+    scene.world.exchange(&mut scene.old, &mut scene.other, &update);
+}
+
+#[test]
+fn a_session_that_was_moved_by_target_refresh_is_not_reached_by_the_old_connection() {
+    let mut scene = Scene::new(Layout::Apart, true);
+    let mut call = scene.mine.clone();
+    let update = call.request_over(&mut scene.new, "UPDATE");
+    scene.world.exchange(&mut scene.new, &mut scene.other, &update);
+    let before = scene.world.counter("session_refused");
+    call.routes = scene.mine.routes.clone();
+    let bye = call.request(&mut scene.old, "BYE");
+    scene.world.sealed(&mut scene.old, &bye);
+    assert_eq!(scene.world.take_one(&mut scene.old).message.status(), 403);
+    assert_eq!(scene.world.counter("session_refused"), before + 1);
+    assert!(scene.world.messages(&mut scene.other).is_empty());
+}
