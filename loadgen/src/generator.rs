@@ -4,6 +4,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use imstorm_aka::Freshness;
 use imstorm_base::SocketId;
 use imstorm_base::io::{Io, Outbox};
 use imstorm_base::random::Random;
@@ -49,8 +50,10 @@ pub struct RunSeed {
 pub struct GeneratorState {
     /// Procedures under way.
     pub under_way: u64,
-    /// UEs with a secure connection now.
+    /// UEs with a secure connection now, over whichever access.
     pub secured: u64,
+    /// Secure connections now, all accesses together.
+    pub connections: u64,
     /// The most that had one at the same time.
     pub secured_max: u64,
     /// UEs that had one at some time.
@@ -93,7 +96,10 @@ pub struct Generator {
     pub(crate) abandon: Abandon,
     /// Seconds after being secured, and jitter.
     pub(crate) release: Option<(f64, f64)>,
+    /// By number of the access.
     pub(crate) ues: Vec<Ue>,
+    /// What each user's USIM keeps of sequence numbers.
+    pub(crate) freshness: Vec<Freshness>,
     pub(crate) sets: Slab<UeSet>,
     pub(crate) services: Slab<Services>,
     pub(crate) operator: OperatorDesk,
@@ -104,6 +110,7 @@ pub struct Generator {
     pub(crate) recorder: Recorder,
     pub(crate) under_way: u64,
     pub(crate) secured: u64,
+    pub(crate) connections: u64,
     pub(crate) secured_max: u64,
     pub(crate) secured_ever: u64,
     pub(crate) gone: u64,
@@ -152,7 +159,7 @@ impl Generator {
         capture: Capture,
     ) -> Self {
         let population = Population::new(profile, directory);
-        let size = population.size() as usize;
+        let size = population.accesses() as usize;
         let random = Random::new(seed.seed);
         let mut ues = Vec::new();
         ues.resize_with(size, Ue::default);
@@ -181,6 +188,7 @@ impl Generator {
             release: profile.procedures.release.as_ref().map(|it| (it.after_s, it.jitter)),
             refresh,
             ues,
+            freshness: vec![Freshness::default(); population.size() as usize],
             sets: Slab::with_capacity(size * SETS_PER_UE),
             services: Slab::with_capacity(size),
             operator: OperatorDesk::default(),
@@ -193,6 +201,7 @@ impl Generator {
             recorder: Recorder::new(capture),
             under_way: 0,
             secured: 0,
+            connections: 0,
             secured_max: 0,
             secured_ever: 0,
             gone: 0,
@@ -291,6 +300,11 @@ impl Generator {
         all_started && self.under_way == 0 && (self.stopped || self.gone + self.resting >= started)
     }
 
+    /// Under which number an access is recorded: that of its user, whose accesses have one ladder.
+    pub(crate) fn recorded_as(&self, ue: u32) -> u64 {
+        u64::from(self.population.user(ue))
+    }
+
     /// How many UEs there are.
     #[must_use]
     pub fn size(&self) -> u64 {
@@ -320,6 +334,7 @@ impl Generator {
         GeneratorState {
             under_way: self.under_way,
             secured: self.secured,
+            connections: self.connections,
             secured_max: self.secured_max,
             secured_ever: self.secured_ever,
             gone: self.gone,
@@ -344,9 +359,9 @@ impl Generator {
         datagram: &[u8],
     ) {
         let Some(ue) = self.population.ue_at(local) else { return };
-        if self.recorder.wants(u64::from(ue)) {
+        let number = self.recorded_as(ue);
+        if self.recorder.wants(number) {
             let to = SocketAddr::new(local, self.settings.port);
-            let number = u64::from(ue);
             let sip = Some(datagram);
             self.recorder.note(number, step.now, Direction::In, peer, to, datagram, sip);
         }
@@ -369,7 +384,8 @@ impl Generator {
     ) {
         let Datagram::Esp(spi) = classify(datagram) else { return };
         let Some(ue) = self.population.ue_at(local) else { return };
-        let recorded = self.recorder.wants(u64::from(ue)).then(|| datagram.to_vec());
+        let number = self.recorded_as(ue);
+        let recorded = self.recorder.wants(number).then(|| datagram.to_vec());
         let key = self.set_of_spi(ue, spi);
         let opened = key.and_then(|key| {
             let set = self.sets.get_mut(key)?;
@@ -379,7 +395,6 @@ impl Generator {
         if let Some(wire) = recorded {
             let to = SocketAddr::new(local, self.settings.esp_port);
             let sip = opened.clone().map(|range| &datagram[range]);
-            let number = u64::from(ue);
             self.recorder.note(number, step.now, Direction::In, peer, to, &wire, sip);
         }
         let (Some(key), Some(payload)) = (key, opened) else {
@@ -404,7 +419,7 @@ impl Generator {
     ) {
         let source = self.population.address(ue);
         let pcscf = self.population.pcscf(ue);
-        let number = u64::from(ue);
+        let number = self.recorded_as(ue);
         let recorder = self.recorder.wants(number).then_some(&mut self.recorder);
         let now = step.now;
         let sent = if let Way::Sealed(key) = way {
@@ -446,7 +461,8 @@ impl Generator {
         ck: &[u8; 16],
         ik: &[u8; 16],
     ) {
-        if !self.recorder.wants(u64::from(ue)) {
+        let number = self.recorded_as(ue);
+        if !self.recorder.wants(number) {
             return;
         }
         let p = parameters;
@@ -465,7 +481,7 @@ impl Generator {
                 encryption_key: keys.encryption().to_vec(),
                 integrity_key: keys.integrity().to_vec(),
             };
-            self.recorder.note_sa(u64::from(ue), association);
+            self.recorder.note_sa(number, association);
         }
     }
 }

@@ -15,14 +15,16 @@ use crate::profile::{AddressBlock, Profile};
 /// The longest identity, in bytes.
 pub const NAME_BYTES_MAX: usize = 300;
 
-/// All UEs of a run, numbered from 0.
+/// All users of a run, and the accesses by which each UE reaches the core, numbered from 0: first the first access of every user,
+/// then the second ones. Access `k` of user `n` has the number `n + k * users`, an address of its own, and may have another P-CSCF.
 #[derive(Clone, Debug)]
 pub struct Population {
     pub(crate) directory: Arc<Directory>,
     addresses: AddressBlock,
-    /// Unprotected addresses; UE `n` uses the one at `n` modulo their number.
+    /// Unprotected addresses; access `k` of user `n` uses the one at `n + k` modulo their number.
     pcscf: Vec<SocketAddr>,
     size: u32,
+    accesses: u32,
 }
 
 /// The subscribers of a profile: those of its file, or those that its seed derives.
@@ -63,53 +65,116 @@ impl Population {
             addresses: profile.population.addresses,
             pcscf: profile.topology.pcscf.clone(),
             size: u32::try_from(profile.population.size).expect("a checked profile"),
+            accesses: profile.population.accesses,
         }
     }
 
-    /// How many UEs there are.
+    /// How many users there are, each with one UE.
     #[must_use]
     pub fn size(&self) -> u32 {
         self.size
     }
 
-    /// The UE with this address.
+    /// How many accesses there are, of all users together.
+    #[must_use]
+    pub fn accesses(&self) -> u32 {
+        self.size * self.accesses
+    }
+
+    /// The user of an access.
+    #[must_use]
+    pub fn user(&self, ue: u32) -> u32 {
+        ue % self.size
+    }
+
+    /// The accesses of an access's user, itself included.
+    pub fn accesses_of(&self, ue: u32) -> impl Iterator<Item = u32> + use<> {
+        let (user, size) = (self.user(ue), self.size);
+        (0..self.accesses).map(move |access| user + access * size)
+    }
+
+    /// The access that follows in turn among those of the same user; itself where there is one only.
+    #[must_use]
+    pub fn next_access(&self, ue: u32) -> u32 {
+        (ue + self.size) % self.accesses()
+    }
+
+    /// The access with this address.
     #[must_use]
     pub fn ue_at(&self, address: IpAddr) -> Option<u32> {
         let number = u32::try_from(self.addresses.ue(address)?).ok()?;
-        (number < self.size).then_some(number)
+        (number < self.accesses()).then_some(number)
     }
 
-    /// The address of a UE.
+    /// The address of an access.
     #[must_use]
     pub fn address(&self, ue: u32) -> IpAddr {
-        self.addresses.address(u64::from(ue)).expect("a checked profile has an address for each UE")
+        let address = self.addresses.address(u64::from(ue));
+        address.expect("a checked profile has an address for each access")
     }
 
-    /// The P-CSCF of a UE.
+    /// The P-CSCF of an access.
     #[must_use]
     pub fn pcscf(&self, ue: u32) -> SocketAddr {
-        self.pcscf[ue as usize % self.pcscf.len()]
+        let (user, access) = (ue % self.size, ue / self.size);
+        self.pcscf[(user + access) as usize % self.pcscf.len()]
     }
 
     /// The USIM's algorithm, with the UE's keys.
     #[must_use]
     pub fn milenage(&self, ue: u32) -> Milenage {
-        let keys = self.directory.keys(UserId(ue));
+        let keys = self.directory.keys(UserId(self.user(ue)));
         Milenage::new(&keys.k, &keys.opc)
     }
 
     /// Writes a UE's private identity.
     pub fn write_impi(&self, ue: u32, out: &mut Writer<'_>) {
-        self.directory.write_impi(UserId(ue), out);
+        self.directory.write_impi(UserId(self.user(ue)), out);
     }
 
     /// Writes a UE's default public identity.
     pub fn write_impu(&self, ue: u32, out: &mut Writer<'_>) {
+        let user = self.user(ue);
         let mut packed = [0; imstorm_cscf::hss::IDENTITIES_BYTES_MAX];
         if let Some(derived) = self.directory.derivation().filter(|_| self.directory.is_derived()) {
-            return derived.write_impu(u64::from(ue) + 1, out);
+            return derived.write_impu(u64::from(user) + 1, out);
         }
-        let packed = self.directory.identities(UserId(ue), &mut packed).unwrap_or_default();
+        let packed = self.directory.identities(UserId(user), &mut packed).unwrap_or_default();
         out.put(IdentityList::new(packed).default_identity().unwrap_or_default());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_accesses_of_a_user_share_its_identity_and_nothing_else() {
+        let text = "name = \"p\"\n[population]\nsize = 3\naccesses = 2\n[arrivals]\nrate_per_s = 1\n\
+                    [topology]\npcscf = [\"127.0.0.1:5060\", \"127.0.0.2:5060\"]\n";
+        let profile = Profile::parse("p.toml", text, &[]).unwrap();
+        let population = Population::new(&profile, Arc::new(directory(&profile).unwrap()));
+        assert_eq!((population.size(), population.accesses()), (3, 6));
+        let identity = |ue| {
+            let mut text = [0; NAME_BYTES_MAX];
+            let mut writer = Writer::new(&mut text);
+            population.write_impi(ue, &mut writer);
+            population.write_impu(ue, &mut writer);
+            writer.as_written().to_vec()
+        };
+        for user in 0..3 {
+            let other = population.next_access(user);
+            assert_eq!((other, population.next_access(other)), (user + 3, user));
+            assert_eq!(population.accesses_of(other).collect::<Vec<_>>(), [user, other]);
+            assert_eq!((population.user(user), population.user(other)), (user, user));
+            assert_eq!(identity(user), identity(other));
+            assert_ne!(identity(user), identity((user + 1) % 3));
+            assert_ne!(population.pcscf(user), population.pcscf(other));
+            for access in [user, other] {
+                assert_eq!(population.ue_at(population.address(access)), Some(access));
+            }
+        }
+        let beyond = profile.population.addresses.address(6).unwrap();
+        assert_eq!(population.ue_at(beyond), None);
     }
 }

@@ -466,8 +466,8 @@ fn conclude(
 fn rested(admin: &str, state: &GeneratorState) -> Option<crate::report::Engine> {
     let mut engine = target::status(admin)?;
     for _ in 0..REST_TRIES {
-        if engine.subscriptions <= state.secured
-            && engine.security_associations <= 4 * state.secured
+        if engine.subscriptions <= state.connections
+            && engine.security_associations <= 4 * state.connections
         {
             break;
         }

@@ -83,6 +83,9 @@ pub struct Population {
     /// The block that the UEs' addresses are from.
     #[serde(default)]
     pub addresses: AddressBlock,
+    /// The accesses of each UE, 1 or 2: each has an address of its own and, where there are several P-CSCFs, another one.
+    #[serde(default = "default_accesses")]
+    pub accesses: u32,
     /// A subscribers.csv to read, instead of deriving the subscribers from the seed.
     #[serde(default)]
     pub subscribers: Option<PathBuf>,
@@ -273,6 +276,10 @@ impl Default for Limits {
 }
 
 const fn default_seed() -> u64 {
+    1
+}
+
+const fn default_accesses() -> u32 {
     1
 }
 

@@ -135,6 +135,8 @@ fn errors_point_at_the_spot() {
         error_with("rate_per_s", "rate"),
         error_with("size = 10", "size = 2_000_000"),
         error_with("size = 10", "size = -1"),
+        error_with("size = 10", "size = 600_000\naccesses = 2"),
+        error_with("size = 10", "size = 10\naccesses = 3"),
         error_with("size = 10", "size = 10\naddresses = \"127.16.0.1/12\""),
         error_with("size = 10", "size = 10\naddresses = \"fd00::/64\""),
         error_with("size = 10", "\tsize = \"größer\""),

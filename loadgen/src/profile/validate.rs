@@ -7,6 +7,8 @@ use crate::report::Threshold;
 
 /// Ports that are never protected (TS 33.203 7.1).
 const UNPROTECTED_PORTS: [u16; 2] = [5060, 5061];
+/// The most accesses of a UE.
+const ACCESSES_MAX: u32 = 2;
 /// A year: more seconds than that are a mistake, and fewer fit in 64 bits of nanoseconds.
 const SECONDS_MAX: f64 = 366.0 * 86_400.0;
 /// The highest rate that is taken, in starts a second: above it nanoseconds no longer part them.
@@ -44,11 +46,16 @@ pub(super) fn validate(profile: &Profile) -> Result<(), Fault> {
 fn population(profile: &Profile) -> Result<(), Fault> {
     let population = &profile.population;
     require(population.size >= 1, "population.size", "at least 1", population.size)?;
-    let capacity = population.addresses.capacity();
+    let accesses = population.accesses;
+    let possible = (1..=ACCESSES_MAX).contains(&accesses);
+    require(possible, "population.accesses", &format!("from 1 to {ACCESSES_MAX}"), accesses)?;
+    // Numbers of accesses fit in 32 bits.
+    let most = population.addresses.capacity().min(u64::from(u32::MAX)) / u64::from(accesses);
+    let each = if accesses > 1 { format!(" for {accesses} accesses each") } else { String::new() };
     require(
-        population.size <= capacity,
+        population.size <= most,
         "population.size",
-        &format!("at most {capacity}, as many as {} has addresses", population.addresses),
+        &format!("at most {most}, as many as {} has addresses{each}", population.addresses),
         population.size,
     )?;
     let label = |label: &str| {

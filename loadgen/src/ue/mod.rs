@@ -28,7 +28,6 @@ mod services;
 mod view;
 pub(crate) mod write;
 
-use imstorm_aka::Freshness;
 use imstorm_base::slab::Key;
 use imstorm_base::strings::Handle;
 use imstorm_base::time::Time;
@@ -200,10 +199,9 @@ pub enum Abandons {
     Connection,
 }
 
-/// One UE.
+/// One access of a UE: most have one only.
 #[derive(Debug, Default)]
 pub struct Ue {
-    pub freshness: Freshness,
     pub authentication: Authentication,
     /// The request under way.
     pub request: Option<Request>,

@@ -138,8 +138,8 @@ impl Generator {
     /// A new set-up from the same address, while what ends the old connection may still come again.
     fn return_at_once(&mut self, step: &mut Step<'_>, ue: u32) {
         self.drop_other_set(ue);
+        self.change_stage(ue, Stage::Away);
         let state = &mut self.ues[ue as usize];
-        self.secured -= 1;
         self.resting -= u64::from(std::mem::take(&mut state.rests));
         let former = state.set.take();
         state.other_set = former;

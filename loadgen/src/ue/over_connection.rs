@@ -113,7 +113,8 @@ impl Generator {
 
     /// Whom a UE writes to: the one whose number differs in the last bit, or the one before where there is none.
     fn partner(&self, ue: u32) -> u32 {
-        if ue ^ 1 < self.population.size() { ue ^ 1 } else { ue.saturating_sub(1) }
+        let user = self.population.user(ue);
+        if user ^ 1 < self.population.size() { user ^ 1 } else { user.saturating_sub(1) }
     }
 
     /// Whether a UE is registered, and not about to leave.

@@ -34,10 +34,10 @@ impl Generator {
 
     fn set_up(&mut self, step: &mut Step<'_>, ue: u32) {
         self.drop_services(ue);
+        self.change_stage(ue, Stage::Challenging);
         let state = &mut self.ues[ue as usize];
         state.attempt += 1;
         state.tries += 1;
-        state.stage = Stage::Challenging;
         state.cseq = 0;
         state.notify_cseq = 0;
         state.due = 0;
@@ -60,11 +60,12 @@ impl Generator {
         if let Some((procedure, intended)) = self.ues[ue as usize].procedure.take() {
             self.measurements.completed(procedure, step.now.saturating_sub(intended));
             self.under_way -= 1;
-            if self.recorder.wants(u64::from(ue)) {
+            let number = self.recorded_as(ue);
+            if self.recorder.wants(number) {
                 let text = format!("{} completed", procedure.name());
-                self.recorder.note_event(u64::from(ue), step.now, &text);
+                self.recorder.note_event(number, step.now, &text);
             }
-            self.recorder.settled(u64::from(ue));
+            self.recorder.settled(number);
         }
     }
 
@@ -89,7 +90,7 @@ impl Generator {
         let (procedure, _) = self.ues[ue as usize].procedure.take()?;
         self.measurements.failed(procedure, cause);
         self.under_way -= 1;
-        self.recorder.failed(u64::from(ue), step.now, procedure, cause);
+        self.recorder.failed(self.recorded_as(ue), step.now, procedure, cause);
         Some(procedure)
     }
 
@@ -100,14 +101,12 @@ impl Generator {
             self.measurements.abandoned(procedure);
             self.under_way -= 1;
         }
-        let state = &mut self.ues[ue as usize];
-        state.abandons = Abandons::Nothing;
+        self.ues[ue as usize].abandons = Abandons::Nothing;
         let Some(after_s) = self.abandon.back_after_s else {
             return self.leave(step, ue);
         };
-        self.secured -= u64::from(state.stage.is_secure());
-        state.stage = Stage::Away;
-        let number = state.attempt;
+        self.change_stage(ue, Stage::Away);
+        let number = self.ues[ue as usize].attempt;
         let after_ns = (after_s * 1e9) as u64;
         self.timers.arm(step.now, after_ns, UeTimer { ue, kind: UeTimerKind::Back, number });
     }
@@ -133,26 +132,43 @@ impl Generator {
 
     /// The UE is through. It still answers what comes again, for as long as anything can.
     pub(crate) fn leave(&mut self, step: &Step<'_>, ue: u32) {
-        let state = &mut self.ues[ue as usize];
-        if state.stage == Stage::Gone {
+        if self.ues[ue as usize].stage == Stage::Gone {
             return;
         }
-        self.secured -= u64::from(state.stage.is_secure());
-        state.stage = Stage::Gone;
+        self.change_stage(ue, Stage::Gone);
+        let state = &mut self.ues[ue as usize];
         let number = state.attempt;
         self.resting -= u64::from(std::mem::take(&mut state.rests));
         self.gone += 1;
         self.timers.arm(step.now, FORGET_NS, UeTimer { ue, kind: UeTimerKind::Forget, number });
-        self.recorder.finished(u64::from(ue));
+        self.recorder.finished(self.recorded_as(ue));
+    }
+
+    /// An access is elsewhere than before; whether it, and whether its user, has a secure connection, is counted.
+    pub(super) fn change_stage(&mut self, ue: u32, stage: Stage) {
+        let was_secure = std::mem::replace(&mut self.ues[ue as usize].stage, stage).is_secure();
+        if was_secure == stage.is_secure() {
+            return;
+        }
+        let mut others = self.population.accesses_of(ue).filter(|it| *it != ue);
+        let is_other = others.any(|it| self.ues[it as usize].stage.is_secure());
+        if was_secure {
+            self.connections -= 1;
+            self.secured -= u64::from(!is_other);
+        } else {
+            self.connections += 1;
+            self.secured += u64::from(!is_other);
+            self.secured_max = self.secured_max.max(self.secured);
+        }
     }
 
     /// Both the 200 and the first NOTIFY have come: the UE has a secure connection and knows its identities.
     pub(crate) fn secured(&mut self, step: &mut Step<'_>, ue: u32) {
-        let state = &mut self.ues[ue as usize];
-        state.stage = Stage::Secured;
-        self.secured_ever += u64::from(!std::mem::replace(&mut state.was_secured, true));
-        self.secured += 1;
-        self.secured_max = self.secured_max.max(self.secured);
+        self.change_stage(ue, Stage::Secured);
+        let mut accesses = self.population.accesses_of(ue);
+        let was_secured = accesses.any(|it| self.ues[it as usize].was_secured);
+        self.secured_ever += u64::from(!was_secured);
+        self.ues[ue as usize].was_secured = true;
         self.complete(step, ue);
         self.begin_agenda(step, ue);
     }

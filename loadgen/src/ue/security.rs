@@ -74,13 +74,15 @@ impl Generator {
         let state = &mut self.ues[ue as usize];
         state.authentication = Authentication { rand, autn, ..Authentication::default() };
         let milenage = self.population.milenage(ue);
-        let keys = match answer(&milenage, &mut state.freshness, &rand, &autn) {
+        let freshness = &mut self.freshness[self.population.user(ue) as usize];
+        let keys = match answer(&milenage, freshness, &rand, &autn) {
             Ok(keys) => keys,
             Err(refusal) => {
                 self.refuse_challenge(step, ue, &refusal, asked);
                 return None;
             }
         };
+        let state = &mut self.ues[ue as usize];
         state.bad_challenges = 0;
         state.authentication.res = keys.res;
         let offer = state.offer;

@@ -79,13 +79,13 @@ impl Writing<'_> {
         out.put(b"-").decimal(u64::from(cseq));
     }
 
-    /// Contact with a port of the UE and its instance.
+    /// Contact with a port of the access and the UE's instance, which is one for all its accesses.
     pub fn contact(&self, port: u16, out: &mut Writer<'_>) {
         let address = self.population.address(self.ue);
         out.header(HeaderName::Contact).put(b"<sip:").ip(address).put(b":");
         out.decimal(u64::from(port))
             .put(b">;+sip.instance=\"<urn:uuid:00000000-0000-4000-8000-0000");
-        out.hex_u32(self.ue).put(b">\"").end();
+        out.hex_u32(self.population.user(self.ue)).put(b">\"").end();
     }
 }
 
