@@ -19,13 +19,17 @@ use imstorm_sip::{Index, parse};
 use crate::measure::{Measurements, Procedure};
 use crate::operator::{OperatorCall, OperatorDesk};
 use crate::population::{NAME_BYTES_MAX, Population};
-use crate::profile::{Abandon, NetworkRelease, Plan, Profile, Refresh, Registration};
+use crate::profile::{
+    Abandon, Call as CallPlan, NetworkRelease, Plan, Profile, Refresh, Registration,
+};
 use crate::recorder::{AssociationKeys, Capture, Direction, Recorder};
 use crate::schedule::Schedule;
+use crate::ue::call::{LEG_STRINGS_BYTES, LEG_TIMER_NS, LEGS_PER_USER};
 use crate::ue::procedures::{FORGET_NS, TIMER_N_NS, TIMINGS};
 use crate::ue::write::UeSettings;
-use crate::ue::{CLIENT_PORTS, Services, Ue, UeSet, UeTimer};
+use crate::ue::{CLIENT_PORTS, Leg, Services, Ue, UeSet, UeTimer};
 
+pub use crate::ue::call::{LegView, Sessions};
 pub use crate::ue::lifetime::identities_hash;
 pub use crate::ue::{Stage, UeView};
 
@@ -80,6 +84,8 @@ pub struct GeneratorState {
     pub late_ns_max: u64,
     /// Sets of four security associations that UEs hold.
     pub sets: usize,
+    /// Sessions between UEs.
+    pub sessions: Sessions,
 }
 
 /// The UEs of a run.
@@ -102,6 +108,9 @@ pub struct Generator {
     pub(crate) freshness: Vec<Freshness>,
     pub(crate) sets: Slab<UeSet>,
     pub(crate) services: Slab<Services>,
+    pub(crate) legs: Slab<Leg>,
+    pub(crate) call: CallPlan,
+    pub(crate) sessions: Sessions,
     pub(crate) operator: OperatorDesk,
     pub(crate) strings: Strings,
     pub(crate) timers: Timers<UeTimer>,
@@ -130,6 +139,8 @@ pub struct Generator {
     pub(crate) stopped: bool,
     /// Taken while a message is looked at.
     headers: Option<Box<Index>>,
+    /// Taken while a message that was kept is looked at.
+    pub(crate) kept_headers: Option<Box<Index>>,
     /// Where a message is written that is kept.
     pub(crate) text: Box<[u8]>,
 }
@@ -191,8 +202,11 @@ impl Generator {
             freshness: vec![Freshness::default(); population.size() as usize],
             sets: Slab::with_capacity(size * SETS_PER_UE),
             services: Slab::with_capacity(size),
+            legs: Slab::with_capacity(population.size() as usize * legs_per_user(profile)),
+            call: procedures.call.clone().unwrap_or_default(),
+            sessions: Sessions::default(),
             operator: OperatorDesk::default(),
-            strings: Strings::with_capacity(size * STRINGS_BYTES_PER_UE + STRINGS_BYTES_BASE),
+            strings: Strings::with_capacity(strings_bytes(profile, &population)),
             timers: Timers::new(&timer_durations()),
             schedule: Schedule::new(&profile.arrivals, population.size(), random.fork(1)),
             random: random.fork(2),
@@ -217,6 +231,7 @@ impl Generator {
             started_at: None,
             stopped: false,
             headers: Some(Box::default()),
+            kept_headers: Some(Box::default()),
             text: vec![0; TEXT_BYTES_MAX].into_boxed_slice(),
         }
     }
@@ -348,6 +363,7 @@ impl Generator {
             outbox_full: self.outbox_full,
             late_ns_max: self.late_ns_max,
             sets: self.sets.len(),
+            sessions: self.sessions,
         }
     }
 
@@ -487,7 +503,7 @@ impl Generator {
 }
 
 /// The longest message that a UE writes.
-const TEXT_BYTES_MAX: usize = 4096;
+pub(crate) const TEXT_BYTES_MAX: usize = 4096;
 /// A dialog's strings, Security-Server and Service-Route of a secured UE, and a second dialog's strings.
 const STRINGS_BYTES_PER_UE: usize = 1024 + 512 + 256 + 512;
 /// A UE's set in force, and that of a re-authentication or of the connection before.
@@ -511,6 +527,18 @@ fn client_ports(first: u16, port_us: u16) -> [u16; CLIENT_PORTS] {
     std::array::from_fn(|_| next().unwrap_or(first))
 }
 
+/// Sides of sessions that a user may have, ended ones that still answer included; none where the profile has no sessions.
+fn legs_per_user(profile: &Profile) -> usize {
+    if profile.procedures.call.is_some() { LEGS_PER_USER } else { 0 }
+}
+
+/// Room for all strings of a run.
+fn strings_bytes(profile: &Profile, population: &Population) -> usize {
+    let of_accesses = population.accesses() as usize * STRINGS_BYTES_PER_UE;
+    let of_legs = population.size() as usize * legs_per_user(profile) * LEG_STRINGS_BYTES;
+    of_accesses + of_legs + STRINGS_BYTES_BASE
+}
+
 /// The lifetime that is asked for, in seconds.
 fn expires_of(registration: &Option<Registration>) -> u32 {
     registration.as_ref().map_or(0, |it| it.expires_s)
@@ -520,6 +548,7 @@ fn expires_of(registration: &Option<Registration>) -> u32 {
 fn timer_durations() -> Vec<u64> {
     let mut durations: Vec<u64> = (0..4).map(|step| TIMINGS.timer_e_ns(step)).collect();
     durations.extend([TIMINGS.timer_f_ns(), TIMER_N_NS, FORGET_NS]);
+    durations.extend(LEG_TIMER_NS);
     durations.sort_unstable();
     durations.dedup();
     durations

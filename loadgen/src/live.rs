@@ -59,6 +59,9 @@ impl Live {
             state.secured,
             state.gone,
         );
+        if state.sessions.established > 0 {
+            line.push_str(&format!("  sessions {}", state.sessions.up()));
+        }
         for procedure in Procedure::ALL {
             let tally = interval.procedure(*procedure);
             if tally.attempted == 0 && tally.completed == 0 {

@@ -25,7 +25,7 @@ use crate::operator::HttpOperator;
 use crate::population;
 use crate::profile::Profile;
 use crate::recorder::{self, Capture};
-use crate::report::{Outcome, Report};
+use crate::report::{Outcome, Report, Sessions};
 use crate::target;
 
 /// The longest that the generator sleeps: so long may Ctrl-C take to be seen.
@@ -448,6 +448,12 @@ fn conclude(
         unprotected_ignored: state.unprotected_ignored,
         notify_unmatched: state.notify_unmatched,
         vanished: state.vanished,
+        sessions: Sessions {
+            established: state.sessions.established,
+            moved: state.sessions.moved,
+            released: state.sessions.released,
+            lost: state.sessions.lost,
+        },
         engine,
         invalid_reasons: invalid_reasons(done, &state),
     };

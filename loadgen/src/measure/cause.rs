@@ -49,6 +49,12 @@ causes! {
     NotChallenged = "not_challenged",
     /// The lifetime was not restored in full.
     Lifetime = "lifetime",
+    /// 486 or 600: the callee has as many sessions as it takes.
+    Busy = "busy",
+    /// 480, or nobody answered in time: the callee was not to be had.
+    NoAnswer = "no_answer",
+    /// The connection that it ran over was gone first.
+    ConnectionLost = "connection_lost",
 }
 
 /// Status codes are counted each by itself up to this one, all beyond as this one.

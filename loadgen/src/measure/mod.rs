@@ -63,6 +63,12 @@ vocabulary! {
         RegEvent = "reg_event",
         /// MESSAGE to another UE, to its 2xx.
         Message = "message",
+        /// A session with another UE: INVITE to its 2xx.
+        CallSetup = "call_setup",
+        /// The refresh of a session (RFC 4028): UPDATE or re-INVITE to its 2xx.
+        SessionRefresh = "session_refresh",
+        /// The end of a session by one of its parties: BYE to its 2xx.
+        CallRelease = "call_release",
     }
 }
 
@@ -77,6 +83,16 @@ vocabulary! {
         Register = "REGISTER",
         /// From the first transmission to the final response, of the UE that it is for.
         Message = "MESSAGE",
+        /// From the first transmission to the final response: what the callee's ringing takes is in it.
+        Invite = "INVITE",
+        /// From the first transmission to the final response.
+        Prack = "PRACK",
+        /// From the first transmission to the final response.
+        Update = "UPDATE",
+        /// From the first transmission to the final response.
+        Cancel = "CANCEL",
+        /// From the first transmission to the final response.
+        Bye = "BYE",
     }
 }
 

@@ -21,8 +21,8 @@ use serde::de::Error as _;
 pub use address_block::{AddressBlock, AddressBlockError};
 pub use error::{Location, ProfileError};
 pub use procedures::{
-    Abandon, NetworkReauthenticate, NetworkRelease, Plan, Procedures, Recurring, Refresh,
-    Registration, Release,
+    Abandon, Call, NetworkReauthenticate, NetworkRelease, Plan, Procedures, Recurring, Refresh,
+    RefreshBy, Registration, Release,
 };
 
 /// A load profile, validated.

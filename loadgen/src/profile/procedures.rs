@@ -26,6 +26,8 @@ pub struct Procedures {
     pub reg_event: Option<Registration>,
     /// The UE sends a MESSAGE to its partner, the UE whose number differs in the last bit.
     pub message: Option<Recurring>,
+    /// The UE calls its partner, the UE whose number differs in the last bit.
+    pub call: Option<Call>,
 }
 
 /// Refreshes of the security subscription.
@@ -133,6 +135,69 @@ pub struct Registration {
     pub expires_s: u32,
 }
 
+/// Sessions with the partner.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Call {
+    /// From being secured to the first one, and from one's end to the next, in seconds.
+    pub after_s: f64,
+    /// The part of `after_s`, 0 to 1, by which it varies evenly to either side.
+    #[serde(default)]
+    pub jitter: f64,
+    /// How many sessions a UE begins.
+    #[serde(default = "one")]
+    pub count: u32,
+    /// From the INVITE's arrival to the callee's answer, in seconds.
+    #[serde(default = "default_ring_s")]
+    pub ring_s: f64,
+    /// How long a session lasts on average, in seconds, exponentially distributed; nothing: until a party leaves.
+    pub holding_s: Option<f64>,
+    /// The part of all sessions, 0 to 1, that the callee ends.
+    #[serde(default = "half")]
+    pub callee_hangs_up_share: f64,
+    /// The part of all calls, 0 to 1, that the caller gives up before they are answered: CANCEL.
+    #[serde(default)]
+    pub abandoned_share: f64,
+    /// The callee's 183 is reliable (RFC 3262) and carries the answer.
+    #[serde(default = "yes")]
+    pub reliable_provisional: bool,
+    /// The session interval that the caller asks for, in seconds (RFC 4028).
+    #[serde(default = "default_session_expires_s")]
+    pub session_expires_s: u32,
+    /// What refreshes a session at half of its interval.
+    #[serde(default)]
+    pub refresh_by: RefreshBy,
+}
+
+/// What refreshes a session (RFC 4028 clause 7.4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RefreshBy {
+    /// UPDATE.
+    #[default]
+    Update,
+    /// INVITE in the dialog.
+    Invite,
+}
+
+impl Default for Call {
+    /// None.
+    fn default() -> Self {
+        Self {
+            after_s: 0.0,
+            jitter: 0.0,
+            count: 0,
+            ring_s: default_ring_s(),
+            holding_s: None,
+            callee_hangs_up_share: half(),
+            abandoned_share: 0.0,
+            reliable_provisional: true,
+            session_expires_s: default_session_expires_s(),
+            refresh_by: RefreshBy::Update,
+        }
+    }
+}
+
 /// What UEs leave undone: counted as abandoned, not as failed.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -170,7 +235,10 @@ impl Procedures {
             it.as_ref().and_then(|it| plan(it.after_s, it.jitter, it.count))
         };
         let found = match procedure {
-            Procedure::Secure | Procedure::Release => None,
+            Procedure::Secure
+            | Procedure::Release
+            | Procedure::SessionRefresh
+            | Procedure::CallRelease => None,
             Procedure::Refresh => {
                 plan(self.refresh.after_s, self.refresh.jitter, self.refresh.count)
             }
@@ -186,6 +254,9 @@ impl Procedures {
             Procedure::RegisterOverConnection => registration(&self.register_over_connection),
             Procedure::RegEvent => registration(&self.reg_event),
             Procedure::Message => recurring(&self.message),
+            Procedure::CallSetup => {
+                self.call.as_ref().and_then(|it| plan(it.after_s, it.jitter, it.count))
+            }
         };
         found.unwrap_or_default()
     }
@@ -205,6 +276,19 @@ const fn one() -> u32 {
 
 const fn whole() -> f64 {
     1.0
+}
+
+const fn half() -> f64 {
+    0.5
+}
+
+const fn default_ring_s() -> f64 {
+    2.0
+}
+
+/// Half an hour, as RFC 4028 clause 4 recommends.
+const fn default_session_expires_s() -> u32 {
+    1_800
 }
 
 const fn yes() -> bool {

@@ -2,13 +2,15 @@
 
 use std::fmt::Display;
 
-use super::{Abandon, Network, Procedures, Profile, Registration, Security, Topology, Ue};
+use super::{Abandon, Call, Network, Procedures, Profile, Registration, Security, Topology, Ue};
 use crate::report::Threshold;
 
 /// Ports that are never protected (TS 33.203 7.1).
 const UNPROTECTED_PORTS: [u16; 2] = [5060, 5061];
 /// The most accesses of a UE.
 const ACCESSES_MAX: u32 = 2;
+/// The longest that a callee rings, in seconds: proxies give up after three minutes.
+const RING_S_MAX: u32 = 120;
 /// A year: more seconds than that are a mistake, and fewer fit in 64 bits of nanoseconds.
 const SECONDS_MAX: f64 = 366.0 * 86_400.0;
 /// The highest rate that is taken, in starts a second: above it nanoseconds no longer part them.
@@ -176,11 +178,33 @@ fn over_connection(procedures: &Procedures) -> Result<(), Fault> {
     if let Some(it) = &procedures.reauthenticate {
         timed("procedures.reauthenticate", it.after_s, it.jitter)?;
     }
-    let Some(message) = &procedures.message else { return Ok(()) };
-    timed("procedures.message", message.after_s, message.jitter)?;
     let reachable = procedures.register_over_connection.as_ref().is_some_and(|it| it.count > 0);
     let expected = "UEs that register, as only those can be reached";
-    require(reachable, "procedures.message", expected, "no procedures.register_over_connection")
+    let got = "no procedures.register_over_connection";
+    if let Some(message) = &procedures.message {
+        timed("procedures.message", message.after_s, message.jitter)?;
+        require(reachable, "procedures.message", expected, got)?;
+    }
+    let Some(it) = &procedures.call else { return Ok(()) };
+    require(reachable, "procedures.call", expected, got)?;
+    call(it)
+}
+
+/// Sessions.
+fn call(call: &Call) -> Result<(), Fault> {
+    timed("procedures.call", call.after_s, call.jitter)?;
+    seconds("procedures.call.ring_s", call.ring_s)?;
+    let field = "procedures.call.ring_s";
+    let longest = f64::from(RING_S_MAX);
+    let answered = call.ring_s <= longest;
+    require(answered, field, &format!("at most {longest}, before callers give up"), call.ring_s)?;
+    call.holding_s.map_or(Ok(()), |value| seconds("procedures.call.holding_s", value))?;
+    part("procedures.call.callee_hangs_up_share", call.callee_hangs_up_share)?;
+    part("procedures.call.abandoned_share", call.abandoned_share)?;
+    let interval_s = call.session_expires_s;
+    let is_long = interval_s >= crate::ue::call::MIN_SE_S;
+    let expected = format!("at least {} (RFC 4028 5)", crate::ue::call::MIN_SE_S);
+    require(is_long, "procedures.call.session_expires_s", &expected, interval_s)
 }
 
 fn abandon(abandon: &Abandon) -> Result<(), Fault> {

@@ -35,6 +35,8 @@ pub struct Report {
     pub interrupted: bool,
     /// How many UEs there were.
     pub ues: Ues,
+    /// Sessions between UEs.
+    pub sessions: Sessions,
     /// What was measured.
     #[serde(flatten)]
     pub measured: Measured,
@@ -69,6 +71,19 @@ pub struct Ues {
     pub secured: u64,
     /// Secured at some time.
     pub secured_ever: u64,
+}
+
+/// Sessions between UEs, each counted once, on its caller's side.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct Sessions {
+    /// The caller had its 2xx.
+    pub established: u64,
+    /// Moved to another connection of one of its parties.
+    pub moved: u64,
+    /// Ended by a party, or as the profile wants it.
+    pub released: u64,
+    /// Ended otherwise.
+    pub lost: u64,
 }
 
 /// What was measured: four fields of report.json.
@@ -176,6 +191,8 @@ pub struct Outcome {
     pub notify_unmatched: u64,
     /// UEs that vanished once secured.
     pub vanished: u64,
+    /// Sessions between UEs.
+    pub sessions: Sessions,
     /// The engine's state at the end, if it is ours.
     pub engine: Option<Engine>,
     /// Why the run is no result, if it is none.
@@ -202,6 +219,7 @@ impl Report {
                 secured: outcome.secured,
                 secured_ever: outcome.secured_ever,
             },
+            sessions: outcome.sessions,
             measured: Measured::new(measurements, outcome.duration_s),
             generator: Generator {
                 late_starts: counts.late_starts,

@@ -18,6 +18,7 @@ pub(super) fn render(report: &Report) -> String {
     );
     rows(&mut text, "procedure", &report.measured.procedures);
     rows(&mut text, "transaction", &report.measured.transactions);
+    sessions(&mut text, report);
     failures(&mut text, report);
     let generator = &report.generator;
     let _ = writeln!(
@@ -72,6 +73,21 @@ fn rows(text: &mut String, title: &str, rows: &Rows<Row>) {
         let _ = writeln!(text, " {:>9}", duration(latency.mean.round() as u64, latency.max));
     }
     text.push('\n');
+}
+
+fn sessions(text: &mut String, report: &Report) {
+    let sessions = &report.sessions;
+    if sessions.established == 0 {
+        return;
+    }
+    let _ = writeln!(
+        text,
+        "sessions   established {}, moved {}, released {}, lost {}",
+        grouped(sessions.established),
+        grouped(sessions.moved),
+        grouped(sessions.released),
+        grouped(sessions.lost)
+    );
 }
 
 fn failures(text: &mut String, report: &Report) {

@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::{Engine, Generator, Measured, Report, SCHEMA, Ues, Verdict};
+use super::{Engine, Generator, Measured, Report, SCHEMA, Sessions, Ues, Verdict};
 use crate::measure::{Cause, Measurements};
 
 /// A condition: a path into report.json, an operator and a number.
@@ -199,6 +199,7 @@ fn empty_report() -> Report {
         verdict: Verdict::Pass,
         interrupted: false,
         ues: Ues::default(),
+        sessions: Sessions::default(),
         measured: Measured::new(&Measurements::new(), 0.0),
         generator: Generator::default(),
         engine: Some(Engine::default()),

@@ -10,7 +10,7 @@ use crate::generator::{Generator, Step};
 use crate::measure::Procedure;
 
 /// Procedures in the order in which they begin when several are due: the end first, then what keeps the connection.
-const ORDER: [Procedure; 9] = [
+const ORDER: [Procedure; 10] = [
     Procedure::Release,
     Procedure::Refresh,
     Procedure::Reauthenticate,
@@ -20,6 +20,7 @@ const ORDER: [Procedure; 9] = [
     Procedure::RegisterOverConnection,
     Procedure::RegEvent,
     Procedure::Message,
+    Procedure::CallSetup,
 ];
 /// The least time until a procedure is tried again that could not begin.
 const TRY_AGAIN_NS: u64 = NS_PER_S;
@@ -112,7 +113,7 @@ impl Generator {
         self.timers.arm(step.now, after_ns, UeTimer { ue, kind, number });
     }
 
-    fn vary(&mut self, after_s: f64, jitter: f64) -> u64 {
+    pub(super) fn vary(&mut self, after_s: f64, jitter: f64) -> u64 {
         let factor = 1.0 + jitter * (2.0 * self.random.unit() - 1.0);
         (after_s * factor * 1e9) as u64
     }
@@ -120,7 +121,7 @@ impl Generator {
     /// A procedure's time has come.
     pub(super) fn is_due(&mut self, step: &mut Step<'_>, ue: u32, procedure: Procedure) {
         let state = &mut self.ues[ue as usize];
-        state.due |= 1 << procedure as u16;
+        state.due |= 1 << procedure as u32;
         // A registration that is refreshed for its time's sake has none left.
         let left = &mut state.left[procedure as usize];
         *left = left.saturating_sub(1);
@@ -140,18 +141,20 @@ impl Generator {
             if !state.is_free() || self.stopped {
                 return;
             }
-            let bit = 1 << procedure as u16;
+            let bit = 1 << procedure as u32;
             if state.due & bit == 0 {
                 continue;
             }
             state.due &= !bit;
             self.begin_procedure(step, ue, procedure);
         }
-        let state = &mut self.ues[ue as usize];
+        let state = &self.ues[ue as usize];
         let has_more = state.due != 0
             || state.left.iter().any(|left| *left > 0)
             || self.release.is_some()
-            || state.abandons == Abandons::Connection;
+            || state.abandons == Abandons::Connection
+            || self.has_open_calls(ue);
+        let state = &mut self.ues[ue as usize];
         if state.is_free() && !has_more && !state.rests {
             state.rests = true;
             self.resting += 1;
@@ -160,7 +163,7 @@ impl Generator {
 
     fn begin_procedure(&mut self, step: &mut Step<'_>, ue: u32, procedure: Procedure) {
         match procedure {
-            Procedure::Secure => {}
+            Procedure::Secure | Procedure::SessionRefresh | Procedure::CallRelease => {}
             Procedure::Release => self.begin_release(step, ue),
             Procedure::Refresh => self.begin_refresh(step, ue),
             Procedure::Reauthenticate => self.begin_reauthentication(step, ue),
@@ -170,6 +173,7 @@ impl Generator {
             Procedure::RegisterOverConnection => self.begin_registration(step, ue),
             Procedure::RegEvent => self.begin_reg_event(step, ue),
             Procedure::Message => self.begin_message(step, ue),
+            Procedure::CallSetup => self.begin_call(step, ue),
         }
     }
 

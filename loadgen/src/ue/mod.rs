@@ -16,6 +16,7 @@
 
 mod agenda;
 pub mod agreement;
+pub(crate) mod call;
 pub mod lifetime;
 pub(crate) mod names;
 mod network;
@@ -37,6 +38,8 @@ use imstorm_sip::transaction::NonInviteClient;
 
 use crate::measure::{Procedure, Transaction};
 use agreement::ClientSide;
+pub(crate) use call::Leg;
+use call::LegTimer;
 use lifetime::Lifetime;
 use names::Call;
 pub(crate) use services::Services;
@@ -159,6 +162,8 @@ pub enum UeTimerKind {
     Former,
     /// Nothing can come any more: the security associations go.
     Forget,
+    /// About a session: `ue` is the place of the UE's side of it.
+    Leg(LegTimer),
 }
 
 /// A UE's set of four security associations.
@@ -240,10 +245,12 @@ pub struct Ue {
     pub full_s: u32,
     /// Counts the calls that the UE begins over its connections.
     pub calls: u32,
+    /// The newest of the user's sides of sessions, on the user's first access: each names the next.
+    pub legs: Option<Key>,
     /// How many of each procedure are left.
     pub left: [u16; Procedure::COUNT],
     /// Which procedures are due, by their numbers; and [`network::URGENT`].
-    pub due: u16,
+    pub due: u32,
     pub stage: Stage,
     pub abandons: Abandons,
     /// Set-ups in a row whose NOTIFY did not come.
@@ -254,6 +261,8 @@ pub struct Ue {
     pub has_notify: bool,
     /// The refresh under way was challenged.
     pub was_challenged: bool,
+    /// Its user is about to leave, and takes no more calls.
+    pub is_leaving: bool,
     /// The user has the identity that the operator adds and removes.
     pub has_extra: bool,
     /// The user is to have it, or not, by the operator's last call.
@@ -268,8 +277,7 @@ pub struct Ue {
     pub rests: bool,
 }
 
-const _: () =
-    assert!(1_u32 << Procedure::COUNT <= network::URGENT as u32, "as many as `due` has bits");
+const _: () = assert!(1_u32 << Procedure::COUNT <= network::URGENT, "as many as `due` has bits");
 
 // There are a million of them in a big run.
 const _: () = assert!(size_of::<Ue>() <= 416);

@@ -22,6 +22,8 @@ pub enum Call {
     RegEvent(u32),
     /// The UE's MESSAGE with this number.
     Message(u32),
+    /// The UE's side of a session, with this number.
+    Session(u32),
 }
 
 impl Call {
@@ -32,6 +34,7 @@ impl Call {
             Self::Registration(number) => (b"r", number),
             Self::RegEvent(number) => (b"e", number),
             Self::Message(number) => (b"m", number),
+            Self::Session(number) => (b"s", number),
         }
     }
 
@@ -117,6 +120,7 @@ mod tests {
             Call::Registration(1),
             Call::RegEvent(1),
             Call::Message(1),
+            Call::Session(1),
         ];
         let texts = calls.map(|call| {
             let mut text = [0; 16];

@@ -12,7 +12,7 @@ use crate::operator::{OperatorCall, OperatorKind};
 /// How long the NOTIFY may take: one that is under way before it has Timer F, and so has it.
 const OPERATOR_NS: u64 = 2 * TIMER_N_NS;
 /// A NOTIFY that lowers the lifetime is followed at once, whatever else is due.
-pub(super) const URGENT: u16 = 1 << 15;
+pub(super) const URGENT: u32 = 1 << 31;
 
 impl Generator {
     pub(super) fn begin_identity_change(&mut self, step: &mut Step<'_>, ue: u32) {
@@ -34,9 +34,10 @@ impl Generator {
     }
 
     pub(super) fn begin_network_release(&mut self, step: &mut Step<'_>, ue: u32) {
-        if self.is_written_to(ue) {
+        if self.is_written_to(ue) || self.is_called(ue) {
             return self.postpone(step, ue, Procedure::NetworkRelease);
         }
+        self.expect_end_of_calls(ue);
         let rejects = self.ues[ue as usize].to_reject;
         let reason = if rejects { Reason::Rejected } else { Reason::Deactivated };
         let kind = OperatorKind::Terminate { reason };
@@ -139,6 +140,7 @@ impl Generator {
     fn return_at_once(&mut self, step: &mut Step<'_>, ue: u32) {
         self.drop_other_set(ue);
         self.change_stage(ue, Stage::Away);
+        self.drop_calls(step, ue);
         let state = &mut self.ues[ue as usize];
         self.resting -= u64::from(std::mem::take(&mut state.rests));
         let former = state.set.take();

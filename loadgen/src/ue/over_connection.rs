@@ -112,21 +112,22 @@ impl Generator {
     }
 
     /// Whom a UE writes to: the one whose number differs in the last bit, or the one before where there is none.
-    fn partner(&self, ue: u32) -> u32 {
+    pub(super) fn partner(&self, ue: u32) -> u32 {
         let user = self.population.user(ue);
         if user ^ 1 < self.population.size() { user ^ 1 } else { user.saturating_sub(1) }
     }
 
     /// Whether a UE is registered, and not about to leave.
-    fn can_be_reached(&self, ue: u32) -> bool {
+    pub(super) fn can_be_reached(&self, ue: u32) -> bool {
         let state = &self.ues[ue as usize];
-        let leaves =
-            state.stage == Stage::Releasing || state.current() == Some(Procedure::NetworkRelease);
+        let leaves = state.is_leaving
+            || state.stage == Stage::Releasing
+            || state.current() == Some(Procedure::NetworkRelease);
         self.is_registered(ue) && !leaves
     }
 
     /// Whether a UE that is not registered may still become so.
-    fn may_register(&self, ue: u32) -> bool {
+    pub(super) fn may_register(&self, ue: u32) -> bool {
         let state = &self.ues[ue as usize];
         let procedure = Procedure::RegisterOverConnection;
         match state.stage {
@@ -134,7 +135,7 @@ impl Generator {
             Stage::Gone => false,
             _ => {
                 state.left[procedure as usize] > 0
-                    || state.due & (1 << procedure as u16) != 0
+                    || state.due & (1 << procedure as u32) != 0
                     || state.current() == Some(procedure)
             }
         }
@@ -147,14 +148,14 @@ impl Generator {
     }
 
     /// The number of the UE's next call.
-    fn next_call(&mut self, ue: u32) -> u32 {
+    pub(super) fn next_call(&mut self, ue: u32) -> u32 {
         let state = &mut self.ues[ue as usize];
         state.calls = state.calls.wrapping_add(1);
         state.calls
     }
 
     /// Writes a request into `text`, given the UE's names and the Route that leads over its connection.
-    fn write_over_connection(
+    pub(super) fn write_over_connection(
         &mut self,
         ue: u32,
         call: Call,
@@ -305,7 +306,7 @@ impl Generator {
 }
 
 /// A request outside any dialog, from the UE's default identity to itself.
-fn initial<'a>(names: &'a Names, target: &'a [u8], routes: &'a [u8]) -> DialogParts<'a> {
+pub(super) fn initial<'a>(names: &'a Names, target: &'a [u8], routes: &'a [u8]) -> DialogParts<'a> {
     DialogParts {
         call_id: names.call_id(),
         local_tag: names.tag(),
@@ -319,7 +320,7 @@ fn initial<'a>(names: &'a Names, target: &'a [u8], routes: &'a [u8]) -> DialogPa
 
 impl Writing<'_> {
     /// The identity that the UE wants to be known by.
-    fn preferred(&self, names: &Names, out: &mut Writer<'_>) {
+    pub(super) fn preferred(&self, names: &Names, out: &mut Writer<'_>) {
         out.header(HeaderName::PPreferredIdentity).put(b"<").put(names.impu()).put(b">").end();
     }
 
@@ -327,6 +328,11 @@ impl Writing<'_> {
     fn agreed(&self, out: &mut Writer<'_>) {
         out.header(HeaderName::Require).text("sec-agree").end();
         out.header(HeaderName::ProxyRequire).text("sec-agree").end();
+        self.verify(out);
+    }
+
+    /// Security-Verify of the set in force.
+    pub(super) fn verify(&self, out: &mut Writer<'_>) {
         let server = self.strings.get(&self.state.security_server);
         out.header(HeaderName::SecurityVerify).put(server).end();
     }

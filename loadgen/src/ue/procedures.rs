@@ -44,6 +44,7 @@ impl Generator {
         state.has_200 = false;
         state.has_notify = false;
         state.bad_challenges = 0;
+        state.is_leaving = false;
         self.ask(step, ue, Asking::First, Credentials::Name);
     }
 
@@ -117,10 +118,12 @@ impl Generator {
             return;
         }
         self.vanished += 1;
+        self.expect_end_of_calls(ue);
         self.abandon(step, ue);
         self.drop_set(ue);
         self.drop_other_set(ue);
         self.drop_services(ue);
+        self.drop_calls(step, ue);
     }
 
     /// The UE that had given up comes back from the same address.
@@ -131,11 +134,12 @@ impl Generator {
     }
 
     /// The UE is through. It still answers what comes again, for as long as anything can.
-    pub(crate) fn leave(&mut self, step: &Step<'_>, ue: u32) {
+    pub(crate) fn leave(&mut self, step: &mut Step<'_>, ue: u32) {
         if self.ues[ue as usize].stage == Stage::Gone {
             return;
         }
         self.change_stage(ue, Stage::Gone);
+        self.drop_calls(step, ue);
         let state = &mut self.ues[ue as usize];
         let number = state.attempt;
         self.resting -= u64::from(std::mem::take(&mut state.rests));
@@ -224,7 +228,8 @@ impl Generator {
     }
 
     pub(super) fn begin_release(&mut self, step: &mut Step<'_>, ue: u32) {
-        if self.is_written_to(ue) {
+        self.ues[ue as usize].is_leaving = true;
+        if self.is_written_to(ue) || self.is_called(ue) || self.hang_up_all(step, ue) {
             return self.postpone(step, ue, Procedure::Release);
         }
         self.ues[ue as usize].stage = Stage::Releasing;
@@ -234,6 +239,9 @@ impl Generator {
 
     /// One of a UE's timers fired.
     pub(crate) fn timer(&mut self, step: &mut Step<'_>, timer: UeTimer) {
+        if let UeTimerKind::Leg(kind) = timer.kind {
+            return self.leg_timer(step, timer.ue, timer.number, kind);
+        }
         let ue = timer.ue;
         let state = &self.ues[ue as usize];
         let is_present = match timer.kind {
@@ -259,6 +267,7 @@ impl Generator {
             UeTimerKind::Back => self.come_back(step, ue),
             UeTimerKind::Former => self.forget_former(ue, timer.number),
             UeTimerKind::Forget => self.forget(ue),
+            UeTimerKind::Leg(_) => {}
         }
     }
 

@@ -52,6 +52,9 @@ impl Generator {
         if message.is_request() {
             return self.request(step, ue, set, message);
         }
+        if self.call_response(step, ue, message) {
+            return;
+        }
         let state = &self.ues[ue as usize];
         // The answer to a refresh's challenge is answered on the new set, all else on the one in force.
         let is_expected = state.request.as_ref().is_some_and(|request| match request.asking {
@@ -178,7 +181,13 @@ impl Generator {
             return;
         }
         match message.method() {
-            Method::Ack => {}
+            Method::Ack => self.call_acknowledged(step, ue, message),
+            Method::Invite => self.call_offered(step, ue, set, message),
+            Method::Cancel => self.call_cancelled(step, ue, set, message),
+            Method::Prack | Method::Update | Method::Bye => {
+                self.call_request(step, ue, set, message);
+            }
+            Method::Options => self.show_abilities(step, ue, set, message),
             Method::Notify => self.notify(step, ue, set, message),
             // It is shown to nobody; that it came is all that its sender is told.
             Method::Message => {
@@ -279,7 +288,7 @@ impl Generator {
     }
 
     /// Answers on what the request came through.
-    fn respond(
+    pub(super) fn respond(
         &mut self,
         step: &mut Step<'_>,
         ue: u32,

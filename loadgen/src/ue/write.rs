@@ -13,7 +13,8 @@ use super::{Asking, CLIENT_PORTS, Services, Ue};
 use crate::population::Population;
 
 /// What UEs take.
-pub const ALLOW: &str = "NOTIFY, SUBSCRIBE, MESSAGE";
+pub const ALLOW: &str =
+    "INVITE, ACK, CANCEL, BYE, PRACK, UPDATE, OPTIONS, NOTIFY, SUBSCRIBE, MESSAGE";
 
 /// What all UEs of a run have in common.
 #[derive(Clone, Debug)]
