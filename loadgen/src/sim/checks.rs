@@ -30,6 +30,7 @@ pub fn at_the_end(world: &World<'_>, ended: Ended) -> Vec<String> {
         (tables.pcscf.strings_bytes, "bytes of strings at the P-CSCF"),
         (tables.scscf.subscriptions, "subscriptions at the S-CSCF"),
         (tables.scscf.challenges, "challenges at the S-CSCF"),
+        (tables.scscf.sessions, "sessions at the S-CSCF"),
         (tables.scscf.notifications, "NOTIFYs at the S-CSCF"),
         (tables.scscf.strings_bytes, "bytes of strings at the S-CSCF"),
     ] {
@@ -59,6 +60,10 @@ pub fn at_the_end(world: &World<'_>, ended: Ended) -> Vec<String> {
             >= generator.size(),
         "not every UE was started".to_owned(),
     );
+    let open: usize = (0..world.generator().population.size())
+        .map(|ue| generator.legs(ue).iter().filter(|leg| !leg.is_over).count())
+        .sum();
+    expect(open == 0, format!("{open} sides of sessions left over"));
     for (number, ue) in (0..).map_while(|ue| generator.ue(ue)).enumerate() {
         let most = if ue.is_secured && !ue.is_busy { 1 } else { 2 };
         expect(ue.sets <= most, format!("UE {number} ({:?}) has {} sets", ue.stage, ue.sets));

@@ -3,18 +3,18 @@
 //! After each: a live connection has four security associations at its P-CSCF, and eight during a re-authentication; none is without
 //! its connection, and no live connection without its subscription at the S-CSCF; no binding runs over a connection that is not
 //! there; P-CSCF and S-CSCF agree on the connection's lifetime. Of a UE for which nothing is under way: it holds four security
-//! associations as well, and agrees on lifetime and identities with both.
+//! associations as well, agrees on lifetime and identities with both, and has the sessions that the S-CSCF has of it.
 
 use imstorm_base::time::{NS_PER_S, Time, seconds};
 use imstorm_cscf::hss::IDENTITIES_BYTES_MAX;
 use imstorm_cscf::identity::IdentityList;
 use imstorm_cscf::pcscf::GRACE_S;
-use imstorm_cscf::scscf::SubscriptionState;
+use imstorm_cscf::scscf::{SessionState, SubscriptionState};
 use imstorm_cscf::{Pcscf, Scscf};
 use imstorm_engine::Shard;
 use imstorm_sip::body::secinfo::Identity;
 
-use crate::generator::Generator;
+use crate::generator::{Generator, LegView};
 use crate::ue::lifetime::identities_hash;
 use crate::ue::procedures::TIMINGS;
 
@@ -197,6 +197,7 @@ impl Invariants {
         }
         self.quiet_checks += 1;
         let place = format!("UE {ue}, at rest");
+        check_sessions(ue, scscf, generator).map_err(|what| format!("{place}: {what}"))?;
         check_lifetime(now, view.lifetime_ends_at, &subscription)
             .map_err(|what| format!("{place}: {what}"))?;
         if (view.sets, connection.security_associations) != (1, 4) {
@@ -221,6 +222,28 @@ fn count(seen: &mut Seen, is_live: bool, ends_at: Time) {
     } else {
         seen.ending += 1;
     }
+}
+
+/// Sessions that nobody is changing: those that the S-CSCF has over this connection are the UE's, and the other way round.
+fn check_sessions(ue: u32, scscf: &Scscf, generator: &Generator) -> Result<(), String> {
+    let ip = generator.population.address(ue);
+    let legs = generator.legs(ue);
+    let own: Vec<_> = legs.iter().filter(|leg| leg.ue == ue && !leg.is_over).collect();
+    if own.iter().any(|leg| !leg.is_at_rest) {
+        return Ok(());
+    }
+    let its: Vec<_> = scscf.session_states().filter(|it| it.ue_ip == ip).collect();
+    if its.iter().any(|it| !it.is_confirmed || it.is_changing) {
+        return Ok(());
+    }
+    let is_same = |leg: &LegView, it: &SessionState<'_>| {
+        leg.call_id == it.call_id && leg.local_tag == it.ue_tag
+    };
+    let all_known = own.iter().all(|leg| its.iter().any(|it| is_same(leg, it)));
+    if own.len() != its.len() || !all_known {
+        return Err(format!("{} sessions, {} at the S-CSCF", own.len(), its.len()));
+    }
+    Ok(())
 }
 
 /// A UE counts from when it asked, which may have taken a whole transaction to get through.

@@ -337,3 +337,56 @@ fn no_offer_has_the_spis_or_the_client_port_of_a_set_that_the_ue_has() {
         assert_eq!(completed(world, Procedure::Reauthenticate), 10 * UES);
     });
 }
+
+const CALL: &str = "[procedures.call]\nafter_s = 10\njitter = 0.5\nholding_s = 30\n";
+
+fn sessions(world: &World<'_>) -> crate::generator::Sessions {
+    world.generator().state().sessions
+}
+
+#[test]
+fn partners_call_each_other() {
+    let more = CALL.to_owned()
+        + "count = 2\nabandoned_share = 0.2\n"
+        + REGISTER
+        + "[procedures.release]\nafter_s = 600\n";
+    each_seed(&more, |world| {
+        let setups = tally(world, Procedure::CallSetup);
+        assert_eq!((setups.attempted, setups.failed), (2 * UES, 0));
+        let sessions = sessions(world);
+        assert_eq!(sessions.established, setups.completed);
+        assert_eq!((sessions.released, sessions.lost), (sessions.established, 0));
+        assert!(setups.abandoned > 0 && completed(world, Procedure::CallRelease) > 0);
+    });
+}
+
+#[test]
+fn sessions_last_through_re_authentications_and_refreshes() {
+    let more = "[procedures.call]\nafter_s = 10\njitter = 0.5\nsession_expires_s = 240\ncallee_hangs_up_share = 0\n"
+        .to_owned()
+        + "[procedures.reauthenticate]\nafter_s = 7\njitter = 0.9\ncount = 15\n"
+        + REGISTER
+        + "[procedures.release]\nafter_s = 400\n";
+    for by in ["update", "invite"] {
+        let more = more.replace("callee_hangs", &format!("refresh_by = \"{by}\"\ncallee_hangs"));
+        each_seed(&more, |world| {
+            let sessions = sessions(world);
+            assert_eq!((sessions.established, sessions.released, sessions.lost), (UES, UES, 0));
+            // Every two minutes.
+            assert!(completed(world, Procedure::SessionRefresh) >= 2 * UES);
+        });
+    }
+}
+
+#[test]
+fn the_end_of_a_connection_ends_its_sessions() {
+    let more = "[procedures.call]\nafter_s = 8\njitter = 0.5\n".to_owned()
+        + REGISTER
+        + "[procedures.network_release]\nafter_s = 40\njitter = 0.5\nback = false\n";
+    each_seed(&more, |world| {
+        let sessions = sessions(world);
+        assert_eq!((sessions.released, sessions.lost), (sessions.established, 0));
+        assert!(sessions.established > UES / 2, "{sessions:?}");
+        assert_eq!(completed(world, Procedure::NetworkRelease), UES);
+    });
+}

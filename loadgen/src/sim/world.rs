@@ -235,6 +235,7 @@ impl<'a> World<'a> {
             && tables.pcscf.connections == 0
             && tables.pcscf.transactions == 0
             && tables.scscf.subscriptions == 0
+            && tables.scscf.sessions == 0
             && tables.scscf.challenges == 0
     }
 

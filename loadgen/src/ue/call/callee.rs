@@ -312,7 +312,7 @@ impl Generator {
         self.arm_incoming(step, key, number, &actions);
         if is_first {
             self.plan_hang_up(step, key);
-            self.watch_session(step, key);
+            self.watch_session(step, key, step.now);
         }
     }
 

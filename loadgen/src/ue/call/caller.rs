@@ -1,6 +1,7 @@
 //! The caller: INVITE, what comes back, ACK, CANCEL.
 
 use imstorm_base::slab::Key;
+use imstorm_base::time::Time;
 use imstorm_sip::header::HeaderName;
 use imstorm_sip::transaction::hop;
 use imstorm_sip::transaction::invite_client::{Actions, Event, InviteClient, State};
@@ -8,7 +9,6 @@ use imstorm_sip::{DialogParts, Message, Method};
 
 use super::super::procedures::TIMINGS;
 use super::super::receive::DIALOG_BYTES_MAX;
-use super::request::number_of;
 use super::{Leg, LegStage, LegTimer, NO_ANSWER_NS, Outgoing, SESSIONS_PER_USER, Side};
 use crate::generator::{Generator, Step};
 use crate::measure::{Cause, Procedure, Transaction};
@@ -184,7 +184,7 @@ impl Generator {
         }
         match status {
             0..=199 => self.progress(step, key, message),
-            200..=299 if was_open => self.invite_accepted(step, key, message),
+            200..=299 if was_open => self.invite_accepted(step, key, message, sent_at),
             200..=299 => self.accepted_again(step, key, message),
             _ => self.invite_refused(step, key, status),
         }
@@ -193,7 +193,7 @@ impl Generator {
     /// 1xx: a reliable one makes an early dialog, and is acknowledged in it (RFC 3262 clause 4).
     fn progress(&mut self, step: &mut Step<'_>, key: Key, message: &Message<'_>) {
         let tag = message.tag(HeaderName::To).ok().flatten();
-        let rseq = number_of(message, HeaderName::RSeq).filter(|_| {
+        let rseq = message.rseq().ok().flatten().filter(|_| {
             message.status() > 100 && message.has_option(HeaderName::Require, "100rel")
         });
         let Some(leg) = self.legs.get(key) else { return };
@@ -233,12 +233,18 @@ impl Generator {
     }
 
     /// The first 2xx to the INVITE.
-    fn invite_accepted(&mut self, step: &mut Step<'_>, key: Key, message: &Message<'_>) {
+    fn invite_accepted(
+        &mut self,
+        step: &mut Step<'_>,
+        key: Key,
+        message: &Message<'_>,
+        sent_at: Time,
+    ) {
         if !self.keep_leg_dialog(key, message) {
             return self.call_failed(step, key, Cause::Parse);
         }
         self.acknowledge(step, key);
-        self.agree_on_refresh(step, key, message, true);
+        self.agree_on_refresh(step, key, message, sent_at);
         let Some(leg) = self.legs.get_mut(key) else { return };
         if let Some(invite) = leg.invite.as_mut() {
             // It is neither sent nor cancelled any more.

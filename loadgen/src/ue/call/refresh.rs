@@ -1,14 +1,14 @@
 //! How a session is kept: session timers (RFC 4028), and INVITEs in its dialog.
 
 use imstorm_base::slab::Key;
-use imstorm_base::time::{NS_PER_MS, NS_PER_S, seconds};
+use imstorm_base::time::{NS_PER_MS, NS_PER_S, Time, seconds};
+use imstorm_sip::field::session_expires::Refresher;
 use imstorm_sip::header::HeaderName;
 use imstorm_sip::{DialogParts, Message, Method, Writer};
 
 use super::super::receive::DIALOG_BYTES_MAX;
 use super::callee::refreshed_by_uac;
 use super::caller::cause_of;
-use super::request::number_of;
 use super::{LegStage, LegTimer, Side};
 use crate::generator::{Generator, Step};
 use crate::measure::{Cause, Procedure};
@@ -24,15 +24,16 @@ impl Generator {
         step: &Step<'_>,
         key: Key,
         message: &Message<'_>,
-        is_uac: bool,
+        sent_at: Time,
     ) {
-        let interval_s = number_of(message, HeaderName::SessionExpires).unwrap_or(0);
-        let value = message.header(HeaderName::SessionExpires).unwrap_or_default();
-        let by_uas = value.to_ascii_lowercase().windows(13).any(|part| part == b"refresher=uas");
+        let agreed = message.session_expires().ok().flatten();
         let Some(leg) = self.legs.get_mut(key) else { return };
-        leg.interval_s = interval_s;
-        leg.refreshes = is_uac != by_uas;
-        self.watch_session(step, key);
+        // Without one who asked may go on to refresh as before (RFC 4028 clause 7.2).
+        if let Some(agreed) = agreed {
+            leg.interval_s = agreed.interval_s;
+            leg.refreshes = agreed.refresher != Some(Refresher::Uas);
+        }
+        self.watch_session(step, key, sent_at);
     }
 
     /// The session interval that the INVITE which is being answered asks for, in seconds; 0 where it can't be refreshed.
@@ -47,8 +48,9 @@ impl Generator {
         asked_s
     }
 
-    /// The session is good for its interval from now on: it is refreshed at the half (RFC 4028 clause 7.2), or by the other side.
-    pub(super) fn watch_session(&mut self, step: &Step<'_>, key: Key) {
+    /// The session is good for its interval: it is refreshed at the half (RFC 4028 clause 7.2), or by the other side. Who refreshes
+    /// counts from when it asked, so that it is never late: the other side may have taken the request long before its answer came.
+    pub(super) fn watch_session(&mut self, step: &Step<'_>, key: Key, since: Time) {
         let Some(leg) = self.legs.get_mut(key) else { return };
         leg.refresh = leg.next_transaction();
         let (interval_s, number) = (leg.interval_s, leg.refresh);
@@ -57,7 +59,8 @@ impl Generator {
         }
         let interval_ns = seconds(u64::from(interval_s));
         if leg.refreshes {
-            self.arm_leg(step, key, interval_ns / 2, LegTimer::Refresh, number);
+            let after_ns = (since + interval_ns / 2).saturating_sub(step.now);
+            self.arm_leg(step, key, after_ns, LegTimer::Refresh, number);
         } else {
             // RFC 4028 clause 10: the smaller of 32 s and a third before its end.
             let early_ns = seconds(32).min(interval_ns / 3);
@@ -117,18 +120,19 @@ impl Generator {
         }
     }
 
-    /// 2xx to an UPDATE.
+    /// 2xx to an UPDATE that was sent at `sent_at`.
     pub(super) fn refreshed_session(
         &mut self,
         step: &mut Step<'_>,
         key: Key,
         message: &Message<'_>,
+        sent_at: Time,
     ) {
         if self.legs.get(key).is_none_or(|leg| leg.stage != LegStage::Up) {
             return;
         }
         self.keep_target(key, message);
-        self.agree_on_refresh(step, key, message, true);
+        self.agree_on_refresh(step, key, message, sent_at);
         self.complete_leg_procedure(step, key);
     }
 
@@ -186,7 +190,7 @@ impl Generator {
             return self.respond(step, ue, set, message, 503);
         }
         self.accept_invite(step, key, true);
-        self.watch_session(step, key);
+        self.watch_session(step, key, step.now);
     }
 
     /// UPDATE: it refreshes the session and its target (RFC 3311 clause 5.2).
@@ -205,7 +209,7 @@ impl Generator {
                 leg.interval_s = asked_s;
                 leg.refreshes = false;
             }
-            self.watch_session(step, key);
+            self.watch_session(step, key, step.now);
         }
         let text = self.write_answer(
             ue,
@@ -247,5 +251,6 @@ impl Generator {
 /// The session interval that a request asks for, in seconds; 0 where it asks for none, or its sender can't refresh.
 fn interval_of(message: &Message<'_>) -> u32 {
     let supports = message.has_option(HeaderName::Supported, "timer");
-    number_of(message, HeaderName::SessionExpires).filter(|_| supports).unwrap_or(0)
+    let asked = message.session_expires().ok().flatten().filter(|_| supports);
+    asked.map_or(0, |asked| asked.interval_s)
 }

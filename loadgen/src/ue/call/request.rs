@@ -1,6 +1,7 @@
 //! The other requests of a session: PRACK, UPDATE, CANCEL and BYE, sent and taken.
 
 use imstorm_base::slab::Key;
+use imstorm_base::time::Time;
 use imstorm_sip::header::HeaderName;
 use imstorm_sip::transaction::non_invite_client::{Event, NonInviteClient};
 use imstorm_sip::{Message, Method, Writer};
@@ -87,11 +88,10 @@ impl Generator {
         if status < 200 {
             return true;
         }
-        let took_ns = step.now - request.sent_at;
-        let method = request.method;
-        self.measurements.transaction_completed(transaction_of(method), took_ns);
+        let (method, sent_at) = (request.method, request.sent_at);
+        self.measurements.transaction_completed(transaction_of(method), step.now - sent_at);
         self.end_leg_request(key);
-        self.leg_answered(step, key, method, message);
+        self.leg_answered(step, key, (method, sent_at), message);
         true
     }
 
@@ -114,13 +114,15 @@ impl Generator {
         &mut self,
         step: &mut Step<'_>,
         key: Key,
-        method: Method,
+        (method, sent_at): (Method, Time),
         message: &Message<'_>,
     ) {
         let status = message.status();
         match method {
             Method::Bye => self.released_leg(step, key, status),
-            Method::Update if status < 300 => self.refreshed_session(step, key, message),
+            Method::Update if status < 300 => {
+                self.refreshed_session(step, key, message, sent_at);
+            }
             Method::Update => self.refresh_refused(step, key, status),
             Method::Cancel => self.cancelled(step, key),
             // A PRACK that was refused changes nothing about the INVITE, which has an answer coming.
@@ -207,11 +209,4 @@ fn transaction_of(method: Method) -> Transaction {
         Method::Cancel => Transaction::Cancel,
         _ => Transaction::Prack,
     }
-}
-
-/// The number with which a header begins: RSeq, Session-Expires.
-pub(super) fn number_of(message: &Message<'_>, name: HeaderName) -> Option<u32> {
-    let text = std::str::from_utf8(message.header(name)?).ok()?;
-    let end = text.find(|byte: char| !byte.is_ascii_digit()).unwrap_or(text.len());
-    text[..end].parse().ok()
 }
