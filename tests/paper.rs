@@ -5,9 +5,12 @@ use imstorm_cscf::Counters;
 const PAPER: &str = include_str!("PAPER.md");
 
 /// The files that it may name.
-const FILES: [(&str, &str); 14] = [
+const FILES: [(&str, &str); 18] = [
     ("bad_input", include_str!("bad_input.rs")),
+    ("calls_at_pcscf", include_str!("calls_at_pcscf.rs")),
     ("caller_preferences", include_str!("caller_preferences.rs")),
+    ("handover", include_str!("handover.rs")),
+    ("moved_sessions", include_str!("moved_sessions.rs")),
     ("moved_subscriptions", include_str!("moved_subscriptions.rs")),
     ("over_connection", include_str!("over_connection.rs")),
     ("paper_generator", include_str!("paper_generator.rs")),
@@ -18,6 +21,7 @@ const FILES: [(&str, &str); 14] = [
     ("refresh_release", include_str!("refresh_release.rs")),
     ("refused", include_str!("refused.rs")),
     ("secrecy", include_str!("secrecy.rs")),
+    ("sessions", include_str!("sessions.rs")),
     ("setup", include_str!("setup.rs")),
     ("takeover", include_str!("takeover.rs")),
 ];

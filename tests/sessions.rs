@@ -517,6 +517,7 @@ fn a_session_is_reached_by_its_own_parties_only() {
     let bye = guessed.request(&mut ue, "BYE");
     world.sealed(&mut ue, &bye);
     assert_eq!(world.take_one(&mut ue).message.status(), 481);
+    assert_eq!(world.counter("dialog_unknown"), 1);
     assert!(world.messages(&mut other).is_empty());
     assert_eq!(world.tables().scscf.sessions, 2);
 }
