@@ -582,3 +582,23 @@ fn a_connection_is_refreshed_and_authenticated_again_while_a_session_runs() {
     world.hang_up(&mut mine, &mut ue, &mut other);
     nothing_is_left(&mut world, &mut [&mut ue, &mut other]);
 }
+
+#[test]
+fn a_connection_has_only_so_many_sessions() {
+    let (mut world, mut ue, mut other) = registered(Layout::Apart);
+    let mut calls = Vec::new();
+    for _ in 0..16 {
+        calls.push(world.call(&mut ue, &mut other).0);
+    }
+    let to = other.impu.clone();
+    let invite = ue.invite(&to);
+    world.sealed(&mut ue, &invite);
+    let refused = world.messages(&mut ue).pop().expect("a refusal");
+    assert_eq!(refused.status(), 486);
+    let ack = ue.ack_refusal(&invite, &refused);
+    world.sealed(&mut ue, &ack);
+    assert_eq!(world.counter("too_many_pending"), 1);
+    let mut mine = calls.pop().expect("a call");
+    world.hang_up(&mut mine, &mut ue, &mut other);
+    world.call(&mut ue, &mut other);
+}

@@ -129,7 +129,7 @@ counters! {
     connections_ended,
     /// Secure connections whose lifetime ran out.
     connections_expired,
-    /// 503: a connection has too many requests under way.
+    /// 503 or 486: a connection has too many requests under way, or too many sessions.
     too_many_pending,
     /// 513: a message that does not fit with what has to be added to it.
     message_too_large,

@@ -13,7 +13,7 @@ use super::super::Scscf;
 use super::super::binding::BindingParts;
 use super::super::registrar::BINDINGS_PER_IDENTITY_MAX;
 use super::onward::Stuck;
-use super::{EARLY_NS, Invite, Leg, Session, SessionStage, Side, Way};
+use super::{EARLY_NS, Invite, Leg, SESSIONS_PER_CONNECTION_MAX, Session, SessionStage, Side, Way};
 use crate::event::Context;
 use crate::hss::{Hss, IDENTITIES_BYTES_MAX, UserId};
 use crate::identity::IdentityList;
@@ -165,6 +165,10 @@ impl Scscf {
         message: &Message<'_>,
         parties: &Parties<'_>,
     ) -> Result<Key, Stuck> {
+        if self.sessions_over(parties.connection).len() >= SESSIONS_PER_CONNECTION_MAX {
+            ctx.counters.too_many_pending += 1;
+            return Err(Stuck::Busy);
+        }
         let call_id = message.call_id().map_err(|_| Stuck::NoWay)?;
         let (caller, called) = (message.from(), message.to());
         let (Ok(caller), Ok(called), Ok(cseq)) = (caller, called, message.cseq()) else {

@@ -36,6 +36,9 @@ pub(super) use onward::Branch;
 /// takes after it.
 const EARLY_NS: u64 = seconds(180 + 128);
 
+/// Sessions of one connection, so that no user takes the room of all.
+pub(super) const SESSIONS_PER_CONNECTION_MAX: usize = 16;
+
 /// One of a session's two legs.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub enum Side {

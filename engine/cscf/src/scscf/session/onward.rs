@@ -54,6 +54,8 @@ pub(super) enum Stuck {
     TooLarge,
     /// There is no room.
     Full,
+    /// The connection has as many sessions as one may have.
+    Busy,
 }
 
 impl Stuck {
@@ -62,6 +64,7 @@ impl Stuck {
             Self::NoWay => 404,
             Self::TooLarge => 513,
             Self::Full => 503,
+            Self::Busy => 486,
         }
     }
 }

@@ -7,7 +7,7 @@ use imstorm_sip::{DialogParts, Uri};
 use smallvec::SmallVec;
 
 use super::super::{Scscf, ScscfAlarm};
-use super::{Invite, Leg, Session, SessionStage};
+use super::{Invite, Leg, SESSIONS_PER_CONNECTION_MAX, Session, SessionStage};
 use crate::event::Context;
 use crate::proxy::{DEFAULT_PORT, read_hex_u64};
 
@@ -95,7 +95,10 @@ impl Scscf {
     }
 
     /// The sessions over a connection.
-    pub(in super::super) fn sessions_over(&self, connection: Key) -> SmallVec<[Key; 4]> {
+    pub(in super::super) fn sessions_over(
+        &self,
+        connection: Key,
+    ) -> SmallVec<[Key; SESSIONS_PER_CONNECTION_MAX]> {
         let mut found = SmallVec::new();
         let mut next = self.subscriptions.get(connection).and_then(|it| it.sessions);
         while let Some(key) = next {
