@@ -186,6 +186,8 @@ counters! {
     sessions_ended,
     /// 403: a request in a session of another user, or by a connection that the session does not run over.
     session_refused,
+    /// Acceptances of calls that nobody waited for any more: acknowledged, and ended by BYE.
+    acceptances_refused,
     /// 491 or 500: an INVITE while another one is under way in the session.
     invite_glare,
     /// Subscriptions that went over from one secure connection of their user to another.

@@ -34,7 +34,7 @@ impl Pcscf {
                 ue_ip: connection.ue_ip,
                 is_live: connection.stage == Stage::Live,
                 security_associations: 4 * sets.iter().flatten().count(),
-                pending: usize::from(connection.pending),
+                pending: usize::from(connection.pending.asked + connection.pending.told),
                 expires_at: live.map_or(connection.expires_at, |set| set.expires_at),
                 identities: self.strings.get(&connection.identities),
             }

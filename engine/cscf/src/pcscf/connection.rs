@@ -9,6 +9,7 @@ use imstorm_base::time::Time;
 use imstorm_esp::SaSet;
 
 use super::agreement::{ClientOffer, ServerSide};
+use super::transaction::{Purpose, Transaction};
 use crate::look::Look;
 
 /// How far a connection is.
@@ -39,7 +40,7 @@ pub struct Connection {
     /// The highest CSeq that the UE has used in the security dialog.
     pub cseq: u32,
     /// Transactions that are not completed.
-    pub pending: u16,
+    pub pending: Pending,
     /// The UE's newest Security-Client, for the challenge that is expected.
     pub offer: Option<ClientOffer>,
     /// The set that carries requests.
@@ -70,6 +71,47 @@ pub struct Connection {
     pub identities: Handle,
     /// The first NOTIFY has come: `identities` is what the notifier says, even if it is empty.
     pub knows_identities: bool,
+}
+
+/// How many transactions of a connection are not completed. What others send to a UE must not keep it from asking, so each has a
+/// count of its own.
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
+pub struct Pending {
+    /// Requests of the UE, and the P-CSCF's own.
+    pub asked: u16,
+    /// Requests for the UE.
+    pub told: u16,
+    /// Of those for the UE, INVITEs.
+    pub calls: u16,
+}
+
+impl Pending {
+    /// Whether there is none.
+    pub fn is_none(self) -> bool {
+        self.asked == 0 && self.told == 0
+    }
+
+    /// Counts a transaction that begins.
+    pub fn begin(&mut self, transaction: &Transaction) {
+        self.count(transaction, |count| count + 1);
+    }
+
+    /// Counts a transaction that is completed.
+    pub fn end(&mut self, transaction: &Transaction) {
+        self.count(transaction, |count| count - 1);
+    }
+
+    fn count(&mut self, transaction: &Transaction, step: impl Fn(u16) -> u16) {
+        match transaction.purpose {
+            Purpose::ToUe | Purpose::Notify { .. } => {
+                self.told = step(self.told);
+                if transaction.invite().is_some() {
+                    self.calls = step(self.calls);
+                }
+            }
+            _ => self.asked = step(self.asked),
+        }
+    }
 }
 
 /// The P-CSCF's own subscription (the paper's section 3.1, "Impact of security event package on P-CSCF").

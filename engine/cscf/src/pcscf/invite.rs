@@ -309,8 +309,11 @@ impl Pcscf {
         let Some(invite) = self.invite_mut(key) else { return };
         let actions = invite.server.handle(invite_server::Event::response(status), &timings);
         let began_to_linger = !std::mem::replace(&mut invite.lingers, true);
-        if began_to_linger && let Some(connection) = self.connections.get_mut(connection) {
-            connection.pending -= 1;
+        if began_to_linger
+            && let Some(connection) = self.connections.get_mut(connection)
+            && let Some(transaction) = self.transactions.get(key)
+        {
+            connection.pending.end(transaction);
         }
         self.arm_invite_server(ctx, key, &actions);
         self.settle(ctx, connection);

@@ -29,6 +29,10 @@ impl Pcscf {
         transaction: Transaction,
     ) -> Option<Key> {
         let (server_key, connection) = (transaction.server_key, transaction.connection);
+        let mut pending = self.connections.get(connection).map(|found| found.pending);
+        if let Some(pending) = &mut pending {
+            pending.begin(&transaction);
+        }
         let Ok(key) = self.transactions.insert(transaction) else {
             ctx.counters.table_full += 1;
             return None;
@@ -37,8 +41,8 @@ impl Pcscf {
             let indexed = self.servers.insert(server_key, key.index).is_ok();
             assert!(indexed, "the index has room for as many as the slab");
         }
-        if let Some(connection) = self.connections.get_mut(connection) {
-            connection.pending += 1;
+        if let (Some(connection), Some(pending)) = (self.connections.get_mut(connection), pending) {
+            connection.pending = pending;
         }
         Some(key)
     }
@@ -164,7 +168,7 @@ impl Pcscf {
         }
         let connection = self.close_transaction(ctx, key, 0).connection;
         if self.connections.get(connection).is_some_and(|found| {
-            found.stage == Stage::SettingUp && found.temporary.is_none() && found.pending == 0
+            found.stage == Stage::SettingUp && found.temporary.is_none() && found.pending.is_none()
         }) {
             self.drop_connection(ctx, connection);
         }
@@ -183,7 +187,7 @@ impl Pcscf {
         if transaction.is_pending()
             && let Some(connection) = self.connections.get_mut(transaction.connection)
         {
-            connection.pending -= 1;
+            connection.pending.end(&transaction);
         }
         if transaction.server_key != 0 {
             self.servers.remove(transaction.server_key, |index| index == key.index);
@@ -456,14 +460,14 @@ impl Pcscf {
     /// ended.
     pub(super) fn settle(&mut self, ctx: &mut Context<'_>, key: Key) {
         if let Some(connection) = self.connections.get_mut(key)
-            && connection.pending == 0
+            && connection.pending.is_none()
             && let Some(drained) = connection.draining.take()
         {
             self.sets.remove(drained);
         }
         let done = self.connections.get(key).is_some_and(|connection| {
             connection.stage == Stage::Ending
-                && connection.pending == 0
+                && connection.pending.is_none()
                 && matches!(connection.own.state, OwnState::None | OwnState::Over)
         });
         if done {

@@ -56,6 +56,10 @@ pub const AWAIT_AUTH_NS: u64 = seconds(4 * 60);
 pub const LOOK_AGAIN_NS: u64 = seconds(60);
 /// Requests of one connection that may be under way at the same time.
 pub const PENDING_MAX: u16 = 16;
+/// INVITEs for one UE that may be under way at the same time.
+pub const CALLS_MAX: u16 = 4;
+/// Requests for one UE, those inside dialogs included.
+pub const TOLD_MAX: u16 = 64;
 /// How much longer than the subscription its security associations live (TS 24.229 clause 5.1.1.5.1).
 pub const GRACE_S: u64 = 30;
 /// How much longer than the UE's the P-CSCF's own subscription is asked for.

@@ -66,7 +66,7 @@ impl Pcscf {
         if !connection.knows_identities {
             return self.hold(ctx, key, set, origin, message);
         }
-        if connection.pending >= PENDING_MAX {
+        if connection.pending.asked >= PENDING_MAX {
             ctx.counters.too_many_pending += 1;
             return self.refuse_origin(ctx, origin, message, 503);
         }
@@ -203,13 +203,13 @@ impl Pcscf {
         // The security association has authenticated the UE; credentials mean nothing here.
         edits.remove(HeaderName::Authorization);
         edits.remove(HeaderName::PPreferredIdentity);
-        if let (Some(asserted), _) = self.asserted_identity(connection, message) {
+        if is_in_session(message) {
+            // Its parties know each other by the names that the session began with.
+            self.route_over(edits, message, connection);
+        } else if let (Some(asserted), _) = self.asserted_identity(connection, message) {
             edits.append(HeaderName::PAssertedIdentity, |out| {
                 out.put(b"<").put(asserted).put(b">");
             });
-        }
-        if is_in_session(message) {
-            self.route_over(edits, message, connection);
         }
         match message.method() {
             Method::Register => {

@@ -14,7 +14,7 @@ use imstorm_sip::transaction::non_invite_client::NonInviteClient;
 use imstorm_sip::write::Writer;
 
 use super::agreement::{self, ClientOffer};
-use super::connection::{Connection, Own, Stage};
+use super::connection::{Connection, Own, Pending, Stage};
 use super::from_ue::has_to_tag;
 use super::send::Keep;
 use super::transaction::{Again, Machine, Origin, Peer, Purpose, Transaction};
@@ -185,7 +185,7 @@ impl Pcscf {
             call_id: begun.call_id,
             ue_ip,
             cseq: begun.cseq,
-            pending: 0,
+            pending: Pending::default(),
             offer: Some(offer),
             live: None,
             temporary: None,
@@ -261,7 +261,7 @@ impl Pcscf {
             ctx.counters.wrong_route += 1;
             return self.refuse(ctx, upstream, message, 403, |_| ());
         };
-        if self.connections.get(connection).is_none_or(|found| found.pending >= PENDING_MAX) {
+        if self.connections.get(connection).is_none_or(|found| found.pending.asked >= PENDING_MAX) {
             ctx.counters.too_many_pending += 1;
             return self.refuse(ctx, upstream, message, 503, |_| ());
         }

@@ -7,12 +7,12 @@ use imstorm_base::strings::Handle;
 use imstorm_sip::header::HeaderName;
 use imstorm_sip::{Edits, Message, Method, Uri};
 
-use super::connection::Connection;
-use super::from_ue::is_security_event;
+use super::connection::{Connection, Pending};
+use super::from_ue::{has_to_tag, is_security_event};
 use super::invite::keep_of;
 use super::send::Keep;
 use super::transaction::{Machine, Peer, Purpose, Transaction};
-use super::{PENDING_MAX, Pcscf};
+use super::{CALLS_MAX, PENDING_MAX, Pcscf, TOLD_MAX};
 use crate::event::Context;
 use crate::proxy::{DEFAULT_PORT, read_hex_u64, respond_upstream};
 
@@ -94,9 +94,11 @@ impl Pcscf {
             }
             _ => Purpose::ToUe,
         };
-        if purpose == Purpose::ToUe && connection.pending >= PENDING_MAX {
+        if purpose == Purpose::ToUe
+            && let Some(status) = refusal_of_more(connection.pending, message)
+        {
             ctx.counters.too_many_pending += 1;
-            return self.refuse(ctx, peer, message, 480, |_| ());
+            return self.refuse(ctx, peer, message, status, |_| ());
         }
         self.relay_to_ue(ctx, peer, server_key, (key, set), purpose, message);
     }
@@ -225,6 +227,18 @@ impl Pcscf {
             }
         }
     }
+}
+
+/// The status for a request that is one too many for its UE. Calls have a low bound, since they may ring for long, and what belongs to
+/// a dialog a high one.
+fn refusal_of_more(pending: Pending, message: &Message<'_>) -> Option<u16> {
+    if has_to_tag(message) {
+        return (pending.told >= TOLD_MAX).then_some(480);
+    }
+    if message.method() == Method::Invite && pending.calls >= CALLS_MAX {
+        return Some(486);
+    }
+    (pending.told - pending.calls >= PENDING_MAX).then_some(480)
 }
 
 /// Whether Privacy has the value `id` (RFC 3325 clause 9.3). Values are separated by `;` (RFC 3323 clause 4.2), and a comma between

@@ -284,7 +284,7 @@ impl Scscf {
     ) {
         ctx.counters.messages_in += 1;
         if !message.is_request() {
-            return self.response(ctx, message);
+            return self.response(ctx, from, message);
         }
         if message.method() == Method::Ack {
             return self.ack(ctx, from, message);

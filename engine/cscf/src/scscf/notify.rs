@@ -164,10 +164,15 @@ impl Scscf {
     }
 
     /// A response to a NOTIFY, or to a request that was passed on.
-    pub(super) fn response(&mut self, ctx: &mut Context<'_>, message: &Message<'_>) {
+    pub(super) fn response(
+        &mut self,
+        ctx: &mut Context<'_>,
+        from: SocketAddr,
+        message: &Message<'_>,
+    ) {
         let Some(key) = self.notification_of(message) else {
             return match self.via.branch_in(message).and_then(Branch::read) {
-                Some(branch) => self.session_response(ctx, message, branch),
+                Some(branch) => self.session_response(ctx, from, message, branch),
                 None => self.pass_back(ctx, message),
             };
         };
@@ -198,7 +203,9 @@ impl Scscf {
         let client = NonInviteClient::new();
         let asked = Notification { subject: None, client, to, request: Handle::EMPTY };
         let Ok(key) = self.notifications.insert(asked) else {
+            // Without a transaction it is sent once, and its answer is a stray one.
             ctx.counters.table_full += 1;
+            self.send(ctx, to, |out| write(Key::from_u64(u64::MAX), out));
             return None;
         };
         let reliable = ctx.mw.is_reliable(to);

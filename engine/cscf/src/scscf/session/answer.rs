@@ -1,5 +1,7 @@
 //! Responses to what went on: what they change, and the way back.
 
+use std::net::SocketAddr;
+
 use imstorm_base::slab::Key;
 use imstorm_base::strings::Handle;
 use imstorm_base::time::{Time, seconds};
@@ -8,7 +10,7 @@ use imstorm_sip::{DialogParts, Message, Method, dialog};
 
 use super::super::Scscf;
 use super::onward::{Branch, write_cseq, write_party};
-use super::{EARLY_NS, Leg, Session, SessionStage, Side, Way};
+use super::{EARLY_NS, Invite, Leg, SESSIONS_PER_CONNECTION_MAX, Session, SessionStage, Side, Way};
 use crate::event::Context;
 use crate::look::Look;
 use crate::proxy;
@@ -18,19 +20,16 @@ impl Scscf {
     pub(in super::super) fn session_response(
         &mut self,
         ctx: &mut Context<'_>,
+        from: SocketAddr,
         message: &Message<'_>,
         branch: Branch,
     ) {
         let key = branch.session;
         let Ok(cseq) = message.cseq() else { return };
         let Some(session) = self.sessions.get_mut(key) else {
-            return match cseq.method {
-                // Answered for us alone.
-                Method::Cancel => ctx.counters.stray_response += 1,
-                _ => self.pass_back(ctx, message),
-            };
+            return self.answer_to_nobody(ctx, from, message);
         };
-        let status = message.status();
+        let (status, number) = (message.status(), cseq.number.wrapping_sub(branch.offset));
         match cseq.method {
             Method::Cancel => {
                 let cancel = session.invite.as_mut().and_then(|invite| invite.cancel.take());
@@ -38,60 +37,109 @@ impl Scscf {
                     self.close_own(cancel);
                 }
             }
-            Method::Invite => self.invite_answered(ctx, message, branch),
+            Method::Invite => self.invite_answered(ctx, from, message, branch),
             Method::Bye if status >= 200 => {
+                let waits = session.invite.as_ref().is_some_and(|invite| !invite.refused);
                 self.pass_answer(ctx, message, branch, key);
-                self.drop_session(ctx, key);
+                if !waits {
+                    self.drop_session(ctx, key);
+                }
             }
-            Method::Update if status >= 200 => {
-                if (200..300).contains(&status) {
-                    self.session_goes_on(ctx, message, key);
-                    self.pass_answer(ctx, message, branch, key);
-                    if branch.way == Way::Moving {
-                        let number = cseq.number.wrapping_sub(branch.offset);
-                        self.complete_move(ctx, key, number, branch.offset);
-                    }
-                } else {
-                    self.pass_answer(ctx, message, branch, key);
-                    if branch.way == Way::Moving {
-                        self.abandon_move(key);
-                        self.end_if_orphaned(ctx, key);
-                    }
+            Method::Update if (200..300).contains(&status) => {
+                self.session_goes_on(ctx, message, key);
+                self.pass_answer(ctx, message, branch, key);
+                if branch.way == Way::Moving {
+                    self.complete_move(ctx, key, number, branch.offset);
+                }
+            }
+            Method::Update if status >= 300 => {
+                let is_of_move =
+                    branch.way == Way::Moving && self.is_of_move(key, number, branch.offset);
+                self.pass_answer(ctx, message, branch, key);
+                if is_of_move {
+                    self.abandon_move(key);
+                    self.end_if_orphaned(ctx, key);
                 }
             }
             _ => self.pass_answer(ctx, message, branch, key),
         }
     }
 
-    fn invite_answered(&mut self, ctx: &mut Context<'_>, message: &Message<'_>, branch: Branch) {
-        let status = message.status();
-        let session = self.sessions.get(branch.session).expect("a session that was found");
+    fn invite_answered(
+        &mut self,
+        ctx: &mut Context<'_>,
+        from: SocketAddr,
+        message: &Message<'_>,
+        branch: Branch,
+    ) {
+        let key = branch.session;
         let number = message.cseq().map_or(0, |cseq| cseq.number).wrapping_sub(branch.offset);
-        let is_it = |it: &&super::Invite| it.cseq == number && it.way == branch.way;
-        let pending = session.invite.as_ref().filter(is_it);
-        let is_pending = pending.is_some();
-        let is_initial = match pending {
-            Some(invite) => invite.is_initial,
-            // A final response that comes again, or another contact's acceptance behind a fork of somebody else's.
-            None => session.stage == SessionStage::Early,
-        };
-        if status == 100 {
+        let session = self.sessions.get_mut(key).expect("a session that was found");
+        let is_it = |it: &&mut Invite| it.cseq == number && it.way == branch.way;
+        let pending = session.invite.as_mut().filter(is_it).map(|invite| {
+            invite.heard = true;
+            (invite.is_initial, invite.refused)
+        });
+        match (message.status(), pending) {
+            (..=100, _) => {
+                if self.fork_is_heard(key) {
+                    self.pass_answer(ctx, message, branch, key);
+                }
+            }
+            (101..=199, Some((is_initial, false))) => {
+                self.invite_progresses(ctx, message, branch, is_initial);
+            }
+            (101..=199, _) => ctx.counters.stray_response += 1,
+            (200..=299, Some((is_initial, false))) if !self.fork_is_answered(key) => {
+                self.invite_accepted(ctx, message, branch, is_initial);
+            }
+            (200..=299, Some(_)) => {
+                // It was refused meanwhile, or another contact has the call.
+                self.refuse_acceptance(ctx, message);
+                if self.fork_is_answered(key) {
+                    self.drop_session(ctx, key);
+                }
+            }
+            (200..=299, None) => {
+                if self.is_known_tag(key, branch, message) {
+                    self.pass_answer(ctx, message, branch, key);
+                } else {
+                    // A second one has accepted, behind somebody else's fork.
+                    self.refuse_acceptance(ctx, message);
+                }
+            }
+            (_, Some(_)) => self.invite_refused(ctx, message, branch),
+            (_, None) => self.acknowledge_late(ctx, from, message),
+        }
+    }
+
+    /// Whether a response is of the dialog that its session has.
+    fn is_known_tag(&self, key: Key, branch: Branch, message: &Message<'_>) -> bool {
+        let session = self.sessions.get(key).expect("a session that was found");
+        let known = self.parts(session.side(branch.way.onward())).remote_tag;
+        matches!(message.tag(HeaderName::To), Ok(tag) if tag.unwrap_or_default() == known)
+    }
+
+    fn invite_progresses(
+        &mut self,
+        ctx: &mut Context<'_>,
+        message: &Message<'_>,
+        branch: Branch,
+        is_initial: bool,
+    ) {
+        if !is_initial {
             return self.pass_answer(ctx, message, branch, branch.session);
         }
-        if status >= 300 {
-            return self.invite_refused(ctx, message, branch, is_pending);
-        }
-        let key = match is_initial {
-            true => self.dialog_of_answer(ctx, message, branch),
-            false => branch.session,
-        };
-        if status < 200 {
-            if is_initial {
-                self.extend_session(ctx, key, ctx.now.saturating_add(EARLY_NS));
+        self.extend_session(ctx, branch.session, ctx.now.saturating_add(EARLY_NS));
+        match self.early_dialog(ctx, message, branch) {
+            Some(key) => {
+                if key != branch.session {
+                    self.extend_session(ctx, key, ctx.now.saturating_add(EARLY_NS));
+                }
+                self.pass_answer(ctx, message, branch, key);
             }
-            return self.pass_answer(ctx, message, branch, key);
+            None => ctx.counters.stray_response += 1,
         }
-        self.invite_accepted(ctx, message, branch, (key, is_pending));
     }
 
     fn invite_accepted(
@@ -99,25 +147,26 @@ impl Scscf {
         ctx: &mut Context<'_>,
         message: &Message<'_>,
         branch: Branch,
-        (key, is_pending): (Key, bool),
+        is_initial: bool,
     ) {
+        let key = branch.session;
         let session = self.sessions.get_mut(key).expect("a session that was found");
-        let was_early = session.stage == SessionStage::Early;
-        if was_early {
-            session.stage = SessionStage::Confirmed;
-            ctx.counters.sessions_made += 1;
-        }
-        if let Some(invite) = session.invite.take_if(|_| is_pending) {
+        if let Some(invite) = session.invite.take() {
             self.end_invite(invite);
         }
-        if was_early {
-            self.extend_session(ctx, key, Time::MAX);
+        if is_initial {
+            self.adopt_dialog(ctx, key, message);
+            let session = self.sessions.get_mut(key).expect("found above");
+            // Whoever accepts has not heard of a BYE that is under way; the session ends by that.
+            if session.stage == SessionStage::Early {
+                session.stage = SessionStage::Confirmed;
+            }
+            session.was_made = true;
+            ctx.counters.sessions_made += 1;
             self.fork_accepted(ctx, key);
             self.drop_other_early(ctx, key);
         }
-        if is_pending || was_early {
-            self.session_goes_on(ctx, message, key);
-        }
+        self.session_goes_on(ctx, message, key);
         self.pass_answer(ctx, message, branch, key);
         if branch.way == Way::Moving {
             let cseq = message.cseq().map_or(0, |cseq| cseq.number);
@@ -125,23 +174,13 @@ impl Scscf {
         }
     }
 
-    fn invite_refused(
-        &mut self,
-        ctx: &mut Context<'_>,
-        message: &Message<'_>,
-        branch: Branch,
-        is_pending: bool,
-    ) {
+    fn invite_refused(&mut self, ctx: &mut Context<'_>, message: &Message<'_>, branch: Branch) {
         let key = branch.session;
-        if !is_pending {
-            return self.pass_answer(ctx, message, branch, key);
-        }
         if self.fork_refused(ctx, key, message) {
             return self.wait_for_ack(ctx, key);
         }
         let session = self.sessions.get(key).expect("a session that was found");
-        let is_early = session.stage == SessionStage::Early;
-        if is_early && message.status() == 430 {
+        if session.stage == SessionStage::Early && message.status() == 430 {
             // RFC 5626 clause 11.6: 430 is for whoever chose the flow; to the caller the user is not there.
             if let Some(next) = proxy::next_response_hop(message) {
                 self.send(ctx, next, |out| proxy::respond_upstream(message, 480, out));
@@ -163,53 +202,85 @@ impl Scscf {
         }
     }
 
-    /// The early or confirmed dialog that a response to a first INVITE is of: behind somebody else's fork there may be several.
-    fn dialog_of_answer(
+    /// The early dialog that a provisional response is of: behind somebody else's fork there may be several, each of which has a session.
+    fn early_dialog(
         &mut self,
         ctx: &mut Context<'_>,
         message: &Message<'_>,
         branch: Branch,
-    ) -> Key {
+    ) -> Option<Key> {
         let first = branch.session;
-        let Ok(Some(tag)) = message.tag(HeaderName::To) else { return first };
+        let Ok(Some(tag)) = message.tag(HeaderName::To) else { return Some(first) };
         let session = self.sessions.get(first).expect("a session that was found");
-        let caller = session.caller;
-        let known = self.parts(session.side(caller.other())).remote_tag;
+        let known = self.parts(session.side(session.caller.other())).remote_tag;
         if known.is_empty() || known == tag {
             self.learn_called(first, message, tag);
-            return first;
+            return Some(first);
         }
-        let with_caller = self.parts(session.side(caller));
-        let sibling = self.session_of_call(with_caller.call_id, with_caller.remote_tag, |other| {
-            other.caller == caller
-                && other.connection == session.connection
-                && self.parts(other.side(caller.other())).remote_tag == tag
-        });
-        let Some(key) = sibling.or_else(|| self.another_dialog(ctx, first, tag)) else {
-            return first;
+        // A UE has one tag.
+        (session.caller == Side::Ue).then_some(())?;
+        let key = match self.sibling(first, tag) {
+            Some(key) => key,
+            None => self.another_dialog(ctx, first, tag)?,
         };
         self.learn_called(key, message, tag);
-        key
+        Some(key)
+    }
+
+    /// The session of another early dialog of the same INVITE, by its tag.
+    fn sibling(&self, first: Key, tag: &[u8]) -> Option<Key> {
+        let session = self.sessions.get(first)?;
+        let with_caller = self.parts(&session.ue);
+        self.session_of_call(with_caller.call_id, with_caller.remote_tag, |other| {
+            other.caller == Side::Ue
+                && other.connection == session.connection
+                && other.invite.is_none()
+                && other.stage == SessionStage::Early
+                && self.parts(&other.far).remote_tag == tag
+        })
+    }
+
+    /// The session of an INVITE takes over the dialog that was accepted: its branch, by which what comes again is found, stays.
+    fn adopt_dialog(&mut self, ctx: &mut Context<'_>, key: Key, message: &Message<'_>) {
+        let Ok(Some(tag)) = message.tag(HeaderName::To) else { return };
+        let session = self.sessions.get(key).expect("a session that was found");
+        let is_ues = session.caller == Side::Ue;
+        let is_known = self.parts(session.side(session.caller.other())).remote_tag == tag;
+        if let Some(sibling) = self.sibling(key, tag).filter(|_| is_ues && !is_known)
+            && let Some(accepted) = self.sessions.get_mut(sibling)
+        {
+            let (ue, far) = (std::mem::take(&mut accepted.ue), std::mem::take(&mut accepted.far));
+            let session = self.sessions.get_mut(key).expect("found above");
+            let before =
+                [std::mem::replace(&mut session.ue, ue), std::mem::replace(&mut session.far, far)];
+            before.into_iter().for_each(|leg| self.release_leg(leg));
+            self.drop_session(ctx, sibling);
+        }
+        self.learn_called(key, message, tag);
     }
 
     /// One more dialog that the same INVITE has made.
     fn another_dialog(&mut self, ctx: &mut Context<'_>, first: Key, tag: &[u8]) -> Option<Key> {
         let session = self.sessions.get(first)?;
+        if self.sessions_over(session.connection).len() >= 2 * SESSIONS_PER_CONNECTION_MAX {
+            ctx.counters.too_many_pending += 1;
+            return None;
+        }
         let legs = [Side::Ue, Side::Far].map(|side| {
             let leg = session.side(side);
             let mut blob = [0; 2048];
             let bytes = self.strings.get(&leg.dialog);
             blob[..bytes.len()].copy_from_slice(bytes);
-            (blob, bytes.len(), leg.remote_cseq, leg.local_cseq, leg.offset, leg.invite)
+            (blob, bytes.len(), leg.remote_cseq, leg.local_cseq, leg.offset, leg.invite, leg.via)
         });
         let (user, connection, caller) = (session.user, session.connection, session.caller);
         let (call, mapped) = (session.call, session.mapped);
         let mut copies = [Leg::default(), Leg::default()];
-        for (copy, (blob, len, remote_cseq, local_cseq, offset, invite)) in
+        for (copy, (blob, len, remote_cseq, local_cseq, offset, invite, via)) in
             copies.iter_mut().zip(legs)
         {
             let dialog = self.strings.store(&blob[..len]).unwrap_or(Handle::EMPTY);
-            *copy = Leg { dialog, remote_cseq, local_cseq, offset, invite };
+            *copy = Leg { dialog, remote_cseq, local_cseq, offset, invite, via };
         }
         let [ue, far] = copies;
         if ue.dialog.is_empty() || far.dialog.is_empty() || tag.is_empty() {
@@ -222,6 +293,7 @@ impl Scscf {
             user,
             connection,
             stage: SessionStage::Early,
+            was_made: false,
             caller,
             call,
             ue,
@@ -235,7 +307,6 @@ impl Scscf {
             look: Look::default(),
             next_of_connection: None,
         })?;
-        self.extend_session(ctx, key, ctx.now.saturating_add(EARLY_NS));
         Some(key)
     }
 
@@ -265,8 +336,8 @@ impl Scscf {
         session.side_mut(caller).dialog = calling;
     }
 
-    /// One of several dialogs of an INVITE was accepted: the others are over (RFC 3261 clause 13.2.2.4).
-    fn drop_other_early(&mut self, ctx: &mut Context<'_>, key: Key) {
+    /// An INVITE was accepted in one of its dialogs, or refused: the others are over (RFC 3261 clause 13.2.2.4).
+    pub(super) fn drop_other_early(&mut self, ctx: &mut Context<'_>, key: Key) {
         let session = self.sessions.get(key).expect("a session that was found");
         if session.caller == Side::Far {
             // Each contact's is ended by its own final response.
@@ -288,6 +359,9 @@ impl Scscf {
 
     /// A 2xx says how long the session lasts unless it is refreshed (RFC 4028 clause 9).
     fn session_goes_on(&mut self, ctx: &mut Context<'_>, message: &Message<'_>, key: Key) {
+        if self.sessions.get(key).is_none_or(|it| it.stage != SessionStage::Confirmed) {
+            return;
+        }
         let interval = message.session_expires().ok().flatten();
         let until = match interval {
             Some(interval) => ctx.now.saturating_add(seconds(u64::from(interval.interval_s))),

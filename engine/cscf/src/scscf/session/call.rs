@@ -40,6 +40,10 @@ impl Scscf {
         from: SocketAddr,
         message: &Message<'_>,
     ) {
+        if !has_usable_cseq(message) {
+            ctx.counters.bad_request += 1;
+            return self.refuse(ctx, from, message, 400, |_| ());
+        }
         if message.max_forwards().ok().flatten() == Some(0) {
             ctx.counters.too_many_hops += 1;
             return self.refuse(ctx, from, message, 483, |_| ());
@@ -68,12 +72,8 @@ impl Scscf {
             ctx.counters.identity_refused += 1;
             return self.refuse(ctx, from, message, 403, |_| ());
         }
-        let is_own = |session: &Session, invite: &Invite| {
-            let moving = session.moving.as_ref().filter(|_| invite.way == Way::Moving);
-            let over = moving.map_or(session.connection, |moving| moving.connection);
-            invite.way != Way::Far && over == connection
-        };
-        if self.pass_again(ctx, message, is_own) {
+        if self.pass_again(ctx, message, |invite| invite.way != Way::Far && invite.upstream == from)
+        {
             return;
         }
         if message.lines(HeaderName::Replaces).next().is_some() {
@@ -108,9 +108,8 @@ impl Scscf {
         from: SocketAddr,
         message: &Message<'_>,
     ) {
-        let is_this =
-            |_: &Session, invite: &Invite| invite.way == Way::Far && invite.upstream == from;
-        if self.pass_again(ctx, message, is_this) {
+        if self.pass_again(ctx, message, |invite| invite.way == Way::Far && invite.upstream == from)
+        {
             return;
         }
         if message.lines(HeaderName::Replaces).next().is_some() {
@@ -165,7 +164,10 @@ impl Scscf {
         message: &Message<'_>,
         parties: &Parties<'_>,
     ) -> Result<Key, Stuck> {
-        if self.sessions_over(parties.connection).len() >= SESSIONS_PER_CONNECTION_MAX {
+        let over = self.sessions_over(parties.connection);
+        let of_kind = over.iter().filter_map(|key| self.sessions.get(*key));
+        let count = of_kind.filter(|session| session.caller == parties.caller).count();
+        if count >= SESSIONS_PER_CONNECTION_MAX {
             ctx.counters.too_many_pending += 1;
             return Err(Stuck::Busy);
         }
@@ -201,6 +203,7 @@ impl Scscf {
             dialog: self.keep_parts(&with_caller).ok_or(Stuck::Full)?,
             remote_cseq: number,
             invite: (number, number),
+            via: self.via_of(message),
             ..Leg::default()
         };
         let Some(dialog) = self.keep_parts(&with_called) else {
@@ -216,9 +219,12 @@ impl Scscf {
             way,
             is_initial: true,
             cseq: number,
+            via: self.via_of(message),
+            until: Time::MAX,
             upstream: from,
             downstream: from,
             sent: imstorm_base::strings::Handle::EMPTY,
+            heard: false,
             refused: false,
             cancel: None,
         };
@@ -226,6 +232,7 @@ impl Scscf {
             user: parties.user,
             connection: parties.connection,
             stage: SessionStage::Early,
+            was_made: false,
             caller: parties.caller,
             call: self.call_hash(call_id, tag),
             ue,
@@ -284,13 +291,13 @@ impl Scscf {
         &mut self,
         ctx: &mut Context<'_>,
         message: &Message<'_>,
-        is_it: impl Fn(&Session, &Invite) -> bool,
+        is_it: impl Fn(&Invite) -> bool,
     ) -> bool {
         let branches = self.invites_like(message, is_it);
         for key in &branches {
             ctx.counters.retransmissions_in += 1;
             let session = self.sessions.get(*key).expect("a session that was found");
-            let Some(invite) = session.invite.as_ref().filter(|invite| !invite.refused) else {
+            let Some(invite) = session.invite.as_ref().filter(|it| !it.refused && !it.heard) else {
                 continue;
             };
             let way = invite.way;
@@ -311,7 +318,7 @@ impl Scscf {
     pub(super) fn invites_like(
         &self,
         message: &Message<'_>,
-        is_it: impl Fn(&Session, &Invite) -> bool,
+        is_it: impl Fn(&Invite) -> bool,
     ) -> Branches {
         let mut found = Branches::new();
         let (Ok(call_id), Ok(tag), Ok(cseq)) =
@@ -319,15 +326,16 @@ impl Scscf {
         else {
             return found;
         };
-        let tag = tag.unwrap_or_default();
+        let (tag, via) = (tag.unwrap_or_default(), self.via_of(message));
         self.by_call.find(self.call_hash(call_id, tag), |place| {
             let Some(key) = self.sessions.key_at(place) else { return false };
             let Some(session) = self.sessions.get(key) else { return false };
             let Some(invite) = session.invite.as_ref() else { return false };
             let Some(leg) = session.leg(invite.way) else { return false };
             let parts = self.parts(leg);
-            let is_one = is_it(session, invite)
+            let is_one = is_it(invite)
                 && invite.cseq == cseq.number
+                && invite.via == via
                 && parts.call_id == call_id
                 && parts.remote_tag == tag;
             if is_one && found.len() < BINDINGS_PER_IDENTITY_MAX {
@@ -350,4 +358,9 @@ impl Scscf {
         invite.downstream = to;
         invite.sent = headers;
     }
+}
+
+/// RFC 3261 clause 8.1.1.5: below 2^31.
+pub(super) fn has_usable_cseq(message: &Message<'_>) -> bool {
+    message.cseq().is_ok_and(|cseq| cseq.number < 1 << 31)
 }

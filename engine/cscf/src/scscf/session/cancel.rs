@@ -19,14 +19,16 @@ impl Scscf {
         message: &Message<'_>,
     ) {
         let number = message.cseq().map_or(0, |cseq| cseq.number);
-        let is_it = |invite: &Invite| invite.upstream == from && invite.cseq == number;
+        let via = self.via_of(message);
+        let is_it =
+            |invite: &Invite| invite.upstream == from && invite.cseq == number && invite.via == via;
         let of_session = self.session_at(message.request_uri()).filter(|key| {
             let session = self.sessions.get(*key).expect("a session that was found");
             session.invite.as_ref().is_some_and(is_it)
         });
         let invites = match of_session {
             Some(key) => Branches::from_iter([key]),
-            None => self.invites_like(message, |_, invite| is_it(invite)),
+            None => self.invites_like(message, is_it),
         };
         if invites.is_empty() {
             ctx.counters.dialog_unknown += 1;

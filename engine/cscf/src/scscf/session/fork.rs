@@ -68,9 +68,9 @@ impl Scscf {
             if best == message.status() {
                 return false;
             }
-            let next = proxy::next_response_hop(message);
+            let (next, status) = (proxy::next_response_hop(message), bare(best));
             if let Some(next) = next {
-                self.send(ctx, next, |out| proxy::respond_upstream(message, best, out));
+                self.send(ctx, next, |out| proxy::respond_upstream(message, status, out));
             }
             return true;
         }
@@ -86,6 +86,38 @@ impl Scscf {
         true
     }
 
+    /// A contact is lost before it has answered. The status with which the caller is to be refused, if no other may accept any more.
+    pub(super) fn fork_lost(&mut self, key: Key, status: u16) -> Option<u16> {
+        let place = self.sessions.get_mut(key).and_then(|session| session.fork.take());
+        let Some(fork) = place.and_then(|place| self.forks.get_mut(place)) else {
+            return Some(status);
+        };
+        fork.best = better(fork.best, status);
+        fork.branches.retain(|branch| *branch != key);
+        let (best, is_answered, is_last) = (fork.best, fork.is_answered, fork.branches.is_empty());
+        if let Some(place) = place.filter(|_| is_last) {
+            self.forks.remove(place);
+        }
+        (is_last && !is_answered).then_some(bare(best))
+    }
+
+    /// Whether a 100 of a contact may go back: once all have been heard, so that the caller's side repeats what was lost until then.
+    pub(super) fn fork_is_heard(&self, key: Key) -> bool {
+        let fork = self.sessions.get(key).and_then(|session| session.fork);
+        let Some(fork) = fork.and_then(|place| self.forks.get(place)) else { return true };
+        let is_heard = |key: &Key| {
+            let invite = self.sessions.get(*key).and_then(|session| session.invite.as_ref());
+            invite.is_none_or(|invite| invite.heard)
+        };
+        fork.branches.iter().all(is_heard)
+    }
+
+    /// Whether another contact has accepted the call that this one still has.
+    pub(super) fn fork_is_answered(&self, key: Key) -> bool {
+        let fork = self.sessions.get(key).and_then(|session| session.fork);
+        fork.and_then(|place| self.forks.get(place)).is_some_and(|fork| fork.is_answered)
+    }
+
     /// A branch is over.
     pub(super) fn leave_fork(&mut self, place: Key, key: Key) {
         let Some(fork) = self.forks.get_mut(place) else { return };
@@ -93,6 +125,14 @@ impl Scscf {
         if fork.branches.is_empty() {
             self.forks.remove(place);
         }
+    }
+}
+
+/// A refusal without the headers that it had: one that means nothing without them becomes 480.
+fn bare(status: u16) -> u16 {
+    match status {
+        300..=399 | 401 | 407 | 413 | 415 | 420 | 421 | 422 | 423 | 484 | 494 => 480,
+        status => status,
     }
 }
 

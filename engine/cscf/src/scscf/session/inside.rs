@@ -7,7 +7,8 @@ use imstorm_base::strings::Handle;
 use imstorm_sip::{DialogParts, Message, Method};
 
 use super::super::Scscf;
-use super::{Invite, SessionStage, Way};
+use super::call::has_usable_cseq;
+use super::{EARLY_NS, Invite, SessionStage, Way};
 use crate::event::Context;
 use crate::proxy::DEFAULT_PORT;
 
@@ -29,6 +30,13 @@ impl Scscf {
         key: Key,
     ) {
         let is_ack = message.method() == Method::Ack;
+        if !has_usable_cseq(message) {
+            ctx.counters.bad_request += 1;
+            if !is_ack {
+                self.refuse(ctx, from, message, 400, |_| ());
+            }
+            return;
+        }
         let sender = match self.sender(ctx, from, message, key) {
             Ok(sender) => sender,
             Err(_) if is_ack => return,
@@ -104,13 +112,14 @@ impl Scscf {
         let Ok(cseq) = message.cseq() else { return };
         let session = self.sessions.get(key).expect("a session that was found");
         let last = session.leg(way).map_or(0, |leg| leg.remote_cseq);
-        let is_again = cseq.number == last;
+        let via = self.via_of(message);
+        let is_again = cseq.number == last && session.leg(way).is_some_and(|leg| leg.via == via);
         if session.stage == SessionStage::Ending && !is_again {
             // Both have hung up: the one BYE ends it (RFC 3261 clause 15.1.2).
             let status = if message.method() == Method::Bye { 200 } else { 481 };
             return self.refuse(ctx, from, message, status, |_| ());
         }
-        if cseq.number < last {
+        if cseq.number < last || (cseq.number == last && !is_again) {
             return self.refuse(ctx, from, message, 500, |_| ());
         }
         let under_way = session.invite.as_ref().filter(|invite| !invite.refused);
@@ -125,7 +134,7 @@ impl Scscf {
                 }
             });
         }
-        let sent = self.onward_cseq((key, way), cseq.number);
+        let sent = self.onward_cseq((key, way), cseq.number, is_again);
         if way == Way::Far {
             self.follow_target(key, message);
         }
@@ -139,15 +148,19 @@ impl Scscf {
     }
 
     /// The CSeq that a request has on the other leg. One that comes again has the same one again.
-    fn onward_cseq(&mut self, (key, way): (Key, Way), came: u32) -> u32 {
+    fn onward_cseq(&mut self, (key, way): (Key, Way), came: u32, is_again: bool) -> u32 {
         let session = self.sessions.get_mut(key).expect("a session that was found");
-        let is_again = session.leg(way).is_some_and(|leg| leg.remote_cseq == came);
+        // What a move adds is its own until it is complete.
+        let moving = session.moving.as_ref().filter(|_| way == Way::Moving);
+        let moving = moving.map(|moving| moving.leg.invite.1.wrapping_sub(moving.leg.invite.0));
         let leg = session.side_mut(way.onward());
-        let mut sent = came.wrapping_add(leg.offset);
+        let mut sent = came.wrapping_add(moving.unwrap_or(leg.offset));
         if !is_again && sent <= leg.local_cseq {
             // The S-CSCF has sent something of its own there meanwhile.
             sent = leg.local_cseq.wrapping_add(1);
-            leg.offset = sent.wrapping_sub(came);
+            if moving.is_none() {
+                leg.offset = sent.wrapping_sub(came);
+            }
         }
         leg.local_cseq = leg.local_cseq.max(sent);
         sent
@@ -179,9 +192,11 @@ impl Scscf {
         (upstream, downstream): (SocketAddr, SocketAddr),
         headers: Handle,
     ) {
+        let via = self.via_of(message);
         let session = self.sessions.get_mut(key).expect("a session that was found");
         if let Some(leg) = session.leg_mut(way) {
             leg.remote_cseq = came;
+            leg.via = via;
         }
         let method = message.method();
         if method == Method::Invite && !is_again {
@@ -192,15 +207,19 @@ impl Scscf {
                 way,
                 is_initial: false,
                 cseq: came,
+                via,
+                until: ctx.now.saturating_add(EARLY_NS),
                 upstream,
                 downstream,
                 sent: headers,
+                heard: false,
                 refused: false,
                 cancel: None,
             };
             if let Some(before) = session.invite.replace(invite) {
                 self.end_invite(before);
             }
+            self.look_at_session(ctx, key);
             return;
         }
         self.strings.release(headers);
@@ -233,7 +252,7 @@ impl Scscf {
         from: SocketAddr,
         message: &Message<'_>,
     ) {
-        for key in self.invites_like(message, |_, invite| invite.upstream == from) {
+        for key in self.invites_like(message, |invite| invite.upstream == from) {
             self.acknowledged(ctx, key, message);
         }
     }
@@ -249,6 +268,9 @@ impl Scscf {
         let (is_initial, way) = (invite.is_initial, invite.way);
         self.end_invite(invite);
         if is_initial {
+            self.drop_other_early(ctx, key);
+            self.drop_session(ctx, key);
+        } else if self.sessions.get(key).is_some_and(|it| it.stage == SessionStage::Ending) {
             self.drop_session(ctx, key);
         } else if way == Way::Moving {
             self.abandon_move(key);

@@ -15,6 +15,7 @@ mod call;
 mod cancel;
 mod fork;
 mod inside;
+mod late;
 mod moved;
 mod onward;
 mod release;
@@ -114,6 +115,8 @@ pub struct Leg {
     pub offset: u32,
     /// CSeq of the party's last INVITE, and what it was on the other leg: its ACK has the same.
     pub invite: (u32, u32),
+    /// Of the topmost Via of the party's last request: it tells one that comes again from another with the same CSeq.
+    pub via: u64,
 }
 
 /// An INVITE that is under way, in the dialog or for it.
@@ -124,11 +127,18 @@ pub struct Invite {
     is_initial: bool,
     /// Its CSeq as it came.
     cseq: u32,
+    /// Of its topmost Via as it came: one that comes again, its CANCEL and the ACK of its refusal have the same, and nobody else's
+    /// request has (RFC 3261 clause 17.2.3).
+    via: u64,
+    /// When it is given up. An INVITE that is to make a session goes with the session.
+    until: Time,
     /// Where it came from, and where it was sent.
     upstream: SocketAddr,
     downstream: SocketAddr,
     /// Its headers as they were sent: for the CANCEL, the ACK of a refusal, and a final response of our own.
     sent: Handle,
+    /// There was a response.
+    heard: bool,
     /// It was refused, and waits for the ACK.
     refused: bool,
     /// Its CANCEL, among the S-CSCF's own requests.
@@ -153,6 +163,8 @@ pub struct Session {
     /// The secure connection that it runs over now.
     pub connection: Key,
     pub stage: SessionStage,
+    /// It was accepted at some time.
+    was_made: bool,
     /// Who has called.
     pub caller: Side,
     /// Of Call-ID and the tag of the request that made the UE's leg: what the leg is found by.
@@ -178,6 +190,12 @@ impl Session {
     /// Whether a request that changes it is under way.
     pub fn is_changing(&self) -> bool {
         self.invite.is_some() || self.moving.is_some() || self.stage != SessionStage::Confirmed
+    }
+
+    /// When something is to be done about it, as it is now.
+    fn due_at(&self) -> Time {
+        let invite = self.invite.as_ref().filter(|invite| !invite.is_initial && !invite.refused);
+        self.expires_at.min(invite.map_or(Time::MAX, |invite| invite.until))
     }
 
     /// Whether its INVITE was refused and waits for the ACK.

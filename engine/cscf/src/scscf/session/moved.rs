@@ -11,7 +11,7 @@ use imstorm_sip::header::HeaderName;
 use imstorm_sip::{DialogParts, Edits, Message, dialog};
 
 use super::super::Scscf;
-use super::{Invite, Leg, Moving, SessionStage, Way};
+use super::{EARLY_NS, Invite, Leg, Moving, SessionStage, Way};
 use crate::event::Context;
 use crate::hss::UserId;
 
@@ -25,7 +25,7 @@ impl Scscf {
         (user, connection): (UserId, Key),
     ) {
         let replaced = match self.replaced(message, user) {
-            Ok(key) => self.may_move(key).map(|()| key),
+            Ok(key) => self.may_replace(key).map(|()| key),
             Err(status) => Err(status),
         };
         let key = match replaced {
@@ -49,11 +49,13 @@ impl Scscf {
             return Err(400);
         }
         let replaces = message.replaces().ok().flatten().ok_or(400_u16)?;
-        let key = self.session_of_replaces(&replaces).ok_or(481_u16)?;
+        let own = self.session_of_replaces(&replaces, |session| session.user == user);
+        let key = match own {
+            Some(key) => key,
+            None if self.session_of_replaces(&replaces, |_| true).is_some() => return Err(403),
+            None => return Err(481),
+        };
         let session = self.sessions.get(key).expect("a session that was found");
-        if session.user != user {
-            return Err(403);
-        }
         if session.stage == SessionStage::Confirmed && replaces.early_only {
             return Err(486);
         }
@@ -61,10 +63,15 @@ impl Scscf {
     }
 
     /// Its tags are as the UE has them: to-tag ours, from-tag the UE's (RFC 3891 clause 3).
-    fn session_of_replaces(&self, replaces: &Replaces<'_>) -> Option<Key> {
+    fn session_of_replaces(
+        &self,
+        replaces: &Replaces<'_>,
+        is_whose: impl Fn(&super::Session) -> bool,
+    ) -> Option<Key> {
         let is_it = |session: &super::Session| {
             let parts = self.parts(&session.ue);
-            parts.call_id == replaces.call_id
+            is_whose(session)
+                && parts.call_id == replaces.call_id
                 && parts.local_tag == replaces.to_tag
                 && parts.remote_tag == replaces.from_tag
         };
@@ -72,18 +79,21 @@ impl Scscf {
             .or_else(|| self.session_of_call(replaces.call_id, replaces.to_tag, is_it))
     }
 
-    /// Whether a session may be moved now.
-    fn may_move(&self, key: Key) -> Result<(), u16> {
-        let session = self.sessions.get(key).expect("a session that was found");
-        match session.stage {
+    /// Whether a session's dialog may be replaced now.
+    fn may_replace(&self, key: Key) -> Result<(), u16> {
+        match self.sessions.get(key).expect("a session that was found").stage {
             // The S-CSCF has not initiated what the UE has, and what rings at the UE is the caller's (RFC 3891 clause 3).
             SessionStage::Early => Err(481),
             SessionStage::Ending => Err(603),
-            SessionStage::Confirmed if session.invite.as_ref().is_some_and(|it| !it.refused) => {
-                Err(491)
-            }
-            SessionStage::Confirmed => Ok(()),
+            SessionStage::Confirmed => self.may_change(key),
         }
+    }
+
+    /// 491 while something else changes the session.
+    fn may_change(&self, key: Key) -> Result<(), u16> {
+        let session = self.sessions.get(key).expect("a session that was found");
+        let is_busy = session.invite.is_some() || session.moving.is_some();
+        if is_busy && !session.is_refused() { Err(491) } else { Ok(()) }
     }
 
     /// The dialog that such an INVITE makes, with a tag of our own.
@@ -110,7 +120,8 @@ impl Scscf {
         };
         let call = self.call_hash(call_id, parts.remote_tag);
         let dialog = self.keep_parts(&parts)?;
-        Some((Leg { dialog, remote_cseq: cseq, ..Leg::default() }, call))
+        let via = self.via_of(message);
+        Some((Leg { dialog, remote_cseq: cseq, via, ..Leg::default() }, call))
     }
 
     /// A target refresh over another connection of the session's user: the same dialog, another way.
@@ -121,7 +132,13 @@ impl Scscf {
         message: &Message<'_>,
         (key, connection): (Key, Key),
     ) {
-        if let Err(status) = self.may_move(key) {
+        let allowed = match self.sessions.get(key).expect("a session that was found").stage {
+            // A dialog that is not made yet stays where it is; 481 would say that it is gone (RFC 5057 clause 5.1).
+            SessionStage::Early => Err(491),
+            SessionStage::Ending => Err(481),
+            SessionStage::Confirmed => self.may_change(key),
+        };
+        if let Err(status) = allowed {
             return self.refuse(ctx, from, message, status, |_| ());
         }
         let Ok(Some(contact)) = message.contact() else {
@@ -130,7 +147,7 @@ impl Scscf {
         };
         let session = self.sessions.get(key).expect("a session that was found");
         let cseq = message.cseq().map_or(0, |cseq| cseq.number);
-        if session.moving.is_some() || cseq <= session.ue.remote_cseq {
+        if cseq <= session.ue.remote_cseq {
             return self.refuse(ctx, from, message, 500, |_| ());
         }
         let parts = self.parts(&session.ue);
@@ -148,7 +165,8 @@ impl Scscf {
             ctx.counters.table_full += 1;
             return self.refuse(ctx, from, message, 503, |_| ());
         };
-        let leg = Leg { dialog, remote_cseq: cseq, local_cseq, offset, invite: (0, 0) };
+        let via = self.via_of(message);
+        let leg = Leg { dialog, remote_cseq: cseq, local_cseq, offset, invite: (0, 0), via };
         self.begin_move(ctx, from, message, key, Moving { leg, connection, call, replaces: false });
     }
 
@@ -165,9 +183,10 @@ impl Scscf {
         let call = moving.call;
         let session = self.sessions.get_mut(key).expect("a session that was found");
         let came = moving.leg.remote_cseq;
+        let next = session.far.local_cseq.wrapping_add(1);
         let sent = match moving.replaces {
-            true => session.far.local_cseq.wrapping_add(1),
-            false => came.wrapping_add(session.far.offset).max(session.far.local_cseq + 1),
+            true => next,
+            false => came.wrapping_add(session.far.offset).max(next),
         };
         session.far.local_cseq = sent;
         session.moving = Some(moving);
@@ -179,7 +198,7 @@ impl Scscf {
         let onward =
             self.send_onward(ctx, way, message, sent, |edits| edit_replacing(edits, message));
         match onward {
-            Ok((to, headers)) => self.keep_moving_invite(key, message, from, to, headers),
+            Ok((to, headers)) => self.keep_moving_invite(ctx, key, message, from, to, headers),
             Err(stuck) => {
                 self.abandon_move(key);
                 self.refuse(ctx, from, message, stuck.status(), |_| ());
@@ -189,12 +208,14 @@ impl Scscf {
 
     fn keep_moving_invite(
         &mut self,
+        ctx: &mut Context<'_>,
         key: Key,
         message: &Message<'_>,
         upstream: SocketAddr,
         downstream: SocketAddr,
         sent: Handle,
     ) {
+        let via = self.via_of(message);
         let session = self.sessions.get_mut(key).expect("a session that was found");
         if message.method() != imstorm_sip::Method::Invite {
             self.strings.release(sent);
@@ -205,15 +226,19 @@ impl Scscf {
             way: Way::Moving,
             is_initial: false,
             cseq,
+            via,
+            until: ctx.now.saturating_add(EARLY_NS),
             upstream,
             downstream,
             sent,
+            heard: false,
             refused: false,
             cancel: None,
         };
         if let Some(before) = session.invite.replace(invite) {
             self.end_invite(before);
         }
+        self.look_at_session(ctx, key);
     }
 
     /// The far end has agreed: the session runs over the new connection. `offset` is what was added to the request's CSeq.
@@ -226,7 +251,7 @@ impl Scscf {
     ) {
         let session = self.sessions.get_mut(key).expect("a session that was found");
         // A 2xx that comes again may be of a move before.
-        let is_this = |moving: &mut Moving| moving.leg.remote_cseq == cseq;
+        let is_this = |moving: &mut Moving| moving.leg.invite == (cseq, cseq.wrapping_add(offset));
         let Some(moving) = session.moving.take_if(is_this) else { return };
         let (before, before_call) = (session.connection, session.call);
         let is_live = self
@@ -252,6 +277,19 @@ impl Scscf {
             self.send_bye(ctx, &old, Some(before));
         }
         self.release_leg(old);
+        self.end_moved_too_late(ctx, key);
+    }
+
+    /// The far end has hung up while it agreed: the leg that was just made ends as well.
+    fn end_moved_too_late(&mut self, ctx: &mut Context<'_>, key: Key) {
+        let Some(session) = self.sessions.get_mut(key) else { return };
+        if session.stage != SessionStage::Ending {
+            return;
+        }
+        let connection = session.connection;
+        let leg = std::mem::take(&mut session.ue);
+        self.send_bye(ctx, &leg, Some(connection));
+        self.sessions.get_mut(key).expect("found above").ue = leg;
     }
 
     /// The connection that a session runs over ends while the session is being moved to another: it follows it at once, and ends if the
@@ -287,6 +325,12 @@ impl Scscf {
         if self.sessions.get(key).is_some_and(|session| session.is_orphan) {
             self.release_session(ctx, key, false);
         }
+    }
+
+    /// Whether a response is of the move that is under way.
+    pub(super) fn is_of_move(&self, key: Key, cseq: u32, offset: u32) -> bool {
+        let moving = self.sessions.get(key).and_then(|session| session.moving.as_ref());
+        moving.is_some_and(|it| it.leg.invite == (cseq, cseq.wrapping_add(offset)))
     }
 
     /// The session stays where it is.

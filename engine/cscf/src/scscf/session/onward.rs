@@ -155,6 +155,8 @@ impl Scscf {
         }
         self.edit_contact(edits, onward.branch.session, message);
         if onward.is_mapped {
+            // Dialogs that the other leg does not know by these names.
+            edits.remove(HeaderName::TargetDialog).remove(HeaderName::Join);
             edits.set(message, HeaderName::CallId, |out| {
                 out.put(parts.call_id);
             });

@@ -3,12 +3,13 @@
 
 use imstorm_base::slab::Key;
 use imstorm_sip::header::HeaderName;
-use imstorm_sip::{DialogParts, Method, Uri, dialog, parse};
+use imstorm_sip::{DialogParts, Method, Uri, Writer, dialog, parse};
 
 use super::super::Scscf;
-use super::{Leg, SessionStage, Way};
+use super::onward::write_party;
+use super::{Invite, Leg, SessionStage, Way};
 use crate::event::Context;
-use crate::proxy::{self, DEFAULT_PORT};
+use crate::proxy::DEFAULT_PORT;
 
 impl Scscf {
     /// Ends all sessions over a connection, both parties being told; its UE only if it can be.
@@ -33,9 +34,7 @@ impl Scscf {
             SessionStage::Ending => {}
             SessionStage::Early => {
                 ctx.counters.sessions_released += 1;
-                self.refuse_caller(ctx, key, 480, reaches_ue);
-                self.send_cancel(ctx, key);
-                self.keep_cancelling(key);
+                self.give_up_call(ctx, key, 480, reaches_ue);
             }
             SessionStage::Confirmed => {
                 ctx.counters.sessions_released += 1;
@@ -44,6 +43,15 @@ impl Scscf {
             }
         }
         self.drop_session(ctx, key);
+    }
+
+    /// An INVITE that is to make a session is answered in the place of whom it went to, unless others may still accept it, and cancelled.
+    fn give_up_call(&mut self, ctx: &mut Context<'_>, key: Key, status: u16, reaches_ue: bool) {
+        if let Some(status) = self.fork_lost(key, status) {
+            self.refuse_caller(ctx, key, status, reaches_ue);
+        }
+        self.send_cancel(ctx, key);
+        self.keep_cancelling(key);
     }
 
     fn bye_both(&mut self, ctx: &mut Context<'_>, key: Key, reaches_ue: bool) {
@@ -63,13 +71,29 @@ impl Scscf {
     fn refuse_caller(&mut self, ctx: &mut Context<'_>, key: Key, status: u16, reaches_ue: bool) {
         let Some(session) = self.sessions.get(key) else { return };
         let Some(invite) = session.invite.as_ref().filter(|invite| !invite.refused) else { return };
-        let is_from_ue = invite.way != Way::Far;
-        if (is_from_ue && !reaches_ue) || session.mapped || invite.way == Way::Moving {
+        if invite.way != Way::Far && !reaches_ue {
             return;
         }
+        let Some(parts) = session.leg(invite.way).map(|leg| self.parts(leg)) else { return };
         let mut index = imstorm_sip::Index::default();
         let Ok(sent) = parse(self.strings.get(&invite.sent), &mut index) else { return };
-        self.send(ctx, invite.upstream, |out| proxy::respond_upstream(&sent, status, out));
+        let own_tag = self.visible.hash(parts.call_id).to_be_bytes();
+        self.send(ctx, invite.upstream, |out| {
+            let mut writer = Writer::new(out);
+            writer.status(status);
+            for via in sent.list(HeaderName::Via).skip(1) {
+                writer.header(HeaderName::Via).put(via).end();
+            }
+            // As the leg has it that the INVITE came on.
+            write_party(parts.remote_uri, parts.remote_tag, writer.header(HeaderName::From));
+            write_party(parts.local_uri, parts.local_tag, writer.end().header(HeaderName::To));
+            if parts.local_tag.is_empty() {
+                writer.put(b";tag=").hex(&own_tag);
+            }
+            writer.end().header(HeaderName::CallId).put(parts.call_id).end();
+            writer.header(HeaderName::CSeq).decimal(u64::from(invite.cseq)).text(" INVITE").end();
+            writer.finish().ok()
+        });
     }
 
     /// The session goes, and its CANCEL stays until it is answered or has been repeated long enough.
@@ -114,20 +138,34 @@ impl Scscf {
         });
     }
 
-    /// A session's alarm: nothing was heard of it in time, unless something was meanwhile.
+    /// A session's alarm: nothing was heard of it, or of an INVITE in it, in time, unless something was meanwhile.
     pub(in super::super) fn session_is_due(&mut self, ctx: &mut Context<'_>, key: Key) {
-        let Some(session) = self.sessions.get(key).filter(|it| it.look.is_now(ctx.now)) else {
+        let now = ctx.now;
+        let Some(session) = self.sessions.get_mut(key).filter(|it| it.look.is_now(now)) else {
             return;
         };
-        if session.expires_at > ctx.now {
-            let until = session.expires_at;
-            return self.extend_session(ctx, key, until);
+        let is_lost = |it: &mut Invite| !it.is_initial && !it.refused && it.until <= now;
+        if let Some(invite) = session.invite.take_if(is_lost) {
+            let is_move = invite.way == Way::Moving;
+            self.end_invite(invite);
+            if is_move {
+                self.abandon_move(key);
+                self.end_if_orphaned(ctx, key);
+            }
         }
-        let waits_for_ack = session.invite.as_ref().is_some_and(|invite| invite.refused);
+        let Some(session) = self.sessions.get(key) else { return };
+        if session.expires_at > now {
+            return self.look_at_session(ctx, key);
+        }
         match session.stage {
             SessionStage::Ending => self.drop_session(ctx, key),
-            SessionStage::Early if waits_for_ack => self.drop_session(ctx, key),
-            SessionStage::Early | SessionStage::Confirmed => {
+            SessionStage::Early if session.is_refused() => self.drop_session(ctx, key),
+            SessionStage::Early => {
+                ctx.counters.sessions_expired += 1;
+                self.give_up_call(ctx, key, 408, true);
+                self.drop_session(ctx, key);
+            }
+            SessionStage::Confirmed => {
                 ctx.counters.sessions_expired += 1;
                 self.release_session(ctx, key, true);
             }

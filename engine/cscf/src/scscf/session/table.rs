@@ -3,11 +3,12 @@
 use imstorm_base::slab::Key;
 use imstorm_base::strings::Handle;
 use imstorm_base::time::Time;
-use imstorm_sip::{DialogParts, Uri};
+use imstorm_sip::header::HeaderName;
+use imstorm_sip::{DialogParts, Message, Uri};
 use smallvec::SmallVec;
 
 use super::super::{Scscf, ScscfAlarm};
-use super::{Invite, Leg, SESSIONS_PER_CONNECTION_MAX, Session, SessionStage};
+use super::{Invite, Leg, SESSIONS_PER_CONNECTION_MAX, Session};
 use crate::event::Context;
 use crate::proxy::{DEFAULT_PORT, read_hex_u64};
 
@@ -45,9 +46,7 @@ impl Scscf {
         if let Some(fork) = session.fork {
             self.leave_fork(fork, key);
         }
-        if session.stage != SessionStage::Early {
-            ctx.counters.sessions_ended += 1;
-        }
+        ctx.counters.sessions_ended += u64::from(session.was_made);
         self.release_leg(session.ue);
         self.release_leg(session.far);
     }
@@ -163,11 +162,23 @@ impl Scscf {
     pub(super) fn extend_session(&mut self, ctx: &mut Context<'_>, key: Key, until: Time) {
         let Some(session) = self.sessions.get_mut(key) else { return };
         session.expires_at = until;
-        if until == Time::MAX {
+        self.look_at_session(ctx, key);
+    }
+
+    /// Has a session looked after when something is due about it.
+    pub(super) fn look_at_session(&mut self, ctx: &mut Context<'_>, key: Key) {
+        let Some(session) = self.sessions.get_mut(key) else { return };
+        let due_at = session.due_at();
+        if due_at == Time::MAX {
             return;
         }
-        if let Some(after_ns) = session.look.before(ctx.now, until) {
+        if let Some(after_ns) = session.look.before(ctx.now, due_at) {
             self.arm(ctx, after_ns, ScscfAlarm::Session(key));
         }
+    }
+
+    /// Of the topmost Via of a request.
+    pub(super) fn via_of(&self, message: &Message<'_>) -> u64 {
+        self.hash.hash(message.list(HeaderName::Via).next().unwrap_or_default())
     }
 }
