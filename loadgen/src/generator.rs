@@ -1,6 +1,7 @@
 //! The generator: all UEs of a thread, and the tick that moves datagrams through them. No I/O of its own: the same tick runs over
 //! sockets and in the simulator.
 
+use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
@@ -20,11 +21,13 @@ use crate::measure::{Measurements, Procedure};
 use crate::operator::{OperatorCall, OperatorDesk};
 use crate::population::{NAME_BYTES_MAX, Population};
 use crate::profile::{
-    Abandon, Call as CallPlan, NetworkRelease, Plan, Profile, Refresh, Registration,
+    Abandon, Call as CallPlan, Handover as HandoverPlan, NetworkRelease, Plan, Profile, Refresh,
+    Registration,
 };
 use crate::recorder::{AssociationKeys, Capture, Direction, Recorder};
 use crate::schedule::Schedule;
 use crate::ue::call::{LEG_STRINGS_BYTES, LEG_TIMER_NS, LEGS_PER_USER};
+use crate::ue::handover::Handover;
 use crate::ue::procedures::{FORGET_NS, TIMER_N_NS, TIMINGS};
 use crate::ue::write::UeSettings;
 use crate::ue::{CLIENT_PORTS, Leg, Services, Ue, UeSet, UeTimer};
@@ -111,6 +114,9 @@ pub struct Generator {
     pub(crate) legs: Slab<Leg>,
     pub(crate) call: CallPlan,
     pub(crate) sessions: Sessions,
+    pub(crate) handover: HandoverPlan,
+    /// By user.
+    pub(crate) handovers: HashMap<u32, Handover>,
     pub(crate) operator: OperatorDesk,
     pub(crate) strings: Strings,
     pub(crate) timers: Timers<UeTimer>,
@@ -205,6 +211,8 @@ impl Generator {
             legs: Slab::with_capacity(population.size() as usize * legs_per_user(profile)),
             call: procedures.call.clone().unwrap_or_default(),
             sessions: Sessions::default(),
+            handover: procedures.handover.clone().unwrap_or_default(),
+            handovers: HashMap::new(),
             operator: OperatorDesk::default(),
             strings: Strings::with_capacity(strings_bytes(profile, &population)),
             timers: Timers::new(&timer_durations()),
@@ -375,6 +383,9 @@ impl Generator {
         datagram: &[u8],
     ) {
         let Some(ue) = self.population.ue_at(local) else { return };
+        if self.ues[ue as usize].is_lost {
+            return;
+        }
         let number = self.recorded_as(ue);
         if self.recorder.wants(number) {
             let to = SocketAddr::new(local, self.settings.port);
@@ -400,6 +411,9 @@ impl Generator {
     ) {
         let Datagram::Esp(spi) = classify(datagram) else { return };
         let Some(ue) = self.population.ue_at(local) else { return };
+        if self.ues[ue as usize].is_lost {
+            return;
+        }
         let number = self.recorded_as(ue);
         let recorded = self.recorder.wants(number).then(|| datagram.to_vec());
         let key = self.set_of_spi(ue, spi);
@@ -433,6 +447,9 @@ impl Generator {
         way: Way,
         write: impl FnOnce(&mut [u8]) -> Option<usize>,
     ) {
+        if self.ues[ue as usize].is_lost {
+            return;
+        }
         let source = self.population.address(ue);
         let pcscf = self.population.pcscf(ue);
         let number = self.recorded_as(ue);

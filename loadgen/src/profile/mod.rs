@@ -21,8 +21,8 @@ use serde::de::Error as _;
 pub use address_block::{AddressBlock, AddressBlockError};
 pub use error::{Location, ProfileError};
 pub use procedures::{
-    Abandon, Call, NetworkReauthenticate, NetworkRelease, Plan, Procedures, Recurring, Refresh,
-    RefreshBy, Registration, Release,
+    Abandon, Call, Handover, HandoverMode, NetworkReauthenticate, NetworkRelease, OldAccess, Plan,
+    Procedures, Recurring, Refresh, RefreshBy, Registration, Release,
 };
 
 /// A load profile, validated.
@@ -245,6 +245,11 @@ pub fn builtin() -> &'static [(&'static str, &'static str)] {
         ("refresh-herd", include_str!("../../../profiles/refresh-herd.toml")),
         ("identity-push", include_str!("../../../profiles/identity-push.toml")),
         ("lifecycle", include_str!("../../../profiles/lifecycle.toml")),
+        ("busy-hour", include_str!("../../../profiles/busy-hour.toml")),
+        ("handover-wave", include_str!("../../../profiles/handover-wave.toml")),
+        ("handover-lost-access", include_str!("../../../profiles/handover-lost-access.toml")),
+        ("ping-pong", include_str!("../../../profiles/ping-pong.toml")),
+        ("figure-2", include_str!("../../../profiles/figure-2.toml")),
     ]
 }
 

@@ -28,6 +28,8 @@ pub struct Procedures {
     pub message: Option<Recurring>,
     /// The UE calls its partner, the UE whose number differs in the last bit.
     pub call: Option<Call>,
+    /// The user goes to the UE's other access, with all that it has.
+    pub handover: Option<Handover>,
 }
 
 /// Refreshes of the security subscription.
@@ -147,6 +149,9 @@ pub struct Call {
     /// How many sessions a UE begins.
     #[serde(default = "one")]
     pub count: u32,
+    /// The part of all UEs, 0 to 1, that begin sessions; with 0.5 it is one of each two partners.
+    #[serde(default = "whole")]
+    pub share: f64,
     /// From the INVITE's arrival to the callee's answer, in seconds.
     #[serde(default = "default_ring_s")]
     pub ring_s: f64,
@@ -187,6 +192,7 @@ impl Default for Call {
             after_s: 0.0,
             jitter: 0.0,
             count: 0,
+            share: 1.0,
             ring_s: default_ring_s(),
             holding_s: None,
             callee_hangs_up_share: half(),
@@ -195,6 +201,59 @@ impl Default for Call {
             session_expires_s: default_session_expires_s(),
             refresh_by: RefreshBy::Update,
         }
+    }
+}
+
+/// Users go to their other access.
+#[derive(Debug, Clone, PartialEq, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Handover {
+    /// From being secured to the first one, and from one's end to the next, in seconds.
+    pub after_s: f64,
+    /// The part of `after_s`, 0 to 1, by which it varies evenly to either side.
+    #[serde(default)]
+    pub jitter: f64,
+    /// How often a user goes: more than once is to and fro.
+    #[serde(default = "one")]
+    pub count: u32,
+    /// The part of all users, 0 to 1, that go; with 0.5 it is one of each two partners.
+    #[serde(default = "whole")]
+    pub share: f64,
+    /// How sessions and subscriptions are moved.
+    #[serde(default)]
+    pub mode: HandoverMode,
+    /// Whether the access that is left still works.
+    #[serde(default)]
+    pub old_access: OldAccess,
+}
+
+/// How sessions and subscriptions are moved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HandoverMode {
+    /// INVITE and SUBSCRIBE with Replaces.
+    #[default]
+    Replaces,
+    /// INVITE and SUBSCRIBE in the dialogs, by the new way.
+    TargetRefresh,
+}
+
+/// Whether the access that is left still works.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OldAccess {
+    /// It does, until all is moved.
+    #[default]
+    Alive,
+    /// Nothing passes it any more: that is why the user goes.
+    Lost,
+}
+
+impl OldAccess {
+    /// Whether nothing passes it.
+    #[must_use]
+    pub fn is_lost(self) -> bool {
+        self == Self::Lost
     }
 }
 
@@ -238,7 +297,17 @@ impl Procedures {
             Procedure::Secure
             | Procedure::Release
             | Procedure::SessionRefresh
-            | Procedure::CallRelease => None,
+            | Procedure::CallRelease
+            | Procedure::HandoverSecure
+            | Procedure::HandoverSessions
+            | Procedure::HandoverSubscriptions
+            | Procedure::HandoverBindings
+            | Procedure::HandoverRelease
+            | Procedure::Interruption
+            | Procedure::SubscriptionMove => None,
+            Procedure::Handover => {
+                self.handover.as_ref().and_then(|it| plan(it.after_s, it.jitter, it.count))
+            }
             Procedure::Refresh => {
                 plan(self.refresh.after_s, self.refresh.jitter, self.refresh.count)
             }

@@ -55,6 +55,14 @@ fn lifecycle_has_every_procedure_of_connections_and_lets_none_fail() {
             crate::measure::Procedure::CallSetup
                 | crate::measure::Procedure::CallRelease
                 | crate::measure::Procedure::SessionRefresh
+                | crate::measure::Procedure::Handover
+                | crate::measure::Procedure::HandoverSecure
+                | crate::measure::Procedure::HandoverSessions
+                | crate::measure::Procedure::HandoverSubscriptions
+                | crate::measure::Procedure::HandoverBindings
+                | crate::measure::Procedure::HandoverRelease
+                | crate::measure::Procedure::Interruption
+                | crate::measure::Procedure::SubscriptionMove
         ) {
             continue;
         }
@@ -162,6 +170,7 @@ fn errors_point_at_the_spot() {
         error_with("[arrivals]", "[network]\nloss = 5\n[arrivals]"),
         error_with("[arrivals]", "[procedures.message]\nafter_s = 1\n[arrivals]"),
         error_with("[arrivals]", "[procedures.call]\nafter_s = 1\n[arrivals]"),
+        error_with("[arrivals]", "[procedures.handover]\nafter_s = 1\n[arrivals]"),
         error_with(
             "[arrivals]",
             "[procedures.register_over_connection]\nafter_s = 1\n[procedures.call]\nafter_s = 1\nring_s = 500\n[arrivals]",
@@ -200,7 +209,7 @@ fn errors_in_thresholds_point_at_the_spot() {
     };
     let errors = [
         with("\"procedures.secure.p99\" = \"< 5\""),
-        with("procedures.handover.failed = \"== 0\""),
+        with("procedures.teleport.failed = \"== 0\""),
         with("procedures.secure.latency_us = \"< 5\""),
         with("failures.timeouts = \"== 0\""),
         with("ues.secured = \"!= 5\""),

@@ -34,6 +34,7 @@ pub(super) fn validate(profile: &Profile) -> Result<(), Fault> {
     procedures(profile)?;
     operated(&profile.procedures, profile.procedures.refresh.expires_s)?;
     over_connection(&profile.procedures)?;
+    handover(profile)?;
     abandon(&profile.abandon)?;
     network(&profile.network)?;
     for (path, condition) in &profile.thresholds {
@@ -193,6 +194,7 @@ fn over_connection(procedures: &Procedures) -> Result<(), Fault> {
 /// Sessions.
 fn call(call: &Call) -> Result<(), Fault> {
     timed("procedures.call", call.after_s, call.jitter)?;
+    part("procedures.call.share", call.share)?;
     seconds("procedures.call.ring_s", call.ring_s)?;
     let field = "procedures.call.ring_s";
     let longest = f64::from(RING_S_MAX);
@@ -216,6 +218,16 @@ fn abandon(abandon: &Abandon) -> Result<(), Fault> {
     require(abandon.secured_share <= rest, field, &expected, abandon.secured_share)?;
     seconds("abandon.secured_after_s", abandon.secured_after_s)?;
     abandon.back_after_s.map_or(Ok(()), |value| seconds("abandon.back_after_s", value))
+}
+
+/// A handover needs an access to go to.
+fn handover(profile: &Profile) -> Result<(), Fault> {
+    let Some(handover) = &profile.procedures.handover else { return Ok(()) };
+    timed("procedures.handover", handover.after_s, handover.jitter)?;
+    part("procedures.handover.share", handover.share)?;
+    let accesses = profile.population.accesses;
+    let expected = "UEs with another access to go to";
+    require(accesses > 1, "procedures.handover", expected, "population.accesses = 1")
 }
 
 fn timed(field: &str, after_s: f64, jitter: f64) -> Result<(), Fault> {

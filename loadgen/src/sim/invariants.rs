@@ -229,7 +229,7 @@ fn check_sessions(ue: u32, scscf: &Scscf, generator: &Generator) -> Result<(), S
     let ip = generator.population.address(ue);
     let legs = generator.legs(ue);
     let own: Vec<_> = legs.iter().filter(|leg| leg.ue == ue && !leg.is_over).collect();
-    if own.iter().any(|leg| !leg.is_at_rest) {
+    if legs.iter().any(|leg| !leg.is_over && !leg.is_at_rest) {
         return Ok(());
     }
     let its: Vec<_> = scscf.session_states().filter(|it| it.ue_ip == ip).collect();

@@ -25,8 +25,9 @@ fn each_seed(more: &str, check: impl Fn(&World<'_>)) {
 
 /// Gives the world of a bare profile with this added to `check`, for each seed.
 fn each_world(more: &str, check: impl Fn(&mut World<'_>)) {
+    let accesses = if more.contains("[topology]") { "accesses = 2\n" } else { "" };
     let text = format!(
-        "name = \"sample\"\n[population]\nsize = {UES}\n[arrivals]\nrate_per_s = 20\n\
+        "name = \"sample\"\n[population]\nsize = {UES}\n{accesses}[arrivals]\nrate_per_s = 20\n\
          [network]\nloss = 0.05\nduplication = 0.05\nreordering = 0.05\n\
          delay_ms = {{ min = 5, max = 40 }}\n{more}"
     );
@@ -388,5 +389,115 @@ fn the_end_of_a_connection_ends_its_sessions() {
         assert_eq!((sessions.released, sessions.lost), (sessions.established, 0));
         assert!(sessions.established > UES / 2, "{sessions:?}");
         assert_eq!(completed(world, Procedure::NetworkRelease), UES);
+    });
+}
+
+const TWO_ACCESSES: &str = "[topology]\npcscf = [\"127.0.0.1:5060\", \"127.0.0.2:5060\"]\n[procedures.refresh]\nexpires_s = 3600\n";
+
+/// As [`each_seed`], of UEs with two accesses.
+fn each_seed_of_two_accesses(more: &str, check: impl Fn(&World<'_>)) {
+    each_seed(&(TWO_ACCESSES.to_owned() + more), check);
+}
+
+const REG_EVENT: &str = "[procedures.reg_event]\nafter_s = 2\nexpires_s = 3600\n";
+/// Sessions that last, begun by the time of the handover.
+const LONG_CALL: &str = "[procedures.call]\nafter_s = 12\njitter = 0.5\n";
+
+fn handover(mode: &str, old_access: &str, count: u32) -> String {
+    format!(
+        "[procedures.handover]\nafter_s = 60\njitter = 0.2\nmode = \"{mode}\"\nold_access = \"{old_access}\"\n\
+         count = {count}\n"
+    )
+}
+
+#[test]
+fn users_without_sessions_go_to_their_other_access() {
+    let more = handover("replaces", "alive", 1) + REGISTER + REG_EVENT + RELEASE;
+    each_seed_of_two_accesses(&more, |world| {
+        for procedure in [
+            Procedure::Handover,
+            Procedure::HandoverSecure,
+            Procedure::HandoverSubscriptions,
+            Procedure::HandoverBindings,
+            Procedure::HandoverRelease,
+        ] {
+            assert_eq!(completed(world, procedure), UES, "{procedure:?}");
+        }
+        assert_eq!(completed(world, Procedure::Release), UES);
+        let state = world.generator().state();
+        assert_eq!((state.secured_max, state.secured_ever, state.gone), (UES, UES, UES));
+    });
+}
+
+fn handovers_move_sessions(mode: &str, old_access: &str) {
+    // Where both parties lose their accesses at once, neither is reached by the other's INVITE.
+    let movers = if old_access == "lost" { UES / 2 } else { UES };
+    let more = handover(mode, old_access, 1)
+        + &format!("share = {}\n", movers as f64 / UES as f64)
+        + REGISTER
+        + REG_EVENT
+        + LONG_CALL
+        + "[procedures.release]\nafter_s = 400\n";
+    each_seed_of_two_accesses(&more, |world| {
+        let sessions = sessions(world);
+        assert_eq!(completed(world, Procedure::Handover), movers);
+        assert_eq!((sessions.established, sessions.lost), (UES, 0));
+        // Each user has a session that it began, and one that its partner did.
+        assert_eq!(sessions.moved, 2 * movers);
+        assert_eq!(completed(world, Procedure::Interruption), 2 * movers);
+        assert_eq!(completed(world, Procedure::SubscriptionMove), movers);
+    });
+}
+
+#[test]
+fn sessions_are_moved_by_replaces() {
+    handovers_move_sessions("replaces", "alive");
+}
+
+#[test]
+fn sessions_are_moved_by_replaces_from_an_access_that_is_lost() {
+    handovers_move_sessions("replaces", "lost");
+}
+
+#[test]
+fn sessions_are_moved_by_target_refresh() {
+    handovers_move_sessions("target_refresh", "alive");
+}
+
+#[test]
+fn sessions_are_moved_by_target_refresh_from_an_access_that_is_lost() {
+    handovers_move_sessions("target_refresh", "lost");
+}
+
+#[test]
+fn users_go_to_and_fro_with_their_sessions() {
+    for mode in ["replaces", "target_refresh"] {
+        let more = handover(mode, "alive", 5)
+            + REGISTER
+            + REG_EVENT
+            + LONG_CALL
+            + "[procedures.release]\nafter_s = 700\n";
+        each_seed_of_two_accesses(&more, |world| {
+            let sessions = sessions(world);
+            assert_eq!(completed(world, Procedure::Handover), 5 * UES);
+            assert_eq!((sessions.established, sessions.lost), (UES, 0));
+            assert_eq!(sessions.moved, 10 * UES);
+            assert_eq!(completed(world, Procedure::Release), UES);
+        });
+    }
+}
+
+#[test]
+fn an_access_that_was_lost_is_gone_back_to_later() {
+    let more =
+        "[procedures.handover]\nafter_s = 150\ncount = 2\nshare = 0.5\nold_access = \"lost\"\n"
+            .to_owned()
+            + REGISTER
+            + REG_EVENT
+            + LONG_CALL
+            + "[procedures.release]\nafter_s = 700\n";
+    each_seed_of_two_accesses(&more, |world| {
+        assert_eq!(completed(world, Procedure::Handover), UES);
+        assert_eq!((sessions(world).moved, sessions(world).lost), (2 * UES, 0));
     });
 }

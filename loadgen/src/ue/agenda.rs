@@ -10,8 +10,9 @@ use crate::generator::{Generator, Step};
 use crate::measure::Procedure;
 
 /// Procedures in the order in which they begin when several are due: the end first, then what keeps the connection.
-const ORDER: [Procedure; 10] = [
+const ORDER: [Procedure; 11] = [
     Procedure::Release,
+    Procedure::Handover,
     Procedure::Refresh,
     Procedure::Reauthenticate,
     Procedure::NetworkRelease,
@@ -24,6 +25,12 @@ const ORDER: [Procedure; 10] = [
 ];
 /// The least time until a procedure is tried again that could not begin.
 const TRY_AGAIN_NS: u64 = NS_PER_S;
+
+/// Whether a UE is of a share of all that is spread evenly over their numbers: of a half it is every second one.
+fn is_among(share: f64, ue: u32) -> bool {
+    let number = f64::from(ue);
+    ((number + 1.0) * share).floor() > (number * share).floor()
+}
 
 impl Generator {
     /// What the profile has for this UE, drawn once.
@@ -39,7 +46,14 @@ impl Generator {
         if release >= deactivated + rejected {
             left[Procedure::NetworkRelease as usize] = 0;
         }
+        if !is_among(self.call.share, ue) {
+            left[Procedure::CallSetup as usize] = 0;
+        }
+        if !is_among(self.handover.share, ue) {
+            left[Procedure::Handover as usize] = 0;
+        }
         let state = &mut self.ues[ue as usize];
+        state.is_current = true;
         state.left = left;
         state.to_reject = release >= deactivated;
         state.abandons = if abandon < self.abandon.challenge_share {
@@ -71,12 +85,31 @@ impl Generator {
         }
         if let Some((after_s, jitter)) = self.release {
             let after_ns = self.vary(after_s, jitter);
+            self.ues[ue as usize].release_at = step.now + after_ns;
             let kind = UeTimerKind::Due(Procedure::Release);
             self.timers.arm(step.now, after_ns, UeTimer { ue, kind, number });
         }
         if self.ues[ue as usize].abandons == Abandons::Connection {
             let after_ns = self.vary(self.abandon.secured_after_s, 0.0);
             let kind = UeTimerKind::Vanish;
+            self.timers.arm(step.now, after_ns, UeTimer { ue, kind, number });
+        }
+        self.go_on(step, ue);
+    }
+
+    /// The user has just come to this access, with all that is left to do.
+    pub(super) fn resume_agenda(&mut self, step: &mut Step<'_>, ue: u32) {
+        for procedure in Procedure::ALL {
+            // The next call has its time from the end of the one that goes on.
+            let waits = *procedure == Procedure::CallSetup && self.is_caller(ue);
+            if !waits && self.ues[ue as usize].due & (1 << *procedure as u32) == 0 {
+                self.arm_procedure(step, ue, *procedure);
+            }
+        }
+        let state = &self.ues[ue as usize];
+        if self.release.is_some() && state.due & (1 << Procedure::Release as u32) == 0 {
+            let after_ns = state.release_at.saturating_sub(step.now);
+            let (kind, number) = (UeTimerKind::Due(Procedure::Release), state.attempt);
             self.timers.arm(step.now, after_ns, UeTimer { ue, kind, number });
         }
         self.go_on(step, ue);
@@ -121,16 +154,25 @@ impl Generator {
     /// A procedure's time has come.
     pub(super) fn is_due(&mut self, step: &mut Step<'_>, ue: u32, procedure: Procedure) {
         let state = &mut self.ues[ue as usize];
-        state.due |= 1 << procedure as u32;
-        // A registration that is refreshed for its time's sake has none left.
-        let left = &mut state.left[procedure as usize];
-        *left = left.saturating_sub(1);
+        if !state.is_current {
+            return;
+        }
+        let bit = 1 << procedure as u32;
+        if state.due & bit == 0 {
+            state.due |= bit;
+            // A registration that is refreshed for its time's sake has none left.
+            let left = &mut state.left[procedure as usize];
+            *left = left.saturating_sub(1);
+        }
         self.go_on(step, ue);
     }
 
     /// Begins what is due, if nothing is under way. Where nothing is left to do, the UE rests.
     pub(super) fn go_on(&mut self, step: &mut Step<'_>, ue: u32) {
         let state = &mut self.ues[ue as usize];
+        if !state.is_current {
+            return;
+        }
         if state.due & URGENT != 0 && state.is_free() && !self.stopped {
             state.due &= !URGENT;
             state.is_extra = true;
@@ -163,7 +205,18 @@ impl Generator {
 
     fn begin_procedure(&mut self, step: &mut Step<'_>, ue: u32, procedure: Procedure) {
         match procedure {
-            Procedure::Secure | Procedure::SessionRefresh | Procedure::CallRelease => {}
+            // They have no time of their own.
+            Procedure::Secure
+            | Procedure::SessionRefresh
+            | Procedure::CallRelease
+            | Procedure::HandoverSecure
+            | Procedure::HandoverSessions
+            | Procedure::HandoverSubscriptions
+            | Procedure::HandoverBindings
+            | Procedure::HandoverRelease
+            | Procedure::Interruption
+            | Procedure::SubscriptionMove => {}
+            Procedure::Handover => self.begin_handover(step, ue),
             Procedure::Release => self.begin_release(step, ue),
             Procedure::Refresh => self.begin_refresh(step, ue),
             Procedure::Reauthenticate => self.begin_reauthentication(step, ue),
@@ -179,6 +232,9 @@ impl Generator {
 
     /// A procedure is over, and the connection goes on: the next one of its kind gets its time, and what is due begins.
     pub(super) fn after(&mut self, step: &mut Step<'_>, ue: u32, procedure: Procedure) {
+        if self.handover_step_over(step, ue, procedure, None) {
+            return;
+        }
         if self.ues[ue as usize].stage != Stage::Secured {
             return;
         }

@@ -17,6 +17,7 @@
 mod agenda;
 pub mod agreement;
 pub(crate) mod call;
+pub(crate) mod handover;
 pub mod lifetime;
 pub(crate) mod names;
 mod network;
@@ -126,6 +127,8 @@ pub struct Request {
     pub kept: Handle,
     pub sent_at: Time,
     pub call: Call,
+    /// The access in whose name the call is.
+    pub named: u32,
     pub cseq: u32,
 }
 
@@ -229,6 +232,8 @@ pub struct Ue {
     /// Service-Route of the last 200, if it had one.
     pub service_route: Handle,
     pub lifetime: Lifetime,
+    /// When the profile has the user end the connection, if it does.
+    pub release_at: Time,
     pub cseq: u32,
     pub notify_cseq: u32,
     /// Counts requests, so that the timers of past ones fire in vain.
@@ -261,6 +266,10 @@ pub struct Ue {
     pub has_notify: bool,
     /// The refresh under way was challenged.
     pub was_challenged: bool,
+    /// Its user does over it what is due.
+    pub is_current: bool,
+    /// Nothing passes it, to or from the UE.
+    pub is_lost: bool,
     /// Its user is about to leave, and takes no more calls.
     pub is_leaving: bool,
     /// The user has the identity that the operator adds and removes.

@@ -114,8 +114,13 @@ impl Generator {
     /// The subscription is over: as the UE asked, as the operator was asked, or by the network alone.
     pub(super) fn terminated(&mut self, step: &mut Step<'_>, ue: u32, reason: &[u8]) {
         let state = &self.ues[ue as usize];
+        if state.stage.is_secure() && self.is_left_in_handover(step, ue, Cause::TerminatedByNetwork)
+        {
+            return;
+        }
+        let state = &self.ues[ue as usize];
         match (state.stage, state.current()) {
-            (Stage::Gone | Stage::Away, _) => return,
+            (Stage::Gone | Stage::Away | Stage::Idle, _) => return,
             (Stage::Releasing, _) => {
                 // It answers the SUBSCRIBE with Expires 0 as well, should the 200 be late.
                 self.take_response(step, ue, 200);

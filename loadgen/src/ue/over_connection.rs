@@ -22,6 +22,11 @@ const ROUTE_BYTES_MAX: usize = 1024;
 impl Generator {
     pub(super) fn begin_registration(&mut self, step: &mut Step<'_>, ue: u32) {
         self.start_procedure(ue, Procedure::RegisterOverConnection, step.now);
+        self.register(step, ue);
+    }
+
+    /// Sends the REGISTER of the procedure under way.
+    pub(super) fn register(&mut self, step: &mut Step<'_>, ue: u32) {
         if self.services_of(ue).is_none() {
             return self.fail(step, ue, Cause::Transport);
         }
@@ -60,9 +65,13 @@ impl Generator {
             services.reg_cseq = 0;
             services.reg_notify_cseq = 0;
         }
+        if services.reg_dialog.is_empty() {
+            services.reg_owner = ue;
+        }
         services.reg_cseq += 1;
         services.reg_asked_at = Some(step.now);
         let (call, cseq) = (Call::RegEvent(services.reg_call), services.reg_cseq);
+        let owner = services.reg_owner;
         let written = self.write_over_connection(ue, call, |writing, names, route, out| {
             let blob = writing.services.map(|it| writing.strings.get(&it.reg_dialog));
             let parts = match blob.filter(|blob| !blob.is_empty()) {
@@ -83,6 +92,76 @@ impl Generator {
             writer.finish().ok()
         });
         self.start_request(step, ue, Asking::RegEvent, (call, cseq), written);
+        self.name_request(ue, owner);
+    }
+
+    /// The request under way is in a dialog that another access has named.
+    fn name_request(&mut self, ue: u32, owner: u32) {
+        if let Some(request) = &mut self.ues[ue as usize].request {
+            request.named = owner;
+        }
+    }
+
+    /// Moves the subscription to the registration state from one access to another: by SUBSCRIBE with Replaces, or in its dialog by
+    /// the way of the new connection.
+    pub(super) fn subscribe_anew(
+        &mut self,
+        step: &mut Step<'_>,
+        from: u32,
+        to: u32,
+        in_dialog: bool,
+    ) {
+        let Some(old) = self.services(from) else { return };
+        let blob = self.strings.get(&old.reg_dialog).to_vec();
+        let (call, cseq, notify_cseq) = (old.reg_call, old.reg_cseq, old.reg_notify_cseq);
+        let owner = if in_dialog { old.reg_owner } else { to };
+        if self.services_of(to).is_none() {
+            return self.fail(step, to, Cause::Transport);
+        }
+        let fresh = self.next_call(to);
+        let Some(services) = self.services_mut(to) else { return };
+        services.reg_has_200 = false;
+        services.reg_has_notify = false;
+        services.reg_owner = owner;
+        services.reg_asked_at = Some(step.now);
+        services.reg_call = if in_dialog { call } else { fresh };
+        services.reg_cseq = if in_dialog { cseq + 1 } else { 1 };
+        services.reg_notify_cseq = if in_dialog { notify_cseq } else { 0 };
+        let (call, cseq) = (Call::RegEvent(services.reg_call), services.reg_cseq);
+        let written = self.write_over_connection(to, call, |writing, names, route, out| {
+            let old = DialogParts::decode(&blob);
+            let parts = match in_dialog {
+                true => DialogParts { routes: route, ..old },
+                false => initial(names, names.impu(), route),
+            };
+            let mut writer = dialog::request(&parts, Method::Subscribe, cseq, out);
+            writing.via(writing.settings.port_us, call, cseq, &mut writer);
+            writer.end();
+            writing.contact(writing.settings.port_us, &mut writer);
+            writer.header(HeaderName::Event).text("reg").end();
+            let expires_s = u64::from(writing.settings.reg_event_expires_s);
+            writer.header(HeaderName::Expires).decimal(expires_s).end();
+            writer.header(HeaderName::Accept).text("application/reginfo+xml").end();
+            writer.header(HeaderName::Allow).text(ALLOW).end();
+            if !in_dialog {
+                writing.replace(&old, &mut writer);
+            }
+            writing.preferred(names, &mut writer);
+            writing.agreed(&mut writer);
+            writer.finish().ok()
+        });
+        if in_dialog {
+            // What comes in the dialog from now on comes over the new connection.
+            self.lose_reg_dialog(from);
+        }
+        self.start_request(step, to, Asking::RegEvent, (call, cseq), written);
+        self.name_request(to, owner);
+    }
+
+    /// Whether the procedure under way waits for a subscription to the registration state.
+    pub(super) fn is_subscribing(&self, ue: u32) -> bool {
+        let current = self.ues[ue as usize].current();
+        matches!(current, Some(Procedure::RegEvent | Procedure::HandoverSubscriptions))
     }
 
     pub(super) fn begin_message(&mut self, step: &mut Step<'_>, ue: u32) {
@@ -119,16 +198,21 @@ impl Generator {
 
     /// Whether a UE is registered, and not about to leave.
     pub(super) fn can_be_reached(&self, ue: u32) -> bool {
+        let ue = self.current_access(ue);
         let state = &self.ues[ue as usize];
         let leaves = state.is_leaving
             || state.stage == Stage::Releasing
+            || self.handover_of(ue).is_some()
             || state.current() == Some(Procedure::NetworkRelease);
         self.is_registered(ue) && !leaves
     }
 
-    /// Whether a UE that is not registered may still become so.
+    /// Whether a UE that can't be reached may still become so.
     pub(super) fn may_register(&self, ue: u32) -> bool {
-        let state = &self.ues[ue as usize];
+        if self.handover_of(ue).is_some() {
+            return true;
+        }
+        let state = &self.ues[self.current_access(ue) as usize];
         let procedure = Procedure::RegisterOverConnection;
         match state.stage {
             Stage::Idle => !self.stopped,
@@ -143,7 +227,7 @@ impl Generator {
 
     /// Whether the partner's MESSAGE to this UE is under way: it stays until that is answered.
     pub(super) fn is_written_to(&self, ue: u32) -> bool {
-        let partner = &self.ues[self.partner(ue) as usize];
+        let partner = &self.ues[self.current_access(self.partner(ue)) as usize];
         partner.request.as_ref().is_some_and(|request| request.asking == Asking::Message)
     }
 
@@ -170,6 +254,7 @@ impl Generator {
             settings: &self.settings,
             strings: &self.strings,
             services: state.services.and_then(|key| self.services.get(key)),
+            replaced: None,
             ue,
             state,
         };
@@ -180,16 +265,24 @@ impl Generator {
     /// where it had none its Contact.
     fn write_route(&self, ue: u32, out: &mut [u8]) -> Option<usize> {
         let state = &self.ues[ue as usize];
-        let port_ps = self.sets.get(state.set?)?.port_ps;
-        let mut writer = Writer::new(out);
-        writer.put(b"<sip:").ip(self.population.pcscf(ue).ip()).put(b":");
-        writer.decimal(u64::from(port_ps)).put(b";lr>,");
+        let len = self.write_first_hop(ue, out)?;
+        let mut writer = Writer::new(out.get_mut(len..)?);
+        writer.put(b",");
         if state.service_route.is_empty() {
             let parts = DialogParts::decode(self.strings.get(&state.dialog));
             writer.put(b"<").put(parts.remote_target).put(b">");
         } else {
             writer.put(self.strings.get(&state.service_route));
         }
+        Some(len + writer.done().ok()?)
+    }
+
+    /// The P-CSCF's protected port, as the first Route of whatever leaves over the connection.
+    pub(super) fn write_first_hop(&self, ue: u32, out: &mut [u8]) -> Option<usize> {
+        let port_ps = self.sets.get(self.ues[ue as usize].set?)?.port_ps;
+        let mut writer = Writer::new(out);
+        writer.put(b"<sip:").ip(self.population.pcscf(ue).ip()).put(b":");
+        writer.decimal(u64::from(port_ps)).put(b";lr>");
         writer.done().ok()
     }
 
@@ -213,8 +306,9 @@ impl Generator {
         let half_ns = until.saturating_sub(step.now) / 2;
         let kind = UeTimerKind::Reregister;
         self.timers.arm(step.now, half_ns, UeTimer { ue, kind, number });
+        let procedure = self.ues[ue as usize].current();
         self.complete(step, ue);
-        self.after(step, ue, Procedure::RegisterOverConnection);
+        self.after(step, ue, procedure.unwrap_or(Procedure::RegisterOverConnection));
     }
 
     /// The seconds for which a 200 lists the UE's contact.
@@ -234,9 +328,10 @@ impl Generator {
 
     /// 2xx to a SUBSCRIBE to the registration state: the dialog is made, its NOTIFY has to follow.
     pub(super) fn reg_accepted(&mut self, step: &mut Step<'_>, ue: u32, message: &Message<'_>) {
-        let Some(call) = self.services(ue).map(|it| Call::RegEvent(it.reg_call)) else { return };
+        let Some(it) = self.services(ue) else { return };
+        let (call, owner) = (Call::RegEvent(it.reg_call), it.reg_owner);
         let mut blob = [0; DIALOG_BYTES_MAX];
-        let written = self.write_dialog(ue, call, message, &mut blob);
+        let written = self.write_dialog((ue, owner), call, message, &mut blob);
         let kept = written.is_some_and(|len| {
             let services =
                 self.ues[ue as usize].services.and_then(|key| self.services.get_mut(key));
@@ -274,20 +369,21 @@ impl Generator {
         if state.is_terminated() {
             let ended = std::mem::take(&mut services.reg_dialog);
             self.strings.release(ended);
-            if self.ues[ue as usize].current() == Some(Procedure::RegEvent) {
+            if self.is_subscribing(ue) {
                 self.fail(step, ue, Cause::TerminatedByNetwork);
             }
             return;
         }
         services.reg_has_notify = true;
-        if services.reg_has_200 && self.ues[ue as usize].current() == Some(Procedure::RegEvent) {
+        if services.reg_has_200 && self.is_subscribing(ue) {
             self.reg_subscribed(step, ue);
         }
     }
 
     fn reg_subscribed(&mut self, step: &mut Step<'_>, ue: u32) {
+        let procedure = self.ues[ue as usize].current();
         self.complete(step, ue);
-        self.after(step, ue, Procedure::RegEvent);
+        self.after(step, ue, procedure.unwrap_or(Procedure::RegEvent));
     }
 
     /// 2xx to MESSAGE.

@@ -27,7 +27,17 @@ impl Generator {
 
     /// A set-up as a procedure: the first one, or that of a UE that comes back.
     pub(super) fn begin_set_up(&mut self, step: &mut Step<'_>, ue: u32, intended: Time) {
-        self.start_procedure(ue, Procedure::Secure, intended);
+        self.begin_set_up_as(step, ue, Procedure::Secure, intended);
+    }
+
+    pub(super) fn begin_set_up_as(
+        &mut self,
+        step: &mut Step<'_>,
+        ue: u32,
+        procedure: Procedure,
+        intended: Time,
+    ) {
+        self.start_procedure(ue, procedure, intended);
         self.ues[ue as usize].tries = 0;
         self.set_up(step, ue);
     }
@@ -75,7 +85,11 @@ impl Generator {
         self.end_request(ue);
         let procedure = self.fail_procedure(step, ue, cause);
         if self.ues[ue as usize].stage != Stage::Secured {
-            self.leave(step, ue);
+            if !self.is_left_in_handover(step, ue, cause) {
+                self.leave(step, ue);
+            }
+        } else if procedure.is_some_and(|it| self.handover_step_over(step, ue, it, Some(cause))) {
+            // Its next step has begun.
         } else if let Some(procedure) = procedure {
             self.after(step, ue, procedure);
         }
@@ -173,7 +187,11 @@ impl Generator {
         let was_secured = accesses.any(|it| self.ues[it as usize].was_secured);
         self.secured_ever += u64::from(!was_secured);
         self.ues[ue as usize].was_secured = true;
+        let procedure = self.ues[ue as usize].current();
         self.complete(step, ue);
+        if procedure == Some(Procedure::HandoverSecure) {
+            return self.handover_goes_on(step, ue);
+        }
         self.begin_agenda(step, ue);
     }
 
@@ -266,7 +284,7 @@ impl Generator {
             UeTimerKind::Vanish => self.vanish(step, ue),
             UeTimerKind::Back => self.come_back(step, ue),
             UeTimerKind::Former => self.forget_former(ue, timer.number),
-            UeTimerKind::Forget => self.forget(ue),
+            UeTimerKind::Forget => self.forget(step, ue),
             UeTimerKind::Leg(_) => {}
         }
     }
@@ -286,7 +304,7 @@ impl Generator {
                 return self.fail(step, ue, cause);
             }
             Stage::Releasing => return self.fail(step, ue, Cause::NoNotify),
-            Stage::Secured if state.current() == Some(Procedure::RegEvent) => {
+            Stage::Secured if self.is_subscribing(ue) => {
                 return self.fail(step, ue, Cause::NoNotify);
             }
             _ => return,
@@ -302,9 +320,15 @@ impl Generator {
     }
 
     /// Nothing can come any more: the UE's memory goes back.
-    fn forget(&mut self, ue: u32) {
-        if self.ues[ue as usize].stage != Stage::Gone {
-            return;
+    fn forget(&mut self, step: &mut Step<'_>, ue: u32) {
+        let state = &mut self.ues[ue as usize];
+        if state.stage != Stage::Gone {
+            if state.is_current || self.handover_of(ue).is_some_and(|it| it.to == ue) {
+                return;
+            }
+            // The user has gone to another access long since.
+            self.retire(step, ue);
+            self.ues[ue as usize].is_lost = false;
         }
         self.drop_set(ue);
         self.drop_other_set(ue);

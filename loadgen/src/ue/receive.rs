@@ -72,7 +72,7 @@ impl Generator {
     /// Whether a response answers the request under way (RFC 3261 clause 17.1.3; the branch is a function of Call-ID and CSeq).
     fn is_answer(&self, ue: u32, message: &Message<'_>) -> bool {
         let Some(request) = &self.ues[ue as usize].request else { return false };
-        let names = DialogNames::new(&self.population, &self.settings, ue, request.call);
+        let names = DialogNames::new(&self.population, &self.settings, request.named, request.call);
         let is_same = |cseq: imstorm_sip::CSeq| {
             cseq.number == request.cseq && cseq.method == request.asking.method()
         };
@@ -136,7 +136,7 @@ impl Generator {
     fn keep_dialog(&mut self, ue: u32, message: &Message<'_>) -> Option<()> {
         let mut blob = [0; DIALOG_BYTES_MAX];
         let call = Call::Security(self.ues[ue as usize].attempt);
-        let len = self.write_dialog(ue, call, message, &mut blob)?;
+        let len = self.write_dialog((ue, ue), call, message, &mut blob)?;
         let state = &mut self.ues[ue as usize];
         self.strings.replace(&mut state.dialog, &blob[..len]).ok()?;
         let mut routes = [0; DIALOG_BYTES_MAX];
@@ -151,17 +151,21 @@ impl Generator {
         self.strings.replace(&mut state.service_route, writer.as_written()).ok()
     }
 
-    /// The strings of the dialog that a 2xx makes.
+    /// The strings of the dialog of an access that a 2xx makes, which the access `owner` has named.
     pub(super) fn write_dialog(
         &self,
-        ue: u32,
+        (ue, owner): (u32, u32),
         call: Call,
         message: &Message<'_>,
         out: &mut [u8],
     ) -> Option<usize> {
-        let names = Names::new(&self.population, &self.settings, ue, call);
+        let names = Names::new(&self.population, &self.settings, owner, call);
         let mut routes = [0; 1024];
-        let len = dialog::route_set(message, true, &mut routes).ok()?;
+        let mut len = dialog::route_set(message, true, &mut routes).ok()?;
+        if len == 0 {
+            // A request in the dialog that is moved is not record-routed again: it goes by the new connection's P-CSCF.
+            len = self.write_first_hop(ue, &mut routes)?;
+        }
         let parts = DialogParts {
             call_id: names.call_id(),
             local_tag: names.tag(),
@@ -234,14 +238,15 @@ impl Generator {
     /// whose end comes again.
     fn call_of(&self, ue: u32, message: &Message<'_>) -> Option<Call> {
         let state = &self.ues[ue as usize];
-        let reg = self.services(ue).map(|it| Call::RegEvent(it.reg_call));
-        let former = state.attempt.checked_sub(1).map(Call::Security);
-        let calls = [Some(Call::Security(state.attempt)), reg, former];
+        let reg = self.services(ue).map(|it| (it.reg_owner, Call::RegEvent(it.reg_call)));
+        let former = state.attempt.checked_sub(1).map(|it| (ue, Call::Security(it)));
+        let calls = [Some((ue, Call::Security(state.attempt))), reg, former];
         let (call_id, tag) = (message.call_id().ok()?, message.tag(HeaderName::To).ok()??);
-        calls.into_iter().flatten().find(|call| {
-            let names = DialogNames::new(&self.population, &self.settings, ue, *call);
+        let found = calls.into_iter().flatten().find(|(owner, call)| {
+            let names = DialogNames::new(&self.population, &self.settings, *owner, *call);
             names.call_id() == call_id && names.tag() == tag
-        })
+        });
+        found.map(|(_, call)| call)
     }
 
     fn notified(&mut self, step: &mut Step<'_>, ue: u32, set: Key, is_lower: bool) {

@@ -10,7 +10,7 @@ use super::procedures::{TIMER_N_NS, TIMINGS};
 use super::write::{Credentials, Writing, subscribe};
 use super::{Asking, CLIENT_PORTS, Request, UeTimer, UeTimerKind};
 use crate::generator::{Generator, Step, Way};
-use crate::measure::Cause;
+use crate::measure::{Cause, Procedure};
 
 impl Generator {
     /// Sends a SUBSCRIBE to the security state and starts its client transaction.
@@ -32,6 +32,7 @@ impl Generator {
         }
         state.asked_at = Some(step.now);
         let number = (Call::Security(state.attempt), state.cseq);
+        let replaced = self.replaced_by(ue);
         let writing = Writing {
             population: &self.population,
             settings: &self.settings,
@@ -39,9 +40,16 @@ impl Generator {
             ue,
             state: &self.ues[ue as usize],
             services: None,
+            replaced: replaced.map(|from| &self.ues[from as usize].dialog),
         };
         let written = subscribe(&writing, asking, credentials, &mut self.text[..]);
         self.start_request(step, ue, asking, number, written);
+    }
+
+    /// The access whose security subscription the one under way is to end.
+    fn replaced_by(&self, ue: u32) -> Option<u32> {
+        let ends_another = self.ues[ue as usize].current() == Some(Procedure::HandoverRelease);
+        self.handover_of(ue).filter(|_| ends_another).map(|handover| handover.from)
     }
 
     /// Numbers the next offer: one whose SPIs and client port are none of the sets' that the UE has (TS 33.203 clause 7.4).
@@ -74,7 +82,8 @@ impl Generator {
         self.measurements.transaction_attempted(asking.transaction());
         let state = &mut self.ues[ue as usize];
         state.request_number = state.request_number.wrapping_add(1);
-        state.request = Some(Request { asking, client, kept, sent_at: step.now, call, cseq });
+        let (sent_at, named) = (step.now, ue);
+        state.request = Some(Request { asking, client, kept, sent_at, call, named, cseq });
         self.send_request(step, ue);
         self.arm_request(step, ue, &actions);
     }

@@ -16,6 +16,8 @@ pub struct Services {
     pub registered_until: Option<Time>,
     /// The number of the subscription to the registration state among the UE's calls.
     pub reg_call: u32,
+    /// The access that has named that subscription's dialog.
+    pub reg_owner: u32,
     /// CSeq of the last SUBSCRIBE to the registration state.
     pub reg_cseq: u32,
     /// When that SUBSCRIBE was sent, until its NOTIFY comes.

@@ -1,7 +1,7 @@
 //! What UEs write.
 
 use imstorm_aka::{DigestInput, NONCE_TEXT_LEN, Qop, encode_auts, encode_nonce, response};
-use imstorm_base::strings::Strings;
+use imstorm_base::strings::{Handle, Strings};
 use imstorm_esp::{Mode, Suite};
 use imstorm_sip::body::secinfo;
 use imstorm_sip::header::HeaderName;
@@ -67,6 +67,8 @@ pub struct Writing<'a> {
     pub ue: u32,
     pub state: &'a Ue,
     pub services: Option<&'a Services>,
+    /// The security dialog that the request is to replace.
+    pub replaced: Option<&'a Handle>,
 }
 
 impl Writing<'_> {
@@ -97,7 +99,7 @@ pub fn subscribe(
     credentials: Credentials,
     out: &mut [u8],
 ) -> Option<usize> {
-    let Writing { population, settings, strings, ue, state, .. } = *writing;
+    let Writing { population, settings, strings, ue, state, replaced, .. } = *writing;
     let call = Call::Security(state.attempt);
     let names = Names::new(population, settings, ue, call);
     let in_dialog = matches!(asking, Asking::Refresh | Asking::Reanswer | Asking::Release);
@@ -131,6 +133,9 @@ pub fn subscribe(
     writer.header(HeaderName::Supported).text("path").end();
     writer.header(HeaderName::Require).text("sec-agree, secevt").end();
     writer.header(HeaderName::ProxyRequire).text("sec-agree, secevt").end();
+    if let Some(old) = replaced {
+        writing.replace(&DialogParts::decode(strings.get(old)), &mut writer);
+    }
     writer.header(HeaderName::Authorization);
     let uri = parts.remote_target;
     write_authorization(settings, state, &names, uri, credentials, &mut writer);

@@ -32,6 +32,10 @@ impl Generator {
         };
         match known {
             Some(key) => {
+                if self.legs.get(key).is_some_and(|leg| leg.ue != ue) {
+                    // It has come by another way already (RFC 3261 clause 8.2.2.2).
+                    return self.respond(step, ue, set, message, 482);
+                }
                 let leg = self.legs.get(key);
                 let incoming = leg.and_then(|leg| leg.incoming.as_ref());
                 if incoming.is_some_and(|it| it.cseq == cseq.number) {
@@ -74,7 +78,7 @@ impl Generator {
             leg.peer = Some(key);
         }
         self.unrest(ue);
-        if !self.take_invite(step, key, message) {
+        if !self.take_invite(step, key, ue, message) {
             self.drop_leg(key);
             return self.respond(step, ue, set, message, 503);
         }
@@ -101,7 +105,13 @@ impl Generator {
     }
 
     /// Keeps an INVITE that is to be answered, and starts its server transaction. False where there is no room.
-    pub(super) fn take_invite(&mut self, step: &Step<'_>, key: Key, message: &Message<'_>) -> bool {
+    pub(super) fn take_invite(
+        &mut self,
+        step: &Step<'_>,
+        key: Key,
+        ue: u32,
+        message: &Message<'_>,
+    ) -> bool {
         let (Ok(cseq), Ok(request)) = (message.cseq(), self.strings.store(message.bytes())) else {
             return false;
         };
@@ -112,6 +122,7 @@ impl Generator {
         leg.remote_cseq = cseq.number;
         let incoming = Incoming {
             server,
+            ue,
             number,
             cseq: cseq.number,
             request,
@@ -155,7 +166,7 @@ impl Generator {
     fn send_answer_again(&mut self, step: &mut Step<'_>, key: Key) {
         let Some(leg) = self.legs.get(key) else { return };
         let Some(incoming) = leg.incoming.as_ref() else { return };
-        let (ue, text) = (leg.ue, self.strings.get(&incoming.response).to_vec());
+        let (ue, text) = (incoming.ue, self.strings.get(&incoming.response).to_vec());
         self.retransmissions += 1;
         self.send_in_call(step, ue, &text);
     }
@@ -171,7 +182,7 @@ impl Generator {
     ) {
         let Some(leg) = self.legs.get(key) else { return };
         let Some(incoming) = leg.incoming.as_ref() else { return };
-        let ue = leg.ue;
+        let ue = incoming.ue;
         let request = self.strings.get(&incoming.request).to_vec();
         let tag = DialogParts::decode(self.strings.get(&leg.dialog)).local_tag.to_vec();
         let body = if has_body { self.describe(key, ue, false) } else { None };

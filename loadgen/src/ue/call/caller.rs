@@ -81,6 +81,10 @@ impl Generator {
             refreshes: false,
             hung_up: false,
             is_counted: false,
+            replaces: None,
+            moves_to: None,
+            is_replaced: false,
+            is_moving: false,
         };
         self.add_leg(leg)
     }
@@ -250,6 +254,9 @@ impl Generator {
             // It is neither sent nor cancelled any more.
             self.strings.release(std::mem::take(&mut invite.kept));
         }
+        if leg.replaces.is_some() || leg.moves_to.is_some() {
+            return self.leg_moved(step, key);
+        }
         match leg.stage {
             LegStage::Early if leg.hung_up => {
                 // The CANCEL came too late: what was given up is ended (RFC 3261 clause 9.1).
@@ -299,6 +306,9 @@ impl Generator {
     /// The INVITE was refused, or not answered (408).
     fn invite_refused(&mut self, step: &mut Step<'_>, key: Key, status: u16) {
         let Some(leg) = self.legs.get(key) else { return };
+        if leg.replaces.is_some() || leg.moves_to.is_some() {
+            return self.move_refused(step, key, status);
+        }
         match leg.stage {
             LegStage::Early if leg.hung_up => {
                 self.abandon_leg_procedure(key);

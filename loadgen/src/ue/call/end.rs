@@ -86,7 +86,10 @@ impl Generator {
             return;
         }
         let is_busy = leg.request.is_some() || leg.stage == LegStage::Answered || is_inviting;
-        if is_busy {
+        if leg.is_replaced {
+            return;
+        }
+        if is_busy || self.handover_of(leg.ue).is_some() {
             return self.arm_leg(step, key, TRY_AGAIN_NS, LegTimer::HangUp, 0);
         }
         let intended = leg.hang_up_at.unwrap_or(step.now);
@@ -125,6 +128,7 @@ impl Generator {
     /// BYE has come. What this side had under way ends with it; an INVITE that was not answered is (RFC 3261 clause 15.1.2).
     pub(super) fn ended_by_peer(&mut self, step: &mut Step<'_>, key: Key) {
         let Some(leg) = self.legs.get(key) else { return };
+        let ue = leg.ue;
         match leg.stage {
             LegStage::Ended => return,
             LegStage::Early if leg.side == Side::Callee => {
@@ -135,6 +139,11 @@ impl Generator {
             _ => self.abandon_leg_procedure(key),
         }
         self.break_leg_request(key);
+        let is_replaced = self.legs_of(ue).any(|(_, leg)| leg.replaces == Some(key));
+        if let Some(leg) = self.legs.get_mut(key) {
+            // The BYE has overtaken the 2xx to what replaces it.
+            leg.is_replaced |= is_replaced;
+        }
         self.end_leg(step, key);
     }
 
@@ -145,11 +154,22 @@ impl Generator {
             return;
         }
         leg.stage = LegStage::Ended;
-        let (ue, side) = (leg.ue, leg.side);
-        self.count_end(key);
+        let (ue, side, is_replaced) = (leg.ue, leg.side, leg.is_replaced);
+        if !is_replaced {
+            self.count_end(key);
+        }
         self.fail_leg_procedure(step, key, Cause::ConnectionLost);
         self.break_leg_request(key);
         self.arm_leg(step, key, FORGET_NS, LegTimer::Forget, 0);
+        self.end_move(step, key);
+        if !is_replaced {
+            self.call_over(step, ue, side);
+        }
+    }
+
+    /// A session is over: its caller's next one gets its time.
+    pub(super) fn call_over(&mut self, step: &mut Step<'_>, ue: u32, side: Side) {
+        let ue = self.current_access(ue);
         if side == Side::Caller && self.ues[ue as usize].stage.is_secure() {
             self.arm_procedure(step, ue, Procedure::CallSetup);
         }
@@ -157,7 +177,7 @@ impl Generator {
     }
 
     /// A session is counted once, on its caller's side.
-    fn count_end(&mut self, key: Key) {
+    pub(super) fn count_end(&mut self, key: Key) {
         let Some(leg) = self.legs.get_mut(key) else { return };
         if !std::mem::take(&mut leg.is_counted) {
             return;

@@ -14,6 +14,7 @@
 mod callee;
 mod caller;
 mod end;
+mod moving;
 mod refresh;
 mod request;
 mod sdp;
@@ -112,6 +113,14 @@ pub struct Leg {
     pub hung_up: bool,
     /// It is counted among the sessions that were established.
     pub is_counted: bool,
+    /// The leg that it is to take the place of.
+    pub replaces: Option<Key>,
+    /// The access that its INVITE under way moves it to.
+    pub moves_to: Option<u32>,
+    /// Another leg has taken its place, or it has come to nothing: its end is nobody's.
+    pub is_replaced: bool,
+    /// Its move is under way.
+    pub is_moving: bool,
 }
 
 /// An INVITE that was sent.
@@ -131,6 +140,8 @@ pub struct Outgoing {
 #[derive(Debug)]
 pub struct Incoming {
     pub server: InviteServer,
+    /// The access that it came over, which its answers go back by.
+    pub ue: u32,
     pub number: u16,
     pub cseq: u32,
     /// The message, to be answered.
@@ -230,7 +241,8 @@ impl Generator {
     /// A leg takes its place among its user's, where need be that of the one that has ended longest. `None` where there is no room.
     fn add_leg(&mut self, leg: Leg) -> Option<Key> {
         if self.legs_of(leg.ue).count() >= LEGS_PER_USER {
-            let ended = self.legs_of(leg.ue).filter(|(_, it)| it.stage == LegStage::Ended);
+            let may_go = |it: &Leg| it.stage == LegStage::Ended && !it.is_moving;
+            let ended = self.legs_of(leg.ue).filter(|(_, it)| may_go(it));
             if let Some(oldest) = ended.last().map(|(key, _)| key) {
                 self.forget_leg(oldest);
             }
@@ -284,6 +296,14 @@ impl Generator {
         })
     }
 
+    /// Whether a session that a user has begun goes on.
+    pub(super) fn is_caller(&self, ue: u32) -> bool {
+        let mut legs = self.legs_of(ue);
+        legs.any(|(_, leg)| {
+            leg.side == Side::Caller && leg.stage != LegStage::Ended && !leg.is_replaced
+        })
+    }
+
     /// Whether a user's partner is calling it.
     pub(super) fn is_called(&self, ue: u32) -> bool {
         let partner = self.partner(ue);
@@ -294,13 +314,18 @@ impl Generator {
     /// The sides of sessions that a user has, as seen from outside.
     #[must_use]
     pub fn legs(&self, ue: u32) -> Vec<LegView> {
-        let view = |(_, leg): (Key, &Leg)| {
+        let view = |(key, leg): (Key, &Leg)| {
             let parts = DialogParts::decode(self.strings.get(&leg.dialog));
             LegView {
                 ue: leg.ue,
                 call_id: parts.call_id.to_vec(),
                 local_tag: parts.local_tag.to_vec(),
-                is_at_rest: leg.stage == LegStage::Up && leg.procedure.is_none(),
+                is_at_rest: leg.stage == LegStage::Up
+                    && leg.procedure.is_none()
+                    && leg.request.is_none()
+                    && !self.is_inviting(key)
+                    && !leg.is_replaced
+                    && !leg.is_moving,
                 is_over: leg.stage == LegStage::Ended,
             }
         };

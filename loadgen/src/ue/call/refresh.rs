@@ -73,7 +73,9 @@ impl Generator {
         let is_inviting = self.is_inviting(key);
         let Some(leg) = self.legs.get(key) else { return };
         let is_answering = leg.incoming.as_ref().is_some_and(|it| !it.is_acknowledged);
-        if leg.request.is_some() || leg.procedure.is_some() || is_inviting || is_answering {
+        let is_moving = self.handover_of(leg.ue).is_some();
+        let is_busy = leg.request.is_some() || leg.procedure.is_some() || is_inviting;
+        if is_busy || is_answering || is_moving {
             let number = leg.refresh;
             return self.arm_leg(step, key, TRY_AGAIN_NS, LegTimer::Refresh, number);
         }
@@ -186,7 +188,7 @@ impl Generator {
             return self.respond(step, ue, set, message, 500);
         }
         self.keep_target(key, message);
-        if !self.take_invite(step, key, message) {
+        if !self.take_invite(step, key, ue, message) {
             return self.respond(step, ue, set, message, 503);
         }
         self.accept_invite(step, key, true);

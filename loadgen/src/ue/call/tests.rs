@@ -193,6 +193,7 @@ fn secure(generator: &mut Generator, ue: u32) -> SaSet {
     state.security_server = server;
     state.service_route = route;
     state.attempt = 1;
+    state.is_current = true;
     generator.change_stage(ue, Stage::Secured);
     let key = generator.services_of(ue).unwrap();
     generator.services.get_mut(key).unwrap().registered_until = Some(Time::MAX);

@@ -47,6 +47,8 @@ pub enum LegTimer {
     Refresh,
     /// The session was not refreshed (RFC 4028 clause 10).
     Expired,
+    /// The move of the session is tried again.
+    Move,
     /// Nothing can come any more.
     Forget,
 }
@@ -97,7 +99,11 @@ impl Generator {
             LegTimer::Refresh | LegTimer::Expired => {
                 leg.refresh == number && leg.stage == LegStage::Up
             }
-            LegTimer::Answer | LegTimer::GiveUp | LegTimer::HangUp | LegTimer::Forget => true,
+            LegTimer::Answer
+            | LegTimer::GiveUp
+            | LegTimer::HangUp
+            | LegTimer::Move
+            | LegTimer::Forget => true,
         };
         if is_present {
             self.leg_timer_fired(step, key, kind);
@@ -126,6 +132,7 @@ impl Generator {
             LegTimer::HangUp => self.hang_up(step, key),
             LegTimer::Refresh => self.refresh_session(step, key),
             LegTimer::Expired => self.session_expired(step, key),
+            LegTimer::Move => self.move_again(step, key),
             LegTimer::Forget => self.forget_leg(key),
         }
     }

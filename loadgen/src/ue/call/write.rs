@@ -24,6 +24,7 @@ impl Generator {
             settings: &self.settings,
             strings: &self.strings,
             services: state.services.and_then(|key| self.services.get(key)),
+            replaced: None,
             ue,
             state,
         }

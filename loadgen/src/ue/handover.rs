@@ -1,0 +1,330 @@
+//! Handover: a user's sessions, subscriptions and registration go from one access to another, in the order of the paper's section 3.2.
+//!
+//! ```text
+//!  secure the new access ─▶ move sessions ─▶ move subscriptions ─▶ register anew ─▶ end the old connection
+//!        │ failure              │ failure          │ failure            │ failure           │ failure
+//!        ▼                      └──────────────────┴────────────────────┴─── goes on, and has failed at the end
+//!  all stays as it was
+//! ```
+//!
+//! The old access is Idle again once its connection is over, and may be moved to. Where it is lost nothing passes it from the moment of
+//! the loss until nothing can come any more.
+
+use imstorm_base::slab::Key;
+use imstorm_base::time::{NS_PER_S, Time};
+
+use super::call::LegStage;
+use super::procedures::{FORGET_NS, TIMER_N_NS};
+use super::write::Credentials;
+use super::{Abandons, Stage, UeTimer, UeTimerKind};
+use crate::generator::{Generator, Step};
+use crate::measure::{Cause, Procedure};
+use crate::profile::HandoverMode;
+
+/// A handover that can't begin is tried again after so long.
+const TRY_AGAIN_NS: u64 = NS_PER_S;
+
+/// A handover under way.
+#[derive(Debug)]
+pub struct Handover {
+    /// The access that is left.
+    pub from: u32,
+    /// The access that all is moved to.
+    pub to: u32,
+    /// When it was decided, or the old access was lost: interruptions count from here.
+    decided_at: Time,
+    /// The step under way.
+    step: Procedure,
+    /// When it began.
+    step_at: Time,
+    /// Sessions of which the move is under way.
+    moving: usize,
+    /// Why a step has failed: the first one's.
+    cause: Option<Cause>,
+}
+
+/// What became of the move of a session.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum MoveOutcome {
+    /// It runs over the new connection.
+    Moved,
+    /// Its parties have ended it meanwhile.
+    Ended,
+    /// It could not be moved.
+    Failed(Cause),
+}
+
+impl Handover {
+    /// When it was decided.
+    pub fn began_at(&self) -> Time {
+        self.decided_at
+    }
+}
+
+/// The steps after the first one, in order.
+const STEPS: [Procedure; 4] = [
+    Procedure::HandoverSessions,
+    Procedure::HandoverSubscriptions,
+    Procedure::HandoverBindings,
+    Procedure::HandoverRelease,
+];
+
+impl Generator {
+    /// The handover under way of an access's user.
+    pub(super) fn handover_of(&self, ue: u32) -> Option<&Handover> {
+        self.handovers.get(&self.population.user(ue))
+    }
+
+    /// The access over which a user does what is due.
+    pub(super) fn current_access(&self, ue: u32) -> u32 {
+        let mut accesses = self.population.accesses_of(ue);
+        accesses.find(|it| self.ues[*it as usize].is_current).unwrap_or(ue)
+    }
+
+    pub(super) fn begin_handover(&mut self, step: &mut Step<'_>, ue: u32) {
+        let to = self.population.next_access(ue);
+        let target = &self.ues[to as usize];
+        let is_vacant = target.stage == Stage::Idle && !target.is_lost && to != ue;
+        if !is_vacant || self.is_written_to(ue) || self.is_called(ue) || !self.calls_rest(ue) {
+            let state = &mut self.ues[ue as usize];
+            let left = &mut state.left[Procedure::Handover as usize];
+            *left = left.saturating_add(1);
+            let (kind, number) = (UeTimerKind::Due(Procedure::Handover), state.attempt);
+            return self.timers.arm(step.now, TRY_AGAIN_NS, UeTimer { ue, kind, number });
+        }
+        self.start_procedure(ue, Procedure::Handover, step.now);
+        self.ues[ue as usize].is_lost = self.handover.old_access.is_lost();
+        let handover = Handover {
+            from: ue,
+            to,
+            decided_at: step.now,
+            step: Procedure::HandoverSecure,
+            step_at: step.now,
+            moving: 0,
+            cause: None,
+        };
+        self.handovers.insert(self.population.user(ue), handover);
+        self.keep_former_set(step, to);
+        self.begin_set_up_as(step, to, Procedure::HandoverSecure, step.now);
+    }
+
+    /// What came through an access's set before may come again while the next one is made.
+    fn keep_former_set(&mut self, step: &Step<'_>, ue: u32) {
+        self.drop_other_set(ue);
+        let state = &mut self.ues[ue as usize];
+        let former = state.set.take();
+        state.other_set = former;
+        let Some(number) = former.and_then(|key| self.sets.get(key)).map(|set| set.offer) else {
+            return;
+        };
+        let kind = UeTimerKind::Former;
+        self.timers.arm(step.now, TIMER_N_NS, UeTimer { ue, kind, number });
+    }
+
+    /// A step is over, well or badly (which is noted): the next one that there is something to do for.
+    pub(super) fn handover_goes_on(&mut self, step: &mut Step<'_>, ue: u32) {
+        let user = self.population.user(ue);
+        let Some(handover) = self.handovers.get(&user) else { return };
+        let done = STEPS.iter().position(|it| *it == handover.step).map_or(0, |place| place + 1);
+        for procedure in &STEPS[done..] {
+            let Some(handover) = self.handovers.get_mut(&user) else { return };
+            handover.step = *procedure;
+            handover.step_at = step.now;
+            let (from, to) = (handover.from, handover.to);
+            let begun = match procedure {
+                Procedure::HandoverSessions => self.move_sessions(step, from, to),
+                Procedure::HandoverSubscriptions => self.move_subscription(step, from, to),
+                Procedure::HandoverBindings => self.move_binding(step, from, to),
+                _ => {
+                    self.start_procedure(to, *procedure, step.now);
+                    self.refresh(step, to, Credentials::Answer);
+                    true
+                }
+            };
+            if begun {
+                return;
+            }
+        }
+        self.end_handover(step, user);
+    }
+
+    fn move_sessions(&mut self, step: &mut Step<'_>, from: u32, to: u32) -> bool {
+        let legs: Vec<Key> = self
+            .legs_of(from)
+            .filter(|(_, leg)| leg.ue == from && leg.stage == LegStage::Up)
+            .map(|(key, _)| key)
+            .collect();
+        if legs.is_empty() {
+            return false;
+        }
+        self.start_procedure(to, Procedure::HandoverSessions, step.now);
+        if let Some(handover) = self.handovers.get_mut(&self.population.user(to)) {
+            handover.moving = legs.len();
+        }
+        for key in legs {
+            self.measurements.attempted(Procedure::Interruption);
+            self.move_leg(step, key, to);
+        }
+        true
+    }
+
+    /// One of the sessions has come to its new connection, or will not.
+    pub(super) fn session_moved(&mut self, step: &mut Step<'_>, ue: u32, outcome: MoveOutcome) {
+        let user = self.population.user(ue);
+        let Some(handover) = self.handovers.get_mut(&user) else { return };
+        if let MoveOutcome::Failed(cause) = outcome {
+            handover.cause = handover.cause.or(Some(cause));
+        }
+        handover.moving = handover.moving.saturating_sub(1);
+        let (to, is_last, cause) = (handover.to, handover.moving == 0, handover.cause);
+        let took_ns = step.now - handover.decided_at;
+        match outcome {
+            MoveOutcome::Moved => self.measurements.completed(Procedure::Interruption, took_ns),
+            MoveOutcome::Ended => self.measurements.abandoned(Procedure::Interruption),
+            MoveOutcome::Failed(cause) => {
+                self.measurements.failed(Procedure::Interruption, cause);
+            }
+        }
+        if is_last {
+            match cause {
+                None => self.complete(step, to),
+                Some(cause) => {
+                    self.fail_procedure(step, to, cause);
+                }
+            }
+            self.handover_goes_on(step, to);
+        }
+    }
+
+    fn move_subscription(&mut self, step: &mut Step<'_>, from: u32, to: u32) -> bool {
+        let has_one = self.services(from).is_some_and(|it| !it.reg_dialog.is_empty());
+        if !has_one {
+            return false;
+        }
+        self.start_procedure(to, Procedure::HandoverSubscriptions, step.now);
+        self.measurements.attempted(Procedure::SubscriptionMove);
+        let by_refresh = self.handover.mode == HandoverMode::TargetRefresh;
+        self.subscribe_anew(step, from, to, by_refresh);
+        true
+    }
+
+    fn move_binding(&mut self, step: &mut Step<'_>, from: u32, to: u32) -> bool {
+        if self.services(from).is_none_or(|it| it.registered_until.is_none()) {
+            return false;
+        }
+        self.start_procedure(to, Procedure::HandoverBindings, step.now);
+        self.register(step, to);
+        true
+    }
+
+    /// The procedure of a step over the new access is over; false where that is none.
+    pub(super) fn handover_step_over(
+        &mut self,
+        step: &mut Step<'_>,
+        ue: u32,
+        procedure: Procedure,
+        failed: Option<Cause>,
+    ) -> bool {
+        let Some(handover) = self.handovers.get_mut(&self.population.user(ue)) else {
+            return false;
+        };
+        if handover.to != ue || handover.step != procedure {
+            return false;
+        }
+        handover.cause = handover.cause.or(failed);
+        let took_ns = step.now - handover.step_at;
+        if procedure == Procedure::HandoverSubscriptions {
+            match failed {
+                None => self.measurements.completed(Procedure::SubscriptionMove, took_ns),
+                Some(cause) => self.measurements.failed(Procedure::SubscriptionMove, cause),
+            }
+        }
+        self.handover_goes_on(step, ue);
+        true
+    }
+
+    /// All is moved: from now on the user does over the new access what is due.
+    fn end_handover(&mut self, step: &mut Step<'_>, user: u32) {
+        let Some(handover) = self.handovers.remove(&user) else { return };
+        let Handover { from, to, cause, .. } = handover;
+        match cause {
+            None => self.complete(step, from),
+            Some(cause) => {
+                self.fail_procedure(step, from, cause);
+            }
+        }
+        let old = &mut self.ues[from as usize];
+        old.is_current = false;
+        let (left, due, release_at) = (old.left, std::mem::take(&mut old.due), old.release_at);
+        let (abandons, is_lost) = (std::mem::take(&mut old.abandons), old.is_lost);
+        let number = old.attempt;
+        let (ue, kind) = (from, UeTimerKind::Forget);
+        self.timers.arm(step.now, FORGET_NS, UeTimer { ue, kind, number });
+        if is_lost {
+            self.retire(step, from);
+        }
+        let new = &mut self.ues[to as usize];
+        new.is_current = true;
+        new.left = left;
+        new.due |= due;
+        new.release_at = release_at;
+        // Whoever was to vanish has stayed for a handover, and stays.
+        new.abandons = if abandons == Abandons::Connection { Abandons::Nothing } else { abandons };
+        self.resume_agenda(step, to);
+    }
+
+    /// An access's connection is over, and the user is elsewhere: it is Idle, and answers what comes again.
+    pub(super) fn retire(&mut self, step: &mut Step<'_>, ue: u32) {
+        self.break_request(ue);
+        self.change_stage(ue, Stage::Idle);
+        self.drop_calls(step, ue);
+        self.drop_services(ue);
+    }
+
+    /// The connection of an access in a handover is over. True where that is all there is to do about it.
+    pub(super) fn is_left_in_handover(
+        &mut self,
+        step: &mut Step<'_>,
+        ue: u32,
+        cause: Cause,
+    ) -> bool {
+        let user = self.population.user(ue);
+        let Some(handover) = self.handovers.get_mut(&user) else {
+            if self.ues[ue as usize].is_current {
+                return false;
+            }
+            self.retire(step, ue);
+            return true;
+        };
+        if handover.from == ue {
+            if handover.step != Procedure::HandoverRelease {
+                handover.cause = handover.cause.or(Some(cause));
+            }
+            self.retire(step, ue);
+            return true;
+        }
+        self.break_handover(step, user, cause);
+        true
+    }
+
+    /// There is no new connection, or no more: the old one goes on, if it can.
+    fn break_handover(&mut self, step: &mut Step<'_>, user: u32, cause: Cause) {
+        let Some(handover) = self.handovers.remove(&user) else { return };
+        let Handover { from, to, .. } = handover;
+        self.fail_procedure(step, to, cause);
+        self.fail_procedure(step, from, cause);
+        for _ in 0..handover.moving {
+            self.measurements.failed(Procedure::Interruption, cause);
+        }
+        let number = self.ues[to as usize].attempt;
+        let (ue, kind) = (to, UeTimerKind::Forget);
+        self.timers.arm(step.now, FORGET_NS, UeTimer { ue, kind, number });
+        self.retire(step, to);
+        let old = &self.ues[from as usize];
+        if old.is_lost || !old.stage.is_secure() {
+            self.leave(step, from);
+        } else {
+            self.after(step, from, Procedure::Handover);
+        }
+    }
+}
