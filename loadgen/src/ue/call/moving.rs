@@ -175,7 +175,10 @@ impl Generator {
             self.end_leg(step, key);
         }
         let moving = replaced.unwrap_or(key);
-        let Some(leg) = self.legs.get(moving) else { return };
+        let Some(leg) = self.legs.get(moving) else {
+            // It has ended so long ago that it is forgotten.
+            return self.session_moved(step, to, MoveOutcome::Ended);
+        };
         let is_over = leg.stage != LegStage::Up;
         let (ue, side) = (leg.ue, leg.side);
         if is_over && leg.is_replaced {
@@ -208,19 +211,24 @@ impl Generator {
         let Some(leg) = self.legs.get_mut(key) else { return };
         let (replaced, to, ue) = (leg.replaces.take(), leg.moves_to.take(), leg.ue);
         if let Some(old) = replaced {
-            let Some(leg) = self.legs.get_mut(old) else { return };
-            leg.is_replaced = false;
-            leg.is_moving = false;
-            let (is_over, side) = (leg.stage == LegStage::Ended, leg.side);
-            if is_over {
-                self.count_end(old);
-                self.call_over(step, ue, side);
-            } else {
-                self.end_leg(step, old);
-            }
+            self.end_replaced(step, old, ue);
         }
         if let Some(to) = to.or_else(|| replaced.map(|_| ue)) {
             self.session_moved(step, to, MoveOutcome::Ended);
+        }
+    }
+
+    /// The leg that was to be replaced ends instead, if it has not yet.
+    fn end_replaced(&mut self, step: &mut Step<'_>, old: Key, ue: u32) {
+        let Some(leg) = self.legs.get_mut(old) else { return };
+        leg.is_replaced = false;
+        leg.is_moving = false;
+        let (is_over, side) = (leg.stage == LegStage::Ended, leg.side);
+        if is_over {
+            self.count_end(old);
+            self.call_over(step, ue, side);
+        } else {
+            self.end_leg(step, old);
         }
     }
 
