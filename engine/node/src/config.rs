@@ -82,6 +82,10 @@ pub struct PcscfSection {
     /// A preferred identity that is not authorised is refused (403); else the default one takes its place.
     #[serde(default)]
     pub strict_identities: bool,
+    /// It knows the extension by which a SUBSCRIBE makes a secure connection. Without it, it is the P-CSCF of a network of today: `secevt` is
+    /// answered 420, and its unprotected port takes REGISTER only.
+    #[serde(default = "yes")]
+    pub security_event: bool,
     /// The name of the network that it stands in (P-Visited-Network-ID).
     #[serde(default = "default_domain")]
     pub visited_network: String,
@@ -110,6 +114,10 @@ pub struct ScscfSection {
     /// Each 200 to the security SUBSCRIBE gives the connection a new token; the one before stays valid for Timer F.
     #[serde(default)]
     pub renew_token: bool,
+    /// It is a notifier of the `security` event package. Without it, it is the S-CSCF of a home network of today: `secevt` is answered 420, and
+    /// the package 489.
+    #[serde(default = "yes")]
+    pub security_event: bool,
     /// A connection that has no binding for so many seconds is ended; 0: it needs none.
     #[serde(default)]
     pub binding_required_after_s: u32,
@@ -278,6 +286,10 @@ fn default_io() -> Backend {
 fn default_receive_buffer_bytes() -> usize {
     16 << 20
 }
+fn yes() -> bool {
+    true
+}
+
 fn default_esp_port() -> u16 {
     4500
 }

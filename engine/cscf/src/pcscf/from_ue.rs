@@ -19,9 +19,9 @@ use crate::proxy::{DEFAULT_PORT, unknown_option};
 /// The event package that this is all about.
 pub const SECURITY_EVENT: &[u8] = b"security";
 
-/// The extensions that the P-CSCF knows, or that are none of a proxy's business.
+/// The extensions that the P-CSCF knows, or that are none of a proxy's business. The first one only where it is configured.
 const EXTENSIONS: [&str; 8] =
-    ["sec-agree", "secevt", "replaces", "100rel", "timer", "path", "gruu", "outbound"];
+    ["secevt", "sec-agree", "replaces", "100rel", "timer", "path", "gruu", "outbound"];
 /// What a UE may send over its secure connection, where it is not answered before.
 const PASSED: [Method; 8] = [
     Method::Subscribe,
@@ -55,7 +55,13 @@ impl Pcscf {
                 return self.refuse(ctx, peer, message, error.status, |_| ());
             }
         };
-        let begins = message.method() == Method::Subscribe && is_security_event(message);
+        // Before anything else where it is a network of today: a UE learns by it that it has to register.
+        if !self.config.security_event && self.refuse_extension(ctx, peer, message) {
+            return;
+        }
+        let begins = self.config.security_event
+            && message.method() == Method::Subscribe
+            && is_security_event(message);
         if !begins || has_to_tag(message) {
             ctx.counters.unprotected_refused += 1;
             return self.refuse(ctx, peer, message, 403, |_| ());
@@ -196,7 +202,8 @@ impl Pcscf {
         peer: Peer,
         message: &Message<'_>,
     ) -> bool {
-        let Some(option) = unknown_option(message, HeaderName::ProxyRequire, &EXTENSIONS) else {
+        let known = &EXTENSIONS[usize::from(!self.config.security_event)..];
+        let Some(option) = unknown_option(message, HeaderName::ProxyRequire, known) else {
             return false;
         };
         ctx.counters.bad_extension += 1;

@@ -98,6 +98,8 @@ pub struct PcscfConfig {
     pub icscf: SocketAddr,
     /// A preferred identity that is not authorised is refused (403), where it would else be replaced by the default one.
     pub strict_identities: bool,
+    /// It knows the extension (`secevt`); else it is the P-CSCF of a network of today.
+    pub security_event: bool,
     /// P-Visited-Network-ID (RFC 7315 clause 4.3).
     pub visited_network: String,
     /// How many connections it holds at most, half-open ones included.

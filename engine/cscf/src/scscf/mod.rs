@@ -70,7 +70,7 @@ const ALLOWED: &str =
 
 /// Sessions that there is room for.
 const SESSIONS_PER_USER: usize = 2;
-/// The option tags that a request may require.
+/// The option tags that a request may require. The first one only where it is configured.
 const OPTIONS: [&str; 8] =
     ["secevt", "sec-agree", "path", "replaces", "100rel", "timer", "gruu", "outbound"];
 
@@ -90,6 +90,8 @@ pub struct ScscfConfig {
     pub service_route_header: bool,
     /// Each 200 to the security SUBSCRIBE gives the connection a new token.
     pub renew_token: bool,
+    /// It is a notifier of the `security` event package; else it is the S-CSCF of a home network of today.
+    pub security_event: bool,
     /// A connection that has no binding for so many seconds is ended; 0: it needs none.
     pub binding_required_after_s: u32,
     /// The authentication realm: the home domain.
@@ -295,7 +297,8 @@ impl Scscf {
         }
         // What a session's or a standalone request requires is for its parties.
         let is_for_us = matches!(message.method(), Method::Subscribe | Method::Register);
-        let unknown = proxy::unknown_option(message, HeaderName::Require, &OPTIONS);
+        let known = &OPTIONS[usize::from(!self.config.security_event)..];
+        let unknown = proxy::unknown_option(message, HeaderName::Require, known);
         if let Some(option) = unknown.filter(|_| is_for_us) {
             ctx.counters.bad_extension += 1;
             return self.refuse(ctx, from, message, 420, |out| {

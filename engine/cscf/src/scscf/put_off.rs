@@ -112,6 +112,7 @@ mod tests {
                 shard: 0,
                 service_route_header: false,
                 renew_token: false,
+                security_event: true,
                 binding_required_after_s: 0,
                 realm: "ims.example".to_owned(),
                 subscriptions_max: 4,

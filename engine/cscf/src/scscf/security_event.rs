@@ -35,11 +35,12 @@ impl Scscf {
         let is = |package: &[u8]| {
             event.as_ref().is_some_and(|event| event.package.eq_ignore_ascii_case(package))
         };
-        let (is_security, is_reg) = (is(b"security"), is(b"reg"));
+        let (is_security, is_reg) = (self.config.security_event && is(b"security"), is(b"reg"));
         if !is_security && !is_reg {
             ctx.counters.event_refused += 1;
             return self.refuse(ctx, from, message, 489, |out| {
-                out.header(HeaderName::AllowEvents).text("security, reg").end();
+                let all = if self.config.security_event { "security, reg" } else { "reg" };
+                out.header(HeaderName::AllowEvents).text(all).end();
             });
         }
         let Ok(asked_s) = message.expires() else {

@@ -1,0 +1,67 @@
+//! Networks that don't know the extension (the paper's "Backwards Compatibility"): what they answer, and what they leave behind.
+
+use tests::{Credentials, Layout, Text, World};
+
+const LAYOUTS: [Layout; 3] = [Layout::Together, Layout::Apart, Layout::Each];
+
+fn legacy_pcscf(layout: Layout) -> World {
+    World::configured(layout, "security_event = false,", "")
+}
+
+fn legacy_scscf(layout: Layout) -> World {
+    World::configured(layout, "", "security_event = false,")
+}
+
+/// The first SUBSCRIBE of subscriber 1, as `alter` makes it, and the one answer.
+fn ask(world: &mut World, alter: impl FnOnce(Text) -> Text) -> Text {
+    let mut ue = world.ue(1);
+    let first = ue.first(Credentials::Name);
+    world.ask_plain(&mut ue, &alter(first))
+}
+
+#[test]
+fn a_pcscf_that_does_not_know_the_extension_answers_420() {
+    for layout in LAYOUTS {
+        let mut world = legacy_pcscf(layout);
+        let answer = ask(&mut world, |first| first);
+        assert_eq!(answer.status(), 420, "{answer}");
+        assert_eq!(answer.all("Unsupported"), ["secevt"]);
+        assert_eq!(world.counter("bad_extension"), 1);
+        assert!(world.mw.is_empty(), "nothing of it reaches the core");
+        world.assert_empty();
+    }
+}
+
+#[test]
+fn such_a_pcscf_takes_register_only_without_protection() {
+    let mut world = legacy_pcscf(Layout::Apart);
+    let answer = ask(&mut world, |first| first.with("Proxy-Require", "sec-agree"));
+    assert_eq!(answer.status(), 403, "{answer}");
+    assert_eq!(world.counter("unprotected_refused"), 1);
+    assert!(world.mw.is_empty(), "nothing of it reaches the core");
+    world.assert_empty();
+}
+
+#[test]
+fn an_scscf_that_does_not_know_the_extension_answers_420() {
+    for layout in LAYOUTS {
+        let mut world = legacy_scscf(layout);
+        let answer = ask(&mut world, |first| first);
+        assert_eq!(answer.status(), 420, "{answer}");
+        assert_eq!(answer.all("Unsupported"), ["secevt"]);
+        assert_eq!(world.counter("challenges"), 0, "no vector is spent");
+        world.assert_empty();
+    }
+}
+
+#[test]
+fn such_an_scscf_does_not_know_the_event_package_either() {
+    for layout in LAYOUTS {
+        let mut world = legacy_scscf(layout);
+        let answer = ask(&mut world, |first| first.with("Require", "sec-agree"));
+        assert_eq!(answer.status(), 489, "{answer}");
+        assert_eq!(answer.all("Allow-Events"), ["reg"]);
+        assert_eq!((world.counter("event_refused"), world.counter("challenges")), (1, 0));
+        world.assert_empty();
+    }
+}
