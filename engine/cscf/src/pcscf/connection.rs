@@ -6,7 +6,9 @@ use std::net::{IpAddr, SocketAddr};
 use imstorm_base::slab::Key;
 use imstorm_base::strings::{Handle, Strings};
 use imstorm_base::time::Time;
-use imstorm_esp::SaSet;
+use imstorm_esp::{LocalPort, SaSet};
+use imstorm_sip::body::{reginfo, secinfo};
+use imstorm_sip::{Message, Method};
 
 use super::agreement::{ClientOffer, ServerSide};
 use super::transaction::{Purpose, Transaction};
@@ -23,9 +25,37 @@ pub enum Stage {
     Ending,
 }
 
+/// What a connection rests on: the kind of request that made it, and that prolongs and ends it.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum Basis {
+    /// A subscription to the `security` event package.
+    Subscription,
+    /// A registration with AKA, as in today's IMS (TS 24.229 clause 5.2.2).
+    Registration,
+}
+
+impl Basis {
+    /// Of a request that may make a connection.
+    pub fn of(request: &Message<'_>) -> Self {
+        match request.method() {
+            Method::Register => Self::Registration,
+            _ => Self::Subscription,
+        }
+    }
+
+    /// The event package that the P-CSCF subscribes to, and the type of its bodies.
+    pub fn package(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Subscription => ("security", secinfo::CONTENT_TYPE),
+            Self::Registration => ("reg", reginfo::CONTENT_TYPE),
+        }
+    }
+}
+
 /// A secure connection, from the first SUBSCRIBE to the last message on its security associations.
 #[derive(Debug)]
 pub struct Connection {
+    pub basis: Basis,
     pub stage: Stage,
     /// The private identity, as in Authorization.
     pub impi: Handle,
@@ -33,11 +63,11 @@ pub struct Connection {
     pub setup: u64,
     /// Of (private identity, UE address): at most [`super::SETS_MAX`] connections share it.
     pub access: u64,
-    /// Of the Call-ID of the security dialog.
+    /// Of the Call-ID of the security dialog, or of the last REGISTER.
     pub call_id: u64,
     /// The UE's address, the inner one of all its sets.
     pub ue_ip: IpAddr,
-    /// The highest CSeq that the UE has used in the security dialog.
+    /// The highest CSeq that the UE has used in the security dialog, or with that Call-ID.
     pub cseq: u32,
     /// Transactions that are not completed.
     pub pending: Pending,
@@ -51,7 +81,8 @@ pub struct Connection {
     pub draining: Option<Key>,
     /// Of the notifier's tag in the security dialog.
     pub to_tag: u64,
-    /// The notifier's Mw address, from the Contact of its 200: requests in the dialog go there and nowhere else.
+    /// The S-CSCF's Mw address, from the Contact of its 200 as notifier, or from its Service-Route as registrar: requests in the dialog go
+    /// there and nowhere else.
     pub notifier: Option<SocketAddr>,
     /// The URI that requests outside dialogs go through, from the last 200 (the paper's section 3.1).
     pub service_route: Handle,
@@ -65,11 +96,11 @@ pub struct Connection {
     pub expires_at: Time,
     /// The lifetime that the UE was last granted, in seconds.
     pub granted_s: u32,
-    /// The P-CSCF's own subscription to the UE's security state.
+    /// The P-CSCF's own subscription to what the connection rests on.
     pub own: Own,
-    /// The UE's authorised identities, a packed list, from the P-CSCF's own subscription.
+    /// The UE's authorised identities, a packed list, from the P-CSCF's own subscription, or from the registration's 200.
     pub identities: Handle,
-    /// The first NOTIFY has come: `identities` is what the notifier says, even if it is empty.
+    /// They are known: `identities` is what the S-CSCF says, even if it is empty.
     pub knows_identities: bool,
 }
 
@@ -164,6 +195,14 @@ pub struct SecuritySet {
     pub expires_at: Time,
     /// When it is looked after next.
     pub look: Look,
+}
+
+impl SecuritySet {
+    /// The UE's contact, which is where these associations lead: its address and its protected server port.
+    pub fn ue_contact(&self, connection: &Connection) -> SocketAddr {
+        let port_us = self.sa.inbound(LocalPort::Client).selectors().remote_port;
+        SocketAddr::new(connection.ue_ip, port_us)
+    }
 }
 
 impl Connection {

@@ -3,13 +3,12 @@
 use std::net::{Ipv6Addr, SocketAddr};
 
 use imstorm_base::slab::Key;
-use imstorm_esp::LocalPort;
 use imstorm_sip::header::HeaderName;
 use imstorm_sip::method::Method;
 use imstorm_sip::transaction::key::{server_key_as, server_key_of};
 use imstorm_sip::{Credentials, FieldError, Message, NameAddr, Via};
 
-use super::connection::Stage;
+use super::connection::{Basis, Stage};
 use super::relay::METHODS;
 use super::transaction::{Origin, Peer};
 use super::{MODE, Pcscf, agreement};
@@ -59,9 +58,11 @@ impl Pcscf {
         if !self.config.security_event && self.refuse_extension(ctx, peer, message) {
             return;
         }
-        let begins = self.config.security_event
-            && message.method() == Method::Subscribe
-            && is_security_event(message);
+        let begins = match message.method() {
+            Method::Register => true,
+            Method::Subscribe => self.config.security_event && is_security_event(message),
+            _ => false,
+        };
         if !begins || has_to_tag(message) {
             ctx.counters.unprotected_refused += 1;
             return self.refuse(ctx, peer, message, 403, |_| ());
@@ -143,7 +144,7 @@ impl Pcscf {
         if self.refuse_extension(ctx, peer, message) {
             return;
         }
-        if message.method() != Method::Subscribe || !is_security_event(message) {
+        if !self.is_about_connection(connection_key, message) {
             return self.other_request(ctx, set, origin, connection_key, message);
         }
         match self.check_security_request(ctx, set, message, known) {
@@ -156,7 +157,17 @@ impl Pcscf {
         }
     }
 
-    /// What a SUBSCRIBE to the security state must show before it goes on to the core; the credentials that it has.
+    /// Whether a request is about the connection itself: what it rests on, or might.
+    fn is_about_connection(&self, key: Key, message: &Message<'_>) -> bool {
+        let basis = self.connections.get(key).map(|connection| connection.basis);
+        match message.method() {
+            Method::Register => basis == Some(Basis::Registration),
+            Method::Subscribe => self.config.security_event && is_security_event(message),
+            _ => false,
+        }
+    }
+
+    /// What a request about the connection itself must show before it goes on to the core; the credentials that it has.
     fn check_security_request<'b>(
         &self,
         ctx: &mut Context<'_>,
@@ -166,8 +177,13 @@ impl Pcscf {
     ) -> Result<Option<Credentials<'b>>, u16> {
         let set = self.sets.get(set_key).expect("a set that opened a packet");
         let connection = self.connections.get(set.connection).expect("a set's connection");
-        // The live set carries the dialog; only the answer to the first challenge comes outside it, and may come again.
-        if !known && has_to_tag(message) != (connection.stage != Stage::SettingUp) {
+        // The live set carries the dialog; only the answer to the first challenge comes outside it, and may come again. A REGISTER is in no
+        // dialog.
+        let is_fitting = match connection.basis {
+            Basis::Subscription => has_to_tag(message) == (connection.stage != Stage::SettingUp),
+            Basis::Registration => !has_to_tag(message),
+        };
+        if Basis::of(message) != connection.basis || (!known && !is_fitting) {
             ctx.counters.wrong_dialog += 1;
             return Err(403);
         }
@@ -225,8 +241,7 @@ impl Pcscf {
         }
         let set = self.sets.get(set_key).expect("a set that opened a packet");
         let connection = self.connections.get(set.connection).expect("a set's connection");
-        let port_us = set.sa.inbound(LocalPort::Client).selectors().remote_port;
-        let own = Some(SocketAddr::new(connection.ue_ip, port_us));
+        let own = Some(set.ue_contact(connection));
         let is_own = |contact: Result<NameAddr<'_>, FieldError>| {
             contact.is_ok_and(|contact| contact.uri.socket_addr(DEFAULT_PORT) == own)
         };
@@ -237,7 +252,8 @@ impl Pcscf {
         Ok(())
     }
 
-    /// The request must be of the security dialog of the connection that it came through.
+    /// The request must be of the security dialog of the connection that it came through. A registration has none; its Call-ID is checked by
+    /// the registrar where a challenge is answered, and may else be another (RFC 3261 clause 10.2.4).
     fn check_dialog(
         &self,
         ctx: &mut Context<'_>,
@@ -245,6 +261,9 @@ impl Pcscf {
         message: &Message<'_>,
     ) -> Result<(), u16> {
         let connection = self.connections.get(connection).expect("a set's connection");
+        if connection.basis == Basis::Registration {
+            return Ok(());
+        }
         let call_id = self.hash.hash(message.call_id().map_err(|_| 400_u16)?);
         let is_tag = match message.tag(HeaderName::To).ok().flatten() {
             Some(tag) => self.hash.hash(tag) == connection.to_tag,

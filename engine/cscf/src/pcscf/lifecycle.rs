@@ -7,13 +7,13 @@ use imstorm_base::slab::Key;
 use imstorm_base::strings::Handle;
 use imstorm_base::time::{Time, seconds};
 use imstorm_esp::{LocalPort, SaSet, SecurityParameters};
-use imstorm_sip::Message;
 use imstorm_sip::header::HeaderName;
 use imstorm_sip::transaction::Timings;
 use imstorm_sip::transaction::non_invite_client::{Actions, Event};
+use imstorm_sip::{Message, Method};
 
 use super::agreement::{ClientOffer, ServerSide, write_server};
-use super::connection::{OwnState, SecuritySet, Stage};
+use super::connection::{Basis, OwnState, SecuritySet, Stage};
 use super::send::Keep;
 use super::transaction::{Machine, Peer, Purpose, Transaction};
 use super::{AWAIT_AUTH_NS, GRACE_S, MODE, Pcscf, PcscfAlarm, SPI_GENERATIONS, SPI_MIN};
@@ -204,7 +204,7 @@ impl Pcscf {
         transaction
     }
 
-    /// The core has answered the UE's SUBSCRIBE.
+    /// The core has answered the UE's request about its connection.
     fn security_response(
         &mut self,
         ctx: &mut Context<'_>,
@@ -219,7 +219,7 @@ impl Pcscf {
                     edits.pop_first(message, HeaderName::Via);
                     self.send(ctx, transaction.upstream, |out| edits.write(message, out).ok());
                 });
-                if message.status() == 481 {
+                if message.status() == 481 && message.method() == Method::Subscribe {
                     self.lose_notifier(ctx, transaction.connection, message);
                 }
                 // A set-up that was refused before its challenge leaves nothing.
@@ -369,36 +369,30 @@ impl Pcscf {
         message: &Message<'_>,
     ) {
         let key = transaction.connection;
-        let to_tag = self.to_tag(message);
-        let Some(connection) = self.connections.get_mut(key) else { return };
-        if !matches!(transaction.upstream, Peer::Protected(_)) {
+        let Some(basis) = self.connections.get(key).map(|found| found.basis) else { return };
+        let Peer::Protected(set) = transaction.upstream else {
             // Nobody is let in on a request without protection, whatever the core says.
             ctx.counters.unprotected_refused += 1;
             let upstream = transaction.upstream;
             self.send(ctx, upstream, |out| respond_upstream(message, 500, out));
             return self.drop_connection(ctx, key);
-        }
+        };
         if transaction.again.is_some_and(|status| status < 300) {
             // The answer to a request that came again: what it granted, it granted then.
             return self.pass_acceptance(ctx, transaction, message);
         }
-        connection.to_tag = to_tag;
-        let contact = message.contact().ok().flatten();
-        connection.notifier =
-            contact.as_ref().and_then(|contact| contact.uri.socket_addr(DEFAULT_PORT));
-        let granted_s = message.expires().ok().flatten().unwrap_or(0);
-        connection.granted_s = granted_s;
-        let contact = contact.map(|contact| contact.uri_text);
-        self.follow_service_route(ctx, key, message, contact);
+        let granted_s = match basis {
+            Basis::Subscription => self.follow_subscription(ctx, key, message),
+            Basis::Registration => self.follow_registration(ctx, key, set, message),
+        };
         let connection = self.connections.get_mut(key).expect("found above");
+        connection.granted_s = granted_s;
         if granted_s == 0 {
             self.begin_end(ctx, key);
         } else {
             let expires_at = lifetime_end(ctx.now, granted_s);
             connection.expires_at = expires_at;
-            if let Peer::Protected(set) = transaction.upstream
-                && connection.temporary == Some(set)
-            {
+            if connection.temporary == Some(set) {
                 connection.temporary = None;
                 let before = connection.live.replace(set);
                 if let Some(drained) = std::mem::replace(&mut connection.draining, before) {
@@ -418,8 +412,31 @@ impl Pcscf {
         }
         self.pass_acceptance(ctx, transaction, message);
         if granted_s > 0 {
-            self.ask_own(ctx, key, contact);
+            match basis {
+                Basis::Subscription => {
+                    let contact = message.contact().ok().flatten();
+                    self.ask_own(ctx, key, contact.map(|contact| contact.uri_text));
+                }
+                Basis::Registration => self.watch_registration(ctx, key),
+            }
         }
+    }
+
+    /// Follows what the notifier says of the UE's subscription; the lifetime that it grants, in seconds.
+    fn follow_subscription(
+        &mut self,
+        ctx: &mut Context<'_>,
+        key: Key,
+        message: &Message<'_>,
+    ) -> u32 {
+        let to_tag = self.to_tag(message);
+        let contact = message.contact().ok().flatten();
+        let connection = self.connections.get_mut(key).expect("a connection that was accepted");
+        connection.to_tag = to_tag;
+        connection.notifier =
+            contact.as_ref().and_then(|contact| contact.uri.socket_addr(DEFAULT_PORT));
+        self.follow_service_route(ctx, key, message, contact.map(|contact| contact.uri_text));
+        message.expires().ok().flatten().unwrap_or(0)
     }
 
     /// From the 200 on everything goes on the new set, the 200 first of all.

@@ -16,6 +16,7 @@ mod invite;
 mod invite_timer;
 mod lifecycle;
 mod own_subscription;
+mod registration;
 mod relay;
 mod security;
 mod send;

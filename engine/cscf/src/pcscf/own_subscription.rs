@@ -1,6 +1,6 @@
 //! The P-CSCF's own subscription to the security state of each UE, from which it learns the UE's authorised identities (the
-//! paper's section 3.1, "Impact of security event package on P-CSCF"). It begins when the UE's 200 passes, is refreshed with
-//! the UE's, and ends with it.
+//! paper's section 3.1, "Impact of security event package on P-CSCF"), or to its registration, where the connection rests on that
+//! (TS 24.229 clause 5.2.3). It begins when the UE's 200 passes, is refreshed with the UE's, and ends with it.
 
 use imstorm_base::slab::Key;
 use imstorm_base::strings::Handle;
@@ -11,8 +11,7 @@ use imstorm_sip::header::HeaderName;
 use imstorm_sip::transaction::NonInviteClient;
 use imstorm_sip::{DialogParts, Message, Method, Uri, Writer};
 
-use super::connection::{OwnState, Stage};
-use super::from_ue::is_security_event;
+use super::connection::{Basis, OwnState, Stage};
 use super::lifecycle::lifetime_end;
 use super::send::Keep;
 use super::transaction::{Machine, Peer, Purpose, Transaction};
@@ -28,17 +27,20 @@ const FAILURES_MAX: u8 = 3;
 const RETRY_NS: u64 = seconds(2);
 /// Room for a dialog's strings.
 const DIALOG_BYTES_MAX: usize = 1024;
+/// Room for a service route.
+const ROUTE_BYTES_MAX: usize = 512;
 
 impl Pcscf {
-    /// The UE's subscription was granted or prolonged, by a 200 whose Contact has this URI: so is ours.
-    pub(super) fn ask_own(&mut self, ctx: &mut Context<'_>, key: Key, contact: Option<&[u8]>) {
+    /// The UE's subscription or registration was granted or prolonged: so is ours. The first time, `target` is whom it goes to: the Contact
+    /// of the UE's 200, or the identity that is registered.
+    pub(super) fn ask_own(&mut self, ctx: &mut Context<'_>, key: Key, target: Option<&[u8]>) {
         let Some(connection) = self.connections.get_mut(key) else { return };
         let asked_s = connection.granted_s.saturating_add(OWN_MARGIN_S);
         connection.own.asked_s = asked_s;
         match connection.own.state {
             OwnState::None => {
-                // Until the notifier answers, the dialog has its Contact and no tag.
-                let target = contact.and_then(|contact| self.strings.store(contact).ok());
+                // Until the notifier answers, the dialog has its target and no tag.
+                let target = target.and_then(|target| self.strings.store(target).ok());
                 let Some(target) = target else {
                     connection.own.failures = FAILURES_MAX;
                     return self.own_failed(ctx, key);
@@ -77,7 +79,10 @@ impl Pcscf {
         let (cseq, has_dialog) = (connection.own.cseq, connection.own.has_dialog);
         let blob = self.strings.get(&connection.own.dialog);
         let target = if has_dialog { DialogParts::decode(blob).remote_target } else { blob };
-        let address = Uri::parse(target).ok().and_then(|uri| uri.socket_addr(DEFAULT_PORT));
+        let address = match connection.basis {
+            Basis::Registration if !has_dialog => connection.notifier,
+            _ => Uri::parse(target).ok().and_then(|uri| uri.socket_addr(DEFAULT_PORT)),
+        };
         let Some(address) = address else { return self.own_failed(ctx, key) };
         let downstream = Peer::Mw(address);
         let transaction = Transaction {
@@ -120,6 +125,14 @@ impl Pcscf {
         let blob = self.strings.get(&connection.own.dialog);
         let mut names = [0; 256];
         let own = OwnNames::write(self, key, &mut names)?;
+        let mut route = [0; ROUTE_BYTES_MAX];
+        let mut route = Writer::new(&mut route);
+        if connection.basis == Basis::Registration {
+            route.put(b"<").put(self.strings.get(&connection.service_route)).put(b">");
+        }
+        if route.has_overflowed() {
+            return None;
+        }
         let parts = if has_dialog {
             DialogParts::decode(blob)
         } else {
@@ -130,9 +143,10 @@ impl Pcscf {
                 local_uri: own.uri,
                 remote_uri: blob,
                 remote_target: blob,
-                routes: b"",
+                routes: route.as_written(),
             }
         };
+        let (package, content_type) = connection.basis.package();
         let mut writer = dialog::request(&parts, Method::Subscribe, connection.own.cseq, out);
         writer.header(HeaderName::Via);
         self.write_via(&self.via_mw, transaction, &mut writer);
@@ -140,8 +154,8 @@ impl Pcscf {
         writer.header(HeaderName::Contact).put(b"<sip:").hex_u64(key.to_u64());
         writer.put(b"@").socket(self.config.mw).put(b">").end();
         writer.header(HeaderName::PAssertedIdentity).put(b"<").put(own.uri).put(b">").end();
-        writer.header(HeaderName::Event).text("security").end();
-        writer.header(HeaderName::Accept).text("application/secinfo+xml").end();
+        writer.header(HeaderName::Event).text(package).end();
+        writer.header(HeaderName::Accept).text(content_type).end();
         writer.header(HeaderName::Expires).decimal(u64::from(expires_s)).end();
         writer.finish().ok()
     }
@@ -238,7 +252,8 @@ impl Pcscf {
         let is_ours = OwnNames::write(self, key, &mut names).is_some_and(|own| {
             message.call_id() == Ok(own.call_id) && message.tag(HeaderName::To) == Ok(Some(own.tag))
         });
-        let is_ours = is_ours && is_security_event(message) && self.is_from_notifier(key, peer);
+        let is_ours =
+            is_ours && self.is_own_event(key, message) && self.is_from_notifier(key, peer);
         let (Ok(cseq), Ok(Some(state))) = (message.cseq(), message.subscription_state()) else {
             ctx.counters.bad_request += 1;
             return self.refuse(ctx, peer, message, 400, |_| ());
@@ -263,7 +278,19 @@ impl Pcscf {
             self.begin_end(ctx, key);
             return self.settle(ctx, key);
         }
-        self.learn_identities(ctx, key, message);
+        match connection.basis {
+            Basis::Subscription => self.learn_identities(ctx, key, message),
+            Basis::Registration => self.learn_registration(ctx, key, message),
+        }
+    }
+
+    /// Whether a NOTIFY is of the event package that the P-CSCF has subscribed to for this connection.
+    fn is_own_event(&self, key: Key, message: &Message<'_>) -> bool {
+        let package = self.connections.get(key).map(|connection| connection.basis.package().0);
+        let event = message.event().ok().flatten();
+        event
+            .zip(package)
+            .is_some_and(|(event, package)| event.package.eq_ignore_ascii_case(package.as_bytes()))
     }
 
     fn is_from_notifier(&self, key: Key, peer: Peer) -> bool {
@@ -288,25 +315,32 @@ impl Pcscf {
                 None
             }
         };
+        let is_kept = self.keep_identities(key, list);
+        ctx.counters.table_full += u64::from(secinfo.is_ok() && !is_kept);
         let connection = self.connections.get_mut(key).expect("a connection that was notified");
-        let handle = &mut connection.identities;
-        let is_kept = list.is_some_and(|list| {
-            self.strings.get(handle) == list || self.strings.replace(handle, list).is_ok()
-        });
-        if !is_kept {
-            // Whoever can't be policed may not originate, not even by what was allowed before.
-            self.strings.release(std::mem::take(handle));
-            ctx.counters.table_full += u64::from(secinfo.is_ok());
-        }
         let first = !std::mem::replace(&mut connection.knows_identities, true);
         if first && connection.held > 0 {
             self.pass_held(ctx, key);
         }
     }
 
+    /// Keeps the UE's identities. Where that can't be done, or there are none, it has none: whoever can't be policed may not originate, not
+    /// even by what was allowed before.
+    pub(super) fn keep_identities(&mut self, key: Key, list: Option<&[u8]>) -> bool {
+        let connection = self.connections.get_mut(key).expect("a connection that was found");
+        let handle = &mut connection.identities;
+        let is_kept = list.is_some_and(|list| {
+            self.strings.get(handle) == list || self.strings.replace(handle, list).is_ok()
+        });
+        if !is_kept {
+            self.strings.release(std::mem::take(handle));
+        }
+        is_kept
+    }
+
     /// The notifier's last word on how long the connection lives: a lifetime that was lowered for a re-authentication lowers the
     /// security associations' too, and is restored with it.
-    fn follow_lifetime(&mut self, ctx: &mut Context<'_>, key: Key, lifetime_s: u32) {
+    pub(super) fn follow_lifetime(&mut self, ctx: &mut Context<'_>, key: Key, lifetime_s: u32) {
         let Some(connection) = self.connections.get_mut(key) else { return };
         let ends_at = lifetime_end(ctx.now, lifetime_s);
         if connection.stage != Stage::Live {

@@ -213,14 +213,7 @@ impl Pcscf {
         }
         match message.method() {
             Method::Register => {
-                edits.remove(HeaderName::Path);
-                edits.append(HeaderName::Path, |out| self.write_route(connection, out));
-                edits.append(HeaderName::Require, |out| {
-                    out.put(b"path");
-                });
-                edits.set(message, HeaderName::PVisitedNetworkId, |out| {
-                    out.put(b"\"").text(&self.config.visited_network).put(b"\"");
-                });
+                self.edit_path(edits, message, connection);
             }
             Method::Subscribe | Method::Invite => {
                 edits

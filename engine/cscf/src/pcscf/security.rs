@@ -1,7 +1,7 @@
-//! The UE's subscription to its own security state as it passes through the P-CSCF: first set-up, answer to a challenge,
-//! refresh, end (the paper's section 3.1).
+//! What makes, prolongs and ends a secure connection as it passes through the P-CSCF: first set-up, answer to a challenge, refresh, end.
+//! It is the UE's subscription to its own security state (the paper's section 3.1), or its registration (TS 24.229 clause 5.2.2).
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use imstorm_base::slab::Key;
 use imstorm_base::strings::Handle;
@@ -14,7 +14,7 @@ use imstorm_sip::transaction::non_invite_client::NonInviteClient;
 use imstorm_sip::write::Writer;
 
 use super::agreement::{self, ClientOffer};
-use super::connection::{Connection, Own, Pending, Stage};
+use super::connection::{Basis, Connection, Own, Pending, Stage};
 use super::from_ue::has_to_tag;
 use super::send::Keep;
 use super::transaction::{Again, Machine, Origin, Peer, Purpose, Transaction};
@@ -23,7 +23,7 @@ use crate::event::Context;
 use crate::proxy;
 
 impl Pcscf {
-    /// A first SUBSCRIBE without protection, or one that says that a challenge could not be answered.
+    /// A first request without protection, or one that says that a challenge could not be answered.
     pub(super) fn begin_setup(
         &mut self,
         ctx: &mut Context<'_>,
@@ -36,8 +36,9 @@ impl Pcscf {
         let (peer, impi) = (origin.peer, credentials.username);
         let Some(again) = self.pass_retransmission(ctx, origin) else { return };
         let (Ok(cseq), Ok(call_id)) = (message.cseq(), message.call_id()) else { return };
+        let basis = Basis::of(message);
         let (access, setup) = self.setup_keys(from, impi, call_id);
-        let found = self.setups.find(setup, |index| self.is_setup(index, setup, impi));
+        let found = self.setups.find(setup, |index| self.is_setup(index, setup, basis, impi));
         let key = match found.and_then(|index| self.connections.key_at(index)) {
             Some(key) => {
                 let connection = self.connections.get_mut(key).expect("a key that was just made");
@@ -55,8 +56,9 @@ impl Pcscf {
             None if again.is_some() => return,
             None => {
                 let call_id = self.hash.hash(call_id);
-                let (begun, ip) = (Begun { access, setup, call_id, cseq: cseq.number }, from.ip());
-                match self.open_connection(ctx, ip, impi, offer, &begun) {
+                let cseq = cseq.number;
+                let begun = Begun { basis, ue_ip: from.ip(), access, setup, call_id, cseq };
+                match self.open_connection(ctx, impi, offer, &begun) {
                     Some(key) => key,
                     None => {
                         ctx.counters.table_full += 1;
@@ -79,7 +81,8 @@ impl Pcscf {
     ) -> bool {
         let Ok(call_id) = message.call_id() else { return false };
         let (_, setup) = self.setup_keys(from, impi, call_id);
-        let found = self.setups.find(setup, |index| self.is_setup(index, setup, impi));
+        let basis = Basis::of(message);
+        let found = self.setups.find(setup, |index| self.is_setup(index, setup, basis, impi));
         found
             .and_then(|index| self.connections.key_at(index))
             .and_then(|key| self.connections.get(key))
@@ -93,7 +96,7 @@ impl Pcscf {
         (access, self.hash.hash2(&access.to_be_bytes(), call_id))
     }
 
-    /// A SUBSCRIBE to the security state through a security association, checked.
+    /// A request about the connection itself through a security association, checked.
     pub(super) fn security_request(
         &mut self,
         ctx: &mut Context<'_>,
@@ -105,9 +108,14 @@ impl Pcscf {
     ) {
         let peer = origin.peer;
         let Some(again) = self.pass_retransmission(ctx, origin) else { return };
-        let Ok(cseq) = message.cseq() else { return };
+        let (Ok(cseq), Ok(call_id)) = (message.cseq(), message.call_id()) else { return };
+        let call_id = self.hash.hash(call_id);
         let connection = self.connections.get_mut(key).expect("a set's connection");
         if again.is_none() {
+            if std::mem::replace(&mut connection.call_id, call_id) != call_id {
+                // Only a registration goes on under another name.
+                connection.cseq = 0;
+            }
             if cseq.number <= connection.cseq {
                 // RFC 3261 clause 12.2.2: out of order.
                 return self.refuse(ctx, peer, message, 500, |_| ());
@@ -152,10 +160,11 @@ impl Pcscf {
             .is_some_and(|transaction| transaction.server_key == server_key)
     }
 
-    fn is_setup(&self, index: u32, setup: u64, impi: &[u8]) -> bool {
+    fn is_setup(&self, index: u32, setup: u64, basis: Basis, impi: &[u8]) -> bool {
         self.connections.key_at(index).and_then(|key| self.connections.get(key)).is_some_and(
             |connection| {
                 connection.setup == setup
+                    && connection.basis == basis
                     && connection.stage == Stage::SettingUp
                     && self.strings.get(&connection.impi) == impi
             },
@@ -165,7 +174,6 @@ impl Pcscf {
     fn open_connection(
         &mut self,
         ctx: &mut Context<'_>,
-        ue_ip: std::net::IpAddr,
         impi: &[u8],
         offer: ClientOffer,
         begun: &Begun,
@@ -178,12 +186,13 @@ impl Pcscf {
         }
         let impi = self.strings.store(impi).ok()?;
         let connection = Connection {
+            basis: begun.basis,
             stage: Stage::SettingUp,
             impi,
             setup: begun.setup,
             access: begun.access,
             call_id: begun.call_id,
-            ue_ip,
+            ue_ip: begun.ue_ip,
             cseq: begun.cseq,
             pending: Pending::default(),
             offer: Some(offer),
@@ -239,7 +248,7 @@ impl Pcscf {
         true
     }
 
-    /// Sends the UE's SUBSCRIBE on into the core: to the home network's entry point, or in its dialog straight to the notifier.
+    /// Sends such a request on into the core: to the home network's entry point, or in the UE's dialog straight to the notifier.
     fn forward_security(
         &mut self,
         ctx: &mut Context<'_>,
@@ -343,7 +352,7 @@ impl Pcscf {
         }
     }
 
-    /// What else it changes in a SUBSCRIBE to the security state: its own word on how the request came (TS 33.203 clause 7.2A.2),
+    /// What else it changes in a request about the connection itself: its own word on how the request came (TS 33.203 clause 7.2A.2),
     /// and itself as the way to the UE.
     fn edit_security(
         &self,
@@ -361,6 +370,11 @@ impl Pcscf {
                 write_credentials(message, credentials, protected, out);
             });
         }
+        if Basis::of(message) == Basis::Registration {
+            // It goes to the entry point of the home network, whatever route it names.
+            edits.remove(HeaderName::Route);
+            return self.edit_path(edits, message, connection);
+        }
         edits.insert_first(HeaderName::RecordRoute, |out| self.write_route(connection, out));
         if !has_to_tag(message) {
             edits.append(HeaderName::Path, |out| self.write_route(connection, out));
@@ -370,7 +384,7 @@ impl Pcscf {
         }
     }
 
-    /// Where a SUBSCRIBE goes: to the home network's entry point, or in its dialog to its notifier, which its Request-URI names.
+    /// Where such a request goes: to the home network's entry point, or in its dialog to its notifier, which its Request-URI names.
     fn next_hop(
         &self,
         now: Time,
@@ -396,6 +410,8 @@ impl Pcscf {
 
 /// How a set-up began.
 struct Begun {
+    basis: Basis,
+    ue_ip: IpAddr,
     access: u64,
     setup: u64,
     call_id: u64,

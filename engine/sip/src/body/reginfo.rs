@@ -1,7 +1,11 @@
 //! `application/reginfo+xml` (RFC 3680), with the GRUUs of RFC 5628: what a NOTIFY of the `reg` event package says. Written in
-//! full each time; nobody here needs to read one.
+//! full each time.
+//!
+//! A P-CSCF reads of it which contacts are bound, and for how long. It takes any registrar's: with name space prefixes, and with elements
+//! that it doesn't know, but without a document type definition, so that no entity can grow.
 
-use super::secinfo::escape;
+use super::secinfo::{Xml, XmlError, escape};
+use crate::scan::{decimal_u32, trim};
 use crate::write::Writer;
 
 /// The body's MIME type.
@@ -96,6 +100,107 @@ pub fn write<'a>(
     writer.text("</registration></reginfo>");
 }
 
+/// What a body that was read says of a contact.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub struct Bound<'b> {
+    /// Whether it is bound.
+    pub is_active: bool,
+    /// Seconds that the binding lasts from now, where that is said.
+    pub expires_s: Option<u32>,
+    /// Its URI, as it is spelled there: see [`unescape`](super::secinfo::unescape).
+    pub uri: &'b [u8],
+}
+
+/// A body that was read.
+#[derive(Copy, Clone, Debug)]
+pub struct Reginfo<'b>(&'b [u8]);
+
+impl<'b> Reginfo<'b> {
+    /// Reads a body. All of it is checked, so that the iterator can't fail.
+    ///
+    /// # Errors
+    /// The first thing that is not as expected.
+    pub fn parse(body: &'b [u8]) -> Result<Reginfo<'b>, XmlError> {
+        let mut xml = Xml { text: body, at: 0 };
+        let mut found = false;
+        while let Some(tag) = next_tag(&mut xml)? {
+            found |= tag.name == b"reginfo";
+        }
+        match found {
+            true => Ok(Reginfo(body)),
+            false => Err(xml.error("the element reginfo")),
+        }
+    }
+
+    /// The contacts of all registrations, in order.
+    pub fn contacts(&self) -> impl Iterator<Item = Bound<'b>> + use<'b> {
+        let mut xml = Xml { text: self.0, at: 0 };
+        std::iter::from_fn(move || next_contact(&mut xml))
+    }
+}
+
+/// An element's beginning or end; its name without a prefix.
+struct Tag<'b> {
+    name: &'b [u8],
+    is_end: bool,
+    bound: Bound<'b>,
+}
+
+/// Steps past the next tag, and what is before it; `None` at the end.
+fn next_tag<'b>(xml: &mut Xml<'b>) -> Result<Option<Tag<'b>>, XmlError> {
+    loop {
+        let text = xml.run(|byte| byte != b'<');
+        xml.check_references(text)?;
+        if xml.rest().is_empty() {
+            return Ok(None);
+        }
+        if xml.accept(b"<?") {
+            xml.skip_past(b"?>")?;
+        } else if xml.accept(b"<!--") {
+            xml.skip_past(b"-->")?;
+        } else {
+            break;
+        }
+    }
+    xml.expect(b"<", "a tag")?;
+    let is_end = xml.accept(b"/");
+    let name = xml.run(|byte| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte));
+    let name = name.rsplit(|byte| *byte == b':').next().unwrap_or_default();
+    if name.is_empty() {
+        return Err(xml.error("an element's name"));
+    }
+    let mut bound = Bound { is_active: false, expires_s: None, uri: b"" };
+    while let Some((name, value)) = xml.attribute()? {
+        match name {
+            b"state" => bound.is_active = value == b"active",
+            b"expires" => bound.expires_s = decimal_u32(value),
+            _ => {}
+        }
+    }
+    xml.accept(b"/");
+    xml.expect(b">", "a closing bracket")?;
+    Ok(Some(Tag { name, is_end, bound }))
+}
+
+/// Steps past the next contact.
+fn next_contact<'b>(xml: &mut Xml<'b>) -> Option<Bound<'b>> {
+    let mut contact = None;
+    loop {
+        let tag = next_tag(xml).ok()??;
+        match (tag.name, tag.is_end) {
+            (b"contact", false) => contact = Some(tag.bound),
+            (b"contact", true) => return contact,
+            (b"uri", false) => {
+                let text = xml.run(|byte| byte != b'<');
+                if let Some(contact) = &mut contact {
+                    contact.uri = trim(text);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -131,5 +236,42 @@ mod tests {
         assert!(text.contains(contact), "{text}");
         let ended = written(&[Contact { event: ContactEvent::Rejected, ..BOUND }]);
         assert!(ended.contains("state=\"terminated\" event=\"rejected\"><uri>"), "{ended}");
+    }
+
+    fn read(body: &str) -> Vec<(bool, Option<u32>, String)> {
+        let reginfo = Reginfo::parse(body.as_bytes()).unwrap();
+        let text = |uri: &[u8]| String::from_utf8(uri.to_vec()).unwrap();
+        reginfo.contacts().map(|it| (it.is_active, it.expires_s, text(it.uri))).collect()
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        let ended = Contact { event: ContactEvent::Expired, uri: b"sip:x@y", ..BOUND };
+        let text = written(&[BOUND, ended]);
+        let bound = "sip:[::1]:5?a=1&amp;b=2".to_owned();
+        assert_eq!(read(&text), [(true, Some(60), bound), (false, None, "sip:x@y".to_owned())]);
+        for cut in 0..text.len() {
+            // Whatever is missing, nothing is made up.
+            if let Ok(reginfo) = Reginfo::parse(&text.as_bytes()[..cut]) {
+                assert!(reginfo.contacts().count() <= 2, "cut at {cut}");
+            }
+        }
+    }
+
+    #[test]
+    fn another_registrars_form_is_read() {
+        let text = "<?xml version='1.0'?><!-- x --><r:reginfo xmlns:r='urn:ietf:params:xml:ns:reginfo' version='0' state='full'>\
+            <r:registration aor='sip:a@b' id='1' state='active'><r:contact id='2' state='active' event='shortened' expires='30'>\
+            <r:uri> sip:1.2.3.4:5 </r:uri><r:unknown-param name='q'>0.5</r:unknown-param></r:contact></r:registration></r:reginfo>";
+        assert_eq!(read(text), [(true, Some(30), "sip:1.2.3.4:5".to_owned())]);
+    }
+
+    #[test]
+    fn what_is_no_such_body_is_refused() {
+        for text in
+            ["", "hello", "<a/>", "<!DOCTYPE x><reginfo/>", "<reginfo", "<reginfo>&x;</reginfo>"]
+        {
+            assert!(Reginfo::parse(text.as_bytes()).is_err(), "{text}");
+        }
     }
 }

@@ -206,27 +206,27 @@ type Attribute<'b> = (&'b [u8], &'b [u8]);
 
 /// A place in an XML text.
 #[derive(Copy, Clone)]
-struct Xml<'b> {
-    text: &'b [u8],
-    at: usize,
+pub(crate) struct Xml<'b> {
+    pub(crate) text: &'b [u8],
+    pub(crate) at: usize,
 }
 
 impl<'b> Xml<'b> {
-    fn rest(&self) -> &'b [u8] {
+    pub(crate) fn rest(&self) -> &'b [u8] {
         self.text.get(self.at..).unwrap_or_default()
     }
 
-    fn accept(&mut self, wanted: &[u8]) -> bool {
+    pub(crate) fn accept(&mut self, wanted: &[u8]) -> bool {
         let here = self.rest().starts_with(wanted);
         self.at += if here { wanted.len() } else { 0 };
         here
     }
 
-    fn expect(&mut self, wanted: &[u8], expected: &'static str) -> Result<(), XmlError> {
+    pub(crate) fn expect(&mut self, wanted: &[u8], expected: &'static str) -> Result<(), XmlError> {
         if self.accept(wanted) { Ok(()) } else { Err(self.error(expected)) }
     }
 
-    fn skip_past(&mut self, wanted: &'static [u8]) -> Result<(), XmlError> {
+    pub(crate) fn skip_past(&mut self, wanted: &'static [u8]) -> Result<(), XmlError> {
         match memchr::memmem::find(self.rest(), wanted) {
             Some(at) => {
                 self.at += at + wanted.len();
@@ -237,7 +237,7 @@ impl<'b> Xml<'b> {
     }
 
     /// Steps over white space; says whether there was some.
-    fn space(&mut self) -> bool {
+    pub(crate) fn space(&mut self) -> bool {
         let before = self.at;
         while self.rest().first().is_some_and(|&byte| is_space(byte)) {
             self.at += 1;
@@ -262,7 +262,7 @@ impl<'b> Xml<'b> {
     }
 
     /// Steps over one attribute and the white space before it; `None` if there is none.
-    fn attribute(&mut self) -> Result<Option<Attribute<'b>>, XmlError> {
+    pub(crate) fn attribute(&mut self) -> Result<Option<Attribute<'b>>, XmlError> {
         let spaced = self.space();
         let name = self.run(|byte| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte));
         if name.is_empty() {
@@ -313,7 +313,7 @@ impl<'b> Xml<'b> {
         Ok(Some(identity))
     }
 
-    fn run(&mut self, class: impl Fn(u8) -> bool) -> &'b [u8] {
+    pub(crate) fn run(&mut self, class: impl Fn(u8) -> bool) -> &'b [u8] {
         let rest = self.rest();
         let len = rest.iter().position(|&byte| !class(byte)).unwrap_or(rest.len());
         self.at += len;
@@ -321,7 +321,7 @@ impl<'b> Xml<'b> {
     }
 
     /// `text` was just stepped over: each ampersand in it must start a reference.
-    fn check_references(&self, text: &[u8]) -> Result<(), XmlError> {
+    pub(crate) fn check_references(&self, text: &[u8]) -> Result<(), XmlError> {
         match memchr::memchr_iter(b'&', text).find(|&at| reference(&text[at..]).is_none()) {
             None => Ok(()),
             Some(at) => Err(XmlError {
@@ -332,7 +332,7 @@ impl<'b> Xml<'b> {
     }
 
     #[cold]
-    fn error(&self, expected: &'static str) -> XmlError {
+    pub(crate) fn error(&self, expected: &'static str) -> XmlError {
         XmlError { offset: self.at, expected }
     }
 }
