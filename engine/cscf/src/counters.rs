@@ -150,6 +150,14 @@ counters! {
     identities_changed,
     /// AKA challenges whose MAC the USIM found wrong (RFC 3310 clause 3.4).
     mac_failures,
+    /// Secure connections that a registration with AKA made.
+    aka_registrations_made,
+    /// Registrations with AKA that were prolonged.
+    aka_registrations_refreshed,
+    /// Registrations with AKA that ended because their user registered anew, from another address or another P-CSCF.
+    aka_registrations_overridden,
+    /// Registrations with AKA that are over, for whatever reason.
+    aka_registrations_ended,
     /// Bindings that were made.
     registrations_made,
     /// Bindings that were refreshed.

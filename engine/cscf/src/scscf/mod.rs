@@ -15,6 +15,7 @@ mod put_off;
 mod refresh;
 mod reg_event;
 mod registrar;
+mod registration;
 mod replaces;
 mod security_event;
 mod session;
@@ -307,7 +308,7 @@ impl Scscf {
         }
         match message.method() {
             Method::Subscribe => self.subscribe(ctx, hss, from, message),
-            Method::Register => self.register(ctx, from, message),
+            Method::Register => self.register(ctx, hss, from, message),
             Method::Cancel => self.cancel(ctx, from, message),
             Method::Message | Method::Options if !is_in_dialog(message) => {
                 self.standalone(ctx, hss, from, message);

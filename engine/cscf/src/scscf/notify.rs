@@ -414,6 +414,10 @@ impl Scscf {
     fn notify_text(&self, now: Time, subject: Subject, body: &mut [u8]) -> Option<NotifyText> {
         let watcher = self.watcher(subject)?;
         let (connection, event, content_type, ending) = match subject {
+            Subject::Security(key, _) if self.is_registration(key) => {
+                let ending = self.subscriptions.get(key)?.ending;
+                (key, "reg", reginfo::CONTENT_TYPE, ending)
+            }
             Subject::Security(key, _) => {
                 let ending = self.subscriptions.get(key)?.ending;
                 (key, "security", secinfo::CONTENT_TYPE, ending)
@@ -424,6 +428,9 @@ impl Scscf {
             }
         };
         let body_len = match subject {
+            Subject::Security(key, _) if self.is_registration(key) => {
+                self.write_registration(now, key, watcher.version, body)?
+            }
             // The last NOTIFY of a connection has nothing more to say.
             Subject::Security(..) if watcher.over => 0,
             Subject::Security(key, _) => self.write_secinfo(now, key, watcher.version, body)?,

@@ -76,6 +76,9 @@ impl Scscf {
         watcher.expires_at = watcher.expires_at.min(expires_at);
         ctx.counters.lifetimes_lowered += 1;
         self.arm_end(ctx, key);
+        if self.is_registration(key) {
+            return self.shorten_bindings(ctx, key, expires_at);
+        }
         self.notify(ctx, key, Whose::Ue);
         self.notify(ctx, key, Whose::Pcscf);
     }

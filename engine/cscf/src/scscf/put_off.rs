@@ -145,6 +145,7 @@ mod tests {
             let (ue, watching_pcscf) = (watcher(), watcher());
             let subscription = Subscription {
                 user: UserId(0),
+                registration: None,
                 key: 7,
                 secret: TokenSecret(7),
                 earlier_secret: None,

@@ -16,12 +16,13 @@ use smallvec::SmallVec;
 use super::binding::BindingParts;
 use super::notify::Subject;
 use super::registrar::{BINDINGS_PER_IDENTITY_MAX, seconds_until};
-use super::subscription::{Reason, Watcher};
+use super::subscription::{Reason, Watcher, Whose};
 use super::{Scscf, ScscfAlarm};
 use crate::event::Context;
 use crate::hss::IDENTITIES_BYTES_MAX;
 use crate::identity::IdentityList;
 use crate::look::Look;
+use crate::proxy::DEFAULT_PORT;
 
 /// Subscriptions to registrations over one connection.
 const PER_CONNECTION_MAX: usize = 8;
@@ -63,6 +64,13 @@ impl Scscf {
         let mut packed = [0; IDENTITIES_BYTES_MAX];
         let identities = IdentityList::new(self.profile(user, &mut packed));
         let authorised = |uri: &[u8]| identities.find(uri).filter(|identity| !identity.barred);
+        if self.is_registration(connection) && is_from_pcscf(message, from) {
+            let Some(identity) = authorised(message.request_uri()) else {
+                ctx.counters.not_found += 1;
+                return self.refuse(ctx, from, message, 404, |_| ());
+            };
+            return self.pcscf_watches(ctx, from, message, (connection, identity.uri), asked_s);
+        }
         let (Ok(to), Ok(cseq)) = (message.to(), message.cseq()) else {
             ctx.counters.bad_request += 1;
             return self.refuse(ctx, from, message, 400, |_| ());
@@ -285,6 +293,7 @@ impl Scscf {
         for key in watching {
             self.notify_subject(ctx, Subject::Reg(key));
         }
+        self.tell_pcscfs(ctx, aor);
     }
 
     /// Everything that runs over a connection ends with it: sessions, bindings, and subscriptions to registrations (the paper's section 3.1;
@@ -310,6 +319,10 @@ impl Scscf {
         }
         for key in watching {
             self.notify_subject(ctx, Subject::Reg(key));
+        }
+        if self.is_registration(connection) {
+            // Behind all that still goes to the UE: with this one its security associations go.
+            self.notify(ctx, connection, Whose::Pcscf);
         }
         for aor in aors {
             self.drop_ended(ctx, aor);
@@ -400,10 +413,22 @@ impl Scscf {
     /// Writes the body of a NOTIFY; its length.
     pub(super) fn write_reginfo(&self, now: Time, key: Key, out: &mut [u8]) -> Option<usize> {
         let found = self.reg_subscriptions.get(key)?;
+        let impu = self.strings.get(&found.impu);
+        self.write_bound(now, (found.aor, impu), found.watcher.version, out)
+    }
+
+    /// Writes a body about what is bound to an identity; its length.
+    pub(super) fn write_bound(
+        &self,
+        now: Time,
+        (aor, impu): (u64, &[u8]),
+        version: u32,
+        out: &mut [u8],
+    ) -> Option<usize> {
         let mut gruu_bytes = [0; GRUU_BYTES_MAX];
         let mut gruus = Writer::new(&mut gruu_bytes);
         let mut bounds = SmallVec::<[(usize, usize); BINDINGS_PER_IDENTITY_MAX]>::new();
-        let bindings = self.bindings_of(found.aor);
+        let bindings = self.bindings_of(aor);
         for key in &bindings {
             let start = gruus.len();
             let binding = self.bindings.get(*key).expect("an indexed binding");
@@ -425,9 +450,14 @@ impl Scscf {
             }
         });
         let mut body = Writer::new(out);
-        let impu = self.strings.get(&found.impu);
         let id = self.visible.hash(impu);
-        reginfo::write(&mut body, found.watcher.version, impu, id, contacts);
+        reginfo::write(&mut body, version, impu, id, contacts);
         body.done().ok()
     }
+}
+
+/// Whether a request comes from a P-CSCF in its own name.
+fn is_from_pcscf(message: &Message<'_>, from: SocketAddr) -> bool {
+    let asserted = message.asserted_identity().next().and_then(Result::ok);
+    asserted.and_then(|asserted| asserted.uri.socket_addr(DEFAULT_PORT)) == Some(from)
 }

@@ -1,5 +1,6 @@
 //! The registrar (RFC 3261 clause 10.3), for REGISTERs without credentials over a secure connection (the paper's section 3.2): the
-//! connection says who it is, and which contact it may bind. A REGISTER never touches another connection's bindings.
+//! connection says who it is, and which contact it may bind. A REGISTER never touches another connection's bindings. One with credentials
+//! makes a connection itself: `registration.rs`.
 
 use std::net::SocketAddr;
 
@@ -12,10 +13,11 @@ use smallvec::SmallVec;
 
 use super::binding::{Binding, BindingParts, escaped_bytes};
 use super::gruu::TemporaryGruu;
+use super::subscription::Reason;
 use super::{Scscf, ScscfAlarm, write_contact};
 use crate::event::Context;
 use crate::hss::directory::BODY_BYTES_MAX;
-use crate::hss::{IDENTITIES_BYTES_MAX, UserId};
+use crate::hss::{Hss, IDENTITIES_BYTES_MAX, UserId};
 use crate::identity::IdentityList;
 use crate::look::Look;
 use crate::mw::MESSAGE_BYTES_MAX;
@@ -44,28 +46,33 @@ const EXPIRES_DEFAULT_S: u32 = 600_000;
 pub(super) type Bindings = SmallVec<[Key; BINDINGS_PER_IDENTITY_MAX]>;
 
 /// Why a REGISTER is refused.
-struct Refused(u16);
+pub(super) struct Refused(pub u16);
 
 /// A REGISTER that has been admitted.
-struct Request<'a> {
-    message: &'a Message<'a>,
-    connection: Key,
-    user: UserId,
+pub(super) struct Request<'a> {
+    pub message: &'a Message<'a>,
+    pub connection: Key,
+    pub user: UserId,
     /// The identity as it is provisioned.
-    impu: &'a [u8],
-    aor: u64,
-    cseq: u32,
+    pub impu: &'a [u8],
+    pub aor: u64,
+    pub cseq: u32,
 }
 
 impl Scscf {
     pub(super) fn register(
         &mut self,
         ctx: &mut Context<'_>,
+        hss: &mut Hss,
         from: SocketAddr,
         message: &Message<'_>,
     ) {
         if self.refuse_replaces(ctx, from, message) {
             return;
+        }
+        let has_credentials = message.header(HeaderName::Authorization).is_some();
+        if has_credentials && !self.is_from_connection(message) {
+            return self.register_with_aka(ctx, hss, from, message);
         }
         let Some(key) = self.routed_over(ctx, from, message) else { return };
         let user = self.subscriptions.get(key).expect("a connection that was found").user;
@@ -93,15 +100,25 @@ impl Scscf {
                     self.drop_ended(ctx, aor);
                 }
             }
-            Err(Refused(423)) => {
-                ctx.counters.interval_too_brief += 1;
-                let least_s = self.config.expires_min_s;
-                self.refuse(ctx, from, message, 423, |out| {
-                    out.header(HeaderName::MinExpires).decimal(u64::from(least_s)).end();
-                });
-            }
-            Err(Refused(status)) => self.refuse(ctx, from, message, status, |_| ()),
+            Err(refused) => self.refuse_register(ctx, from, message, &refused),
         }
+    }
+
+    pub(super) fn refuse_register(
+        &self,
+        ctx: &mut Context<'_>,
+        from: SocketAddr,
+        message: &Message<'_>,
+        refused: &Refused,
+    ) {
+        let is_brief = refused.0 == 423;
+        ctx.counters.interval_too_brief += u64::from(is_brief);
+        let least_s = self.config.expires_min_s;
+        self.refuse(ctx, from, message, refused.0, |out| {
+            if is_brief {
+                out.header(HeaderName::MinExpires).decimal(u64::from(least_s)).end();
+            }
+        });
     }
 
     /// Of an identity as it is provisioned: what its bindings are found by.
@@ -121,10 +138,29 @@ impl Scscf {
         }
         let contact_of_ue =
             self.subscriptions.get(request.connection).expect("an admitted request").contact;
+        match self.wanted(ctx, message, Some(contact_of_ue))? {
+            None => Ok(false),
+            Some((_, 0)) => self.unbind(ctx, request),
+            Some((contact, granted_s)) => self.bind(ctx, request, &contact, granted_s),
+        }
+    }
+
+    /// The contact that a REGISTER is about, which has to be the UE's where that is known, and the lifetime that it gets, in seconds. A REGISTER
+    /// with none only asks what is bound.
+    pub(super) fn wanted<'m>(
+        &self,
+        ctx: &mut Context<'_>,
+        message: &Message<'m>,
+        contact_of_ue: Option<SocketAddr>,
+    ) -> Result<Option<(NameAddr<'m>, u32)>, Refused> {
+        let default_s = message.expires().map_err(|_| bad_request(ctx))?;
+        let mut address = contact_of_ue;
         let mut wanted = None;
         for contact in message.contacts() {
             let contact = contact.map_err(|_| bad_request(ctx))?;
-            if contact.uri.socket_addr(DEFAULT_PORT) != Some(contact_of_ue) {
+            let here = contact.uri.socket_addr(DEFAULT_PORT);
+            address = address.or(here);
+            if here.is_none() || here != address {
                 ctx.counters.contact_refused += 1;
                 return Err(Refused(403));
             }
@@ -139,11 +175,7 @@ impl Scscf {
             // All of them are one contact: the last word counts.
             wanted = Some((contact, asked_s.min(self.config.expires_max_s)));
         }
-        match wanted {
-            None => Ok(false),
-            Some((_, 0)) => self.unbind(ctx, request),
-            Some((contact, granted_s)) => self.bind(ctx, request, &contact, granted_s),
-        }
+        Ok(wanted)
     }
 
     /// The binding of the request's identity over the request's connection; an error where the request is older than the binding
@@ -177,7 +209,7 @@ impl Scscf {
         }
     }
 
-    fn bind(
+    pub(super) fn bind(
         &mut self,
         ctx: &mut Context<'_>,
         request: &Request<'_>,
@@ -334,21 +366,36 @@ impl Scscf {
     }
 
     /// 200 with all of the identity's bindings (RFC 3261 clause 10.3, step 8) and, to whoever understands them, GRUUs.
-    fn answer_register(&self, ctx: &mut Context<'_>, to: SocketAddr, request: &Request<'_>) {
+    pub(super) fn answer_register(
+        &self,
+        ctx: &mut Context<'_>,
+        to: SocketAddr,
+        request: &Request<'_>,
+    ) {
         let message = request.message;
         let gruus = message.has_option(HeaderName::Supported, "gruu");
         let bindings = self.bindings_of(request.aor);
         let now = ctx.now;
+        let connection = self.subscriptions.get(request.connection);
+        let registered = connection.filter(|found| found.registration.is_some());
+        let leaves = registered.is_some_and(|found| found.ue.granted_s == 0);
         let mut packed = [0; IDENTITIES_BYTES_MAX];
         let identities = IdentityList::new(self.profile(request.user, &mut packed));
         self.refuse(ctx, to, message, 200, |out| {
             out.copy(message, HeaderName::Path);
             for key in &bindings {
                 let binding = self.bindings.get(*key).expect("an indexed binding");
-                if !binding.event.is_end() {
-                    let of_this = binding.connection == request.connection && gruus;
-                    self.write_binding(*key, binding, now, of_this, out);
+                let of_this = binding.connection == request.connection;
+                let is_gone = binding.event.is_end() || (of_this && leaves);
+                if !is_gone {
+                    self.write_binding(*key, binding, now, of_this && gruus, out);
                 }
+            }
+            if let Some(registered) = registered.filter(|_| !leaves) {
+                // RFC 3608 clause 6.3: by which way its requests reach us.
+                out.header(HeaderName::ServiceRoute);
+                write_contact(self.config.mw, request.connection, registered.secret, out);
+                out.end();
             }
             // The default identity first, barred ones not at all (TS 24.229 clause 5.4.1.2.2F).
             let usable = || identities.iter().filter(|identity| !identity.barred);
@@ -415,7 +462,7 @@ impl Scscf {
         }
     }
 
-    fn drop_binding(&mut self, ctx: &mut Context<'_>, key: Key) {
+    pub(super) fn drop_binding(&mut self, ctx: &mut Context<'_>, key: Key) {
         let Some(binding) = self.bindings.remove(key) else { return };
         self.by_aor.remove(binding.aor, |place| place == key.index);
         self.strings.release(binding.strings);
@@ -455,9 +502,13 @@ impl Scscf {
         let Some(binding) = self.bindings.get(key).filter(|it| it.look.is_now(ctx.now)) else {
             return;
         };
-        let (aor, expires_at) = (binding.aor, binding.expires_at);
+        let (aor, connection, expires_at) = (binding.aor, binding.connection, binding.expires_at);
         if expires_at > ctx.now {
             return self.arm_binding(ctx, key);
+        }
+        if self.is_registration(connection) {
+            // What the connection rests on is over.
+            return self.end(ctx, connection, Reason::Timeout);
         }
         self.end_binding(ctx, key, ContactEvent::Expired);
         self.registration_changed(ctx, aor);
@@ -465,7 +516,7 @@ impl Scscf {
     }
 
     /// Looks after a binding's end when it is due, and now and then before.
-    fn arm_binding(&mut self, ctx: &mut Context<'_>, key: Key) {
+    pub(super) fn arm_binding(&mut self, ctx: &mut Context<'_>, key: Key) {
         let Some(binding) = self.bindings.get_mut(key) else { return };
         if let Some(after_ns) = binding.look.before(ctx.now, binding.expires_at) {
             self.arm(ctx, after_ns, ScscfAlarm::Binding(key));
@@ -493,7 +544,7 @@ impl Scscf {
     }
 }
 
-fn bad_request(ctx: &mut Context<'_>) -> Refused {
+pub(super) fn bad_request(ctx: &mut Context<'_>) -> Refused {
     ctx.counters.bad_request += 1;
     Refused(400)
 }

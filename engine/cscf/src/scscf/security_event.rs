@@ -49,7 +49,9 @@ impl Scscf {
         };
         let asked_s = asked_s.unwrap_or(EXPIRES_DEFAULT_S);
         match message.tag(HeaderName::To).ok().flatten().map(read_tag) {
-            Some(Some(Subject::Security(key, whose))) if is_security => {
+            Some(Some(Subject::Security(key, whose)))
+                if if self.is_registration(key) { is_reg } else { is_security } =>
+            {
                 self.in_dialog(ctx, hss, from, message, (key, whose), asked_s);
             }
             Some(Some(Subject::Reg(key))) if is_reg => {
@@ -118,37 +120,54 @@ impl Scscf {
         if protected && let Some(made) = self.made_by(user, key, cseq.number) {
             return self.accept(ctx, from, message, made, Whose::Ue);
         }
-        let challenge = self.challenge_of(user, key);
         let mut whom = Challenged { user, key, cseq: cseq.number, is_live: false, stale: false };
-        if let Some(challenge) = challenge {
+        let authenticated = self.admit(ctx, hss, from, message, (&credentials, &mut whom));
+        if let Some(authenticated) = authenticated {
+            self.set_up(ctx, from, message, &whom, authenticated, asked_s);
+        }
+    }
+
+    /// Lets a request outside dialogs pass if it answers the challenge that it was given; else answers it.
+    pub(super) fn admit(
+        &mut self,
+        ctx: &mut Context<'_>,
+        hss: &mut Hss,
+        from: SocketAddr,
+        message: &Message<'_>,
+        (credentials, whom): (&Credentials<'_>, &mut Challenged),
+    ) -> Option<Authenticated> {
+        let protected = is_protected(credentials);
+        if let Some(challenge) = self.challenge_of(whom.user, whom.key) {
             let is_again =
-                self.challenges.get(challenge).is_some_and(|found| found.cseq == cseq.number);
-            if is_again && !protected {
-                return self.repeat_challenge(ctx, from, message, challenge, false);
+                self.challenges.get(challenge).is_some_and(|found| found.cseq == whom.cseq);
+            if is_again && (whom.is_live || !protected) {
+                self.repeat_challenge(ctx, from, message, challenge, false);
+                return None;
             }
             // RFC 3310 clause 3.4: neither response nor AUTS where the USIM found the network's MAC wrong.
             let is_mac_failure = !protected
                 && credentials.auts.is_none()
-                && self.challenge_has_nonce(challenge, &credentials);
+                && self.challenge_has_nonce(challenge, credentials);
             ctx.counters.mac_failures += u64::from(is_mac_failure);
             if credentials.auts.is_some() {
-                self.resynchronise(ctx, hss, challenge, &credentials);
+                self.resynchronise(ctx, hss, challenge, credentials);
             } else if protected && !credentials.response.is_empty() {
-                if !self.challenge_has_nonce(challenge, &credentials) {
+                if !self.challenge_has_nonce(challenge, credentials) {
                     ctx.counters.stale_nonce += 1;
                     whom.stale = true;
-                } else if let Some(authenticated) = self.answered(challenge, &credentials, message)
-                {
+                } else if let Some(authenticated) = self.answered(challenge, credentials, message) {
                     self.drop_challenge(challenge);
-                    return self.set_up(ctx, from, message, &whom, authenticated, asked_s);
+                    return Some(authenticated);
                 } else {
                     // The challenge stays until its timer, and so does whatever was live (TS 24.229 5.4.1.2.3A).
                     ctx.counters.authentication_failed += 1;
-                    return self.refuse(ctx, from, message, 403, |_| ());
+                    self.refuse(ctx, from, message, 403, |_| ());
+                    return None;
                 }
             }
         }
-        self.send_challenge(ctx, hss, from, message, &whom);
+        self.send_challenge(ctx, hss, from, message, whom);
+        None
     }
 
     /// A SUBSCRIBE inside a dialog that was formed here.
@@ -279,6 +298,7 @@ impl Scscf {
             let blob = self.dialog_blob(&tag, message)?;
             let subscription = Subscription {
                 user,
+                registration: None,
                 key: whom.key,
                 secret: TokenSecret(ctx.random.next_u64()),
                 earlier_secret: None,
@@ -333,7 +353,8 @@ impl Scscf {
         while let Some(key) = next {
             let subscription = self.subscriptions.get(key).expect("a user's list is whole");
             let is_same = subscription.contact.ip() == contact.ip() && subscription.pcscf == pcscf;
-            if is_same && subscription.ending.is_none() {
+            // A registration is a thing of its own, which only another one takes the place of.
+            if is_same && subscription.ending.is_none() && subscription.registration.is_none() {
                 found.push(key);
             }
             next = subscription.next_of_user;
@@ -343,7 +364,7 @@ impl Scscf {
 
     /// The P-CSCF asks for its own subscription. Nobody else may: it must come from the P-CSCF that the UE's dialog passes, in
     /// that P-CSCF's own name.
-    fn pcscf_subscribes(
+    pub(super) fn pcscf_subscribes(
         &mut self,
         ctx: &mut Context<'_>,
         from: SocketAddr,
@@ -384,7 +405,14 @@ impl Scscf {
     }
 
     /// Grants what was asked, within what the network allows.
-    fn prolong(&mut self, ctx: &mut Context<'_>, key: Key, whose: Whose, cseq: u32, asked_s: u32) {
+    pub(super) fn prolong(
+        &mut self,
+        ctx: &mut Context<'_>,
+        key: Key,
+        whose: Whose,
+        cseq: u32,
+        asked_s: u32,
+    ) {
         // The P-CSCF's outlives the UE's by its margin; otherwise it would lapse first.
         let most_s = match whose {
             Whose::Ue => self.config.expires_max_s,
@@ -498,7 +526,10 @@ impl Scscf {
     pub(super) fn drop_subscription(&mut self, ctx: &mut Context<'_>, key: Key) {
         self.drop_what_ran_over(ctx, key);
         let Some(subscription) = self.subscriptions.remove(key) else { return };
-        ctx.counters.subscriptions_ended += 1;
+        match subscription.registration {
+            Some(_) => ctx.counters.aka_registrations_ended += 1,
+            None => ctx.counters.subscriptions_ended += 1,
+        }
         self.by_request.remove(subscription.key, |place| place == key.index);
         if let Some(challenge) = self.challenge_of(subscription.user, subscription.key) {
             self.drop_challenge(challenge);

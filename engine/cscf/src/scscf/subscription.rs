@@ -127,11 +127,25 @@ impl Reason {
     }
 }
 
+/// What is kept where a connection rests on a registration with AKA, and not on a subscription of the UE.
+#[derive(Debug)]
+pub struct Registration {
+    /// Path of the REGISTER that made it: the route to the UE (RFC 3327 clause 5.3).
+    pub path: Handle,
+    /// Of the Call-ID of the last REGISTER.
+    pub call: u64,
+    /// The identity whose registration the P-CSCF watches, empty until it does.
+    pub watched: Handle,
+}
+
 /// A secure connection of a user, as its notifier sees it.
 #[derive(Debug)]
 pub struct Subscription {
     pub user: UserId,
-    /// Of (private identity, Call-ID, From tag): finds it when the request that made it comes again.
+    /// Set where it was made by a registration. Its `ue` is then nobody who is told anything: it has the lifetime, and the last CSeq.
+    pub registration: Option<Registration>,
+    /// Of (private identity, Call-ID, From tag, P-CSCF's Record-Route), or of (private identity, P-CSCF's Path): finds it when the request that
+    /// made it comes again.
     pub key: u64,
     /// The unpredictable half of the connection's token; the other half is its place.
     pub secret: TokenSecret,
@@ -139,7 +153,7 @@ pub struct Subscription {
     pub earlier_secret: Option<(TokenSecret, Time)>,
     /// The UE's address: a new connection from it replaces this one.
     pub contact: SocketAddr,
-    /// The P-CSCF, by the topmost Record-Route of the UE's dialog.
+    /// The P-CSCF, by the topmost Record-Route of the UE's dialog, or the first Path.
     pub pcscf: SocketAddr,
     pub authenticated: Authenticated,
     pub ue: Watcher,
@@ -190,6 +204,10 @@ impl Subscription {
     pub fn release(self, strings: &mut Strings) {
         strings.release(self.ue.dialog);
         strings.release(self.watching_pcscf.dialog);
+        if let Some(registration) = self.registration {
+            strings.release(registration.path);
+            strings.release(registration.watched);
+        }
     }
 }
 

@@ -18,6 +18,8 @@ pub enum ContactEvent {
     Registered,
     /// Its binding was prolonged.
     Refreshed,
+    /// The network has lowered its lifetime, to authenticate the user again.
+    Shortened,
     /// Its binding ran out.
     Expired,
     /// Its user removed it.
@@ -34,6 +36,7 @@ impl ContactEvent {
         match self {
             ContactEvent::Registered => "registered",
             ContactEvent::Refreshed => "refreshed",
+            ContactEvent::Shortened => "shortened",
             ContactEvent::Expired => "expired",
             ContactEvent::Unregistered => "unregistered",
             ContactEvent::Deactivated => "deactivated",
@@ -43,7 +46,10 @@ impl ContactEvent {
 
     /// Whether the contact is bound no more.
     pub const fn is_end(self) -> bool {
-        !matches!(self, ContactEvent::Registered | ContactEvent::Refreshed)
+        !matches!(
+            self,
+            ContactEvent::Registered | ContactEvent::Refreshed | ContactEvent::Shortened
+        )
     }
 }
 

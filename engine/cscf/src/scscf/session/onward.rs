@@ -222,9 +222,12 @@ impl Scscf {
         }
     }
 
-    /// The route to a UE over its connection: that of its security dialog.
+    /// The route to a UE over its connection: that of its security dialog, or the Path of its registration.
     pub(super) fn route_to(&self, connection: Key) -> &[u8] {
         let Some(subscription) = self.subscriptions.get(connection) else { return b"" };
+        if let Some(registration) = &subscription.registration {
+            return self.strings.get(&registration.path);
+        }
         DialogParts::decode(self.strings.get(&subscription.ue.dialog)).routes
     }
 }

@@ -1,0 +1,437 @@
+//! Registration with AKA (TS 24.229 clauses 5.4.1.2 and 5.4.1.4): a REGISTER that makes a secure connection, as in today's IMS, and binds all
+//! identities of the user that are not barred. The connection lives as long as these bindings. A user has one such connection: another
+//! one ends it with all its sessions (the paper's Figure 1), and leaves alone what rests on subscriptions.
+
+use std::net::SocketAddr;
+
+use imstorm_base::slab::Key;
+use imstorm_base::strings::Handle;
+use imstorm_base::time::Time;
+use imstorm_sip::body::reginfo::ContactEvent;
+use imstorm_sip::header::HeaderName;
+use imstorm_sip::{Credentials, Message, NameAddr, Writer};
+use smallvec::SmallVec;
+
+use super::Scscf;
+use super::binding::BindingParts;
+use super::challenge::Challenged;
+use super::registrar::{Refused, Request, bad_request};
+use super::security_event::is_protected;
+use super::subscription::{
+    Authenticated, Reason, Registration, Subscription, TokenSecret, Watcher, Whose,
+};
+use crate::event::Context;
+use crate::hss::{Hss, IDENTITIES_BYTES_MAX, UserId};
+use crate::identity::IdentityList;
+use crate::look::Look;
+use crate::proxy::DEFAULT_PORT;
+
+/// Room for a Path.
+const PATH_BYTES_MAX: usize = 1024;
+
+/// Of identities, as they are provisioned.
+type Aors = SmallVec<[u64; 8]>;
+
+/// A REGISTER with credentials that can be read.
+struct Register<'a> {
+    message: &'a Message<'a>,
+    user: UserId,
+    /// Of (private identity, P-CSCF's Path).
+    key: u64,
+    cseq: u32,
+    /// The contact, and the lifetime that it gets, in seconds. `None`: all contacts are to go (`*`).
+    wanted: Option<(NameAddr<'a>, u32)>,
+}
+
+impl Register<'_> {
+    fn granted_s(&self) -> u32 {
+        self.wanted.map_or(0, |(_, granted_s)| granted_s)
+    }
+}
+
+impl Scscf {
+    /// Whether a connection rests on a registration.
+    pub(super) fn is_registration(&self, connection: Key) -> bool {
+        self.subscriptions.get(connection).is_some_and(|found| found.registration.is_some())
+    }
+
+    pub(super) fn register_with_aka(
+        &mut self,
+        ctx: &mut Context<'_>,
+        hss: &mut Hss,
+        from: SocketAddr,
+        message: &Message<'_>,
+    ) {
+        let (Ok(Some(credentials)), Ok(to)) = (message.authorization(), message.to()) else {
+            ctx.counters.bad_request += 1;
+            return self.refuse(ctx, from, message, 403, |_| ());
+        };
+        let Ok(user) = hss.user_authorization(credentials.username, to.uri_text) else {
+            ctx.counters.identity_refused += 1;
+            return self.refuse(ctx, from, message, 403, |_| ());
+        };
+        let register = match self.read_register(ctx, message, user, &credentials) {
+            Ok(register) => register,
+            Err(refused) => return self.refuse_register(ctx, from, message, &refused),
+        };
+        let known = self.registered_by(user, register.key);
+        match known.filter(|_| is_protected(&credentials)) {
+            Some(connection) => {
+                self.register_again(ctx, hss, from, (&register, &credentials), connection);
+            }
+            None => {
+                let Register { key, cseq, .. } = register;
+                let mut whom = Challenged { user, key, cseq, is_live: false, stale: false };
+                let admitted = self.admit(ctx, hss, from, message, (&credentials, &mut whom));
+                if let Some(authenticated) = admitted {
+                    self.set_up_registration(ctx, from, &register, authenticated);
+                }
+            }
+        }
+    }
+
+    fn read_register<'a>(
+        &self,
+        ctx: &mut Context<'_>,
+        message: &'a Message<'a>,
+        user: UserId,
+        credentials: &Credentials<'_>,
+    ) -> Result<Register<'a>, Refused> {
+        let cseq = message.cseq().map_err(|_| bad_request(ctx))?.number;
+        // Without a Path nobody would find the way back to the UE (TS 24.229 clause 5.4.1.2.1).
+        let path = message.list(HeaderName::Path).next().ok_or_else(|| bad_request(ctx))?;
+        let key = self.hash.hash2(path, credentials.username);
+        let wanted = if message.is_contact_star() {
+            if message.expires().ok().flatten() != Some(0) {
+                return Err(bad_request(ctx));
+            }
+            None
+        } else {
+            // One that only asks what is bound can't be what a connection rests on.
+            Some(self.wanted(ctx, message, None)?.ok_or_else(|| bad_request(ctx))?)
+        };
+        Ok(Register { message, user, key, cseq, wanted })
+    }
+
+    /// The connection that a REGISTER by this way is about, ended or not.
+    fn registered_by(&self, user: UserId, key: u64) -> Option<Key> {
+        let place = self.by_request.find(key, |place| {
+            let found = self.subscriptions.key_at(place).and_then(|at| self.subscriptions.get(at));
+            found.is_some_and(|found| {
+                found.key == key && found.user == user && found.registration.is_some()
+            })
+        })?;
+        self.subscriptions.key_at(place)
+    }
+
+    /// A REGISTER over the connection that an earlier one made. The security association says who it is, so that it is only challenged
+    /// where the network wants that (TS 24.229 clause 5.4.1.2.2).
+    fn register_again(
+        &mut self,
+        ctx: &mut Context<'_>,
+        hss: &mut Hss,
+        from: SocketAddr,
+        (register, credentials): (&Register<'_>, &Credentials<'_>),
+        connection: Key,
+    ) {
+        let (message, cseq) = (register.message, register.cseq);
+        let call = self.hash.hash(message.call_id().unwrap_or_default());
+        let found = self.subscriptions.get(connection).expect("a connection that was found");
+        let last = found.registration.as_ref().map(|registration| registration.call);
+        if last == Some(call) {
+            if cseq == found.ue.remote_cseq {
+                return self.answer_registration(ctx, from, register, connection);
+            }
+            if cseq < found.ue.remote_cseq {
+                // RFC 3261 clause 10.3, step 7.
+                ctx.counters.bad_request += 1;
+                return self.refuse(ctx, from, message, 500, |_| ());
+            }
+        }
+        if found.ending.is_some() {
+            ctx.counters.dialog_unknown += 1;
+            return self.refuse(ctx, from, message, 403, |_| ());
+        }
+        let address = register.wanted.and_then(|(to, _)| to.uri.socket_addr(DEFAULT_PORT));
+        if address.is_some_and(|address| address != found.contact) {
+            ctx.counters.contact_refused += 1;
+            return self.refuse(ctx, from, message, 403, |_| ());
+        }
+        let granted_s = register.granted_s();
+        if found.must_challenge && granted_s > 0 {
+            let Register { user, key, .. } = *register;
+            let mut whom = Challenged { user, key, cseq, is_live: true, stale: false };
+            let admitted = self.admit(ctx, hss, from, message, (credentials, &mut whom));
+            let Some(authenticated) = admitted else { return };
+            let found = self.subscriptions.get_mut(connection).expect("found above");
+            found.authenticated = authenticated;
+            found.must_challenge = false;
+            ctx.counters.reauthenticated += 1;
+        }
+        let bound = match granted_s {
+            0 => Ok(Aors::new()),
+            _ => self.bind_all_identities(ctx, register, connection),
+        };
+        let aors = match bound {
+            Ok(aors) => aors,
+            Err(refused) => return self.refuse_register(ctx, from, message, &refused),
+        };
+        self.prolong(ctx, connection, Whose::Ue, cseq, granted_s);
+        let found = self.subscriptions.get_mut(connection).expect("found above");
+        found.registration.as_mut().expect("it rests on one").call = call;
+        self.answer_registration(ctx, from, register, connection);
+        if granted_s == 0 {
+            return self.end(ctx, connection, Reason::Timeout);
+        }
+        ctx.counters.aka_registrations_refreshed += 1;
+        self.arm_end(ctx, connection);
+        for aor in aors {
+            self.registration_changed(ctx, aor);
+        }
+    }
+
+    /// The user is authenticated: makes the connection and its bindings, answers, and ends what this registration overrides.
+    fn set_up_registration(
+        &mut self,
+        ctx: &mut Context<'_>,
+        from: SocketAddr,
+        register: &Register<'_>,
+        authenticated: Authenticated,
+    ) {
+        let message = register.message;
+        let address = register.wanted.and_then(|(to, _)| to.uri.socket_addr(DEFAULT_PORT));
+        let pcscf = message.paths().next().and_then(Result::ok);
+        let pcscf = pcscf.and_then(|path| path.uri.socket_addr(DEFAULT_PORT));
+        let (Some(contact), Some(pcscf), true) = (address, pcscf, register.granted_s() > 0) else {
+            // There is nothing yet that could be removed.
+            let refused = bad_request(ctx);
+            return self.refuse_register(ctx, from, message, &refused);
+        };
+        let made = self.open_registration(ctx, register, authenticated, contact, pcscf);
+        let Some(key) = made else {
+            ctx.counters.table_full += 1;
+            return self.refuse(ctx, from, message, 503, |out| {
+                out.header(HeaderName::RetryAfter).decimal(10).end();
+            });
+        };
+        let aors = match self.bind_all_identities(ctx, register, key) {
+            Ok(aors) => aors,
+            Err(refused) => {
+                self.undo_registration(ctx, key);
+                return self.refuse_register(ctx, from, message, &refused);
+            }
+        };
+        ctx.counters.aka_registrations_made += 1;
+        self.prolong(ctx, key, Whose::Ue, register.cseq, register.granted_s());
+        self.arm_end(ctx, key);
+        self.answer_registration(ctx, from, register, key);
+        for aor in aors {
+            self.registration_changed(ctx, aor);
+        }
+        self.override_earlier(ctx, register.user, key);
+    }
+
+    fn open_registration(
+        &mut self,
+        ctx: &mut Context<'_>,
+        register: &Register<'_>,
+        authenticated: Authenticated,
+        contact: SocketAddr,
+        pcscf: SocketAddr,
+    ) -> Option<Key> {
+        self.subscriptions.vacant_key()?;
+        let user = register.user;
+        let mut path = [0; PATH_BYTES_MAX];
+        let mut path = Writer::new(&mut path);
+        for (number, entry) in register.message.list(HeaderName::Path).enumerate() {
+            path.put(if number > 0 { b", " } else { b"" }).put(entry);
+        }
+        if path.has_overflowed() {
+            return None;
+        }
+        let path = self.strings.store(path.as_written()).ok()?;
+        let call = self.hash.hash(register.message.call_id().unwrap_or_default());
+        let subscription = Subscription {
+            user,
+            registration: Some(Registration { path, call, watched: Handle::EMPTY }),
+            key: register.key,
+            secret: TokenSecret(ctx.random.next_u64()),
+            earlier_secret: None,
+            contact,
+            pcscf,
+            authenticated,
+            ue: Watcher::default(),
+            watching_pcscf: Watcher::default(),
+            must_challenge: false,
+            bindings: None,
+            watching: None,
+            sessions: None,
+            unbound_until: None,
+            unwatched_until: ctx.now.saturating_add(self.config.core.timer_f_ns()),
+            look: Look::default(),
+            ending: None,
+            next_of_user: self.by_user[user.0 as usize],
+        };
+        let key = self.subscriptions.insert(subscription).expect("room, as just seen");
+        let indexed = self.by_request.insert(register.key, key.index).is_ok();
+        assert!(indexed, "the index has room for as many as the slab");
+        self.by_user[user.0 as usize] = Some(key);
+        Some(key)
+    }
+
+    /// Some identity could not be bound: the connection has not been made.
+    fn undo_registration(&mut self, ctx: &mut Context<'_>, key: Key) {
+        for binding in self.bindings_over(key) {
+            self.end_binding(ctx, binding, ContactEvent::Deactivated);
+            self.drop_binding(ctx, binding);
+        }
+        self.drop_subscription(ctx, key);
+    }
+
+    /// Binds the implicit registration set: all identities of the user that are not barred (TS 23.228 clause 5.2.1a.1).
+    fn bind_all_identities(
+        &mut self,
+        ctx: &mut Context<'_>,
+        register: &Register<'_>,
+        connection: Key,
+    ) -> Result<Aors, Refused> {
+        let Some((contact, granted_s)) = register.wanted else { return Ok(Aors::new()) };
+        let mut packed = [0; IDENTITIES_BYTES_MAX];
+        let identities = IdentityList::new(self.profile(register.user, &mut packed));
+        let mut aors = Aors::new();
+        for identity in identities.iter().filter(|identity| !identity.barred) {
+            let request = self.request_of(register, connection, identity.uri);
+            aors.push(request.aor);
+            self.bind(ctx, &request, &contact, granted_s)?;
+        }
+        if aors.is_empty() {
+            ctx.counters.identity_refused += 1;
+            return Err(Refused(403));
+        }
+        Ok(aors)
+    }
+
+    fn request_of<'a>(
+        &self,
+        register: &Register<'a>,
+        connection: Key,
+        impu: &'a [u8],
+    ) -> Request<'a> {
+        let Register { message, user, cseq, .. } = *register;
+        Request { message, connection, user, impu, aor: self.aor(impu), cseq }
+    }
+
+    /// 200 (TS 24.229 clause 5.4.1.2.2F), about the identity in To, or the default one where that is barred: a user may register by an
+    /// identity that is good for nothing else.
+    fn answer_registration(
+        &self,
+        ctx: &mut Context<'_>,
+        to: SocketAddr,
+        register: &Register<'_>,
+        connection: Key,
+    ) {
+        let mut packed = [0; IDENTITIES_BYTES_MAX];
+        let identities = IdentityList::new(self.profile(register.user, &mut packed));
+        let named = register.message.to().ok().and_then(|to| identities.find(to.uri_text));
+        let named = named.filter(|identity| !identity.barred).map(|identity| identity.uri);
+        let impu = named.or(identities.default_identity()).unwrap_or_default();
+        let register = Register { message: register.message, wanted: None, ..*register };
+        self.answer_register(ctx, to, &self.request_of(&register, connection, impu));
+    }
+
+    /// A registration from elsewhere takes the place of the earlier ones (without multiple registrations, TS 24.229 clause 5.4.1.2.2): their
+    /// sessions are released, and their bindings end.
+    fn override_earlier(&mut self, ctx: &mut Context<'_>, user: UserId, made: Key) {
+        for key in self.live_connections(user) {
+            if key != made && self.is_registration(key) {
+                ctx.counters.aka_registrations_overridden += 1;
+                self.end(ctx, key, Reason::Deactivated);
+            }
+        }
+    }
+
+    /// The P-CSCF asks for its own subscription to the registration (TS 24.229 clause 5.2.3).
+    pub(super) fn pcscf_watches(
+        &mut self,
+        ctx: &mut Context<'_>,
+        from: SocketAddr,
+        message: &Message<'_>,
+        (connection, impu): (Key, &[u8]),
+        asked_s: u32,
+    ) {
+        let Ok(watched) = self.strings.store(impu) else {
+            ctx.counters.table_full += 1;
+            return self.refuse(ctx, from, message, 503, |_| ());
+        };
+        let found = self.subscriptions.get_mut(connection).expect("a connection that was found");
+        let kept = &mut found.registration.as_mut().expect("it rests on one").watched;
+        let rest = if kept.is_empty() { std::mem::replace(kept, watched) } else { watched };
+        self.strings.release(rest);
+        self.pcscf_subscribes(ctx, from, message, connection, asked_s);
+    }
+
+    /// What is bound to an identity has changed: the P-CSCFs of the registrations that it is a part of are told. Those that end are told
+    /// behind their UEs.
+    pub(super) fn tell_pcscfs(&mut self, ctx: &mut Context<'_>, aor: u64) {
+        for binding in self.bindings_of(aor) {
+            let connection = self.bindings.get(binding).map(|binding| binding.connection);
+            let Some(connection) = connection else { continue };
+            let is_live = |found: &Subscription| found.ending.is_none();
+            let found = self.subscriptions.get(connection).filter(|found| is_live(found));
+            let registration = found.and_then(|found| found.registration.as_ref());
+            let is_watched = registration.is_some_and(|registration| {
+                self.aor(self.strings.get(&registration.watched)) == aor
+            });
+            if is_watched {
+                self.notify(ctx, connection, Whose::Pcscf);
+            }
+        }
+    }
+
+    /// The body for a P-CSCF: of the identity that it watches, or of another one where that is the user's no more and others are.
+    pub(super) fn write_registration(
+        &self,
+        now: Time,
+        connection: Key,
+        version: u32,
+        out: &mut [u8],
+    ) -> Option<usize> {
+        let registration = self.subscriptions.get(connection)?.registration.as_ref()?;
+        let watched = self.strings.get(&registration.watched);
+        let aor = self.aor(watched);
+        let bindings = self.bindings_over(connection);
+        let mut live = bindings
+            .iter()
+            .filter_map(|key| self.bindings.get(*key))
+            .filter(|binding| !binding.event.is_end());
+        let other = match live.clone().any(|binding| binding.aor == aor) {
+            true => None,
+            false => live.next(),
+        };
+        let about = other.map_or((aor, watched), |binding| {
+            (binding.aor, BindingParts::read(self.strings.get(&binding.strings)).impu)
+        });
+        self.write_bound(now, about, version, out)
+    }
+
+    /// Network-initiated re-authentication of a registration (TS 24.229 clause 5.4.1.6): its bindings end sooner, and whoever watches them is
+    /// told so.
+    pub(super) fn shorten_bindings(
+        &mut self,
+        ctx: &mut Context<'_>,
+        connection: Key,
+        expires_at: Time,
+    ) {
+        let mut aors = Aors::new();
+        for key in self.bindings_over(connection) {
+            let binding = self.bindings.get_mut(key).expect("a listed one");
+            binding.expires_at = binding.expires_at.min(expires_at);
+            binding.event = ContactEvent::Shortened;
+            aors.push(binding.aor);
+            self.arm_binding(ctx, key);
+        }
+        for aor in aors {
+            self.registration_changed(ctx, aor);
+        }
+    }
+}
