@@ -1,1 +1,550 @@
-//! Registration with AKA: today's way to a secure connection (TS 24.229 clause 5.1.1).
+//! Registration with AKA: today's way to a secure connection (TS 24.229 clauses 5.1.1, 5.2.2 and 5.4.1), and what it does to sessions when
+//! a UE registers anew from elsewhere (the paper's section 2, Figure 1).
+
+use std::net::{IpAddr, SocketAddr};
+
+use imstorm_base::time::seconds;
+use imstorm_cscf::operator::Command;
+use imstorm_esp::Suite;
+use tests::message::{Changes, parameter};
+use tests::ue::{EXPIRES_S, bare_uri};
+use tests::{Credentials, Layout, ScriptedUe, Text, World};
+
+const LAYOUTS: [Layout; 3] = [Layout::Together, Layout::Apart, Layout::Each];
+
+/// Where the user's second access is.
+fn elsewhere() -> IpAddr {
+    "127.16.1.1".parse().expect("an address")
+}
+
+fn registered(layout: Layout) -> (World, ScriptedUe, Text) {
+    let mut world = World::new(layout);
+    let mut ue = world.ue(1);
+    let ok = world.register(&mut ue);
+    (world, ue, ok)
+}
+
+/// A connection that rests on a registration still works, in all tables.
+fn works(world: &mut World, ue: &mut ScriptedUe) {
+    let again = ue.register_again(EXPIRES_S);
+    let ok = world.ask(ue, &again);
+    assert_eq!(ok.status(), 200, "{ok}");
+    ue.registered(&ok);
+}
+
+fn send_to_self(world: &mut World, ue: &mut ScriptedUe) {
+    let to = ue.tel();
+    let message = ue.message(&to, None);
+    world.sealed(ue, &message);
+    let came = world.take_one(ue).message;
+    assert_eq!(came.method(), "MESSAGE", "{came}");
+    world.accept(ue, &came);
+    assert_eq!(world.take_one(ue).message.status(), 200);
+}
+
+/// Whether the body of a reg event's NOTIFY says this of a contact at `at`.
+fn says(notify: &Text, at: SocketAddr, event: &str) -> bool {
+    let contact = format!("event=\"{event}\"");
+    notify.body.contains(&contact) && notify.body.contains(&format!("<uri>sip:{at}</uri>"))
+}
+
+#[test]
+fn a_registration_sets_up_security_hop_by_hop() {
+    for layout in [Layout::Apart, Layout::Each] {
+        let mut world = World::new(layout);
+        let mut ue = world.ue(1);
+        let first = ue.register_first(Credentials::Name);
+        let challenge = world.ask_plain(&mut ue, &first);
+        let sent = world.mw_between(world.pcscf_mw, world.icscf_mw).remove(0);
+        Changes::between(&first, &sent).assert_are(
+            &["Proxy-Require", "Security-Client"],
+            &["P-Charging-Vector", "P-Visited-Network-ID", "Path", "Via"],
+            &["Authorization", "Max-Forwards", "Require"],
+        );
+        assert_eq!(sent.all("Require"), ["path"]);
+        assert!(sent.expect("Authorization").ends_with("integrity-protected=\"no\""), "{sent}");
+        assert!(sent.expect("Path").ends_with(&format!("@{};lr>", world.pcscf_mw)), "{sent}");
+        // The keys go as far as the P-CSCF.
+        let told = world.mw_between(world.icscf_mw, world.pcscf_mw).remove(0);
+        for key in ["ik", "ck"] {
+            assert!(parameter(told.expect("WWW-Authenticate"), key).is_some(), "{told}");
+            assert_eq!(parameter(challenge.expect("WWW-Authenticate"), key), None, "{challenge}");
+        }
+        assert_eq!(told.header("Security-Server"), None);
+        assert!(challenge.header("Security-Server").is_some());
+        ue.challenge(&challenge).expect("a challenge that the USIM accepts");
+
+        let answer = ue.register_answer();
+        let ok = world.ask(&mut ue, &answer);
+        let sent = world.mw_between(world.pcscf_mw, world.icscf_mw).remove(1);
+        Changes::between(&answer, &sent).assert_are(
+            &["Proxy-Require", "Security-Client", "Security-Verify"],
+            &["P-Charging-Vector", "P-Visited-Network-ID", "Path", "Via"],
+            &["Authorization", "Max-Forwards", "Require"],
+        );
+        assert!(sent.expect("Authorization").ends_with("integrity-protected=\"yes\""), "{sent}");
+        assert_eq!(ok.status(), 200, "{ok}");
+        let identities = [format!("<{}>", ue.impu), format!("<{}>", ue.tel())];
+        assert_eq!(ok.all("P-Associated-URI"), identities, "the default one first");
+        let route = ok.expect("Service-Route");
+        let at = format!("<sip:{};sess=", world.scscf_mw);
+        assert!(route.starts_with(&at) && route.ends_with(";lr>"), "{route}");
+        assert_eq!(parameter(ok.expect("Contact"), "expires"), Some("600"));
+        assert_eq!(ok.all("Path"), sent.all("Path"));
+        ue.registered(&ok);
+        send_to_self(&mut world, &mut ue);
+    }
+}
+
+#[test]
+fn the_pcscf_watches_the_registration() {
+    let (world, ue, ok) = registered(Layout::Apart);
+    let sent = world.mw_between(world.pcscf_mw, world.scscf_mw);
+    let subscribe = sent.iter().find(|text| text.method() == "SUBSCRIBE" && text.status() == 0);
+    let subscribe = subscribe.expect("a SUBSCRIBE");
+    assert_eq!(subscribe.uri(), ue.impu);
+    assert_eq!(subscribe.all("Event"), ["reg"]);
+    assert_eq!(subscribe.all("Accept"), ["application/reginfo+xml"]);
+    assert_eq!(subscribe.all("Route"), ok.all("Service-Route"));
+    assert_eq!(subscribe.all("Expires"), ["1200"]);
+    let own = format!("<sip:{}>", world.pcscf_mw);
+    assert_eq!(subscribe.all("P-Asserted-Identity"), [own.as_str()]);
+    assert_eq!(subscribe.header("Authorization"), None);
+    let told = world.mw_between(world.scscf_mw, world.pcscf_mw);
+    let notify = told.iter().find(|text| text.method() == "NOTIFY" && text.status() == 0);
+    let notify = notify.expect("a NOTIFY");
+    assert!(says(notify, ue.at(ue.port_us()), "registered"), "{notify}");
+    assert!(notify.expect("Subscription-State").starts_with("active;expires="), "{notify}");
+}
+
+#[test]
+fn all_identities_are_bound_and_the_tables_say_so() {
+    for layout in LAYOUTS {
+        let (mut world, mut ue, _) = registered(layout);
+        let tables = world.tables();
+        assert_eq!((tables.pcscf.connections, tables.pcscf.sets), (1, 1));
+        assert_eq!((tables.scscf.bindings, tables.scscf.challenges), (2, 0));
+        assert_eq!(world.counter("aka_registrations_made"), 1);
+        assert_eq!(world.counter("subscriptions_made"), 0);
+        // By each of them it is reached.
+        let (mut other, first) = (world.ue(2), ue.impu.clone());
+        world.register(&mut other);
+        for to in [first, ue.tel()] {
+            let message = other.message(&to, None);
+            world.sealed(&mut other, &message);
+            let came = world.take_one(&mut ue).message;
+            assert_eq!(came.expect("P-Called-Party-ID"), format!("<{to}>"));
+            world.accept(&mut ue, &came);
+            assert_eq!(world.take_one(&mut other).message.status(), 200);
+        }
+        works(&mut world, &mut ue);
+    }
+}
+
+#[test]
+fn calls_go_over_it_both_ways() {
+    for layout in LAYOUTS {
+        let (mut world, mut ue, _) = registered(layout);
+        let mut other = world.ue(2);
+        world.register(&mut other);
+        let (mut mine, _) = world.call(&mut ue, &mut other);
+        world.hang_up(&mut mine, &mut ue, &mut other);
+        let (_, mut mine) = world.call(&mut other, &mut ue);
+        world.hang_up(&mut mine, &mut ue, &mut other);
+        world.advance(seconds(300));
+        assert_eq!(world.tables().scscf.sessions, 0);
+        assert_eq!(world.tables().pcscf.transactions, 0);
+    }
+}
+
+#[test]
+fn a_registration_from_elsewhere_ends_the_earlier_one_with_its_sessions() {
+    for layout in [Layout::Together, Layout::Apart] {
+        let mut world = World::with_two_pcscfs(layout);
+        let (mut ue, mut other) = (world.ue(1), world.ue(2));
+        world.register(&mut ue);
+        world.secure(&mut other);
+        let theirs = other.impu.clone();
+        world.bind(&mut other, &theirs);
+        let impu = ue.impu.clone();
+        world.watch(&mut ue, &impu);
+        world.call(&mut ue, &mut other);
+
+        let mut second = world.register_from(&ue, elsewhere(), 1);
+        // Both ends of the call are told, and the old connection's watcher, over the old security associations.
+        let at_other = world.messages(&mut other);
+        assert_eq!(at_other.iter().map(Text::method).collect::<Vec<_>>(), ["BYE"]);
+        world.accept(&mut other, &at_other[0]);
+        let at_old = world.messages(&mut ue);
+        let methods: Vec<&str> = at_old.iter().map(Text::method).collect();
+        assert_eq!(methods, ["BYE", "NOTIFY"]);
+        let (old, new) = (ue.at(ue.port_us()), second.at(second.port_us()));
+        assert!(says(&at_old[1], old, "deactivated"), "{}", at_old[1]);
+        assert!(says(&at_old[1], new, "registered"), "{}", at_old[1]);
+        assert_eq!(at_old[1].expect("Subscription-State"), "terminated;reason=deactivated");
+        assert_eq!(world.tables().pcscf.sets, 3, "until it has answered");
+        for request in &at_old {
+            world.accept(&mut ue, request);
+        }
+        assert_eq!(world.counter("aka_registrations_overridden"), 1);
+        assert_eq!(world.counter("sessions_released"), 1);
+        // The old security associations are gone: of two connections one is the other user's.
+        assert_eq!(world.tables().pcscf.connections, 2);
+        assert_eq!(world.tables().pcscf.sets, 2);
+        let late = ue.message(&theirs, None);
+        let unknown = world.counter("esp_unknown_spi");
+        world.sealed(&mut ue, &late);
+        assert_eq!(world.counter("esp_unknown_spi"), unknown + 1);
+        // The new one works.
+        assert_eq!(world.tables().scscf.bindings, 3);
+        send_to_self(&mut world, &mut second);
+        world.call(&mut second, &mut other);
+    }
+}
+
+#[test]
+fn a_registration_anew_from_the_same_address_takes_the_place_of_the_earlier_one() {
+    for layout in LAYOUTS {
+        let (mut world, mut ue, _) = registered(layout);
+        ue.new_call();
+        world.register(&mut ue);
+        assert_eq!(world.counter("aka_registrations_overridden"), 1);
+        let tables = world.tables();
+        assert_eq!((tables.pcscf.connections, tables.scscf.bindings), (1, 2));
+        send_to_self(&mut world, &mut ue);
+    }
+}
+
+#[test]
+fn it_is_prolonged_without_a_challenge() {
+    for layout in LAYOUTS {
+        let (mut world, mut ue, _) = registered(layout);
+        for _ in 0..3 {
+            world.advance(seconds(500));
+            works(&mut world, &mut ue);
+        }
+        assert_eq!(world.counter("challenges"), 1);
+        assert_eq!(world.counter("aka_registrations_refreshed"), 3);
+        assert_eq!(world.tables().pcscf.sets, 1);
+        send_to_self(&mut world, &mut ue);
+        // The security associations live for as long as the contact, and their grace.
+        world.advance(seconds(599));
+        assert_eq!(world.tables().pcscf.sets, 1);
+    }
+}
+
+#[test]
+fn another_call_id_prolongs_it_too() {
+    let (mut world, mut ue, _) = registered(Layout::Apart);
+    ue.new_call();
+    works(&mut world, &mut ue);
+    assert_eq!(world.counter("aka_registrations_made"), 1);
+    assert_eq!(world.counter("aka_registrations_refreshed"), 1);
+}
+
+#[test]
+fn the_network_has_it_authenticated_again() {
+    for layout in LAYOUTS {
+        let (mut world, mut ue, _) = registered(layout);
+        let impu = ue.impu.clone();
+        world.watch(&mut ue, &impu);
+        let impi = ue.impi.clone().into_bytes();
+        world.operate(&Command::Shorten { impi, expires_s: 60 }).expect("a user who is there");
+        let told = world.notifies(&mut ue, "reg").pop().expect("a NOTIFY");
+        assert!(says(&told, ue.at(ue.port_us()), "shortened"), "{told}");
+        assert!(told.body.contains("expires=\"60\""), "{told}");
+
+        let again = ue.register_again(EXPIRES_S);
+        let challenge = world.ask(&mut ue, &again);
+        assert_eq!(challenge.status(), 401, "{challenge}");
+        assert_eq!(world.tables().pcscf.sets, 2, "the live set, and the temporary one");
+        ue.challenge(&challenge).expect("a challenge that the USIM accepts");
+        let answer = ue.register_answer();
+        world.sealed(&mut ue, &answer);
+        let mut arrived = world.take(&mut ue);
+        // Where the I-CSCF stands apart, the 200 has one hop more than the NOTIFY.
+        arrived.sort_by_key(|arrived| arrived.message.status() == 0);
+        assert_eq!(arrived[0].set, Some(1), "on the new set");
+        let ok = &arrived[0].message;
+        assert_eq!(ok.status(), 200, "{ok}");
+        assert_eq!(parameter(ok.expect("Contact"), "expires"), Some("600"));
+        ue.registered(ok);
+        let notify = &arrived[1].message;
+        assert!(says(notify, ue.at(ue.port_us()), "refreshed"), "{notify}");
+        world.accept(&mut ue, notify);
+        assert_eq!(world.counter("reauthenticated"), 1);
+        // The full lifetime again, at both.
+        world.advance(seconds(590));
+        send_to_self(&mut world, &mut ue);
+        assert_eq!(world.tables().pcscf.sets, 1, "the old one is gone");
+        // Once authenticated, it is not challenged again.
+        let again = ue.register_again(EXPIRES_S);
+        world.sealed(&mut ue, &again);
+        assert!(world.messages(&mut ue).iter().any(|text| text.status() == 200));
+        assert_eq!(world.counter("challenges"), 2);
+    }
+}
+
+#[test]
+fn a_lifetime_that_was_lowered_ends_it_unless_it_authenticates() {
+    let (mut world, ue, _) = registered(Layout::Apart);
+    let impi = ue.impi.into_bytes();
+    world.operate(&Command::Shorten { impi, expires_s: 60 }).expect("a user who is there");
+    world.advance(seconds(61));
+    assert_eq!(world.tables().scscf.bindings, 0);
+    world.advance(seconds(300));
+    world.assert_empty();
+}
+
+#[test]
+fn a_ue_deregisters() {
+    for layout in LAYOUTS {
+        for star in [false, true] {
+            let (mut world, mut ue, _) = registered(layout);
+            let impu = ue.impu.clone();
+            world.watch(&mut ue, &impu);
+            let mut other = world.ue(2);
+            world.register(&mut other);
+            world.call(&mut ue, &mut other);
+            let mut leave = ue.register_again(0);
+            if star {
+                leave = leave.with("Contact", "*");
+            }
+            world.sealed(&mut ue, &leave);
+            let mut came = world.messages(&mut ue);
+            // Where the I-CSCF stands apart, the 200 has one hop more.
+            came.sort_by_key(|text| text.status() == 0);
+            assert_eq!(came[0].status(), 200, "{came:#?}");
+            assert_eq!(came[0].header("Contact"), None, "{}", came[0]);
+            let methods: Vec<&str> = came[1..].iter().map(Text::method).collect();
+            assert_eq!(methods, ["BYE", "NOTIFY"]);
+            assert!(says(&came[2], ue.at(ue.port_us()), "unregistered"), "{}", came[2]);
+            assert_eq!(world.tables().pcscf.sets, 2, "until it has answered");
+            for request in &came[1..] {
+                world.accept(&mut ue, request);
+            }
+            assert_eq!(world.tables().pcscf.sets, 1);
+            let bye = world.take_one(&mut other).message;
+            assert_eq!(bye.method(), "BYE", "{bye}");
+            world.accept(&mut other, &bye);
+            let leave = other.register_again(0);
+            assert_eq!(world.ask(&mut other, &leave).status(), 200);
+            world.advance(seconds(400));
+            world.assert_empty();
+            assert_eq!(world.counter("aka_registrations_ended"), 2);
+        }
+    }
+}
+
+#[test]
+fn it_expires_with_all_that_ran_over_it() {
+    for layout in LAYOUTS {
+        let (mut world, mut ue, _) = registered(layout);
+        let mut other = world.ue(2);
+        world.secure(&mut other);
+        let theirs = other.impu.clone();
+        world.bind(&mut other, &theirs);
+        let impu = ue.impu.clone();
+        world.watch(&mut ue, &impu);
+        world.call(&mut ue, &mut other);
+        world.advance(seconds(300));
+        world.refresh(&mut other);
+        world.advance(seconds(300));
+        let came = world.messages(&mut ue);
+        let methods: Vec<&str> = came.iter().map(Text::method).collect();
+        assert_eq!(methods, ["BYE", "NOTIFY"], "{came:#?}");
+        assert!(says(&came[1], ue.at(ue.port_us()), "expired"), "{}", came[1]);
+        for request in &came {
+            world.accept(&mut ue, request);
+        }
+        let bye = world.take_one(&mut other).message;
+        assert_eq!(bye.method(), "BYE", "{bye}");
+        world.accept(&mut other, &bye);
+        assert_eq!((world.tables().pcscf.sets, world.tables().scscf.bindings), (1, 1));
+    }
+}
+
+#[test]
+fn an_operator_ends_it() {
+    let (mut world, mut ue, _) = registered(Layout::Apart);
+    let (impi, reason) = (ue.impi.clone().into_bytes(), imstorm_cscf::scscf::Reason::Rejected);
+    world.operate(&Command::Terminate { impi, reason }).expect("a user who is there");
+    assert!(world.take(&mut ue).is_empty(), "nothing that it had asked to be told of");
+    world.assert_empty();
+}
+
+#[test]
+fn registration_and_subscription_of_one_user_live_side_by_side() {
+    for layout in [Layout::Together, Layout::Apart] {
+        let mut world = World::with_two_pcscfs(layout);
+        let mut ue = world.ue(1);
+        world.secure(&mut ue);
+        let impu = ue.impu.clone();
+        world.bind(&mut ue, &impu);
+        let mut second = world.register_from(&ue, elsewhere(), 1);
+        assert!(world.take(&mut ue).is_empty(), "nothing of it is overridden");
+        assert_eq!(world.tables().scscf.bindings, 3);
+        // Another registration overrides the first one, and not what rests on a subscription.
+        let third: IpAddr = "127.16.1.2".parse().expect("an address");
+        let mut third = world.register_from(&second, third, 1);
+        assert_eq!(world.counter("aka_registrations_overridden"), 1);
+        assert_eq!(world.tables().scscf.bindings, 3);
+        assert!(world.take(&mut second).is_empty());
+        world.refresh(&mut ue);
+        works(&mut world, &mut third);
+        // The end of the one leaves the other.
+        for notify in world.leave(&mut ue) {
+            assert!(notify.status() == 200 || notify.method() == "NOTIFY", "{notify}");
+        }
+        assert_eq!(world.tables().scscf.bindings, 2);
+        send_to_self(&mut world, &mut third);
+    }
+}
+
+#[test]
+fn a_wrong_response_is_refused_and_changes_nothing() {
+    for layout in LAYOUTS {
+        let mut world = World::new(layout);
+        let mut ue = world.ue(1);
+        world.begin_registration(&mut ue);
+        let right = ue.res;
+        ue.res = [7; 8];
+        let answer = ue.register_answer();
+        assert_eq!(world.ask(&mut ue, &answer).status(), 403);
+        assert_eq!(world.counter("authentication_failed"), 1);
+        assert_eq!(world.tables().scscf.bindings, 0);
+        // The challenge still stands.
+        ue.res = right;
+        let answer = ue.register_answer();
+        let ok = world.ask(&mut ue, &answer);
+        assert_eq!(ok.status(), 200, "{ok}");
+    }
+}
+
+#[test]
+fn sequence_numbers_are_resynchronised() {
+    for layout in LAYOUTS {
+        let (mut world, mut ue, _) = registered(layout);
+        // A USIM that is ahead of the network.
+        let mut again = world.ue(1);
+        again.new_call();
+        again.freshness = ue.freshness.clone();
+        let first = again.register_first(Credentials::Name);
+        let challenge = world.ask_plain(&mut again, &first);
+        again.challenge(&challenge).expect("a challenge that the USIM accepts");
+        again.sets.clear();
+        // The same challenge once more is out of range.
+        let refusal = again.challenge(&challenge).expect_err("a number that was used");
+        let imstorm_aka::Refusal::SqnOutOfRange { auts } = refusal else { panic!("{refusal:?}") };
+        let first = again.register_first(Credentials::OutOfRange(auts));
+        let challenge = world.ask_plain(&mut again, &first);
+        assert_eq!(challenge.status(), 401, "{challenge}");
+        assert_eq!(world.counter("resynchronised"), 1);
+        again.challenge(&challenge).expect("a challenge that the USIM accepts");
+        let answer = again.register_answer();
+        assert_eq!(world.ask(&mut again, &answer).status(), 200);
+        assert!(world.take(&mut ue).is_empty());
+    }
+}
+
+#[test]
+fn who_is_unknown_is_refused_before_any_challenge() {
+    for layout in LAYOUTS {
+        let mut world = World::new(layout);
+        let mut ue = world.ue(1);
+        let stranger = ue.register_first(Credentials::Name).with("To", "<sip:nobody@ims.example>");
+        assert_eq!(world.ask_plain(&mut ue, &stranger).status(), 403);
+        let nobody = ue.register_first(Credentials::Name);
+        let nobody = nobody.altered("Authorization", "ue00000001@", "ue99999999@");
+        assert_eq!(world.ask_plain(&mut ue, &nobody).status(), 403);
+        assert_eq!((world.counter("identity_refused"), world.counter("challenges")), (2, 0));
+        world.assert_empty();
+    }
+}
+
+#[test]
+fn too_short_a_registration_is_refused() {
+    let mut world = World::new(Layout::Apart);
+    let mut ue = world.ue(1);
+    let first = ue.register_first(Credentials::Name).with("Expires", "59");
+    let answer = world.ask_plain(&mut ue, &first);
+    assert_eq!((answer.status(), answer.header("Min-Expires")), (423, Some("60")));
+    world.assert_empty();
+}
+
+#[test]
+fn without_an_agreement_there_is_no_registration() {
+    let mut world = World::new(Layout::Apart);
+    let mut ue = world.ue(1);
+    let first = ue.register_first(Credentials::Name).without("Require");
+    assert_eq!(world.ask_plain(&mut ue, &first).status(), 421);
+    let first = ue.register_first(Credentials::Name).without("Security-Client");
+    assert_eq!(world.ask_plain(&mut ue, &first).status(), 494);
+    ue.suites = vec![Suite::ALL[0]];
+    world.begin_registration(&mut ue);
+    let altered = ue.register_answer().altered("Security-Verify", "q=0.9", "q=0.8");
+    let sent = world.mw.len();
+    assert_eq!(world.ask(&mut ue, &altered).status(), 494);
+    assert_eq!(world.mw.len(), sent, "it goes no further");
+    let answer = ue.register_answer();
+    assert_eq!(world.ask(&mut ue, &answer).status(), 200);
+}
+
+#[test]
+fn only_its_own_contact_and_way_are_taken() {
+    let (mut world, mut ue, _) = registered(Layout::Apart);
+    let theirs = ue.register_again(EXPIRES_S).with("Contact", "<sip:127.16.0.9:6101>");
+    assert_eq!(world.ask(&mut ue, &theirs).status(), 403);
+    assert_eq!(world.counter("contact_refused"), 1);
+    let from = world.mw_between(world.pcscf_mw, world.icscf_mw).len();
+    let lured = ue
+        .register_again(EXPIRES_S)
+        .and("Path", "<sip:127.16.0.9;lr>")
+        .and("Route", "<sip:127.16.0.9;lr>")
+        .and("Route", "<sip:127.16.0.10;lr>");
+    assert_eq!(world.ask(&mut ue, &lured).status(), 200);
+    let sent = world.mw_between(world.pcscf_mw, world.icscf_mw).remove(from);
+    assert_eq!((sent.all("Path").len(), sent.all("Route").len()), (1, 0), "{sent}");
+    // A SUBSCRIBE to the security state does not belong on it.
+    let uri = ue.target.clone();
+    let subscribe = ue.first(Credentials::Name).and("Security-Verify", "x");
+    let subscribe = Text { start: format!("SUBSCRIBE {uri} SIP/2.0"), ..subscribe };
+    assert_eq!(world.ask(&mut ue, &subscribe).status(), 403);
+    works(&mut world, &mut ue);
+    send_to_self(&mut world, &mut ue);
+}
+
+#[test]
+fn a_register_that_comes_again_is_answered_again_and_done_once() {
+    for layout in LAYOUTS {
+        let mut world = World::new(layout);
+        let mut ue = world.ue(1);
+        let first = ue.register_first(Credentials::Name);
+        let challenge = world.ask_plain(&mut ue, &first);
+        let again = world.ask_plain(&mut ue, &first);
+        assert_eq!(challenge.expect("WWW-Authenticate"), again.expect("WWW-Authenticate"));
+        assert_eq!(challenge.expect("Security-Server"), again.expect("Security-Server"));
+        ue.challenge(&challenge).expect("a challenge that the USIM accepts");
+        let answer = ue.register_answer();
+        let ok = world.ask(&mut ue, &answer);
+        let again = world.ask(&mut ue, &answer);
+        assert_eq!(ok.status(), 200, "{ok}");
+        assert_eq!(ok.expect("Service-Route"), again.expect("Service-Route"));
+        assert_eq!(bare_uri(ok.expect("Contact")), bare_uri(again.expect("Contact")));
+        assert_eq!(world.counter("aka_registrations_made"), 1);
+        assert_eq!(world.counter("registrations_made"), 2);
+        assert_eq!(world.counter("challenges"), 1);
+        assert_eq!((world.tables().pcscf.sets, world.tables().scscf.bindings), (1, 2));
+    }
+}
+
+#[test]
+fn a_pcscf_that_watches_no_more_costs_the_registration() {
+    let (mut world, ue, _) = registered(Layout::Apart);
+    world.cut_off = Some(world.pcscf_mw.ip());
+    let impi = ue.impi.clone().into_bytes();
+    world.operate(&Command::Shorten { impi, expires_s: 500 }).expect("a user who is there");
+    world.advance(seconds(400));
+    assert_eq!(world.tables().scscf.bindings, 0);
+    assert_eq!(world.counter("unwatched_ended"), 1);
+}

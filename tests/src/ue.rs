@@ -408,6 +408,16 @@ impl ScriptedUe {
 
     /// Authorization for a SUBSCRIBE to `uri`.
     pub fn authorization(&mut self, uri: &str, credentials: Credentials) -> String {
+        self.authorization_for("SUBSCRIBE", uri, credentials)
+    }
+
+    /// Authorization for a request with this method.
+    pub fn authorization_for(
+        &mut self,
+        method: &str,
+        uri: &str,
+        credentials: Credentials,
+    ) -> String {
         let name = format!("Digest username=\"{}\", realm=\"{DOMAIN}\", uri=\"{uri}\"", self.impi);
         let password: &[u8] = match credentials {
             Credentials::Name => return format!("{name}, nonce=\"\", response=\"\""),
@@ -425,7 +435,7 @@ impl ScriptedUe {
             password,
             nonce: self.nonce.as_bytes(),
             uri: uri.as_bytes(),
-            method: b"SUBSCRIBE",
+            method: method.as_bytes(),
             qop: Some(Qop { cnonce: cnonce.as_bytes(), nc: nc.as_bytes() }),
         });
         let digest = String::from_utf8_lossy(&digest);
@@ -499,7 +509,7 @@ impl ScriptedUe {
     }
 
     /// With the newest set's Security-Client and Security-Server repeated.
-    fn mirrored(&self, message: Text) -> Text {
+    pub(crate) fn mirrored(&self, message: Text) -> Text {
         let set = self.sets.last().expect("a set");
         message
             .and("Security-Client", &set.security_client)

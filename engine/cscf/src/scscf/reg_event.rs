@@ -16,7 +16,7 @@ use smallvec::SmallVec;
 use super::binding::BindingParts;
 use super::notify::Subject;
 use super::registrar::{BINDINGS_PER_IDENTITY_MAX, seconds_until};
-use super::subscription::{Reason, Watcher, Whose};
+use super::subscription::{Reason, Watcher};
 use super::{Scscf, ScscfAlarm};
 use crate::event::Context;
 use crate::hss::IDENTITIES_BYTES_MAX;
@@ -320,10 +320,7 @@ impl Scscf {
         for key in watching {
             self.notify_subject(ctx, Subject::Reg(key));
         }
-        if self.is_registration(connection) {
-            // Behind all that still goes to the UE: with this one its security associations go.
-            self.notify(ctx, connection, Whose::Pcscf);
-        }
+        self.tell_pcscf_of_end(ctx, connection);
         for aor in aors {
             self.drop_ended(ctx, aor);
         }
@@ -357,6 +354,7 @@ impl Scscf {
         self.by_watched.remove(gone.aor, |place| place == key.index);
         self.strings.release(gone.impu);
         self.strings.release(gone.watcher.dialog);
+        self.tell_pcscf_of_end(ctx, gone.connection);
     }
 
     /// Takes a subscription out of its connection's list.

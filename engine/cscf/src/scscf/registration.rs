@@ -225,10 +225,10 @@ impl Scscf {
         self.prolong(ctx, key, Whose::Ue, register.cseq, register.granted_s());
         self.arm_end(ctx, key);
         self.answer_registration(ctx, from, register, key);
-        for aor in aors {
+        let told = self.override_earlier(ctx, register.user, key);
+        for aor in aors.into_iter().filter(|aor| !told.contains(aor)) {
             self.registration_changed(ctx, aor);
         }
-        self.override_earlier(ctx, register.user, key);
     }
 
     fn open_registration(
@@ -340,14 +340,18 @@ impl Scscf {
     }
 
     /// A registration from elsewhere takes the place of the earlier ones (without multiple registrations, TS 24.229 clause 5.4.1.2.2): their
-    /// sessions are released, and their bindings end.
-    fn override_earlier(&mut self, ctx: &mut Context<'_>, user: UserId, made: Key) {
+    /// sessions are released, and their bindings end. Of which identities that has told those who watch them.
+    fn override_earlier(&mut self, ctx: &mut Context<'_>, user: UserId, made: Key) -> Aors {
+        let mut told = Aors::new();
         for key in self.live_connections(user) {
             if key != made && self.is_registration(key) {
+                let bindings = self.bindings_over(key);
+                told.extend(bindings.iter().filter_map(|key| Some(self.bindings.get(*key)?.aor)));
                 ctx.counters.aka_registrations_overridden += 1;
                 self.end(ctx, key, Reason::Deactivated);
             }
         }
+        told
     }
 
     /// The P-CSCF asks for its own subscription to the registration (TS 24.229 clause 5.2.3).
@@ -385,6 +389,17 @@ impl Scscf {
             if is_watched {
                 self.notify(ctx, connection, Whose::Pcscf);
             }
+        }
+    }
+
+    /// Tells the P-CSCF that a registration is over, once its UE has been told all that it had asked for: with this the security associations
+    /// go.
+    pub(super) fn tell_pcscf_of_end(&mut self, ctx: &mut Context<'_>, connection: Key) {
+        let found = self.subscriptions.get(connection);
+        if found.is_some_and(|found| {
+            found.registration.is_some() && found.ending.is_some() && found.watching.is_none()
+        }) {
+            self.notify(ctx, connection, Whose::Pcscf);
         }
     }
 
