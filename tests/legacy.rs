@@ -1,5 +1,7 @@
 //! Networks that don't know the extension (the paper's "Backwards Compatibility"): what they answer, and what they leave behind.
 
+use imstorm_base::time::seconds;
+use tests::ue::EXPIRES_S;
 use tests::{Credentials, Layout, Text, World};
 
 const LAYOUTS: [Layout; 3] = [Layout::Together, Layout::Apart, Layout::Each];
@@ -63,5 +65,54 @@ fn such_an_scscf_does_not_know_the_event_package_either() {
         assert_eq!(answer.all("Allow-Events"), ["reg"]);
         assert_eq!((world.counter("event_refused"), world.counter("challenges")), (1, 0));
         world.assert_empty();
+    }
+}
+
+#[test]
+fn a_ue_that_is_refused_registers_instead() {
+    for layout in LAYOUTS {
+        for (mut world, refusal) in [(legacy_pcscf(layout), 420), (legacy_scscf(layout), 420)] {
+            let (mut ue, mut other) = (world.ue(1), world.ue(2));
+            for ue in [&mut ue, &mut other] {
+                let first = ue.first(Credentials::Name);
+                assert_eq!(world.ask_plain(ue, &first).status(), refusal);
+                // The same Call-ID, as a UE may that only sends another request.
+                world.register(ue);
+            }
+            let (mut mine, _) = world.call(&mut ue, &mut other);
+            world.hang_up(&mut mine, &mut ue, &mut other);
+            for ue in [&mut ue, &mut other] {
+                let leave = ue.register_again(0);
+                assert_eq!(world.ask(ue, &leave).status(), 200);
+            }
+            world.advance(seconds(400));
+            world.assert_empty();
+        }
+    }
+}
+
+#[test]
+fn the_extension_is_not_there_over_a_registration_either() {
+    for layout in LAYOUTS {
+        let mut world = legacy_pcscf(layout);
+        let mut ue = world.ue(1);
+        world.register(&mut ue);
+        let first = ue.first(Credentials::Name);
+        let uri = first.uri().to_owned();
+        let subscribe = ue.over("SUBSCRIBE", &uri, &uri).and("Event", "security");
+        let tagged = subscribe.clone().with("Proxy-Require", "sec-agree, secevt");
+        let answer = world.ask(&mut ue, &tagged);
+        assert_eq!((answer.status(), answer.header("Unsupported")), (420, Some("secevt")));
+        // Without the tag it is a SUBSCRIBE like any other to this P-CSCF, and has no credentials for the notifier.
+        assert_eq!(world.ask(&mut ue, &subscribe).status(), 403);
+
+        let mut world = legacy_scscf(layout);
+        let mut ue = world.ue(1);
+        world.register(&mut ue);
+        let subscribe = ue.over("SUBSCRIBE", &uri, &uri).and("Event", "presence");
+        let answer = world.ask(&mut ue, &subscribe);
+        assert_eq!((answer.status(), answer.header("Allow-Events")), (489, Some("reg")));
+        let again = ue.register_again(EXPIRES_S);
+        assert_eq!(world.ask(&mut ue, &again).status(), 200);
     }
 }

@@ -548,3 +548,66 @@ fn a_pcscf_that_watches_no_more_costs_the_registration() {
     assert_eq!(world.tables().scscf.bindings, 0);
     assert_eq!(world.counter("unwatched_ended"), 1);
 }
+
+#[test]
+fn identities_that_are_taken_away_end_it_with_the_last_one() {
+    for layout in LAYOUTS {
+        let (mut world, mut ue, _) = registered(layout);
+        let mut other = world.ue(2);
+        world.register(&mut other);
+        let to = other.impu.clone();
+        let remove = |ue: &ScriptedUe, impu: &str| Command::RemoveIdentity {
+            impi: ue.impi.clone().into_bytes(),
+            impu: impu.as_bytes().to_vec(),
+        };
+        let (default, tel) = (ue.impu.clone(), ue.tel());
+        world.operate(&remove(&ue, &default)).expect("an identity that is there");
+        assert_eq!(world.tables().scscf.bindings, 3);
+        // The P-CSCF asserts what the last 200 has told it; the S-CSCF knows better.
+        let message = ue.message(&to, Some(&default));
+        assert_eq!(world.ask(&mut ue, &message).status(), 403);
+        let message = ue.message(&to, Some(&tel));
+        world.sealed(&mut ue, &message);
+        let came = world.take_one(&mut other).message;
+        world.accept(&mut other, &came);
+        assert_eq!(world.take_one(&mut ue).message.status(), 200);
+        world.operate(&remove(&ue, &tel)).expect("an identity that is there");
+        assert_eq!((world.tables().scscf.bindings, world.tables().pcscf.connections), (2, 1));
+        assert_eq!(world.counter("aka_registrations_ended"), 1);
+    }
+}
+
+#[test]
+fn a_barred_identity_is_good_enough_to_register_by() {
+    let barred = "sip:barred@ims.example";
+    let mut world = World::new(Layout::Apart);
+    let mut ue = world.ue(1);
+    let command = Command::AddIdentity {
+        impi: ue.impi.clone().into_bytes(),
+        impu: barred.as_bytes().to_vec(),
+        barred: true,
+    };
+    world.operate(&command).expect("a user who is there");
+    let impu = std::mem::replace(&mut ue.impu, barred.to_owned());
+    let ok = world.register(&mut ue);
+    let identities = [format!("<{impu}>"), format!("<{}>", ue.tel())];
+    assert_eq!(ok.all("P-Associated-URI"), identities);
+    assert_eq!(parameter(ok.expect("Contact"), "expires"), Some("600"));
+    assert_eq!(world.tables().scscf.bindings, 2, "none of the barred one");
+    ue.impu = impu;
+    send_to_self(&mut world, &mut ue);
+}
+
+#[test]
+fn it_works_over_ipv6_and_where_tokens_change() {
+    let mut world = World::with(Layout::Apart, "::1".parse().expect("an address"), "");
+    let mut ue = world.ue(1);
+    world.register(&mut ue);
+    send_to_self(&mut world, &mut ue);
+    let mut world = World::configured(Layout::Apart, "", "renew_token = true,");
+    let mut ue = world.ue(1);
+    let ok = world.register(&mut ue);
+    works(&mut world, &mut ue);
+    assert!(!ok.expect("Service-Route").contains(&ue.target), "another token");
+    send_to_self(&mut world, &mut ue);
+}

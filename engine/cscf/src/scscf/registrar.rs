@@ -482,7 +482,14 @@ impl Scscf {
         }
         let subscription = self.subscriptions.get(binding.connection);
         if subscription.is_some_and(|it| it.bindings.is_none() && it.ending.is_none()) {
-            self.want_binding(ctx, binding.connection);
+            if !self.is_registration(binding.connection) {
+                return self.want_binding(ctx, binding.connection);
+            }
+            let reason = match binding.event {
+                ContactEvent::Rejected => Reason::Rejected,
+                _ => Reason::Deactivated,
+            };
+            self.end(ctx, binding.connection, reason);
         }
     }
 

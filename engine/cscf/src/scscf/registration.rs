@@ -281,6 +281,8 @@ impl Scscf {
 
     /// Some identity could not be bound: the connection has not been made.
     fn undo_registration(&mut self, ctx: &mut Context<'_>, key: Key) {
+        let made = self.subscriptions.get_mut(key).expect("a connection that was just made");
+        made.ending = Some(Reason::NoResource);
         for binding in self.bindings_over(key) {
             self.end_binding(ctx, binding, ContactEvent::Deactivated);
             self.drop_binding(ctx, binding);
