@@ -334,3 +334,149 @@ fn a_session_that_was_moved_by_target_refresh_is_not_reached_by_the_old_connecti
     assert_eq!(scene.world.counter("session_refused"), before + 1);
     assert!(scene.world.messages(&mut scene.other).is_empty());
 }
+
+/// The far end hangs up while the session is being moved to another connection: the move is refused, or its new leg ends too.
+#[test]
+fn a_bye_that_crosses_a_move() {
+    for agreed in [false, true] {
+        for mut scene in Scene::all() {
+            let invite = scene.new.invite_replacing(&scene.mine);
+            scene.world.sealed(&mut scene.new, &invite);
+            let came = scene.world.take_one(&mut scene.other).message;
+            let bye = scene.theirs.request(&mut scene.other, "BYE");
+            scene.world.sealed(&mut scene.other, &bye);
+            let status = if agreed { 200 } else { 487 };
+            let answer = scene.other.answer_invite(&came, status);
+            scene.world.sealed(&mut scene.other, &answer);
+            let at_old = scene.world.messages(&mut scene.old);
+            assert!(at_old.iter().any(|it| it.method() == "BYE"), "{at_old:#?}");
+            for request in at_old.iter().filter(|it| it.status() == 0) {
+                scene.world.accept(&mut scene.old, request);
+            }
+            let told = scene.world.messages(&mut scene.new);
+            let answer = told.iter().find(|it| it.status() > 100).expect("a final response");
+            assert_eq!(answer.status(), status);
+            if agreed {
+                let mut call = Call::of_answer(&invite, answer);
+                let ack = call.request(&mut scene.new, "ACK");
+                scene.world.sealed(&mut scene.new, &ack);
+                let bye = told.iter().find(|it| it.method() == "BYE").expect("a BYE");
+                assert_eq!(bye.expect("Call-ID"), call.call_id);
+                scene.world.accept(&mut scene.new, bye);
+            } else {
+                let ack = scene.new.ack_refusal(&invite, answer);
+                scene.world.sealed(&mut scene.new, &ack);
+            }
+            scene.world.messages(&mut scene.other);
+            scene.world.advance(seconds(300));
+            let tables = scene.world.tables();
+            assert_eq!((tables.scscf.sessions, tables.scscf.notifications), (0, 0));
+        }
+    }
+}
+
+/// The connection that a session was to go over ends before the far end has answered.
+#[test]
+fn the_new_connection_ends_during_a_move() {
+    for mut scene in Scene::all() {
+        let invite = scene.new.invite_replacing(&scene.mine);
+        scene.world.sealed(&mut scene.new, &invite);
+        let came = scene.world.take_one(&mut scene.other).message;
+        scene.world.leave(&mut scene.new);
+        let ok = scene.other.answer_invite(&came, 200);
+        scene.world.sealed(&mut scene.other, &ok);
+        for party in [&mut scene.old, &mut scene.other, &mut scene.new] {
+            for request in scene.world.messages(party) {
+                if request.status() == 0 && request.method() != "ACK" {
+                    scene.world.accept(party, &request);
+                }
+            }
+        }
+        scene.world.advance(seconds(300));
+        let tables = scene.world.tables();
+        assert_eq!((tables.scscf.sessions, tables.scscf.notifications), (0, 0));
+    }
+}
+
+/// A move that nobody ever answers blocks its session for a while only.
+#[test]
+fn a_move_without_an_answer_is_given_up() {
+    let mut scene = Scene::new(Layout::Apart, true);
+    let invite = scene.new.invite_replacing(&scene.mine);
+    scene.world.sealed(&mut scene.new, &invite);
+    scene.world.take(&mut scene.other);
+    scene.world.advance(seconds(140));
+    scene.world.take(&mut scene.other);
+    let refused = scene.world.messages(&mut scene.new).pop().expect("a refusal");
+    assert_eq!(refused.status(), 408, "{refused}");
+    let ack = scene.new.ack_refusal(&invite, &refused);
+    scene.world.sealed(&mut scene.new, &ack);
+    let mut call = scene.replace();
+    scene.world.messages(&mut scene.old);
+    scene.goes_on_the_new_way(&mut call);
+}
+
+/// Provisional responses in a session with mapped names: RAck names the INVITE as the other leg knows it.
+#[test]
+fn a_provisional_response_over_mapped_legs_is_acknowledged() {
+    for mut scene in Scene::all() {
+        let mut call = scene.replace();
+        scene.world.messages(&mut scene.old);
+        for _ in 0..3 {
+            let update = call.request(&mut scene.new, "UPDATE");
+            scene.world.exchange(&mut scene.new, &mut scene.other, &update);
+        }
+        let invite = call.request(&mut scene.new, "INVITE").and("Supported", "100rel");
+        scene.world.sealed(&mut scene.new, &invite);
+        let came = scene.world.take_one(&mut scene.other).message;
+        let progress =
+            scene.other.answer_invite(&came, 183).and("Require", "100rel").and("RSeq", "5");
+        scene.world.sealed(&mut scene.other, &progress);
+        scene.world.messages(&mut scene.new);
+        let rack = format!("5 {} INVITE", invite.cseq());
+        let prack = call.request(&mut scene.new, "PRACK").and("RAck", &rack);
+        let (pracked, _) = scene.world.exchange(&mut scene.new, &mut scene.other, &prack);
+        assert_eq!(pracked.expect("RAck"), format!("5 {} INVITE", came.cseq()));
+        let ok = scene.other.answer_invite(&came, 200);
+        scene.world.sealed(&mut scene.other, &ok);
+        let ack = call.request(&mut scene.new, "ACK");
+        scene.world.sealed(&mut scene.new, &ack);
+        let acked = scene.world.messages(&mut scene.other).pop().expect("an ACK");
+        assert_eq!((acked.method(), acked.cseq()), ("ACK", came.cseq()));
+    }
+}
+
+#[test]
+fn a_dialog_that_rings_or_ends_is_not_moved() {
+    let mut scene = Scene::new(Layout::Apart, true);
+    // A session that ends: the far end's answer to the BYE is under way.
+    let bye = scene.mine.request(&mut scene.old, "BYE");
+    scene.world.sealed(&mut scene.old, &bye);
+    let came = scene.world.take_one(&mut scene.other).message;
+    let invite = scene.new.invite_replacing(&scene.mine);
+    scene.world.sealed(&mut scene.new, &invite);
+    let refused = scene.world.messages(&mut scene.new).pop().expect("a refusal");
+    assert_eq!(refused.status(), 603);
+    let ack = scene.new.ack_refusal(&invite, &refused);
+    scene.world.sealed(&mut scene.new, &ack);
+    scene.world.accept(&mut scene.other, &came);
+    scene.world.messages(&mut scene.old);
+    // One that rings.
+    let to = scene.other.impu.clone();
+    let invite = scene.old.invite(&to);
+    scene.world.sealed(&mut scene.old, &invite);
+    let came = scene.world.take_one(&mut scene.other).message;
+    let ringing = scene.other.answer_invite(&came, 180);
+    scene.world.sealed(&mut scene.other, &ringing);
+    let rings = scene.world.messages(&mut scene.old).pop().expect("a 180");
+    let mut call = Call::of_answer(&invite, &rings);
+    let moving = scene.new.invite_replacing(&call);
+    scene.world.sealed(&mut scene.new, &moving);
+    let refused = scene.world.messages(&mut scene.new).pop().expect("a refusal");
+    assert_eq!(refused.status(), 481, "RFC 3891 clause 3");
+    let ack = scene.new.ack_refusal(&moving, &refused);
+    scene.world.sealed(&mut scene.new, &ack);
+    let update = call.request_over(&mut scene.new, "UPDATE");
+    scene.world.sealed(&mut scene.new, &update);
+    assert_eq!(scene.world.take_one(&mut scene.new).message.status(), 491);
+}

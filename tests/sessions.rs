@@ -602,3 +602,230 @@ fn a_connection_has_only_so_many_sessions() {
     world.hang_up(&mut mine, &mut ue, &mut other);
     world.call(&mut ue, &mut other);
 }
+
+/// What names another's INVITE is known to whom it came to, and its session's URI can be guessed: neither is of any use.
+#[test]
+fn nobody_cancels_or_takes_over_anothers_call() {
+    let (mut world, mut ue, mut other) = registered(Layout::Apart);
+    let mut thief = world.ue(3);
+    world.secure(&mut thief);
+    let to = other.impu.clone();
+    let invite = ue.invite(&to);
+    world.sealed(&mut ue, &invite);
+    let came = world.take_one(&mut other).message;
+    let ringing = other.answer_invite(&came, 180);
+    world.sealed(&mut other, &ringing);
+    world.messages(&mut ue);
+    // The same names, by another user: it is another call.
+    let mut taken = thief
+        .invite(&to)
+        .with("Call-ID", invite.expect("Call-ID"))
+        .with("From", invite.expect("From"))
+        .with("CSeq", invite.expect("CSeq"));
+    taken.body = "v=0\r\n".to_owned();
+    world.sealed(&mut thief, &taken);
+    let second = world.take_one(&mut other).message;
+    assert_ne!(second.expect("Contact"), came.expect("Contact"), "a session of its own");
+    let cancel = thief.cancel(&taken);
+    let ringing = other.answer_invite(&second, 180);
+    world.sealed(&mut other, &ringing);
+    world.messages(&mut thief);
+    world.sealed(&mut thief, &cancel);
+    let cancelled = world.take_one(&mut other).message;
+    assert_eq!(cancelled.all("Via")[0], second.all("Via")[0], "its own call");
+    world.accept(&mut other, &cancelled);
+    let terminated = other.answer_invite(&second, 487);
+    world.sealed(&mut other, &terminated);
+    world.messages(&mut other);
+    let refused = world.messages(&mut thief).pop().expect("a refusal");
+    let ack = thief.ack_refusal(&taken, &refused);
+    world.sealed(&mut thief, &ack);
+    assert!(world.messages(&mut ue).is_empty(), "the first call rings on");
+    let ok = other.answer_invite(&came, 200);
+    world.sealed(&mut other, &ok);
+    let accepted = world.messages(&mut ue).pop().expect("a 200");
+    let mut mine = Call::of_answer(&invite, &accepted);
+    let ack = mine.request(&mut ue, "ACK");
+    world.sealed(&mut ue, &ack);
+    assert_eq!(world.take_one(&mut other).message.method(), "ACK");
+    world.hang_up(&mut mine, &mut ue, &mut other);
+    nothing_is_left(&mut world, &mut [&mut ue, &mut other, &mut thief]);
+}
+
+#[test]
+fn one_access_of_a_call_that_rings_ends_and_the_other_has_it() {
+    for layout in [Layout::Together, Layout::Apart] {
+        let (mut world, mut ue, mut accesses) = at_two_accesses(layout);
+        let invite = ue.invite(&accesses[0].impu.clone());
+        world.sealed(&mut ue, &invite);
+        let [first, second] = &mut accesses;
+        let (at_first, at_second) = (world.take_one(first).message, world.take_one(second).message);
+        let to = |tag: &str| format!("{};tag={tag}", invite.expect("To"));
+        for (access, came, tag) in
+            [(&mut *first, &at_first, "one"), (&mut *second, &at_second, "two")]
+        {
+            let ringing = access.answer_invite(came, 180).with("To", &to(tag));
+            world.sealed(access, &ringing);
+        }
+        world.messages(&mut ue);
+        let release = first.refresh(0);
+        world.sealed(first, &release);
+        for request in world.messages(first) {
+            if request.status() == 0 {
+                world.accept(first, &request);
+            }
+        }
+        let terminated = first.answer_invite(&at_first, 487).with("To", &to("one"));
+        world.sealed(first, &terminated);
+        world.messages(first);
+        assert!(world.messages(&mut ue).is_empty(), "the other access rings on");
+        let ok = second.answer_invite(&at_second, 200).with("To", &to("two"));
+        world.sealed(second, &ok);
+        let accepted = world.messages(&mut ue).pop().expect("a 200");
+        assert_eq!(accepted.status(), 200);
+        let mut mine = Call::of_answer(&invite, &accepted);
+        let ack = mine.request(&mut ue, "ACK");
+        world.sealed(&mut ue, &ack);
+        assert_eq!(world.take_one(second).message.method(), "ACK");
+        world.hang_up(&mut mine, &mut ue, second);
+        nothing_is_left(&mut world, &mut [&mut ue, second]);
+    }
+}
+
+#[test]
+fn of_two_accesses_that_answer_at_once_one_has_the_call() {
+    for layout in [Layout::Together, Layout::Apart] {
+        let (mut world, mut ue, mut accesses) = at_two_accesses(layout);
+        let invite = ue.invite(&accesses[0].impu.clone());
+        world.sealed(&mut ue, &invite);
+        let [first, second] = &mut accesses;
+        let (at_first, at_second) = (world.take_one(first).message, world.take_one(second).message);
+        let to = |tag: &str| format!("{};tag={tag}", invite.expect("To"));
+        let one = first.answer_invite(&at_first, 200).with("To", &to("one"));
+        let two = second.answer_invite(&at_second, 200).with("To", &to("two"));
+        world.sealed(first, &one);
+        world.messages(second);
+        world.sealed(second, &two);
+        let told: Vec<String> =
+            world.messages(second).iter().map(|it| it.method().to_owned()).collect();
+        assert_eq!(told, ["ACK", "BYE"], "it is told that it is over");
+        assert_eq!(world.counter("acceptances_refused"), 1);
+        let accepted = world.messages(&mut ue);
+        let accepted: Vec<&Text> = accepted.iter().filter(|it| it.status() == 200).collect();
+        assert_eq!(accepted.len(), 1);
+        let mut mine = Call::of_answer(&invite, accepted[0]);
+        let ack = mine.request(&mut ue, "ACK");
+        world.sealed(&mut ue, &ack);
+        world.messages(first);
+        world.hang_up(&mut mine, &mut ue, first);
+    }
+}
+
+/// What comes again after another of several dialogs was accepted still has the names and the way of the session.
+#[test]
+fn an_acceptance_that_comes_again_is_the_same() {
+    let (mut world, mut ue, mut accesses) = at_two_accesses(Layout::Apart);
+    let invite = ue.invite(&accesses[0].impu.clone());
+    world.sealed(&mut ue, &invite);
+    let [first, second] = &mut accesses;
+    let (at_first, at_second) = (world.take_one(first).message, world.take_one(second).message);
+    let to = |tag: &str| format!("{};tag={tag}", invite.expect("To"));
+    for (access, came, tag) in [(&mut *first, &at_first, "one"), (&mut *second, &at_second, "two")]
+    {
+        let ringing = access.answer_invite(came, 180).with("To", &to(tag));
+        world.sealed(access, &ringing);
+    }
+    let ok = second.answer_invite(&at_second, 200).with("To", &to("two"));
+    world.sealed(second, &ok);
+    world.sealed(second, &ok);
+    let answers = world.messages(&mut ue);
+    let accepted: Vec<&Text> = answers.iter().filter(|it| it.status() == 200).collect();
+    assert_eq!(accepted.len(), 2);
+    for name in ["Contact", "Record-Route", "To"] {
+        assert_eq!(accepted[0].expect(name), accepted[1].expect(name));
+    }
+    let mut mine = Call::of_answer(&invite, accepted[1]);
+    let ack = mine.request(&mut ue, "ACK");
+    world.sealed(&mut ue, &ack);
+    world.messages(second);
+    let update = mine.request(&mut ue, "UPDATE");
+    world.exchange(&mut ue, second, &update);
+}
+
+#[test]
+fn a_ue_makes_no_dialogs_without_end() {
+    let (mut world, mut ue, mut other) = registered(Layout::Apart);
+    let to = other.impu.clone();
+    let invite = ue.invite(&to);
+    world.sealed(&mut ue, &invite);
+    let came = world.take_one(&mut other).message;
+    for number in 0..50 {
+        let tagged = format!("{};tag=t{number}", came.expect("To"));
+        let ringing = other.answer_invite(&came, 180).with("To", &tagged);
+        world.sealed(&mut other, &ringing);
+    }
+    assert_eq!(world.tables().scscf.sessions, 2);
+    let rings = world.messages(&mut ue);
+    assert_eq!(rings.iter().filter(|it| it.status() == 180).count(), 1);
+}
+
+/// An UPDATE in the early dialog changes nothing of how long a call may ring, and nothing of it is left.
+#[test]
+fn an_update_before_the_answer_leaves_nothing() {
+    let (mut world, mut ue, mut other) = registered(Layout::Apart);
+    let to = other.impu.clone();
+    let invite = ue.invite(&to);
+    world.sealed(&mut ue, &invite);
+    let came = world.take_one(&mut other).message;
+    let progress = other.answer_invite(&came, 183).and("Require", "100rel").and("RSeq", "1");
+    world.sealed(&mut other, &progress);
+    let progress = world.messages(&mut ue).pop().expect("a 183");
+    let mut mine = Call::of_answer(&invite, &progress);
+    for (method, header) in [("PRACK", Some(("RAck", "1 1 INVITE"))), ("UPDATE", None)] {
+        let mut request = mine.request(&mut ue, method);
+        if let Some((name, value)) = header {
+            request = request.and(name, value);
+        }
+        world.exchange(&mut ue, &mut other, &request);
+    }
+    world.advance(seconds(330));
+    for party in [&mut ue, &mut other] {
+        for came in world.messages(party) {
+            if came.method() == "CANCEL" && came.status() == 0 {
+                world.accept(party, &came);
+            }
+        }
+    }
+    world.advance(seconds(150));
+    let tables = world.tables();
+    assert_eq!((tables.scscf.sessions, tables.scscf.notifications), (0, 0));
+}
+
+/// Calls that strangers let ring keep a UE neither from refreshing its connection nor from calling, and a call that it has goes on.
+#[test]
+fn calls_of_strangers_do_not_block_a_ue() {
+    let (mut world, mut ue, mut other) = registered(Layout::Apart);
+    let (mut mine, mut theirs) = world.call(&mut ue, &mut other);
+    let mut stranger = world.ue(3);
+    world.secure(&mut stranger);
+    let to = ue.impu.clone();
+    let mut statuses = Vec::new();
+    for _ in 0..12 {
+        let invite = stranger.invite(&to);
+        world.sealed(&mut stranger, &invite);
+        for refused in world.messages(&mut stranger).iter().filter(|it| it.status() > 100) {
+            statuses.push(refused.status());
+            let ack = stranger.ack_refusal(&invite, refused);
+            world.sealed(&mut stranger, &ack);
+        }
+    }
+    assert_eq!(statuses, [486; 8], "four may ring");
+    world.messages(&mut ue);
+    world.refresh(&mut ue);
+    let update = mine.request(&mut ue, "UPDATE");
+    world.exchange(&mut ue, &mut other, &update);
+    let update = theirs.request(&mut other, "UPDATE");
+    world.exchange(&mut other, &mut ue, &update);
+    world.hang_up(&mut mine, &mut ue, &mut other);
+    world.call(&mut ue, &mut other);
+}
