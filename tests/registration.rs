@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use imstorm_base::time::seconds;
 use imstorm_cscf::operator::Command;
+use imstorm_engine::tables::Table;
 use imstorm_esp::Suite;
 use tests::message::{Changes, parameter};
 use tests::ue::{EXPIRES_S, bare_uri};
@@ -610,4 +611,166 @@ fn it_works_over_ipv6_and_where_tokens_change() {
     works(&mut world, &mut ue);
     assert!(!ok.expect("Service-Route").contains(&ue.target), "another token");
     send_to_self(&mut world, &mut ue);
+}
+
+#[test]
+fn an_operator_sees_what_connections_rest_on() {
+    let (mut world, ue, _) = registered(Layout::Apart);
+    let mut other = world.ue(2);
+    world.secure(&mut other);
+    let of = |ue: &ScriptedUe| world.show(Table::Subscriptions, Some(&ue.impi)).remove(0);
+    assert_eq!(of(&ue)["made_by"], "registration");
+    assert_eq!(of(&ue)["impu"], ue.impu.as_str());
+    assert_eq!(of(&ue)["pcscf_expires_s"], 1200);
+    assert_eq!(of(&other)["made_by"], "subscription");
+}
+
+#[test]
+fn a_register_without_contact_asks_what_is_bound() {
+    for layout in LAYOUTS {
+        let (mut world, mut ue, _) = registered(layout);
+        world.advance(seconds(100));
+        let ask = ue.register_again(EXPIRES_S).without("Contact").without("Expires");
+        let ok = world.ask(&mut ue, &ask);
+        assert_eq!(parameter(ok.expect("Contact"), "expires"), Some("500"));
+        assert_eq!(world.counter("aka_registrations_refreshed"), 0);
+        send_to_self(&mut world, &mut ue);
+        world.advance(seconds(501));
+        assert_eq!((world.tables().scscf.bindings, world.tables().pcscf.sets), (0, 0));
+    }
+}
+
+/// What a core other than ours may send: the P-CSCF's last NOTIFY, altered.
+fn notify_pcscf(world: &mut World, cseq: u32, alter: impl FnOnce(Text) -> Text) {
+    let told = world.mw_between(world.scscf_mw, world.pcscf_mw).into_iter();
+    let mut notifies = told.filter(|text| text.method() == "NOTIFY" && text.status() == 0);
+    let last = notifies.next_back().expect("a NOTIFY");
+    let via = format!("{}x{cseq}", last.expect("Via"));
+    let next = last.with("CSeq", &format!("{cseq} NOTIFY")).with("Via", &via);
+    let next = alter(next.without("Content-Length"));
+    world.datagram(world.scscf_mw, world.pcscf_mw, &next.to_bytes());
+}
+
+fn replaced(mut text: Text, from: &str, to: &str) -> Text {
+    assert!(text.body.contains(from), "{text}");
+    text.body = text.body.replacen(from, to, 2);
+    text
+}
+
+#[test]
+fn the_pcscf_ends_it_when_the_contact_is_bound_no_more() {
+    let (mut world, mut ue, _) = registered(Layout::Apart);
+    // About somebody else it need not care, nor about what it can't read.
+    notify_pcscf(&mut world, 2, |text| replaced(text, "127.16.0.1:", "127.16.0.7:"));
+    notify_pcscf(&mut world, 3, |text| replaced(text, "<reginfo", "<info"));
+    assert_eq!((world.tables().pcscf.sets, world.counter("malformed")), (1, 1));
+    // The subscription goes on, and says that the contact does not.
+    let sent = world.mw_between(world.pcscf_mw, world.scscf_mw).len();
+    let (bound, gone) =
+        ("state=\"active\" event=\"registered\"", "state=\"terminated\" event=\"deactivated\"");
+    notify_pcscf(&mut world, 4, |text| replaced(text, bound, gone));
+    let own: Vec<Text> = world.mw_between(world.pcscf_mw, world.scscf_mw).split_off(sent);
+    let leaves = own.iter().find(|text| text.method() == "SUBSCRIBE").expect("its end");
+    assert_eq!(leaves.expect("Expires"), "0");
+    assert_eq!(world.tables().scscf.bindings, 0, "nobody watches it any more");
+    let again = ue.register_again(EXPIRES_S);
+    assert_eq!(world.ask(&mut ue, &again).status(), 481);
+    // The NOTIFYs that the S-CSCF never sent keep the P-CSCF from taking its last one.
+    world.advance(seconds(260));
+    world.assert_empty();
+}
+
+#[test]
+fn the_pcscf_follows_the_contacts_lifetime() {
+    let (mut world, _ue, _) = registered(Layout::Apart);
+    notify_pcscf(&mut world, 2, |text| replaced(text, "expires=\"600\"", "expires=\"60\""));
+    world.advance(seconds(89));
+    assert_eq!(world.tables().pcscf.sets, 1);
+    world.advance(seconds(2));
+    assert_eq!(world.tables().pcscf.sets, 0, "60 s and the grace");
+}
+
+#[test]
+fn nobody_disturbs_a_registration_in_its_users_name() {
+    for layout in LAYOUTS {
+        let (mut world, mut ue, _) = registered(layout);
+        let mut third = world.ue(1);
+        third.new_call();
+        third.freshness = ue.freshness.clone();
+        world.begin_registration(&mut third);
+        // From elsewhere, and from its own address, in its own call.
+        let mut thief = world.ue_at(1, elsewhere());
+        for copied in [true, false] {
+            if copied {
+                (thief.call_id, thief.tag) = (third.call_id.clone(), third.tag.clone());
+            } else {
+                (thief.call_id, thief.tag) = (ue.call_id.clone(), ue.tag.clone());
+            }
+            thief.cseq = 100;
+            let first = thief.register_first(Credentials::Name);
+            assert_eq!(world.ask_plain(&mut thief, &first).status(), 401);
+            let leave = thief.register_first(Credentials::Name).with("Expires", "0");
+            assert_eq!(world.ask_plain(&mut thief, &leave).status(), 401);
+        }
+        works(&mut world, &mut ue);
+        let answer = third.register_answer();
+        world.sealed(&mut third, &answer);
+        let ok = world.take(&mut third).remove(0).message;
+        assert_eq!(ok.status(), 200, "{ok}");
+    }
+}
+
+#[test]
+fn any_datagram_on_mw_may_be_lost_or_come_twice() {
+    let datagrams = registered(Layout::Each).0.mw.len();
+    assert_eq!(datagrams, 12);
+    for number in 0..datagrams {
+        for is_lost in [true, false] {
+            let mut world = World::new(Layout::Each);
+            let fault = Some(number);
+            if is_lost {
+                world.mw_lost = fault;
+            } else {
+                world.mw_doubled = fault;
+            }
+            let mut ue = world.ue(1);
+            let first = ue.register_first(Credentials::Name);
+            world.plain(&ue, &first);
+            let challenge = answer_to(&mut world, &mut ue);
+            ue.challenge(&challenge).expect("a challenge that the USIM accepts");
+            let answer = ue.register_answer();
+            world.sealed(&mut ue, &answer);
+            let ok = answer_to(&mut world, &mut ue);
+            assert_eq!(ok.status(), 200, "{number} {is_lost}: {ok}");
+            ue.registered(&ok);
+            world.advance(seconds(32));
+            send_to_self(&mut world, &mut ue);
+            let leave = ue.register_again(0);
+            assert_eq!(world.ask(&mut ue, &leave).status(), 200);
+            for (counter, times) in [
+                ("challenges", 1),
+                ("setups_begun", 1),
+                ("aka_registrations_made", 1),
+                ("aka_registrations_ended", 1),
+                ("connections_made", 1),
+                ("registrations_made", 2),
+                ("own_subscription_failed", 0),
+                ("unwatched_ended", 0),
+            ] {
+                assert_eq!(world.counter(counter), times, "{number} {is_lost}: {counter}");
+            }
+            world.advance(seconds(600));
+            world.assert_empty();
+        }
+    }
+}
+
+/// The answer that comes at once, or after a datagram was sent again.
+fn answer_to(world: &mut World, ue: &mut ScriptedUe) -> Text {
+    let mut came = world.messages(ue);
+    if came.is_empty() {
+        world.advance(seconds(2));
+        came = world.messages(ue);
+    }
+    came.pop().expect("an answer")
 }

@@ -104,7 +104,9 @@ pub struct SubscriptionRow {
     pub impi: String,
     /// The connection's identifier, as in the NOTIFY's body: to be shown, and not the token.
     pub session: String,
-    /// The public identity that the UE subscribed with.
+    /// What it rests on: `subscription`, or `registration` with AKA.
+    pub made_by: &'static str,
+    /// The public identity that the UE subscribed with; of a registration the one that its P-CSCF watches.
     pub impu: String,
     /// The UE's address.
     pub contact: SocketAddr,

@@ -122,6 +122,7 @@ impl Row for SubscriptionRow {
         json!({
             "impi": self.impi,
             "session": self.session,
+            "made_by": self.made_by,
             "impu": self.impu,
             "contact": self.contact.to_string(),
             "pcscf": self.pcscf.to_string(),

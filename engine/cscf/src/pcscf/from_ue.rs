@@ -252,8 +252,8 @@ impl Pcscf {
         Ok(())
     }
 
-    /// The request must be of the security dialog of the connection that it came through. A registration has none; its Call-ID is checked by
-    /// the registrar where a challenge is answered, and may else be another (RFC 3261 clause 10.2.4).
+    /// The request must be of the security dialog of the connection that it came through. A registration has none, and once it is made it may
+    /// go on under another Call-ID (RFC 3261 clause 10.2.4).
     fn check_dialog(
         &self,
         ctx: &mut Context<'_>,
@@ -261,7 +261,7 @@ impl Pcscf {
         message: &Message<'_>,
     ) -> Result<(), u16> {
         let connection = self.connections.get(connection).expect("a set's connection");
-        if connection.basis == Basis::Registration {
+        if connection.basis == Basis::Registration && connection.stage != Stage::SettingUp {
             return Ok(());
         }
         let call_id = self.hash.hash(message.call_id().map_err(|_| 400_u16)?);

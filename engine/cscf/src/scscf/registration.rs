@@ -39,13 +39,33 @@ struct Register<'a> {
     /// Of (private identity, P-CSCF's Path).
     key: u64,
     cseq: u32,
-    /// The contact, and the lifetime that it gets, in seconds. `None`: all contacts are to go (`*`).
-    wanted: Option<(NameAddr<'a>, u32)>,
+    wanted: Wanted<'a>,
+}
+
+/// What a REGISTER asks for.
+#[derive(Copy, Clone)]
+enum Wanted<'a> {
+    /// To be told what is bound (RFC 3261 clause 10.2.3).
+    List,
+    /// That all contacts go (`*`).
+    RemoveAll,
+    /// That this contact is bound, for so many seconds; 0: that it goes.
+    Bind(NameAddr<'a>, u32),
 }
 
 impl Register<'_> {
     fn granted_s(&self) -> u32 {
-        self.wanted.map_or(0, |(_, granted_s)| granted_s)
+        match self.wanted {
+            Wanted::List | Wanted::RemoveAll => 0,
+            Wanted::Bind(_, granted_s) => granted_s,
+        }
+    }
+
+    fn address(&self) -> Option<SocketAddr> {
+        match self.wanted {
+            Wanted::List | Wanted::RemoveAll => None,
+            Wanted::Bind(contact, _) => contact.uri.socket_addr(DEFAULT_PORT),
+        }
     }
 }
 
@@ -75,7 +95,7 @@ impl Scscf {
             Err(refused) => return self.refuse_register(ctx, from, message, &refused),
         };
         let known = self.registered_by(user, register.key);
-        match known.filter(|_| is_protected(&credentials)) {
+        match known.filter(|known| self.is_again(*known, &register, &credentials)) {
             Some(connection) => {
                 self.register_again(ctx, hss, from, (&register, &credentials), connection);
             }
@@ -101,27 +121,44 @@ impl Scscf {
         // Without a Path nobody would find the way back to the UE (TS 24.229 clause 5.4.1.2.1).
         let path = message.list(HeaderName::Path).next().ok_or_else(|| bad_request(ctx))?;
         let key = self.hash.hash2(path, credentials.username);
-        let wanted = if message.is_contact_star() {
-            if message.expires().ok().flatten() != Some(0) {
-                return Err(bad_request(ctx));
-            }
-            None
-        } else {
-            // One that only asks what is bound can't be what a connection rests on.
-            Some(self.wanted(ctx, message, None)?.ok_or_else(|| bad_request(ctx))?)
+        let wanted = match message.is_contact_star() {
+            true if message.expires().ok().flatten() == Some(0) => Wanted::RemoveAll,
+            true => return Err(bad_request(ctx)),
+            false => self
+                .wanted(ctx, message, None)?
+                .map_or(Wanted::List, |(contact, granted_s)| Wanted::Bind(contact, granted_s)),
         };
         Ok(Register { message, user, key, cseq, wanted })
     }
 
-    /// The connection that a REGISTER by this way is about, ended or not.
+    /// The connection that a REGISTER by this way is about; one that is ending only where there is no other.
     fn registered_by(&self, user: UserId, key: u64) -> Option<Key> {
+        let mut last = None;
         let place = self.by_request.find(key, |place| {
             let found = self.subscriptions.key_at(place).and_then(|at| self.subscriptions.get(at));
-            found.is_some_and(|found| {
+            let found = found.filter(|found| {
                 found.key == key && found.user == user && found.registration.is_some()
-            })
-        })?;
-        self.subscriptions.key_at(place)
+            });
+            if found.is_some() {
+                last = Some(place);
+            }
+            found.is_some_and(|found| found.ending.is_none())
+        });
+        self.subscriptions.key_at(place.or(last)?)
+    }
+
+    /// Whether a REGISTER is of the connection that this way leads to. It came through security associations then, and does not answer the
+    /// challenge of a set-up: a P-CSCF that has forgotten everything may give the same way to another one.
+    fn is_again(
+        &self,
+        connection: Key,
+        register: &Register<'_>,
+        credentials: &Credentials<'_>,
+    ) -> bool {
+        let found = self.subscriptions.get(connection).expect("a connection that was found");
+        let challenge = self.challenge_of(register.user, register.key);
+        let answers = challenge.is_some_and(|key| self.challenge_has_nonce(key, credentials));
+        is_protected(credentials) && (found.must_challenge || !answers)
     }
 
     /// A REGISTER over the connection that an earlier one made. The security association says who it is, so that it is only challenged
@@ -152,10 +189,15 @@ impl Scscf {
             ctx.counters.dialog_unknown += 1;
             return self.refuse(ctx, from, message, 403, |_| ());
         }
-        let address = register.wanted.and_then(|(to, _)| to.uri.socket_addr(DEFAULT_PORT));
-        if address.is_some_and(|address| address != found.contact) {
+        if register.address().is_some_and(|address| address != found.contact) {
             ctx.counters.contact_refused += 1;
             return self.refuse(ctx, from, message, 403, |_| ());
+        }
+        if let Wanted::List = register.wanted {
+            let found = self.subscriptions.get_mut(connection).expect("found above");
+            found.ue.remote_cseq = cseq;
+            found.registration.as_mut().expect("it rests on one").call = call;
+            return self.answer_registration(ctx, from, register, connection);
         }
         let granted_s = register.granted_s();
         if found.must_challenge && granted_s > 0 {
@@ -199,10 +241,11 @@ impl Scscf {
         authenticated: Authenticated,
     ) {
         let message = register.message;
-        let address = register.wanted.and_then(|(to, _)| to.uri.socket_addr(DEFAULT_PORT));
         let pcscf = message.paths().next().and_then(Result::ok);
         let pcscf = pcscf.and_then(|path| path.uri.socket_addr(DEFAULT_PORT));
-        let (Some(contact), Some(pcscf), true) = (address, pcscf, register.granted_s() > 0) else {
+        let (Some(contact), Some(pcscf), true) =
+            (register.address(), pcscf, register.granted_s() > 0)
+        else {
             // There is nothing yet that could be removed.
             let refused = bad_request(ctx);
             return self.refuse_register(ctx, from, message, &refused);
@@ -297,13 +340,15 @@ impl Scscf {
         register: &Register<'_>,
         connection: Key,
     ) -> Result<Aors, Refused> {
-        let Some((contact, granted_s)) = register.wanted else { return Ok(Aors::new()) };
+        let Wanted::Bind(contact, granted_s) = register.wanted else { return Ok(Aors::new()) };
         let mut packed = [0; IDENTITIES_BYTES_MAX];
         let identities = IdentityList::new(self.profile(register.user, &mut packed));
         let mut aors = Aors::new();
         for identity in identities.iter().filter(|identity| !identity.barred) {
-            let request = self.request_of(register, connection, identity.uri);
-            aors.push(request.aor);
+            let (impu, aor) = (identity.uri, self.aor(identity.uri));
+            let Register { message, user, cseq, .. } = *register;
+            let request = Request { message, connection, user, impu, aor, cseq };
+            aors.push(aor);
             self.bind(ctx, &request, &contact, granted_s)?;
         }
         if aors.is_empty() {
@@ -311,16 +356,6 @@ impl Scscf {
             return Err(Refused(403));
         }
         Ok(aors)
-    }
-
-    fn request_of<'a>(
-        &self,
-        register: &Register<'a>,
-        connection: Key,
-        impu: &'a [u8],
-    ) -> Request<'a> {
-        let Register { message, user, cseq, .. } = *register;
-        Request { message, connection, user, impu, aor: self.aor(impu), cseq }
     }
 
     /// 200 (TS 24.229 clause 5.4.1.2.2F), about the identity in To, or the default one where that is barred: a user may register by an
@@ -337,8 +372,9 @@ impl Scscf {
         let named = register.message.to().ok().and_then(|to| identities.find(to.uri_text));
         let named = named.filter(|identity| !identity.barred).map(|identity| identity.uri);
         let impu = named.or(identities.default_identity()).unwrap_or_default();
-        let register = Register { message: register.message, wanted: None, ..*register };
-        self.answer_register(ctx, to, &self.request_of(&register, connection, impu));
+        let Register { message, user, cseq, .. } = *register;
+        let request = Request { message, connection, user, impu, aor: self.aor(impu), cseq };
+        self.answer_register(ctx, to, &request);
     }
 
     /// A registration from elsewhere takes the place of the earlier ones (without multiple registrations, TS 24.229 clause 5.4.1.2.2): their

@@ -106,13 +106,21 @@ impl Scscf {
             [] => None,
             dialog => Some(DialogParts::decode(dialog)),
         };
+        let registration = subscription.registration.as_ref();
         let watching = &subscription.watching_pcscf;
         let is_watching = watching.exists() && !watching.over;
         let mut packed = [0; IDENTITIES_BYTES_MAX];
         SubscriptionRow {
             impi: show::impi(&self.directory, subscription.user),
             session: session_id(key),
-            impu: parts.map(|parts| show::text(parts.remote_uri)).unwrap_or_default(),
+            made_by: match registration {
+                Some(_) => "registration",
+                None => "subscription",
+            },
+            impu: match registration {
+                Some(registration) => show::text(self.strings.get(&registration.watched)),
+                None => parts.map(|parts| show::text(parts.remote_uri)).unwrap_or_default(),
+            },
             contact: subscription.contact,
             pcscf: subscription.pcscf,
             expires_s: show::seconds_until(now, ue.expires_at),

@@ -15,6 +15,7 @@ fn columns(table: Table) -> &'static [Column] {
         Table::Subscriptions => &[
             ("IMPI", "impi"),
             ("SESSION", "session"),
+            ("MADE_BY", "made_by"),
             ("CONTACT", "contact"),
             ("P-CSCF", "pcscf"),
             ("EXPIRES_S", "expires_s"),
