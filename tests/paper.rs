@@ -5,11 +5,12 @@ use imstorm_cscf::Counters;
 const PAPER: &str = include_str!("PAPER.md");
 
 /// The files that it may name.
-const FILES: [(&str, &str); 18] = [
+const FILES: [(&str, &str); 20] = [
     ("bad_input", include_str!("bad_input.rs")),
     ("calls_at_pcscf", include_str!("calls_at_pcscf.rs")),
     ("caller_preferences", include_str!("caller_preferences.rs")),
     ("handover", include_str!("handover.rs")),
+    ("legacy", include_str!("legacy.rs")),
     ("moved_sessions", include_str!("moved_sessions.rs")),
     ("moved_subscriptions", include_str!("moved_subscriptions.rs")),
     ("over_connection", include_str!("over_connection.rs")),
@@ -20,6 +21,7 @@ const FILES: [(&str, &str); 18] = [
     ("paper_usage", include_str!("paper_usage.rs")),
     ("refresh_release", include_str!("refresh_release.rs")),
     ("refused", include_str!("refused.rs")),
+    ("registration", include_str!("registration.rs")),
     ("secrecy", include_str!("secrecy.rs")),
     ("sessions", include_str!("sessions.rs")),
     ("setup", include_str!("setup.rs")),

@@ -1,6 +1,7 @@
 //! What holds for any input: nothing panics, and what is written is read again.
 #![allow(clippy::unwrap_used, reason = "a test")]
 
+use imstorm_sip::body::reginfo::Reginfo;
 use imstorm_sip::body::secinfo::Secinfo;
 use imstorm_sip::transaction::server_key;
 use imstorm_sip::{
@@ -97,6 +98,11 @@ fn piece() -> impl Strategy<Value = Vec<u8>> {
         "RAck: 1 ",
         "99999999999999999999",
         "<secinfo ",
+        "<reginfo>",
+        "</r:reginfo>",
+        "<contact state='active' expires='5'>",
+        "</contact>",
+        "<uri>",
         "<identity>",
         "</identity>",
         "/>",
@@ -133,6 +139,9 @@ proptest! {
         }
         if let Ok(secinfo) = Secinfo::parse(&text) {
             secinfo.identities().for_each(drop);
+        }
+        if let Ok(reginfo) = Reginfo::parse(&text) {
+            reginfo.contacts().for_each(drop);
         }
     }
 
