@@ -774,3 +774,58 @@ fn answer_to(world: &mut World, ue: &mut ScriptedUe) -> Text {
     }
     came.pop().expect("an answer")
 }
+
+#[test]
+fn a_way_that_is_used_again_is_no_answer_to_a_challenge() {
+    for layout in [Layout::Apart, Layout::Each] {
+        let (mut world, mut ue, _) = registered(layout);
+        let way = world.mw_between(world.pcscf_mw, world.icscf_mw)[0].expect("Path").to_owned();
+        world.restart_pcscf();
+        ue.sets.clear();
+        ue.new_call();
+        world.begin_registration(&mut ue);
+        let right = std::mem::replace(&mut ue.res, [7; 8]);
+        let wrong = ue.register_answer();
+        assert_eq!(world.ask(&mut ue, &wrong).status(), 403);
+        assert_eq!(world.counter("authentication_failed"), 1);
+        ue.res = right;
+        let answer = ue.register_answer();
+        let ok = world.ask(&mut ue, &answer);
+        assert_eq!(ok.status(), 200, "{ok}");
+        assert_eq!(ok.expect("Path"), way, "the S-CSCF knows this way from before");
+        ue.registered(&ok);
+        assert_eq!(world.counter("aka_registrations_made"), 2);
+        assert_eq!(world.counter("aka_registrations_overridden"), 1);
+        send_to_self(&mut world, &mut ue);
+        works(&mut world, &mut ue);
+        // The one before is forgotten when its P-CSCF does not answer for it.
+        world.advance(seconds(300));
+        assert_eq!(world.counter("aka_registrations_ended"), 1);
+        works(&mut world, &mut ue);
+    }
+}
+
+#[test]
+fn an_access_that_is_gone_is_cleared_when_its_user_registers_elsewhere() {
+    for layout in [Layout::Together, Layout::Apart] {
+        let mut world = World::with_two_pcscfs(layout);
+        let (mut ue, mut other) = (world.ue(1), world.ue(2));
+        world.register(&mut ue);
+        world.register(&mut other);
+        let impu = ue.impu.clone();
+        world.watch(&mut ue, &impu);
+        world.call(&mut ue, &mut other);
+        world.cut_off = Some(ue.ip);
+        let mut second = world.register_from(&ue, elsewhere(), 1);
+        let bye = world.take_one(&mut other).message;
+        assert_eq!(bye.method(), "BYE", "{bye}");
+        world.accept(&mut other, &bye);
+        // The P-CSCF says the NOTIFY and the BYE again for as long as it may.
+        assert_eq!(world.tables().pcscf.sets, 3);
+        world.advance(seconds(160));
+        assert_eq!(world.tables().pcscf.sets, 2);
+        assert_eq!(world.tables().scscf.reg_subscriptions, 0);
+        send_to_self(&mut world, &mut second);
+        works(&mut world, &mut other);
+    }
+}

@@ -111,6 +111,8 @@ pub struct World {
     pub pcscfs: Vec<SocketAddr>,
     derivation: Derivation,
     instances: Cell<u32>,
+    /// The configurations of the nodes.
+    texts: Vec<String>,
     nodes: Vec<Node>,
 }
 
@@ -210,8 +212,14 @@ impl World {
             pcscfs: vec![at(5060)],
             derivation: Derivation { seed: 1, size: 40, domain: "ims.example".to_owned() },
             instances: Cell::new(0),
+            texts,
             nodes,
         }
+    }
+
+    /// The process with the P-CSCF is started anew: it knows nothing of what was before.
+    pub fn restart_pcscf(&mut self) {
+        self.nodes[0] = Node::new(&self.texts[0], 99);
     }
 
     /// The UE of a subscriber, by number from 1, at an address of its own.

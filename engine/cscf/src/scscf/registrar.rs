@@ -37,6 +37,8 @@ const ANSWER_BYTES_MAX: usize = MESSAGE_BYTES_MAX - 256;
 const LINE_BYTES: usize = 34;
 /// What the two GRUUs take in a Contact beside identity, instance and realm.
 const GRUU_FRAME_BYTES: usize = 104;
+/// What Service-Route takes: our address, and a token.
+const SERVICE_ROUTE_BYTES: usize = 128;
 /// What the body has beside its contacts and the identity.
 const BODY_FRAME_BYTES: usize = 320;
 /// The lifetime of a binding that asks for none (TS 24.229 clause 5.1.1.2.1).
@@ -350,7 +352,11 @@ impl Scscf {
             }
             false => 0,
         };
-        let (mut answer, mut body) = (head + told + gruus, new.told_bytes());
+        let route = match self.is_registration(request.connection) {
+            true => SERVICE_ROUTE_BYTES,
+            false => 0,
+        };
+        let (mut answer, mut body) = (head + told + gruus + route, new.told_bytes());
         answer += new.contact.len() + new.params.len() + LINE_BYTES;
         for key in self.bindings_of(request.aor) {
             let binding = self.bindings.get(key).expect("an indexed binding");
