@@ -248,8 +248,9 @@ fn both_ends_of_a_session_move_at_once() {
         let one = scene.new.invite_replacing(&scene.mine);
         scene.world.sealed(&mut scene.new, &one);
         let came = scene.world.take_one(&mut scene.other).message;
-        // The other end is under way itself: its move finds the session busy.
-        let two = elsewhere.invite_replacing(&scene.theirs);
+        // The other end is under way itself, and offers what does not answer this: its move finds the session busy.
+        let mut two = elsewhere.invite_replacing(&scene.theirs);
+        two.body.push_str("m=video 49154 RTP/AVP 98\r\n");
         scene.world.sealed(&mut elsewhere, &two);
         let refused = scene.world.messages(&mut elsewhere).pop().expect("a refusal");
         assert_eq!(refused.status(), 491);
@@ -479,4 +480,55 @@ fn a_dialog_that_rings_or_ends_is_not_moved() {
     let update = call.request_over(&mut scene.new, "UPDATE");
     scene.world.sealed(&mut scene.new, &update);
     assert_eq!(scene.world.take_one(&mut scene.new).message.status(), 491);
+}
+
+/// Both parties have lost their accesses, and each moves the session away from one that the other can't reach any more.
+#[test]
+fn both_ends_that_have_lost_their_accesses_meet() {
+    for mut scene in Scene::all() {
+        let mut elsewhere = scene.world.further(&scene.other, [127, 17, 0, 2].into(), 1);
+        let lost = [scene.old.ip, scene.other.ip];
+        // The one is on its way to an access that is gone ...
+        let one = scene.new.invite_replacing(&scene.mine);
+        scene.world.sealed(&mut scene.new, &one);
+        scene.world.messages(&mut scene.new);
+        lost.iter().for_each(|ip| drop(scene.world.take_wires(*ip)));
+        // ... when the other comes.
+        let two = elsewhere.invite_replacing(&scene.theirs);
+        scene.world.sealed(&mut elsewhere, &two);
+        let accepted = [
+            (scene.world.messages(&mut scene.new), &one),
+            (scene.world.messages(&mut elsewhere), &two),
+        ]
+        .map(|(came, invite)| {
+            let ok = came.into_iter().find(|it| it.status() == 200).expect("a 200");
+            assert_eq!(ok.body, tests::call::OFFER, "the other's offer");
+            Call::of_answer(invite, &ok)
+        });
+        let [mut mine, mut theirs] = accepted;
+        for (call, ue) in [(&mut mine, &mut scene.new), (&mut theirs, &mut elsewhere)] {
+            let ack = call.request(ue, "ACK");
+            scene.world.sealed(ue, &ack);
+        }
+        assert!(scene.world.messages(&mut elsewhere).is_empty(), "no ACK of the other's");
+        assert_eq!(scene.world.counter("sessions_moved"), 2);
+        for _ in 0..2 {
+            let request = mine.request(&mut scene.new, "UPDATE");
+            scene.world.exchange(&mut scene.new, &mut elsewhere, &request);
+            let request = theirs.request(&mut elsewhere, "INVITE");
+            scene.world.exchange(&mut elsewhere, &mut scene.new, &request);
+            let ack = theirs.request(&mut elsewhere, "ACK");
+            scene.world.sealed(&mut elsewhere, &ack);
+            assert_eq!(scene.world.take_one(&mut scene.new).message.method(), "ACK");
+        }
+        scene.world.hang_up(&mut mine, &mut scene.new, &mut elsewhere);
+        lost.iter().for_each(|ip| drop(scene.world.take_wires(*ip)));
+        scene.world.advance(seconds(200));
+        lost.iter().for_each(|ip| drop(scene.world.take_wires(*ip)));
+        scene.world.refresh(&mut scene.new);
+        scene.world.refresh(&mut elsewhere);
+        scene.world.advance(seconds(200));
+        let tables = scene.world.tables();
+        assert_eq!((tables.scscf.sessions, tables.scscf.notifications), (0, 0));
+    }
 }

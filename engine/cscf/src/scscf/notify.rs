@@ -200,6 +200,27 @@ impl Scscf {
         to: SocketAddr,
         write: impl FnOnce(Key, &mut [u8]) -> Option<usize>,
     ) -> Option<Key> {
+        let reliable = ctx.mw.is_reliable(to);
+        self.ask_over(ctx, to, reliable, write)
+    }
+
+    /// As [`Scscf::ask_own`], where a hop behind the next one may lose it.
+    pub(super) fn ask_lossy(
+        &mut self,
+        ctx: &mut Context<'_>,
+        to: SocketAddr,
+        write: impl FnOnce(Key, &mut [u8]) -> Option<usize>,
+    ) -> Option<Key> {
+        self.ask_over(ctx, to, false, write)
+    }
+
+    fn ask_over(
+        &mut self,
+        ctx: &mut Context<'_>,
+        to: SocketAddr,
+        reliable: bool,
+        write: impl FnOnce(Key, &mut [u8]) -> Option<usize>,
+    ) -> Option<Key> {
         let client = NonInviteClient::new();
         let asked = Notification { subject: None, client, to, request: Handle::EMPTY };
         let Ok(key) = self.notifications.insert(asked) else {
@@ -208,7 +229,6 @@ impl Scscf {
             self.send(ctx, to, |out| write(Key::from_u64(u64::MAX), out));
             return None;
         };
-        let reliable = ctx.mw.is_reliable(to);
         let mut request = Handle::EMPTY;
         let strings = &mut self.strings;
         let sent = ctx.mw.send(self.config.mw, to, |out| {

@@ -301,6 +301,7 @@ impl Scscf {
             mapped,
             invite: None,
             moving: None,
+            answers: [None; 2],
             is_orphan: false,
             fork: None,
             expires_at: Time::MAX,

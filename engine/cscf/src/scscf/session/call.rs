@@ -4,6 +4,7 @@
 use std::net::SocketAddr;
 
 use imstorm_base::slab::Key;
+use imstorm_base::strings::Handle;
 use imstorm_base::time::Time;
 use imstorm_sip::header::HeaderName;
 use imstorm_sip::{DialogParts, Message, Uri, dialog};
@@ -223,7 +224,8 @@ impl Scscf {
             until: Time::MAX,
             upstream: from,
             downstream: from,
-            sent: imstorm_base::strings::Handle::EMPTY,
+            sent: Handle::EMPTY,
+            offer: Handle::EMPTY,
             heard: false,
             refused: false,
             cancel: None,
@@ -240,6 +242,7 @@ impl Scscf {
             mapped: false,
             invite: Some(invite),
             moving: None,
+            answers: [None; 2],
             is_orphan: false,
             fork: None,
             expires_at: Time::MAX,
@@ -347,12 +350,7 @@ impl Scscf {
     }
 
     /// Keeps what an INVITE became.
-    pub(super) fn keep_sent(
-        &mut self,
-        key: Key,
-        to: SocketAddr,
-        headers: imstorm_base::strings::Handle,
-    ) {
+    pub(super) fn keep_sent(&mut self, key: Key, to: SocketAddr, headers: Handle) {
         let session = self.sessions.get_mut(key).expect("a session that was found");
         let invite = session.invite.as_mut().expect("an INVITE under way");
         invite.downstream = to;

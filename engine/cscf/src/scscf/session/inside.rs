@@ -203,6 +203,8 @@ impl Scscf {
             if let Some(leg) = session.leg_mut(way) {
                 leg.invite = (came, sent);
             }
+            let offer = self.keep_offer(way, message);
+            let session = self.sessions.get_mut(key).expect("found above");
             let invite = Invite {
                 way,
                 is_initial: false,
@@ -212,6 +214,7 @@ impl Scscf {
                 upstream,
                 downstream,
                 sent: headers,
+                offer,
                 heard: false,
                 refused: false,
                 cancel: None,
@@ -232,6 +235,9 @@ impl Scscf {
 
     /// ACK of a 2xx, or of a refusal: as the INVITE went.
     fn pass_ack(&mut self, ctx: &mut Context<'_>, message: &Message<'_>, (key, way): (Key, Way)) {
+        if self.is_answer_acknowledged(key, way) {
+            return;
+        }
         let session = self.sessions.get(key).expect("a session that was found");
         let Some((came, sent)) = session.leg(way).map(|leg| leg.invite) else { return };
         if message.cseq().is_ok_and(|cseq| cseq.number != came) {

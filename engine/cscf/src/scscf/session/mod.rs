@@ -16,6 +16,7 @@ mod cancel;
 mod fork;
 mod inside;
 mod late;
+mod meet;
 mod moved;
 mod onward;
 mod release;
@@ -137,6 +138,8 @@ pub struct Invite {
     downstream: SocketAddr,
     /// Its headers as they were sent: for the CANCEL, the ACK of a refusal, and a final response of our own.
     sent: Handle,
+    /// The far end's offer in it.
+    offer: Handle,
     /// There was a response.
     heard: bool,
     /// It was refused, and waits for the ACK.
@@ -175,6 +178,8 @@ pub struct Session {
     mapped: bool,
     invite: Option<Invite>,
     moving: Option<Moving>,
+    /// Acceptances of our own that wait for their ACKs: to the UE, and to the far end.
+    answers: [Option<Key>; 2],
     /// The connection that the UE's leg ran over has ended while it was being moved: without the move it is lost.
     is_orphan: bool,
     /// The other contacts that the same INVITE went to.

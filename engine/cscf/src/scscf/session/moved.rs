@@ -24,7 +24,12 @@ impl Scscf {
         message: &Message<'_>,
         (user, connection): (UserId, Key),
     ) {
+        let mut meets = false;
         let replaced = match self.replaced(message, user) {
+            Ok(key) if self.meets(key, connection, message) => {
+                meets = true;
+                Ok(key)
+            }
             Ok(key) => self.may_replace(key).map(|()| key),
             Err(status) => Err(status),
         };
@@ -39,6 +44,9 @@ impl Scscf {
             ctx.counters.table_full += 1;
             return self.refuse(ctx, from, message, 503, |_| ());
         };
+        if meets {
+            return self.meet(ctx, from, message, (key, connection), (leg, call));
+        }
         self.begin_move(ctx, from, message, key, Moving { leg, connection, call, replaces: true });
     }
 
@@ -231,6 +239,7 @@ impl Scscf {
             upstream,
             downstream,
             sent,
+            offer: Handle::EMPTY,
             heard: false,
             refused: false,
             cancel: None,

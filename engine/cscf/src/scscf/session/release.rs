@@ -97,7 +97,7 @@ impl Scscf {
     }
 
     /// The session goes, and its CANCEL stays until it is answered or has been repeated long enough.
-    fn keep_cancelling(&mut self, key: Key) {
+    pub(super) fn keep_cancelling(&mut self, key: Key) {
         if let Some(invite) = self.sessions.get_mut(key).and_then(|it| it.invite.as_mut()) {
             invite.cancel = None;
         }

@@ -43,6 +43,9 @@ impl Scscf {
         if let Some(invite) = session.invite.take() {
             self.end_invite(invite);
         }
+        for answer in session.answers.into_iter().flatten() {
+            self.close_own(answer);
+        }
         if let Some(fork) = session.fork {
             self.leave_fork(fork, key);
         }
@@ -54,6 +57,7 @@ impl Scscf {
     /// Lets go of what was kept of an INVITE.
     pub(super) fn end_invite(&mut self, invite: Invite) {
         self.strings.release(invite.sent);
+        self.strings.release(invite.offer);
         if let Some(cancel) = invite.cancel {
             self.close_own(cancel);
         }
