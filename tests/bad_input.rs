@@ -850,8 +850,8 @@ fn the_newest_of_many_set_ups_can_be_finished() {
     world.refresh(&mut last);
 }
 
-/// A small engine's room: one user, a tenth more, and 1,024 (`users_per_shard`).
-const SMALL: usize = 1025;
+/// A small engine's room: two connections for one user, a tenth more, and 1,024 (`users_per_shard`).
+const SMALL: usize = 2 * 1025;
 
 #[test]
 fn a_flood_of_set_ups_is_refused_and_costs_nobody_anything() {

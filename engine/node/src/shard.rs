@@ -108,6 +108,8 @@ impl Shard {
     ) -> Self {
         let mut random = SecretRandom::new(seed);
         let users = users_per_shard(config, &topology);
+        // During a handover a user has two connections, and the old one may last until its timers end it.
+        let connections = CONNECTIONS_PER_USER * users;
         let pcscfs = config.pcscf.iter().zip(0..).map(|(section, place)| {
             let users_here = users;
             Pcscf::new(PcscfConfig {
@@ -126,7 +128,7 @@ impl Shard {
                 strict_identities: section.strict_identities,
                 security_event: section.security_event,
                 visited_network: section.visited_network.clone(),
-                connections_max: users_here,
+                connections_max: connections,
                 tombstones_max: (4 * users_here).max(1 << 16),
                 strings_bytes: users_here * STRINGS_BYTES_PER_USER + STRINGS_BYTES_BASE,
                 shard: u32::try_from(number).expect("few shards"),
@@ -162,7 +164,7 @@ impl Shard {
                 renew_token: section.renew_token,
                 security_event: section.security_event,
                 binding_required_after_s: section.binding_required_after_s,
-                subscriptions_max: users,
+                subscriptions_max: connections,
                 strings_bytes: users * STRINGS_BYTES_PER_USER + STRINGS_BYTES_BASE,
                 expires_max_s: section.expires_max_s,
                 expires_min_s: section.expires_min_s,
@@ -452,13 +454,16 @@ fn owner_of(topology: &Topology, message: &Message<'_>) -> Option<usize> {
 
 /// Strings of one user: a dialog's is about 400 B at the P-CSCF and 600 B at the S-CSCF, with identities and the private identity, and a
 /// session's two legs at the S-CSCF about 800 B.
-const STRINGS_BYTES_PER_USER: usize = 2048;
+const STRINGS_BYTES_PER_USER: usize = 3072;
 /// Requests that may have to be sent again, while their answers are under way.
 const STRINGS_BYTES_BASE: usize = 64 << 20;
 
 /// About 5 KB each, 250 MB: a hundred thousand users on two shards. A machine that has to find the memory first takes a second
 /// for it, and the engine is to serve within two.
 const PREFILL_USERS_MAX: usize = 49_152;
+
+/// Connections of a user that there is room for.
+const CONNECTIONS_PER_USER: usize = 2;
 
 /// Timers of one duration that a user has armed at the same time, cancelled ones included.
 const TIMERS_PER_USER: usize = 4;
