@@ -21,6 +21,7 @@ mod relay;
 mod security;
 mod send;
 mod service_route;
+mod sets;
 mod show;
 mod to_ue;
 mod transaction;

@@ -13,6 +13,7 @@
 mod answer;
 mod call;
 mod cancel;
+mod early;
 mod fork;
 mod inside;
 mod late;
