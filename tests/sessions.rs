@@ -829,3 +829,25 @@ fn calls_of_strangers_do_not_block_a_ue() {
     world.hang_up(&mut mine, &mut ue, &mut other);
     world.call(&mut ue, &mut other);
 }
+
+#[test]
+fn an_answer_that_was_lost_comes_again_whole() {
+    for layout in LAYOUTS {
+        let (mut world, mut ue, mut other) = registered(layout);
+        let (mut mine, mut theirs) = world.call(&mut ue, &mut other);
+        let update = mine.request(&mut ue, "UPDATE").and("Session-Expires", "90;refresher=uac");
+        world.sealed(&mut ue, &update);
+        let came = world.take_one(&mut other).message;
+        let ok = other.answer_invite(&came, 200).and("Session-Expires", "90;refresher=uac");
+        world.sealed(&mut other, &ok);
+        let first = world.take_one(&mut ue).message;
+        assert_eq!((first.body.as_str(), first.status()), (ANSWER, 200));
+        world.sealed(&mut ue, &update);
+        assert_eq!(world.take_one(&mut ue).message, first, "the same again");
+        assert!(world.messages(&mut other).is_empty(), "delivered once");
+        let back = theirs.request(&mut other, "UPDATE");
+        world.exchange(&mut other, &mut ue, &back);
+        world.hang_up(&mut mine, &mut ue, &mut other);
+        nothing_is_left(&mut world, &mut [&mut ue, &mut other]);
+    }
+}

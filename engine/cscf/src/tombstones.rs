@@ -1,10 +1,12 @@
 //! What completed server transactions leave behind until Timer J fires (RFC 3261 clause 17.2.2): enough to know a request that
-//! comes again, but not its final response, which is made anew from the state that it was made from.
+//! comes again, but not its final response, which is made anew from the state that it was made from. Only an answer that says what nobody
+//! keeps, as a session description, is kept as well.
 
 use std::collections::VecDeque;
 
 use imstorm_base::index::Index;
 use imstorm_base::slab::Key;
+use imstorm_base::strings::Handle;
 use imstorm_base::time::Time;
 use imstorm_sip::transaction::Tombstone;
 
@@ -17,6 +19,10 @@ pub struct Tombstones {
     first: u32,
     ring: VecDeque<Tombstone>,
     index: Index,
+    /// Answers that are kept, by the running numbers of their tombstones, oldest first.
+    answers: VecDeque<(u32, Handle)>,
+    /// Answers whose tombstones have gone.
+    released: Vec<Handle>,
 }
 
 impl Tombstones {
@@ -29,6 +35,8 @@ impl Tombstones {
             first: 0,
             ring: VecDeque::with_capacity(capacity),
             index: Index::with_capacity(capacity),
+            answers: VecDeque::new(),
+            released: Vec::new(),
         }
     }
 
@@ -53,14 +61,43 @@ impl Tombstones {
         }
     }
 
+    /// Keeps the answer of the transaction that was buried last.
+    pub fn keep_answer(&mut self, answer: Handle) {
+        match self.ring.len().checked_sub(1).and_then(|ahead| u32::try_from(ahead).ok()) {
+            Some(ahead) => self.answers.push_back((place(self.first, ahead), answer)),
+            None => self.released.push(answer),
+        }
+    }
+
+    /// The answer that is kept of the completed transaction with this key.
+    #[must_use]
+    pub fn answer(&self, transaction: u64) -> Option<&Handle> {
+        let number = self.number_of(transaction)?;
+        let ahead = |number: u32| number.wrapping_sub(self.first) & NUMBER_MASK;
+        let found = self.answers.binary_search_by_key(&ahead(number), |(other, _)| ahead(*other));
+        found.ok().and_then(|at| self.answers.get(at)).map(|(_, answer)| answer)
+    }
+
+    /// An answer whose tombstone has gone, to be given back.
+    pub fn released(&mut self) -> Option<Handle> {
+        self.released.pop()
+    }
+
     /// The completed transaction with this key, if Timer J still runs.
     pub fn find(&mut self, now: Time, transaction: u64) -> Option<Tombstone> {
         self.expire(now);
-        let at = |number: u32| (number.wrapping_sub(self.first) & NUMBER_MASK) as usize;
-        let number = self.index.find(transaction, |number| {
-            self.ring.get(at(number)).is_some_and(|found| found.key == transaction)
-        })?;
-        self.ring.get(at(number)).copied()
+        let number = self.number_of(transaction)?;
+        self.ring.get(self.at(number)).copied()
+    }
+
+    fn number_of(&self, transaction: u64) -> Option<u32> {
+        self.index.find(transaction, |number| {
+            self.ring.get(self.at(number)).is_some_and(|found| found.key == transaction)
+        })
+    }
+
+    fn at(&self, number: u32) -> usize {
+        (number.wrapping_sub(self.first) & NUMBER_MASK) as usize
     }
 
     /// Bytes that they take when there are as many as there may be.
@@ -92,6 +129,9 @@ impl Tombstones {
         if let Some(oldest) = self.ring.pop_front() {
             let number = self.first;
             self.index.remove(oldest.key, |candidate| candidate == number);
+            if self.answers.front().is_some_and(|(of, _)| *of == number) {
+                self.released.extend(self.answers.pop_front().map(|(_, answer)| answer));
+            }
             self.first = place(self.first, 1);
         }
     }
@@ -121,6 +161,27 @@ mod tests {
         assert_eq!(tombstones.find(1099, 78), None);
         assert_eq!(tombstones.find(1100, 77), None);
         assert!(tombstones.is_empty());
+    }
+
+    #[test]
+    fn an_answer_goes_with_its_tombstone() {
+        let mut strings = imstorm_base::strings::Strings::with_capacity(1 << 16);
+        let mut tombstones = Tombstones::new(8, 100);
+        for transaction in 1..=3 {
+            tombstones.bury(transaction * 10, transaction, KEY, 1, 200);
+            if transaction != 2 {
+                tombstones.keep_answer(strings.store(&[transaction as u8]).unwrap());
+            }
+        }
+        let kept = |tombstones: &Tombstones, transaction| {
+            tombstones.answer(transaction).map(|answer| strings.get(answer)[0])
+        };
+        assert_eq!([1, 2, 3].map(|number| kept(&tombstones, number)), [Some(1), None, Some(3)]);
+        tombstones.expire(115);
+        assert_eq!([1, 2, 3].map(|number| kept(&tombstones, number)), [None, None, Some(3)]);
+        let released = tombstones.released().unwrap();
+        assert!(tombstones.released().is_none());
+        strings.release(released);
     }
 
     #[test]

@@ -10,6 +10,7 @@ use imstorm_sip::transaction::non_invite_client::{Actions, Event};
 use imstorm_sip::{Message, Method};
 
 use super::agreement::write_server;
+use super::answers::keep_of_answer;
 use super::connection::{Basis, OwnState, Stage};
 use super::send::Keep;
 use super::transaction::{Machine, Peer, Purpose, Transaction};
@@ -80,7 +81,9 @@ impl Pcscf {
             Purpose::FromUe => self.other_response(ctx, &transaction, message),
             Purpose::ToUe => {
                 let upstream = (transaction.connection, transaction.upstream);
-                _ = self.pass_back_to_core(ctx, upstream, Keep::Never, message);
+                let keep = keep_of_answer(message);
+                let answer = self.pass_back_to_core(ctx, upstream, keep, message);
+                self.keep_answer(ctx, answer.unwrap_or_default());
             }
             Purpose::Notify { terminates } => {
                 self.notify_response(ctx, &transaction, terminates, message);

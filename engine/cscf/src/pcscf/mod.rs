@@ -6,6 +6,7 @@
 //! goes to it through its live set. Each UE's connection is one `Connection`, each run of AKA one `SecuritySet`.
 
 mod agreement;
+mod answers;
 mod audit;
 mod cancel;
 mod connection;
@@ -135,6 +136,8 @@ pub enum PcscfAlarm {
     SetUp(Key),
     /// A set's lifetime may be over.
     Set(Key),
+    /// A kept answer may have had its time.
+    Answers,
     /// A connection that ends has had its time.
     Release(Key),
     /// Try the P-CSCF's own subscription again.
@@ -299,6 +302,7 @@ impl Pcscf {
             PcscfAlarm::TimerF(key) => self.timer_f(ctx, key),
             PcscfAlarm::SetUp(key) => self.setup_is_late(ctx, key),
             PcscfAlarm::Set(key) => self.set_is_due(ctx, key),
+            PcscfAlarm::Answers => self.drop_answers(ctx),
             PcscfAlarm::Release(key) => self.drop_connection(ctx, key),
             PcscfAlarm::Own(key) => self.ask_again(ctx, key),
             PcscfAlarm::Held(key) => self.held_is_due(ctx, key),

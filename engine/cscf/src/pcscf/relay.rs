@@ -9,11 +9,11 @@ use imstorm_base::strings::Handle;
 use imstorm_sip::header::HeaderName;
 use imstorm_sip::{Edits, Message, Method};
 
+use super::answers::keep_of_answer;
 use super::connection::Stage;
 use super::from_ue::asks_for_agreement;
 use super::in_session::is_in_session;
 use super::invite::keep_of;
-use super::send::Keep;
 use super::transaction::{Again, Machine, Origin, Peer, Purpose, Transaction};
 use super::{MODE, PENDING_MAX, Pcscf, agreement};
 use crate::event::Context;
@@ -52,7 +52,10 @@ impl Pcscf {
             Known::Answered(status)
                 if !matches!(message.method(), Method::Register | Method::Subscribe) =>
             {
-                return self.refuse(ctx, peer, message, status, |_| ());
+                if !self.answer_again(ctx, peer, origin.transaction) {
+                    self.refuse(ctx, peer, message, status, |_| ());
+                }
+                return;
             }
             Known::Answered(status) => Some(status),
         };
@@ -231,6 +234,7 @@ impl Pcscf {
         message: &Message<'_>,
     ) {
         let to = self.present(transaction.connection, transaction.upstream);
-        _ = self.pass_back_to_ue(ctx, to, Keep::Never, message);
+        let answer = self.pass_back_to_ue(ctx, to, keep_of_answer(message), message);
+        self.keep_answer(ctx, answer.unwrap_or_default());
     }
 }

@@ -72,7 +72,10 @@ impl Pcscf {
         }
         if let Some(tombstone) = self.tombstones.find(ctx.now, server_key) {
             ctx.counters.retransmissions_in += 1;
-            return self.refuse(ctx, peer, message, tombstone.status, |_| ());
+            if !self.answer_again(ctx, peer, server_key) {
+                self.refuse(ctx, peer, message, tombstone.status, |_| ());
+            }
+            return;
         }
         let target = Uri::parse(message.request_uri()).ok();
         let may_be_own = message.method() == Method::Notify && message.routes().next().is_none();
