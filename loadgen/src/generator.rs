@@ -69,7 +69,7 @@ pub struct GeneratorState {
     pub gone: u64,
     /// UEs that have not started.
     pub not_started: u64,
-    /// SUBSCRIBEs sent again.
+    /// Requests sent again.
     pub retransmissions: u64,
     /// Datagrams that no UE could use.
     pub ignored: u64,
@@ -193,6 +193,7 @@ impl Generator {
                 pcscf_esp_port: profile.topology.pcscf_esp_port,
                 mode: imstorm_esp::Mode::UdpTunnel,
                 suites: profile.security.algorithms.iter().map(|pair| pair.suite()).collect(),
+                basis: profile.ue.access.basis(),
                 expires_s: refresh.expires_s,
                 registration_expires_s: expires_of(&procedures.register_over_connection),
                 reg_event_expires_s: expires_of(&procedures.reg_event),

@@ -45,9 +45,11 @@ vocabulary! {
     Procedure {
         /// From no access to a live security subscription: SUBSCRIBE, 401, SUBSCRIBE, 200, NOTIFY.
         Secure = "secure",
-        /// The refresh of a security subscription.
+        /// From no access to a registration with AKA: REGISTER, 401, REGISTER, 200.
+        Registration = "registration",
+        /// The refresh of a security subscription, or of a registration with AKA.
         Refresh = "refresh",
-        /// The end of a security subscription by its UE.
+        /// The end of a security subscription, or of a registration with AKA, by its UE.
         Release = "release",
         /// A refresh without credentials: 401, SUBSCRIBE on new security associations, 200, NOTIFY.
         Reauthenticate = "reauthenticate",

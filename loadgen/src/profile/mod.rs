@@ -113,6 +113,29 @@ pub struct Ue {
     pub port_uc: u16,
     /// The protected server port, inside ESP.
     pub port_us: u16,
+    /// What makes a UE's secure connection.
+    pub access: Access,
+}
+
+/// What makes a UE's secure connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Access {
+    /// A subscription to the `security` event package.
+    #[default]
+    Subscription,
+    /// A registration with AKA, as in today's IMS (TS 24.229 5.1.1): it binds all identities of the user.
+    Registration,
+}
+
+impl Access {
+    /// The same, as the UE's machinery calls it.
+    pub(crate) fn basis(self) -> crate::ue::Basis {
+        match self {
+            Self::Subscription => crate::ue::Basis::Subscription,
+            Self::Registration => crate::ue::Basis::Registration,
+        }
+    }
 }
 
 /// What the UEs offer in Security-Client.
@@ -261,7 +284,8 @@ impl Default for Topology {
 
 impl Default for Ue {
     fn default() -> Self {
-        Self { port: 5070, esp_port: 4500, port_uc: 6100, port_us: 6101 }
+        let access = Access::default();
+        Self { port: 5070, esp_port: 4500, port_uc: 6100, port_us: 6101, access }
     }
 }
 

@@ -295,6 +295,7 @@ impl Procedures {
         };
         let found = match procedure {
             Procedure::Secure
+            | Procedure::Registration
             | Procedure::Release
             | Procedure::SessionRefresh
             | Procedure::CallRelease

@@ -52,7 +52,8 @@ fn lifecycle_has_every_procedure_of_connections_and_lets_none_fail() {
     for procedure in crate::measure::Procedure::ALL {
         if matches!(
             procedure,
-            crate::measure::Procedure::CallSetup
+            crate::measure::Procedure::Registration
+                | crate::measure::Procedure::CallSetup
                 | crate::measure::Procedure::CallRelease
                 | crate::measure::Procedure::SessionRefresh
                 | crate::measure::Procedure::Handover
@@ -294,5 +295,26 @@ proptest::proptest! {
         if let Err(error) = parse(&text) {
             assert!(error.to_string().lines().count() >= 1);
         }
+    }
+}
+
+#[test]
+fn ues_that_register_go_without_what_subscriptions_have() {
+    let registration = ("ue.access", "\"registration\"");
+    assert_eq!(set(&[registration]).unwrap().ue.access, Access::Registration);
+    let message = ("procedures.message.after_s", "1");
+    assert!(set(&[registration, message]).is_ok(), "they can be reached");
+    assert!(set(&[message]).is_err());
+    for (name, more) in [
+        ("reauthenticate", ""),
+        ("identity_change", ""),
+        ("network_reauthenticate", ", expires_s = 60"),
+        ("network_release", ""),
+        ("register_over_connection", ""),
+    ] {
+        let (key, value) = (format!("procedures.{name}"), format!("{{ after_s = 1{more} }}"));
+        assert!(set(&[(&key, &value)]).is_ok(), "{name}");
+        let error = set(&[registration, (&key, &value)]).expect_err(name).to_string();
+        assert!(error.contains("UEs with a subscription"), "{error}");
     }
 }

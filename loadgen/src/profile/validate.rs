@@ -2,7 +2,9 @@
 
 use std::fmt::Display;
 
-use super::{Abandon, Call, Network, Procedures, Profile, Registration, Security, Topology, Ue};
+use super::{
+    Abandon, Access, Call, Network, Procedures, Profile, Registration, Security, Topology, Ue,
+};
 use crate::report::Threshold;
 
 /// Ports that are never protected (TS 33.203 7.1).
@@ -33,7 +35,8 @@ pub(super) fn validate(profile: &Profile) -> Result<(), Fault> {
     security(&profile.security)?;
     procedures(profile)?;
     operated(&profile.procedures, profile.procedures.refresh.expires_s)?;
-    over_connection(&profile.procedures)?;
+    of_subscriptions(profile)?;
+    over_connection(&profile.procedures, profile.ue.access)?;
     handover(profile)?;
     abandon(&profile.abandon)?;
     network(&profile.network)?;
@@ -166,8 +169,28 @@ fn operated(procedures: &Procedures, expires_s: u32) -> Result<(), Fault> {
     )
 }
 
+/// What UEs that register go without.
+fn of_subscriptions(profile: &Profile) -> Result<(), Fault> {
+    if profile.ue.access == Access::Subscription {
+        return Ok(());
+    }
+    let it = &profile.procedures;
+    for (name, is_there) in [
+        ("reauthenticate", it.reauthenticate.is_some()),
+        ("identity_change", it.identity_change.is_some()),
+        ("network_reauthenticate", it.network_reauthenticate.is_some()),
+        ("network_release", it.network_release.is_some()),
+        ("register_over_connection", it.register_over_connection.is_some()),
+    ] {
+        let field = format!("procedures.{name}");
+        let expected = "UEs with a subscription, as only those have this";
+        require(!is_there, &field, expected, "ue.access = \"registration\"")?;
+    }
+    Ok(())
+}
+
 /// What UEs do over their connections.
-fn over_connection(procedures: &Procedures) -> Result<(), Fault> {
+fn over_connection(procedures: &Procedures, access: Access) -> Result<(), Fault> {
     let registration = |name: &str, it: &Option<Registration>| {
         let Some(it) = it else { return Ok(()) };
         let field = format!("procedures.{name}");
@@ -179,7 +202,8 @@ fn over_connection(procedures: &Procedures) -> Result<(), Fault> {
     if let Some(it) = &procedures.reauthenticate {
         timed("procedures.reauthenticate", it.after_s, it.jitter)?;
     }
-    let reachable = procedures.register_over_connection.as_ref().is_some_and(|it| it.count > 0);
+    let registers = procedures.register_over_connection.as_ref().is_some_and(|it| it.count > 0);
+    let reachable = registers || access == Access::Registration;
     let expected = "UEs that register, as only those can be reached";
     let got = "no procedures.register_over_connection";
     if let Some(message) = &procedures.message {

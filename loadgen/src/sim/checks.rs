@@ -55,9 +55,12 @@ pub fn at_the_end(world: &World<'_>, ended: Ended) -> Vec<String> {
         format!("{failed} failures, {} with a cause", measurements.failures().total()),
     );
     // Those that come back are set up again.
+    let started: u64 = [Procedure::Secure, Procedure::Registration]
+        .map(|procedure| measurements.procedure(procedure).attempted)
+        .iter()
+        .sum();
     expect(
-        measurements.procedure(Procedure::Secure).attempted + generator.state().not_started
-            >= generator.size(),
+        started + generator.state().not_started >= generator.size(),
         "not every UE was started".to_owned(),
     );
     let open: usize = (0..world.generator().population.size())

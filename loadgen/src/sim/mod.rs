@@ -57,7 +57,10 @@ pub fn run_seed(
         secured: world.generator().state().secured_ever,
         given_up: match profile.abandon.back_after_s {
             Some(_) => 0,
-            None => measurements.procedure(Procedure::Secure).abandoned,
+            None => [Procedure::Secure, Procedure::Registration]
+                .map(|procedure| measurements.procedure(procedure).abandoned)
+                .iter()
+                .sum(),
         },
         failures: measurements.failures().iter().collect(),
         datagrams: world.datagrams(),

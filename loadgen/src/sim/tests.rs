@@ -154,6 +154,73 @@ fn a_ue_shows_what_it_believes() {
     });
 }
 
+const REGISTRATION: &str = "[ue]\naccess = \"registration\"\n";
+
+/// As [`each_seed`], of UEs that register. The P-CSCF's security associations may go with the 200 to the REGISTER that ends a
+/// registration (TS 24.229 clause 5.2.5.1): where that is lost, nobody answers the REGISTER any more.
+fn each_seed_of_registrations(more: &str, check: impl Fn(&World<'_>)) {
+    each_world(&(REGISTRATION.to_owned() + more), |world| {
+        let ended = world.run();
+        assert_eq!(checks::at_the_end(world, ended), Vec::<String>::new());
+        let failures = world.generator().measurements().failures();
+        let release = tally(world, Procedure::Release);
+        assert_eq!(failures.total(), failures.of(Cause::Timeout));
+        assert_eq!(failures.total(), release.failed);
+        assert!(release.failed <= release.attempted / 5, "{release:?}");
+        check(world);
+    });
+}
+
+#[test]
+fn ues_of_today_register_and_do_the_same_over_it() {
+    let more = "[procedures.message]\nafter_s = 3\njitter = 0.5\ncount = 3\n".to_owned()
+        + "[procedures.reg_event]\nafter_s = 2\ncount = 2\n"
+        + "[procedures.call]\nafter_s = 10\njitter = 0.5\nholding_s = 30\ncount = 2\nabandoned_share = 0.2\n"
+        + "[procedures.refresh]\nafter_s = 20\njitter = 0.5\ncount = 3\nexpires_s = 600\n"
+        + "[procedures.release]\nafter_s = 290\n";
+    each_seed_of_registrations(&more, |world| {
+        assert_eq!(completed(world, Procedure::Registration), UES);
+        assert_eq!(tally(world, Procedure::Secure).attempted, 0);
+        assert_eq!(completed(world, Procedure::Message), 3 * UES);
+        assert_eq!(completed(world, Procedure::RegEvent), 2 * UES);
+        assert_eq!(completed(world, Procedure::Refresh), 3 * UES);
+        assert_eq!(tally(world, Procedure::Release).attempted, UES);
+        assert_eq!(tally(world, Procedure::CallSetup).attempted, 2 * UES);
+        let sessions = sessions(world);
+        assert_eq!((sessions.released, sessions.lost), (sessions.established, 0));
+        let counters = world.engine().counters();
+        assert_eq!((counters.aka_registrations_made, counters.subscriptions_made), (UES, 0));
+        assert!(world.invariants().quiet_checks() > UES);
+        let state = world.generator().state();
+        assert_eq!((state.secured_ever, state.notify_unmatched), (UES, 0));
+    });
+}
+
+#[test]
+fn registrations_that_connections_rest_on_are_refreshed_at_half_their_time() {
+    let more = "[procedures.refresh]\nexpires_s = 60\n[procedures.release]\nafter_s = 155\n";
+    each_seed_of_registrations(more, |world| {
+        // Each 30 s up to 150 s; what had to be repeated shifts it a little.
+        let refreshes = completed(world, Procedure::Refresh);
+        assert!((4 * UES..=5 * UES).contains(&refreshes), "{refreshes}");
+        assert_eq!(tally(world, Procedure::Release).attempted, UES);
+    });
+}
+
+#[test]
+fn a_registration_is_given_up_and_begun_anew_as_a_subscription_is() {
+    let more = "[abandon]\nchallenge_share = 0.3\nsecured_share = 0.3\nsecured_after_s = 5\nback_after_s = 20\n"
+        .to_owned()
+        + RELEASE;
+    each_seed_of_registrations(&more, |world| {
+        let vanished = world.generator().state().vanished;
+        let registration = tally(world, Procedure::Registration);
+        assert!(registration.abandoned > 0 && vanished > 0);
+        assert_eq!(registration.attempted, UES + registration.abandoned + vanished);
+        assert_eq!(tally(world, Procedure::Release).attempted, UES);
+    });
+}
+
 const REGISTER: &str = "[procedures.register_over_connection]\nafter_s = 5\njitter = 0.5\ncount = 2\nexpires_s = 600\n";
 
 #[test]

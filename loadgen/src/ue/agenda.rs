@@ -5,7 +5,7 @@
 use imstorm_base::time::{NS_PER_S, Time};
 
 use super::network::URGENT;
-use super::{Abandons, Stage, UeTimer, UeTimerKind};
+use super::{Abandons, Basis, Stage, Ue, UeTimer, UeTimerKind};
 use crate::generator::{Generator, Step};
 use crate::measure::Procedure;
 
@@ -25,6 +25,11 @@ const ORDER: [Procedure; 11] = [
 ];
 /// The least time until a procedure is tried again that could not begin.
 const TRY_AGAIN_NS: u64 = NS_PER_S;
+
+/// Whether a UE has something left to do that it can do over its connection.
+fn has_left(ue: &Ue) -> bool {
+    Procedure::ALL.iter().any(|it| ue.left[*it as usize] > 0 && ue.basis.has(*it))
+}
 
 /// Whether a UE is of a share of all that is spread evenly over their numbers: of a half it is every second one.
 fn is_among(share: f64, ue: u32) -> bool {
@@ -125,7 +130,7 @@ impl Generator {
     /// Arms the next one of a procedure, if one is left.
     pub(super) fn arm_procedure(&mut self, step: &Step<'_>, ue: u32, procedure: Procedure) {
         let state = &self.ues[ue as usize];
-        if state.left[procedure as usize] == 0 {
+        if state.left[procedure as usize] == 0 || !state.basis.has(procedure) {
             return;
         }
         let number = state.attempt;
@@ -192,7 +197,7 @@ impl Generator {
         }
         let state = &self.ues[ue as usize];
         let has_more = state.due != 0
-            || state.left.iter().any(|left| *left > 0)
+            || has_left(state)
             || self.release.is_some()
             || state.abandons == Abandons::Connection
             || self.has_open_calls(ue);
@@ -207,6 +212,7 @@ impl Generator {
         match procedure {
             // They have no time of their own.
             Procedure::Secure
+            | Procedure::Registration
             | Procedure::SessionRefresh
             | Procedure::CallRelease
             | Procedure::HandoverSecure
@@ -244,8 +250,17 @@ impl Generator {
         self.go_on(step, ue);
     }
 
-    /// A registration has half of its time left: it is refreshed, unless the profile has another one coming.
+    /// A registration has half of its time left: it is refreshed, unless the profile has another one coming. One that the connection
+    /// rests on is in any case, unless it was meanwhile.
     pub(super) fn reregister(&mut self, step: &mut Step<'_>, ue: u32) {
+        let state = &mut self.ues[ue as usize];
+        if state.basis == Basis::Registration {
+            if state.lifetime.is_half_over(step.now) {
+                state.due |= URGENT;
+                self.go_on(step, ue);
+            }
+            return;
+        }
         let procedure = Procedure::RegisterOverConnection;
         if self.ues[ue as usize].left[procedure as usize] == 0 {
             self.is_due(step, ue, procedure);

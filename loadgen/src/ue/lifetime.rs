@@ -43,6 +43,12 @@ impl Lifetime {
         is_lower
     }
 
+    /// Whether half of what the last 200 granted is over.
+    pub fn is_half_over(&self, now: Time) -> bool {
+        let half_ns = seconds(u64::from(self.granted_s)) / 2;
+        self.granted_until.saturating_sub(now) <= half_ns
+    }
+
     /// Whether the last grant is as long as `granted_s`, and the last NOTIFY does not say less.
     pub fn is_restored(&self, granted_s: u32) -> bool {
         self.granted_s >= granted_s && self.notified_ends_at + SLACK_NS >= self.granted_until

@@ -12,6 +12,8 @@
 //!                      └───────────────── profile ──────────────────┘
 //! ```
 //!
+//! Where the connection rests on a registration ([`Basis`]) it is the same with REGISTER for SUBSCRIBE, and no NOTIFY.
+//!
 //! A UE has one procedure and one request under way at a time; what becomes due meanwhile waits for its end ([`agenda`]).
 
 mod agenda;
@@ -24,6 +26,7 @@ mod network;
 mod over_connection;
 pub(crate) mod procedures;
 mod receive;
+mod registration;
 mod requests;
 mod security;
 mod services;
@@ -52,7 +55,7 @@ pub enum Stage {
     /// It has not begun.
     #[default]
     Idle,
-    /// Its first SUBSCRIBE is under way.
+    /// Its first SUBSCRIBE or REGISTER is under way.
     Challenging,
     /// Its answer to the challenge is under way, on the new security associations.
     Answering,
@@ -62,7 +65,7 @@ pub enum Stage {
     Refreshing,
     /// Its answer to the challenge of a refresh is under way on the new security associations, or the NOTIFY behind it is.
     Reanswering,
-    /// Its SUBSCRIBE with Expires 0 is under way.
+    /// Its SUBSCRIBE or REGISTER with Expires 0 is under way.
     Releasing,
     /// It has given up as the profile wants it, and comes back if the profile says so.
     Away,
@@ -74,6 +77,48 @@ impl Stage {
     /// Whether there is a secure connection.
     pub fn is_secure(self) -> bool {
         matches!(self, Self::Secured | Self::Refreshing | Self::Reanswering | Self::Releasing)
+    }
+}
+
+/// What a connection rests on: the kind of request that makes it, prolongs it and ends it.
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
+pub enum Basis {
+    /// A subscription to the `security` event package.
+    #[default]
+    Subscription,
+    /// A registration with AKA, as in today's IMS (TS 24.229 clause 5.1.1).
+    Registration,
+}
+
+impl Basis {
+    /// The method of that request.
+    pub fn method(self) -> Method {
+        match self {
+            Self::Subscription => Method::Subscribe,
+            Self::Registration => Method::Register,
+        }
+    }
+
+    /// The set-up of such a connection.
+    pub fn set_up(self) -> Procedure {
+        match self {
+            Self::Subscription => Procedure::Secure,
+            Self::Registration => Procedure::Registration,
+        }
+    }
+
+    /// Whether a UE goes through a procedure over such a connection. A registration binds all identities by itself, and what the
+    /// network has to say about it does not come to a UE that has not asked for it.
+    pub fn has(self, procedure: Procedure) -> bool {
+        let of_subscriptions = matches!(
+            procedure,
+            Procedure::Reauthenticate
+                | Procedure::IdentityChange
+                | Procedure::NetworkReauthenticate
+                | Procedure::NetworkRelease
+                | Procedure::RegisterOverConnection
+        );
+        self == Self::Subscription || !of_subscriptions
     }
 }
 
@@ -99,21 +144,13 @@ pub enum Asking {
 }
 
 impl Asking {
-    /// Its method.
-    pub fn method(self) -> Method {
+    /// Its method, over a connection that rests on this.
+    pub fn method(self, basis: Basis) -> Method {
         match self {
             Self::Register => Method::Register,
             Self::Message => Method::Message,
-            _ => Method::Subscribe,
-        }
-    }
-
-    /// The row that it is counted in.
-    pub fn transaction(self) -> Transaction {
-        match self {
-            Self::Register => Transaction::Register,
-            Self::Message => Transaction::Message,
-            _ => Transaction::Subscribe,
+            Self::RegEvent => Method::Subscribe,
+            _ => basis.method(),
         }
     }
 }
@@ -122,6 +159,7 @@ impl Asking {
 #[derive(Debug)]
 pub struct Request {
     pub asking: Asking,
+    pub method: Method,
     pub client: NonInviteClient,
     /// The SIP message, to be sent again.
     pub kept: Handle,
@@ -130,6 +168,17 @@ pub struct Request {
     /// The access in whose name the call is.
     pub named: u32,
     pub cseq: u32,
+}
+
+impl Request {
+    /// The row that it is counted in.
+    pub fn transaction(&self) -> Transaction {
+        match self.method {
+            Method::Register => Transaction::Register,
+            Method::Message => Transaction::Message,
+            _ => Transaction::Subscribe,
+        }
+    }
 }
 
 /// A timer of a UE. One whose number is not the present one fires in vain.
@@ -257,6 +306,7 @@ pub struct Ue {
     /// Which procedures are due, by their numbers; and [`network::URGENT`].
     pub due: u32,
     pub stage: Stage,
+    pub basis: Basis,
     pub abandons: Abandons,
     /// Set-ups in a row whose NOTIFY did not come.
     pub tries: u8,

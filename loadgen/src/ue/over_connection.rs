@@ -9,7 +9,7 @@ use imstorm_sip::{DialogParts, Message, Method, Writer, dialog};
 use super::names::{Call, Names};
 use super::receive::{DIALOG_BYTES_MAX, measure_notify};
 use super::write::{ALLOW, Writing};
-use super::{Asking, Stage, UeTimer, UeTimerKind};
+use super::{Asking, Basis, Stage, UeTimer, UeTimerKind};
 use crate::generator::{Generator, Step};
 use crate::measure::{Cause, Procedure};
 
@@ -217,6 +217,8 @@ impl Generator {
         match state.stage {
             Stage::Idle => !self.stopped,
             Stage::Gone => false,
+            // Its set-up is its registration.
+            _ if state.basis == Basis::Registration => !state.stage.is_secure(),
             _ => {
                 state.left[procedure as usize] > 0
                     || state.due & (1 << procedure as u32) != 0
@@ -312,7 +314,7 @@ impl Generator {
     }
 
     /// The seconds for which a 200 lists the UE's contact.
-    fn own_binding_s(&self, ue: u32, message: &Message<'_>) -> Option<u32> {
+    pub(super) fn own_binding_s(&self, ue: u32, message: &Message<'_>) -> Option<u32> {
         let address = self.population.address(ue);
         let ours = std::net::SocketAddr::new(address, self.settings.port_us);
         let contact = message
@@ -372,7 +374,7 @@ impl Generator {
             if self.is_subscribing(ue) {
                 self.fail(step, ue, Cause::TerminatedByNetwork);
             }
-            return;
+            return self.registration_over(step, ue, state.reason.unwrap_or_default());
         }
         services.reg_has_notify = true;
         if services.reg_has_200 && self.is_subscribing(ue) {

@@ -1,4 +1,4 @@
-//! What UEs do about their security subscription, from its set-up to its end.
+//! What UEs do about their connection, from its set-up to its end.
 
 use imstorm_base::strings::Handle;
 use imstorm_base::time::{Time, seconds};
@@ -27,7 +27,9 @@ impl Generator {
 
     /// A set-up as a procedure: the first one, or that of a UE that comes back.
     pub(super) fn begin_set_up(&mut self, step: &mut Step<'_>, ue: u32, intended: Time) {
-        self.begin_set_up_as(step, ue, Procedure::Secure, intended);
+        let basis = self.settings.basis;
+        self.ues[ue as usize].basis = basis;
+        self.begin_set_up_as(step, ue, basis.set_up(), intended);
     }
 
     pub(super) fn begin_set_up_as(
@@ -180,7 +182,7 @@ impl Generator {
         }
     }
 
-    /// Both the 200 and the first NOTIFY have come: the UE has a secure connection and knows its identities.
+    /// Both the 200 and the first NOTIFY have come, or the 200 to the REGISTER: the UE has a secure connection and knows its identities.
     pub(crate) fn secured(&mut self, step: &mut Step<'_>, ue: u32) {
         self.change_stage(ue, Stage::Secured);
         let mut accesses = self.population.accesses_of(ue);
@@ -206,7 +208,7 @@ impl Generator {
         self.refresh(step, ue, Credentials::Name);
     }
 
-    /// Sends the re-SUBSCRIBE of the procedure under way.
+    /// Sends the re-SUBSCRIBE or re-REGISTER of the procedure under way.
     pub(super) fn refresh(&mut self, step: &mut Step<'_>, ue: u32, credentials: Credentials) {
         let state = &mut self.ues[ue as usize];
         state.stage = Stage::Refreshing;

@@ -7,7 +7,7 @@ use imstorm_sip::{DialogParts, Message, Method, dialog};
 
 use super::lifetime::notified_s;
 use super::names::{Call, DialogNames, Names};
-use super::{Asking, Stage};
+use super::{Asking, Basis, Stage};
 use crate::generator::{Generator, Step, Way};
 use crate::measure::{Cause, Measurements, Procedure, Transaction};
 
@@ -23,7 +23,7 @@ pub(super) fn measure_notify(measurements: &mut Measurements, now: Time, asked_a
 }
 
 impl Generator {
-    /// A message without protection: only answers to the first SUBSCRIBE are looked at. Whoever has answered a challenge takes
+    /// A message without protection: only answers to the first request are looked at. Whoever has answered a challenge takes
     /// nothing unprotected any more.
     pub(crate) fn unprotected(&mut self, step: &mut Step<'_>, ue: u32, message: &Message<'_>) {
         let state = &self.ues[ue as usize];
@@ -73,9 +73,8 @@ impl Generator {
     fn is_answer(&self, ue: u32, message: &Message<'_>) -> bool {
         let Some(request) = &self.ues[ue as usize].request else { return false };
         let names = DialogNames::new(&self.population, &self.settings, request.named, request.call);
-        let is_same = |cseq: imstorm_sip::CSeq| {
-            cseq.number == request.cseq && cseq.method == request.asking.method()
-        };
+        let is_same =
+            |cseq: imstorm_sip::CSeq| cseq.number == request.cseq && cseq.method == request.method;
         message.call_id() == Ok(names.call_id())
             && message.cseq().is_ok_and(is_same)
             && message.tag(HeaderName::From) == Ok(Some(names.tag()))
@@ -84,12 +83,14 @@ impl Generator {
     fn response(&mut self, step: &mut Step<'_>, ue: u32, message: &Message<'_>) {
         let status = message.status();
         let Some((asking, sent_at)) = self.take_response(step, ue, status) else { return };
+        let is_registration = self.ues[ue as usize].basis == Basis::Registration;
         match (asking, status) {
             (Asking::First, 401) => self.challenged(step, ue, message),
             (Asking::Refresh, 401) => self.rechallenged(step, ue, message),
             (Asking::Answer | Asking::Refresh | Asking::Reanswer, 200..=299) => {
                 self.accepted(step, ue, asking, sent_at, message);
             }
+            (Asking::Release, 200..=299) if is_registration => self.deregistered(step, ue),
             // The last NOTIFY ends it, even if it came before.
             (Asking::Release, 200..=299 | 481) => self.released_if_notified(step, ue, status),
             (Asking::Register, 200..=299) => self.registered(step, ue, sent_at, message),
@@ -106,7 +107,7 @@ impl Generator {
         }
     }
 
-    /// 200 to a SUBSCRIBE to the security state: the target and the route of the next request are those of the last 200.
+    /// 200 to a request about the connection itself: the target and the route of the next request are those of the last 200.
     fn accepted(
         &mut self,
         step: &mut Step<'_>,
@@ -115,16 +116,22 @@ impl Generator {
         sent_at: Time,
         message: &Message<'_>,
     ) {
-        if self.keep_dialog(ue, message).is_none() {
-            return self.fail(step, ue, Cause::Parse);
-        }
-        let granted_s = message.expires().ok().flatten().unwrap_or(self.settings.expires_s);
+        let granted = match self.ues[ue as usize].basis {
+            Basis::Subscription => self.keep_dialog(ue, message).ok_or(Cause::Parse),
+            Basis::Registration => self.keep_registration(step, ue, sent_at, message),
+        };
+        let granted_s = match granted {
+            Ok(granted_s) => granted_s,
+            Err(cause) => return self.fail(step, ue, cause),
+        };
         if asking == Asking::Reanswer {
             self.switch_sets(ue);
         }
         let state = &mut self.ues[ue as usize];
         state.lifetime.grant(sent_at, granted_s);
         state.has_200 = true;
+        // No NOTIFY follows the 200 to a REGISTER.
+        state.has_notify |= state.basis == Basis::Registration;
         match asking {
             Asking::Answer if state.has_notify => self.secured(step, ue),
             Asking::Refresh => self.refreshed(step, ue),
@@ -133,12 +140,20 @@ impl Generator {
         }
     }
 
-    fn keep_dialog(&mut self, ue: u32, message: &Message<'_>) -> Option<()> {
+    /// The dialog that a 200 makes or goes on with, and for how many seconds.
+    fn keep_dialog(&mut self, ue: u32, message: &Message<'_>) -> Option<u32> {
         let mut blob = [0; DIALOG_BYTES_MAX];
         let call = Call::Security(self.ues[ue as usize].attempt);
         let len = self.write_dialog((ue, ue), call, message, &mut blob)?;
         let state = &mut self.ues[ue as usize];
         self.strings.replace(&mut state.dialog, &blob[..len]).ok()?;
+        self.keep_service_route(ue, message)?;
+        Some(message.expires().ok().flatten().unwrap_or(self.settings.expires_s))
+    }
+
+    /// Service-Route (RFC 3608), entry by entry in one list; empty where there is none.
+    pub(super) fn keep_service_route(&mut self, ue: u32, message: &Message<'_>) -> Option<()> {
+        let state = &mut self.ues[ue as usize];
         let mut routes = [0; DIALOG_BYTES_MAX];
         let mut writer = imstorm_sip::Writer::new(&mut routes);
         for (place, route) in message.list(HeaderName::ServiceRoute).enumerate() {
@@ -240,7 +255,9 @@ impl Generator {
         let state = &self.ues[ue as usize];
         let reg = self.services(ue).map(|it| (it.reg_owner, Call::RegEvent(it.reg_call)));
         let former = state.attempt.checked_sub(1).map(|it| (ue, Call::Security(it)));
-        let calls = [Some((ue, Call::Security(state.attempt))), reg, former];
+        let own =
+            (state.basis == Basis::Subscription).then_some((ue, Call::Security(state.attempt)));
+        let calls = [own, reg, former];
         let (call_id, tag) = (message.call_id().ok()?, message.tag(HeaderName::To).ok()??);
         let found = calls.into_iter().flatten().find(|(owner, call)| {
             let names = DialogNames::new(&self.population, &self.settings, *owner, *call);

@@ -7,13 +7,13 @@ use imstorm_sip::transaction::non_invite_client::{Actions, Event};
 
 use super::names::Call;
 use super::procedures::{TIMER_N_NS, TIMINGS};
-use super::write::{Credentials, Writing, subscribe};
-use super::{Asking, CLIENT_PORTS, Request, UeTimer, UeTimerKind};
+use super::write::{Credentials, Writing, about_connection};
+use super::{Asking, Basis, CLIENT_PORTS, Request, UeTimer, UeTimerKind};
 use crate::generator::{Generator, Step, Way};
 use crate::measure::{Cause, Procedure};
 
 impl Generator {
-    /// Sends a SUBSCRIBE to the security state and starts its client transaction.
+    /// Sends a request about the connection itself, SUBSCRIBE or REGISTER, and starts its client transaction.
     pub(crate) fn ask(
         &mut self,
         step: &mut Step<'_>,
@@ -30,7 +30,7 @@ impl Generator {
         if matches!(credentials, Credentials::Answer | Credentials::OutOfRange(_)) {
             state.authentication.nc += 1;
         }
-        state.asked_at = Some(step.now);
+        state.asked_at = (state.basis == Basis::Subscription).then_some(step.now);
         let number = (Call::Security(state.attempt), state.cseq);
         let replaced = self.replaced_by(ue);
         let writing = Writing {
@@ -42,7 +42,7 @@ impl Generator {
             services: None,
             replaced: replaced.map(|from| &self.ues[from as usize].dialog),
         };
-        let written = subscribe(&writing, asking, credentials, &mut self.text[..]);
+        let written = about_connection(&writing, asking, credentials, &mut self.text[..]);
         self.start_request(step, ue, asking, number, written);
     }
 
@@ -79,11 +79,12 @@ impl Generator {
         let Some(kept) = kept else { return self.fail(step, ue, Cause::Transport) };
         let mut client = NonInviteClient::new();
         let actions = client.start(&TIMINGS, false);
-        self.measurements.transaction_attempted(asking.transaction());
         let state = &mut self.ues[ue as usize];
         state.request_number = state.request_number.wrapping_add(1);
-        let (sent_at, named) = (step.now, ue);
-        state.request = Some(Request { asking, client, kept, sent_at, call, named, cseq });
+        let (method, sent_at, named) = (asking.method(state.basis), step.now, ue);
+        let request = Request { asking, method, client, kept, sent_at, call, named, cseq };
+        self.measurements.transaction_attempted(request.transaction());
+        state.request = Some(request);
         self.send_request(step, ue);
         self.arm_request(step, ue, &actions);
     }
@@ -146,12 +147,13 @@ impl Generator {
     ) -> Option<(Asking, Time)> {
         let request = self.ues[ue as usize].request.as_mut()?;
         let (asking, sent_at) = (request.asking, request.sent_at);
+        let transaction = request.transaction();
         // A provisional response slows the retransmissions down; Timer F goes on.
         request.client.handle(Event::Response { is_final: status >= 200 }, &TIMINGS);
         if status < 200 {
             return None;
         }
-        self.measurements.transaction_completed(asking.transaction(), step.now - sent_at);
+        self.measurements.transaction_completed(transaction, step.now - sent_at);
         self.end_request(ue);
         Some((asking, sent_at))
     }
@@ -165,8 +167,9 @@ impl Generator {
 
     /// The request under way will not be answered any more.
     pub(super) fn break_request(&mut self, ue: u32) {
-        if let Some(asking) = self.ues[ue as usize].request.as_ref().map(|it| it.asking) {
-            self.measurements.transaction_failed(asking.transaction());
+        if let Some(transaction) = self.ues[ue as usize].request.as_ref().map(Request::transaction)
+        {
+            self.measurements.transaction_failed(transaction);
             self.end_request(ue);
         }
     }

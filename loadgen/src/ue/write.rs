@@ -5,11 +5,11 @@ use imstorm_base::strings::{Handle, Strings};
 use imstorm_esp::{Mode, Suite};
 use imstorm_sip::body::secinfo;
 use imstorm_sip::header::HeaderName;
-use imstorm_sip::{DialogParts, Method, Writer, dialog};
+use imstorm_sip::{DialogParts, Writer, dialog};
 
 use super::agreement::write_client;
 use super::names::{Call, Names};
-use super::{Asking, CLIENT_PORTS, Services, Ue};
+use super::{Asking, Basis, CLIENT_PORTS, Services, Ue};
 use crate::population::Population;
 
 /// What UEs take.
@@ -35,6 +35,8 @@ pub struct UeSettings {
     pub mode: Mode,
     /// What is offered, the preferred first.
     pub suites: Vec<Suite>,
+    /// What a connection is to rest on.
+    pub basis: Basis,
     /// The lifetime that is asked for, in seconds.
     pub expires_s: u32,
     /// The same of registrations.
@@ -92,8 +94,8 @@ impl Writing<'_> {
     }
 }
 
-/// Writes a SUBSCRIBE of a UE to its security state.
-pub fn subscribe(
+/// Writes a request about the connection itself: a SUBSCRIBE of a UE to its security state, or a REGISTER (TS 24.229 clause 5.1.1.2).
+pub fn about_connection(
     writing: &Writing<'_>,
     asking: Asking,
     credentials: Credentials,
@@ -102,8 +104,11 @@ pub fn subscribe(
     let Writing { population, settings, strings, ue, state, replaced, .. } = *writing;
     let call = Call::Security(state.attempt);
     let names = Names::new(population, settings, ue, call);
-    let in_dialog = matches!(asking, Asking::Refresh | Asking::Reanswer | Asking::Release);
-    let parts = if in_dialog {
+    let is_registration = state.basis == Basis::Registration;
+    let home = format!("sip:{}", settings.domain);
+    let target = if is_registration { home.as_bytes() } else { names.impu() };
+    let goes_on = matches!(asking, Asking::Refresh | Asking::Reanswer | Asking::Release);
+    let parts = if goes_on && !is_registration {
         DialogParts::decode(strings.get(&state.dialog))
     } else {
         DialogParts {
@@ -112,27 +117,33 @@ pub fn subscribe(
             remote_tag: b"",
             local_uri: names.impu(),
             remote_uri: names.impu(),
-            remote_target: names.impu(),
+            remote_target: target,
             routes: b"",
         }
     };
     let protected = asking != Asking::First;
     let port = if protected { settings.port_us } else { settings.port };
-    let mut writer = dialog::request(&parts, Method::Subscribe, state.cseq, out);
+    let mut writer = dialog::request(&parts, state.basis.method(), state.cseq, out);
     writing.via(port, call, state.cseq, &mut writer);
     if !protected {
         writer.put(b";rport");
     }
     writer.end();
     writing.contact(port, &mut writer);
-    writer.header(HeaderName::Event).text("security").end();
+    if !is_registration {
+        writer.header(HeaderName::Event).text("security").end();
+        writer.header(HeaderName::Accept).text(secinfo::CONTENT_TYPE).end();
+    }
     let expires_s = if asking == Asking::Release { 0 } else { settings.expires_s };
     writer.header(HeaderName::Expires).decimal(u64::from(expires_s)).end();
-    writer.header(HeaderName::Accept).text(secinfo::CONTENT_TYPE).end();
     writer.header(HeaderName::Allow).text(ALLOW).end();
-    writer.header(HeaderName::Supported).text("path").end();
-    writer.header(HeaderName::Require).text("sec-agree, secevt").end();
-    writer.header(HeaderName::ProxyRequire).text("sec-agree, secevt").end();
+    let (supported, required) = match state.basis {
+        Basis::Subscription => ("path", "sec-agree, secevt"),
+        Basis::Registration => ("path, gruu", "sec-agree"),
+    };
+    writer.header(HeaderName::Supported).text(supported).end();
+    writer.header(HeaderName::Require).text(required).end();
+    writer.header(HeaderName::ProxyRequire).text(required).end();
     if let Some(old) = replaced {
         writing.replace(&DialogParts::decode(strings.get(old)), &mut writer);
     }
@@ -201,7 +212,7 @@ fn write_authorization(
         password,
         nonce: &nonce,
         uri,
-        method: Method::Subscribe.as_str().as_bytes(),
+        method: state.basis.method().as_str().as_bytes(),
         qop: Some(Qop { cnonce, nc }),
     });
     out.put(&nonce).put(b"\",response=\"").put(&digest);

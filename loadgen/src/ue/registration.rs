@@ -1,0 +1,75 @@
+//! What is different where a UE's connection rests on a registration with AKA (TS 24.229 clause 5.1.1), as in today's IMS: its 200 says
+//! all that there is to know. Challenges, security associations, refreshes and the end are those of the subscription.
+
+use imstorm_base::time::{Time, seconds};
+use imstorm_sip::Message;
+use imstorm_sip::body::secinfo::Identity;
+
+use super::lifetime::identities_hash;
+use super::{Basis, Stage, UeTimer, UeTimerKind};
+use crate::generator::{Generator, Step};
+use crate::measure::Cause;
+
+impl Generator {
+    /// Takes the 200 to a REGISTER: the way into the core, the identities, and for how many seconds the contact is bound (TS 24.229
+    /// clause 5.1.1.2.1).
+    pub(super) fn keep_registration(
+        &mut self,
+        step: &Step<'_>,
+        ue: u32,
+        sent_at: Time,
+        message: &Message<'_>,
+    ) -> Result<u32, Cause> {
+        let granted_s = self.own_binding_s(ue, message).filter(|expires_s| *expires_s > 0);
+        let granted_s = granted_s.ok_or(Cause::NotBound)?;
+        let has_route = message.service_routes().next().is_some_and(|route| route.is_ok());
+        let is_kept = has_route && self.keep_service_route(ue, message).is_some();
+        is_kept.then_some(()).ok_or(Cause::Parse)?;
+        // The first one is the default one (TS 24.229 clause 5.4.1.2.2F); barred ones are not among them.
+        let associated = message.associated_uris().flatten().enumerate();
+        let identities = identities_hash(associated.map(|(place, entry)| Identity {
+            uri: entry.uri_text,
+            is_default: place == 0,
+            is_barred: false,
+        }));
+        let state = &mut self.ues[ue as usize];
+        state.identities = identities;
+        let number = state.attempt;
+        self.services_of(ue).ok_or(Cause::Transport)?;
+        let until = sent_at.saturating_add(seconds(u64::from(granted_s)));
+        if let Some(services) = self.services_mut(ue) {
+            services.registered_until = Some(until);
+        }
+        let half_ns = (until - seconds(u64::from(granted_s)) / 2).saturating_sub(step.now);
+        let kind = UeTimerKind::Reregister;
+        self.timers.arm(step.now, half_ns, UeTimer { ue, kind, number });
+        Ok(granted_s)
+    }
+
+    /// 200 to the REGISTER with Expires 0. What the end of the registration brings along is still answered.
+    pub(super) fn deregistered(&mut self, step: &mut Step<'_>, ue: u32) {
+        if self.ues[ue as usize].stage == Stage::Releasing {
+            self.complete(step, ue);
+            self.leave(step, ue);
+        }
+    }
+
+    /// The registration state is watched no more. Where the connection rests on the registration, that may be its end: the one that the UE
+    /// has asked for, or the network's (TS 24.229 clause 5.1.1.7).
+    pub(super) fn registration_over(&mut self, step: &mut Step<'_>, ue: u32, reason: &[u8]) {
+        let state = &self.ues[ue as usize];
+        let is_end =
+            [&b"deactivated"[..], b"rejected"].iter().any(|it| reason.eq_ignore_ascii_case(it));
+        if state.basis != Basis::Registration || !state.stage.is_secure() {
+            return;
+        }
+        if !is_end && state.stage != Stage::Releasing {
+            return;
+        }
+        match self.handover_of(ue) {
+            // That is what becomes of the old one of two registrations.
+            Some(handover) if handover.from == ue => {}
+            _ => self.terminated(step, ue, reason),
+        }
+    }
+}
