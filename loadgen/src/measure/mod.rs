@@ -76,15 +76,16 @@ vocabulary! {
         Handover = "handover",
         /// The set-up of the new connection.
         HandoverSecure = "handover_secure",
-        /// From the first INVITE that moves a session to the ACK of the last one.
+        /// From the first INVITE that moves a session, or makes it anew, to the ACK of the last one.
         HandoverSessions = "handover_sessions",
-        /// From the first SUBSCRIBE that moves a subscription to the NOTIFY of the last one.
+        /// From the first SUBSCRIBE that moves a subscription, or makes it anew, to the NOTIFY of the last one.
         HandoverSubscriptions = "handover_subscriptions",
         /// REGISTER over the new connection, to its 200.
         HandoverBindings = "handover_bindings",
         /// The re-SUBSCRIBE that ends the old connection, to its 200.
         HandoverRelease = "handover_release",
-        /// Of each session that is moved: from the decision, or the loss of the old access, to the ACK over the new one.
+        /// Of each session that is moved, or that the network has ended and the user makes anew: from the decision, or the loss of the old
+        /// access, to the ACK over the new one.
         Interruption = "interruption",
         /// Of each subscription that is moved: SUBSCRIBE to its 2xx and NOTIFY.
         SubscriptionMove = "subscription_move",

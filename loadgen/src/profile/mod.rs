@@ -272,6 +272,7 @@ pub fn builtin() -> &'static [(&'static str, &'static str)] {
         ("handover-wave", include_str!("../../../profiles/handover-wave.toml")),
         ("handover-lost-access", include_str!("../../../profiles/handover-lost-access.toml")),
         ("ping-pong", include_str!("../../../profiles/ping-pong.toml")),
+        ("figure-1", include_str!("../../../profiles/figure-1.toml")),
         ("figure-2", include_str!("../../../profiles/figure-2.toml")),
     ]
 }

@@ -568,3 +568,44 @@ fn an_access_that_was_lost_is_gone_back_to_later() {
         assert_eq!((sessions(world).moved, sessions(world).lost), (2 * UES, 0));
     });
 }
+
+/// Sessions of UEs that register are lost with each handover, and made anew.
+fn handovers_break_sessions(old_access: &str, count: u32) {
+    let movers = UES / 2;
+    let more = TWO_ACCESSES.to_owned()
+        + &handover("replaces", old_access, count)
+        + "share = 0.5\n"
+        + REG_EVENT
+        + LONG_CALL
+        + "[procedures.release]\nafter_s = 700\n";
+    each_seed_of_registrations(&more, |world| {
+        let handovers = movers * u64::from(count);
+        assert_eq!(completed(world, Procedure::Handover), handovers);
+        assert_eq!(completed(world, Procedure::HandoverSecure), handovers);
+        // Each user has a session that it began, and one that its partner did.
+        assert_eq!(completed(world, Procedure::Interruption), 2 * handovers);
+        assert_eq!(completed(world, Procedure::HandoverSubscriptions), handovers);
+        assert_eq!(tally(world, Procedure::SubscriptionMove).attempted, 0);
+        let sessions = sessions(world);
+        assert_eq!((sessions.moved, sessions.lost), (0, 2 * handovers));
+        assert_eq!(sessions.established, UES + sessions.lost);
+        assert_eq!(tally(world, Procedure::Release).attempted, UES);
+        assert_eq!(world.engine().counters().aka_registrations_overridden, handovers);
+        assert_eq!(world.generator().state().notify_unmatched, 0);
+    });
+}
+
+#[test]
+fn a_registration_at_another_access_costs_the_sessions() {
+    handovers_break_sessions("alive", 1);
+}
+
+#[test]
+fn a_registration_after_the_loss_of_the_access_costs_the_sessions() {
+    handovers_break_sessions("lost", 1);
+}
+
+#[test]
+fn sessions_are_made_anew_after_each_registration() {
+    handovers_break_sessions("alive", 4);
+}

@@ -7,6 +7,9 @@
 //!  all stays as it was
 //! ```
 //!
+//! Where connections rest on registrations there is nothing to move: the network ends what ran over the old one as soon as the new one
+//! is made (the paper's figure 1), and the user makes it anew ([`anew`](super::anew)).
+//!
 //! The old access is Idle again once its connection is over, and may be moved to. Where it is lost nothing passes it from the moment of
 //! the loss until nothing can come any more.
 
@@ -14,9 +17,10 @@ use imstorm_base::slab::Key;
 use imstorm_base::time::{NS_PER_S, Time};
 
 use super::call::LegStage;
+use super::network::URGENT;
 use super::procedures::{FORGET_NS, TIMER_N_NS};
 use super::write::Credentials;
-use super::{Abandons, Stage, UeTimer, UeTimerKind};
+use super::{Abandons, Basis, Stage, UeTimer, UeTimerKind};
 use crate::generator::{Generator, Step};
 use crate::measure::{Cause, Procedure};
 use crate::profile::HandoverMode;
@@ -24,9 +28,19 @@ use crate::profile::HandoverMode;
 /// A handover that can't begin is tried again after so long.
 const TRY_AGAIN_NS: u64 = NS_PER_S;
 
+/// What becomes of what a user has at the old access.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// It is moved (the paper's figure 2).
+    Moves,
+    /// The network ends it, and the user makes it anew (the paper's figure 1).
+    Breaks,
+}
+
 /// A handover under way.
 #[derive(Debug)]
 pub struct Handover {
+    pub(super) way: Way,
     /// The access that is left.
     pub from: u32,
     /// The access that all is moved to.
@@ -34,11 +48,15 @@ pub struct Handover {
     /// When it was decided, or the old access was lost: interruptions count from here.
     decided_at: Time,
     /// The step under way.
-    step: Procedure,
+    pub(super) step: Procedure,
     /// When it began.
     step_at: Time,
-    /// Sessions of which the move is under way.
-    moving: usize,
+    /// Sessions of which the move is under way, or that are being made anew.
+    pub(super) moving: usize,
+    /// Sessions that the network has ended, and of which the new one has not begun.
+    pub(super) broken: usize,
+    /// There was a subscription to the registration state.
+    had_reg_event: bool,
     /// Why a step has failed: the first one's.
     cause: Option<Cause>,
 }
@@ -94,13 +112,22 @@ impl Generator {
         }
         self.start_procedure(ue, Procedure::Handover, step.now);
         self.ues[ue as usize].is_lost = self.handover.old_access.is_lost();
+        let basis = self.ues[ue as usize].basis;
+        self.ues[to as usize].basis = basis;
+        let way = if basis == Basis::Registration { Way::Breaks } else { Way::Moves };
+        if way == Way::Breaks {
+            self.expect_break(ue);
+        }
         let handover = Handover {
+            way,
             from: ue,
             to,
             decided_at: step.now,
             step: Procedure::HandoverSecure,
             step_at: step.now,
             moving: 0,
+            broken: 0,
+            had_reg_event: self.services(ue).is_some_and(|it| !it.reg_dialog.is_empty()),
             cause: None,
         };
         self.handovers.insert(self.population.user(ue), handover);
@@ -131,14 +158,28 @@ impl Generator {
             handover.step = *procedure;
             handover.step_at = step.now;
             let (from, to) = (handover.from, handover.to);
-            let begun = match procedure {
-                Procedure::HandoverSessions => self.move_sessions(step, from, to),
-                Procedure::HandoverSubscriptions => self.move_subscription(step, from, to),
-                Procedure::HandoverBindings => self.move_binding(step, from, to),
-                _ => {
+            let begun = match (handover.way, procedure) {
+                (Way::Moves, Procedure::HandoverSessions) => self.move_sessions(step, from, to),
+                (Way::Moves, Procedure::HandoverSubscriptions) => {
+                    self.move_subscription(step, from, to)
+                }
+                (Way::Moves, Procedure::HandoverBindings) => self.move_binding(step, from, to),
+                (Way::Moves, _) => {
                     self.start_procedure(to, *procedure, step.now);
                     self.refresh(step, to, Credentials::Answer);
                     true
+                }
+                (Way::Breaks, Procedure::HandoverSessions) => self.call_anew(step, from, to),
+                (Way::Breaks, Procedure::HandoverSubscriptions) => {
+                    handover.had_reg_event && self.watch_anew(step, to)
+                }
+                // All identities are bound by the registration itself.
+                (Way::Breaks, Procedure::HandoverBindings) => false,
+                (Way::Breaks, _) => {
+                    // The network has ended it, and what is left of that is still answered.
+                    self.change_stage(from, Stage::Idle);
+                    self.drop_calls(step, from);
+                    false
                 }
             };
             if begun {
@@ -233,7 +274,7 @@ impl Generator {
         }
         handover.cause = handover.cause.or(failed);
         let took_ns = step.now - handover.step_at;
-        if procedure == Procedure::HandoverSubscriptions {
+        if procedure == Procedure::HandoverSubscriptions && handover.way != Way::Breaks {
             match failed {
                 None => self.measurements.completed(Procedure::SubscriptionMove, took_ns),
                 Some(cause) => self.measurements.failed(Procedure::SubscriptionMove, cause),
@@ -255,7 +296,8 @@ impl Generator {
         }
         let old = &mut self.ues[from as usize];
         old.is_current = false;
-        let (left, due, release_at) = (old.left, std::mem::take(&mut old.due), old.release_at);
+        let due = std::mem::take(&mut old.due) & !URGENT;
+        let (left, release_at) = (old.left, old.release_at);
         let (abandons, is_lost) = (std::mem::take(&mut old.abandons), old.is_lost);
         let number = old.attempt;
         let (ue, kind) = (from, UeTimerKind::Forget);
@@ -320,8 +362,10 @@ impl Generator {
         let (ue, kind) = (to, UeTimerKind::Forget);
         self.timers.arm(step.now, FORGET_NS, UeTimer { ue, kind, number });
         self.retire(step, to);
+        let is_broken = handover.way == Way::Breaks && handover.step != Procedure::HandoverSecure;
+        self.expect_no_break(from);
         let old = &self.ues[from as usize];
-        if old.is_lost || !old.stage.is_secure() {
+        if old.is_lost || !old.stage.is_secure() || is_broken {
             self.leave(step, from);
         } else {
             self.after(step, from, Procedure::Handover);

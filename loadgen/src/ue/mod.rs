@@ -18,6 +18,7 @@
 
 mod agenda;
 pub mod agreement;
+mod anew;
 pub(crate) mod call;
 pub(crate) mod handover;
 pub mod lifetime;
@@ -206,6 +207,8 @@ pub enum UeTimerKind {
     Due(Procedure),
     /// Half of the registration's time is over.
     Reregister,
+    /// Time to try again to call whom the network has parted the user from.
+    CallAgain,
     /// Time to vanish, as the profile wants it.
     Vanish,
     /// Time to come back.

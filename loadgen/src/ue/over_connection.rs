@@ -53,6 +53,11 @@ impl Generator {
 
     pub(super) fn begin_reg_event(&mut self, step: &mut Step<'_>, ue: u32) {
         self.start_procedure(ue, Procedure::RegEvent, step.now);
+        self.watch_registration(step, ue);
+    }
+
+    /// Sends the SUBSCRIBE to the registration state of the procedure under way: in its dialog, or where there is none the first one.
+    pub(super) fn watch_registration(&mut self, step: &mut Step<'_>, ue: u32) {
         if self.services_of(ue).is_none() {
             return self.fail(step, ue, Cause::Transport);
         }

@@ -283,6 +283,7 @@ impl Generator {
             UeTimerKind::Operator => self.operator_is_late(step, ue),
             UeTimerKind::Due(procedure) => self.is_due(step, ue, procedure),
             UeTimerKind::Reregister => self.reregister(step, ue),
+            UeTimerKind::CallAgain => self.call_again_in_time(step, ue),
             UeTimerKind::Vanish => self.vanish(step, ue),
             UeTimerKind::Back => self.come_back(step, ue),
             UeTimerKind::Former => self.forget_former(ue, timer.number),

@@ -17,33 +17,51 @@ impl Generator {
     /// The UE calls its partner. Where that can't be called now, the call's turn comes later, unless it never can.
     pub(in crate::ue) fn begin_call(&mut self, step: &mut Step<'_>, ue: u32) {
         let callee = self.partner(ue);
-        let has_room = |it: u32| self.sessions_of(it) < SESSIONS_PER_USER;
-        if !self.can_be_reached(callee) || !has_room(callee) || !has_room(ue) {
+        if !self.can_be_called(ue, callee) {
             return if self.may_register(callee) || self.can_be_reached(callee) {
                 self.postpone(step, ue, Procedure::CallSetup);
             } else {
                 self.arm_procedure(step, ue, Procedure::CallSetup);
             };
         }
+        let gives_up = self.random.unit() < self.call.abandoned_share;
+        let Some(key) = self.place_call(step, ue, callee) else {
+            return self.arm_procedure(step, ue, Procedure::CallSetup);
+        };
+        if gives_up {
+            // Somewhere before the answer, with time for the callee to ring.
+            let after_ns = self.call.ring_s * (0.25 + 0.5 * self.random.unit()) * 1e9;
+            self.arm_leg(step, key, after_ns as u64, LegTimer::GiveUp, 0);
+        }
+    }
+
+    /// Whether a UE can be called now, and another one has room for that.
+    pub(in crate::ue) fn can_be_called(&self, ue: u32, callee: u32) -> bool {
+        let has_room = |it: u32| self.sessions_of(it) < SESSIONS_PER_USER;
+        self.can_be_reached(callee) && has_room(callee) && has_room(ue)
+    }
+
+    /// Calls a UE. `None` where there was no room for that, and the call has failed.
+    pub(in crate::ue) fn place_call(
+        &mut self,
+        step: &mut Step<'_>,
+        ue: u32,
+        callee: u32,
+    ) -> Option<Key> {
         let number = self.next_call(ue);
         let text = self.write_invite(ue, callee, number);
-        let gives_up = self.random.unit() < self.call.abandoned_share;
         let key = text.as_ref().and_then(|text| self.new_leg(ue, Side::Caller, number, text));
         let (Some(text), Some(key)) = (text, key) else {
             self.measurements.attempted(Procedure::CallSetup);
             self.measurements.failed(Procedure::CallSetup, Cause::Transport);
-            return self.arm_procedure(step, ue, Procedure::CallSetup);
+            return None;
         };
         if let Some(leg) = self.legs.get_mut(key) {
             leg.cseq = 1;
         }
         self.start_leg_procedure(key, Procedure::CallSetup, step.now);
         self.start_invite(step, key, ue, 1, &text);
-        if gives_up {
-            // Somewhere before the answer, with time for the callee to ring.
-            let after_ns = self.call.ring_s * (0.25 + 0.5 * self.random.unit()) * 1e9;
-            self.arm_leg(step, key, after_ns as u64, LegTimer::GiveUp, 0);
-        }
+        Some(key)
     }
 
     /// A leg as the first INVITE makes it.
@@ -85,6 +103,7 @@ impl Generator {
             moves_to: None,
             is_replaced: false,
             is_moving: false,
+            is_anew: false,
         };
         self.add_leg(leg)
     }
@@ -270,6 +289,7 @@ impl Generator {
                 self.sessions.established += 1;
                 self.complete_leg_procedure(step, key);
                 self.plan_hang_up(step, key);
+                self.called_anew(step, key, None);
             }
             _ => self.complete_leg_procedure(step, key),
         }

@@ -162,6 +162,8 @@ impl Generator {
         self.break_leg_request(key);
         self.arm_leg(step, key, FORGET_NS, LegTimer::Forget, 0);
         self.end_move(step, key);
+        self.called_anew(step, key, Some(Cause::ConnectionLost));
+        self.session_broken(step, key);
         if !is_replaced {
             self.call_over(step, ue, side);
         }

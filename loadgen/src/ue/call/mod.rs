@@ -30,6 +30,7 @@ use imstorm_sip::{DialogParts, Message, Method};
 use super::procedures::{FORGET_NS, TIMINGS};
 use crate::generator::Generator;
 use crate::measure::Procedure;
+pub(super) use moving::MOVE_NS_MAX;
 pub use timer::LegTimer;
 
 /// The sessions that a user takes part in at the same time; a call beyond them is answered 486.
@@ -119,8 +120,10 @@ pub struct Leg {
     pub moves_to: Option<u32>,
     /// Another leg has taken its place, or it has come to nothing: its end is nobody's.
     pub is_replaced: bool,
-    /// Its move is under way.
+    /// Its move is under way, or the network is about to end it because its user has registered elsewhere.
     pub is_moving: bool,
+    /// It is to take the place of a session that the network has ended.
+    pub is_anew: bool,
 }
 
 /// An INVITE that was sent.

@@ -17,7 +17,7 @@ use crate::profile::HandoverMode;
 
 /// For how long a move is tried again that has crossed another request, or met the other party while that was moving itself: twice as
 /// long as a request to an access that is lost takes to fail.
-const MOVE_NS_MAX: u64 = 2 * TIMINGS.timer_b_ns();
+pub const MOVE_NS_MAX: u64 = 2 * TIMINGS.timer_b_ns();
 
 impl Generator {
     /// Whether nothing is under way in any session of a user.

@@ -246,6 +246,7 @@ impl Generator {
     /// A session procedure can't go on for want of room.
     pub(super) fn call_failed(&mut self, step: &mut Step<'_>, key: Key, cause: Cause) {
         self.fail_leg_procedure(step, key, cause);
+        self.called_anew(step, key, Some(cause));
         self.end_leg(step, key);
     }
 }
