@@ -32,7 +32,7 @@ use crate::target;
 const WAIT_NS_MAX: u64 = 20 * NS_PER_MS;
 /// How long the engine has after the last UE to come to rest: the P-CSCF lets a connection go at once, the control plane
 /// publishes every 20 ms.
-const REST_TRIES: u32 = 60;
+const REST_MAX: Duration = Duration::from_secs(3);
 const REST_WAIT: Duration = Duration::from_millis(50);
 /// Above this share of late starts the generator was the limit.
 const LATE_SHARE_MAX: f64 = 0.05;
@@ -435,7 +435,7 @@ fn conclude(
     epoch_ns: u64,
 ) -> Result<Report, RunError> {
     let state = done.generator.state();
-    let engine = admin.and_then(|admin| rested(admin, &state));
+    let engine = admin.and_then(|admin| rested(admin, &state, rest_max(profile)));
     let memory = process::memory().unwrap_or_default();
     let outcome = Outcome {
         duration_s: done.elapsed_ns as f64 / 1e9,
@@ -469,11 +469,12 @@ fn conclude(
 }
 
 /// The engine's state once it holds nothing of UEs that are through.
-fn rested(admin: &str, state: &GeneratorState) -> Option<crate::report::Engine> {
+fn rested(admin: &str, state: &GeneratorState, longest: Duration) -> Option<crate::report::Engine> {
     let mut engine = target::status(admin)?;
-    for _ in 0..REST_TRIES {
+    for _ in 0..longest.as_millis() / REST_WAIT.as_millis() {
         if engine.subscriptions <= state.connections
             && engine.security_associations <= 4 * state.connections
+            && (engine.sessions == 0 || state.connections > 0)
         {
             break;
         }
@@ -482,6 +483,15 @@ fn rested(admin: &str, state: &GeneratorState) -> Option<crate::report::Engine> 
         engine = target::status(admin)?;
     }
     Some(engine)
+}
+
+/// How long the engine has to come to rest: a connection whose access was lost goes when the engine's timers say so.
+fn rest_max(profile: &Profile) -> Duration {
+    let handover = profile.procedures.handover.as_ref();
+    match handover.is_some_and(|handover| handover.old_access.is_lost()) {
+        true => Duration::from_secs_f64(profile.limits.drain_s).max(REST_MAX),
+        false => REST_MAX,
+    }
 }
 
 /// Why the run is no measurement of the target, if it is none.

@@ -129,7 +129,7 @@ impl Tombstones {
         if let Some(oldest) = self.ring.pop_front() {
             let number = self.first;
             self.index.remove(oldest.key, |candidate| candidate == number);
-            if self.answers.front().is_some_and(|(of, _)| *of == number) {
+            while self.answers.front().is_some_and(|(of, _)| *of == number) {
                 self.released.extend(self.answers.pop_front().map(|(_, answer)| answer));
             }
             self.first = place(self.first, 1);

@@ -234,6 +234,7 @@ impl<'a> World<'a> {
             && self.under_way.is_empty()
             && tables.pcscf.connections == 0
             && tables.pcscf.transactions == 0
+            && tables.pcscf.strings_bytes == 0
             && tables.scscf.subscriptions == 0
             && tables.scscf.sessions == 0
             && tables.scscf.challenges == 0
