@@ -532,3 +532,69 @@ fn both_ends_that_have_lost_their_accesses_meet() {
         assert_eq!((tables.scscf.sessions, tables.scscf.notifications), (0, 0));
     }
 }
+
+/// The INVITE that has moved a session comes again, since nothing of its answers has arrived: it is not taken for another one.
+#[test]
+fn an_invite_that_has_moved_a_session_comes_again() {
+    for mut scene in Scene::all() {
+        let invite = scene.new.invite_replacing(&scene.mine);
+        scene.world.sealed(&mut scene.new, &invite);
+        let came = scene.world.take_one(&mut scene.other).message;
+        let ok = scene.other.answer_invite(&came, 200);
+        scene.world.sealed(&mut scene.other, &ok);
+        let accepted = scene.world.messages(&mut scene.new).pop().expect("a 200");
+        scene.world.sealed(&mut scene.new, &invite);
+        for again in scene.world.messages(&mut scene.new) {
+            assert!(again.status() <= 200, "{again}");
+        }
+        let mut call = Call::of_answer(&invite, &accepted);
+        let ack = call.request(&mut scene.new, "ACK");
+        scene.world.sealed(&mut scene.new, &ack);
+        scene.world.messages(&mut scene.other);
+        scene.world.messages(&mut scene.old);
+        scene.goes_on_the_new_way(&mut call);
+        assert_eq!(scene.world.counter("sessions_moved"), 1);
+    }
+}
+
+/// An UPDATE that was to move a session is lost at the far end; the next one moves it.
+#[test]
+fn an_update_that_nobody_answers_does_not_keep_a_session_from_moving() {
+    for mut scene in Scene::all() {
+        let mut call = scene.mine.clone();
+        let lost = call.request_over(&mut scene.new, "UPDATE");
+        scene.world.sealed(&mut scene.new, &lost);
+        scene.world.messages(&mut scene.other);
+        scene.world.advance(seconds(140));
+        scene.world.messages(&mut scene.other);
+        scene.world.messages(&mut scene.new);
+        let update = call.request_over(&mut scene.new, "UPDATE");
+        scene.world.exchange(&mut scene.new, &mut scene.other, &update);
+        assert_eq!(scene.world.counter("sessions_moved"), 1);
+        call.routes = vec![scene.new.preloaded_route()[0].clone()];
+        scene.goes_on_the_new_way(&mut call);
+    }
+}
+
+/// The far end sends something over the old way while the session moves: the numbers of the leg go on.
+#[test]
+fn what_comes_by_the_old_way_during_a_move_counts() {
+    for mut scene in Scene::all() {
+        let mut call = scene.mine.clone();
+        let update = call.request_over(&mut scene.new, "UPDATE");
+        scene.world.sealed(&mut scene.new, &update);
+        let came = scene.world.take_one(&mut scene.other).message;
+        let options = scene.theirs.request(&mut scene.other, "OPTIONS");
+        let (at_old, _) = scene.world.exchange(&mut scene.other, &mut scene.old, &options);
+        let ok = scene.other.answer_invite(&came, 200);
+        scene.world.sealed(&mut scene.other, &ok);
+        assert_eq!(scene.world.take_one(&mut scene.new).message.status(), 200);
+        let impi = scene.new.impi.clone().into();
+        let reason = imstorm_cscf::scscf::Reason::Deactivated;
+        let command = imstorm_cscf::operator::Command::Terminate { impi, reason };
+        scene.world.operate(&command).expect("live connections");
+        let told = scene.world.messages(&mut scene.new);
+        let bye = told.iter().find(|it| it.method() == "BYE").expect("a BYE");
+        assert!(bye.cseq() > at_old.cseq(), "{bye}");
+    }
+}

@@ -851,3 +851,25 @@ fn an_answer_that_was_lost_comes_again_whole() {
         nothing_is_left(&mut world, &mut [&mut ue, &mut other]);
     }
 }
+
+/// Who is called beside others changes the session in its own early dialog.
+#[test]
+fn each_of_those_called_has_its_early_dialog() {
+    for layout in [Layout::Together, Layout::Apart] {
+        let (mut world, mut ue, mut accesses) = at_two_accesses(layout);
+        let invite = ue.invite(&accesses[0].impu.clone());
+        world.sealed(&mut ue, &invite);
+        for (access, tag) in accesses.iter_mut().zip(["one", "two"]) {
+            let came = world.take_one(access).message;
+            let to = format!("{};tag={tag}", invite.expect("To"));
+            let progress = access.answer_invite(&came, 183).with("To", &to);
+            world.sealed(access, &progress);
+            let shown = world.messages(&mut ue).pop().expect("a 183");
+            assert_eq!(shown.status(), 183);
+            let mut theirs = Call::of_invite(&came, &progress);
+            let update = theirs.request(access, "UPDATE");
+            let (came, _) = world.exchange(access, &mut ue, &update);
+            assert!(came.expect("From").contains(tag), "{came}");
+        }
+    }
+}

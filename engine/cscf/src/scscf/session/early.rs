@@ -39,7 +39,7 @@ impl Scscf {
     }
 
     /// The session of another early dialog of the same INVITE, by its tag.
-    fn sibling(&self, first: Key, tag: &[u8]) -> Option<Key> {
+    pub(super) fn sibling(&self, first: Key, tag: &[u8]) -> Option<Key> {
         let session = self.sessions.get(first)?;
         let with_caller = self.parts(&session.ue);
         self.session_of_call(with_caller.call_id, with_caller.remote_tag, |other| {
@@ -78,20 +78,21 @@ impl Scscf {
             return None;
         }
         let legs = [Side::Ue, Side::Far].map(|side| {
-            let leg = session.side(side);
             let mut blob = [0; 2048];
-            let bytes = self.strings.get(&leg.dialog);
+            let bytes = self.strings.get(&session.side(side).dialog);
             blob[..bytes.len()].copy_from_slice(bytes);
-            (blob, bytes.len(), leg.remote_cseq, leg.local_cseq, leg.offset, leg.invite, leg.via)
+            (blob, bytes.len())
         });
+        let (came, sent) = session.ue.invite;
         let (user, connection, caller) = (session.user, session.connection, session.caller);
         let (call, mapped) = (session.call, session.mapped);
-        let mut copies = [Leg::default(), Leg::default()];
-        for (copy, (blob, len, remote_cseq, local_cseq, offset, invite, via)) in
-            copies.iter_mut().zip(legs)
-        {
-            let dialog = self.strings.store(&blob[..len]).unwrap_or(Handle::EMPTY);
-            *copy = Leg { dialog, remote_cseq, local_cseq, offset, invite, via };
+        // Each dialog numbers its requests for itself, from the INVITE on.
+        let mut copies = [
+            Leg { remote_cseq: came, invite: (came, sent), ..Leg::default() },
+            Leg { local_cseq: sent, ..Leg::default() },
+        ];
+        for (copy, (blob, len)) in copies.iter_mut().zip(legs) {
+            copy.dialog = self.strings.store(&blob[..len]).unwrap_or(Handle::EMPTY);
         }
         let [ue, far] = copies;
         if ue.dialog.is_empty() || far.dialog.is_empty() || tag.is_empty() {

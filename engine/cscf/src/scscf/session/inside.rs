@@ -4,11 +4,12 @@ use std::net::SocketAddr;
 
 use imstorm_base::slab::Key;
 use imstorm_base::strings::Handle;
+use imstorm_sip::header::HeaderName;
 use imstorm_sip::{DialogParts, Message, Method};
 
 use super::super::Scscf;
 use super::call::has_usable_cseq;
-use super::{EARLY_NS, Invite, SessionStage, Way};
+use super::{EARLY_NS, Invite, SessionStage, Side, Way};
 use crate::event::Context;
 use crate::proxy::DEFAULT_PORT;
 
@@ -37,6 +38,7 @@ impl Scscf {
             }
             return;
         }
+        let key = self.session_of_sender(message, key);
         let sender = match self.sender(ctx, from, message, key) {
             Ok(sender) => sender,
             Err(_) if is_ack => return,
@@ -60,6 +62,17 @@ impl Scscf {
                 self.refuse(ctx, from, message, 403, |_| ());
             }
         }
+    }
+
+    /// Behind somebody else's fork all who were called know the session by the URI of the INVITE: the tag tells whose it is.
+    fn session_of_sender(&self, message: &Message<'_>, key: Key) -> Key {
+        let session = self.sessions.get(key).expect("a session that was found");
+        let is_far = session.stage == SessionStage::Early
+            && session.caller == Side::Ue
+            && !self.is_from_connection(message);
+        let tag = message.tag(HeaderName::From).ok().flatten().filter(|_| is_far);
+        let tag = tag.filter(|tag| *tag != self.parts(&session.far).remote_tag);
+        tag.and_then(|tag| self.sibling(key, tag)).unwrap_or(key)
     }
 
     /// Whom a request is from: a UE's has the service route of its connection on top, which its P-CSCF has put there.
@@ -199,6 +212,12 @@ impl Scscf {
             leg.via = via;
         }
         let method = message.method();
+        if method == Method::Update && way == Way::Moving && !is_again {
+            // It moves the session as the one before would have.
+            if let Some(leg) = session.leg_mut(way) {
+                leg.invite = (came, sent);
+            }
+        }
         if method == Method::Invite && !is_again {
             if let Some(leg) = session.leg_mut(way) {
                 leg.invite = (came, sent);
@@ -235,7 +254,7 @@ impl Scscf {
 
     /// ACK of a 2xx, or of a refusal: as the INVITE went.
     fn pass_ack(&mut self, ctx: &mut Context<'_>, message: &Message<'_>, (key, way): (Key, Way)) {
-        if self.is_answer_acknowledged(key, way) {
+        if self.is_answer_acknowledged(ctx, (key, way), message) {
             return;
         }
         let session = self.sessions.get(key).expect("a session that was found");

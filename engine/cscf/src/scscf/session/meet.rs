@@ -68,11 +68,14 @@ impl Scscf {
         self.unlink_session(key);
         self.link_session(connection, key);
         ctx.counters.sessions_moved += 1;
-        self.extend_session(ctx, key, Time::MAX);
+        // Until both have acknowledged it (RFC 3261 clause 13.3.1.4).
+        let longest_ns = self.config.ue_leg.timer_h_ns();
+        self.extend_session(ctx, key, ctx.now.saturating_add(longest_ns));
         let to_ue = self.answer_ue(ctx, from, message, key, &invite);
         let to_far = self.answer_far(ctx, message, key, &invite);
         let session = self.sessions.get_mut(key).expect("found above");
-        session.answers = [to_ue, to_far];
+        let came = session.ue.remote_cseq;
+        session.answers = [to_ue.map(|own| (came, own)), to_far.map(|own| (invite.cseq, own))];
         self.end_invite(invite);
         self.send_bye(ctx, &old, Some(before));
         self.release_leg(old);
@@ -139,10 +142,19 @@ impl Scscf {
     }
 
     /// ACK to a 2xx of our own. False where there was none.
-    pub(super) fn is_answer_acknowledged(&mut self, key: Key, way: Way) -> bool {
+    pub(super) fn is_answer_acknowledged(
+        &mut self,
+        ctx: &mut Context<'_>,
+        (key, way): (Key, Way),
+        ack: &Message<'_>,
+    ) -> bool {
         let Some(session) = self.sessions.get_mut(key) else { return false };
-        let place = usize::from(way == Way::Far);
-        let Some(answer) = session.answers[place].take() else { return false };
+        let cseq = ack.cseq().map_or(0, |cseq| cseq.number);
+        let answer = &mut session.answers[usize::from(way == Way::Far)];
+        let Some((_, answer)) = answer.take_if(|(of, _)| *of == cseq) else { return false };
+        if session.answers == [None, None] {
+            self.extend_session(ctx, key, Time::MAX);
+        }
         self.close_own(answer);
         true
     }

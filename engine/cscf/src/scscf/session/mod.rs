@@ -156,6 +156,8 @@ pub struct Moving {
     connection: Key,
     /// As [`Session::call`].
     call: u64,
+    /// When it is given up.
+    until: Time,
     /// It is a dialog of its own, and the one that it replaces is ended (RFC 3891); else the same dialog goes another way.
     replaces: bool,
 }
@@ -179,8 +181,8 @@ pub struct Session {
     mapped: bool,
     invite: Option<Invite>,
     moving: Option<Moving>,
-    /// Acceptances of our own that wait for their ACKs: to the UE, and to the far end.
-    answers: [Option<Key>; 2],
+    /// Acceptances of our own that wait for their ACKs, to the UE and to the far end: their CSeq, and the request that repeats them.
+    answers: [Option<(u32, Key)>; 2],
     /// The connection that the UE's leg ran over has ended while it was being moved: without the move it is lost.
     is_orphan: bool,
     /// The other contacts that the same INVITE went to.
@@ -201,7 +203,8 @@ impl Session {
     /// When something is to be done about it, as it is now.
     fn due_at(&self) -> Time {
         let invite = self.invite.as_ref().filter(|invite| !invite.is_initial && !invite.refused);
-        self.expires_at.min(invite.map_or(Time::MAX, |invite| invite.until))
+        let moving = self.moving.as_ref().map_or(Time::MAX, |moving| moving.until);
+        self.expires_at.min(invite.map_or(Time::MAX, |invite| invite.until)).min(moving)
     }
 
     /// Whether its INVITE was refused and waits for the ACK.

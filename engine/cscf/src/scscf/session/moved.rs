@@ -11,7 +11,7 @@ use imstorm_sip::header::HeaderName;
 use imstorm_sip::{DialogParts, Edits, Message, dialog};
 
 use super::super::Scscf;
-use super::{EARLY_NS, Invite, Leg, Moving, SessionStage, Way};
+use super::{EARLY_NS, Invite, Leg, Moving, SESSIONS_PER_CONNECTION_MAX, SessionStage, Way};
 use crate::event::Context;
 use crate::hss::UserId;
 
@@ -24,6 +24,11 @@ impl Scscf {
         message: &Message<'_>,
         (user, connection): (UserId, Key),
     ) {
+        if self.is_moved_by(message, user) {
+            // Its answer is on the way, and comes again by itself.
+            ctx.counters.retransmissions_in += 1;
+            return;
+        }
         let mut meets = false;
         let replaced = match self.replaced(message, user) {
             Ok(key) if self.meets(key, connection, message) => {
@@ -33,7 +38,12 @@ impl Scscf {
             Ok(key) => self.may_replace(key).map(|()| key),
             Err(status) => Err(status),
         };
+        let has_room = self.has_room_for_more(connection);
         let key = match replaced {
+            Ok(_) if !has_room => {
+                ctx.counters.too_many_pending += 1;
+                return self.refuse(ctx, from, message, 503, |_| ());
+            }
             Ok(key) => key,
             Err(status) => {
                 ctx.counters.replaces_refused += 1;
@@ -47,7 +57,31 @@ impl Scscf {
         if meets {
             return self.meet(ctx, from, message, (key, connection), (leg, call));
         }
-        self.begin_move(ctx, from, message, key, Moving { leg, connection, call, replaces: true });
+        let until = ctx.now.saturating_add(EARLY_NS);
+        let moving = Moving { leg, connection, call, until, replaces: true };
+        self.begin_move(ctx, from, message, key, moving);
+    }
+
+    /// Whether it is the INVITE that has moved a session already.
+    fn is_moved_by(&self, message: &Message<'_>, user: UserId) -> bool {
+        let (Ok(call_id), Ok(tag), Ok(cseq)) =
+            (message.call_id(), message.tag(HeaderName::From), message.cseq())
+        else {
+            return false;
+        };
+        let via = self.via_of(message);
+        let is_it = |session: &super::Session| {
+            session.user == user
+                && session.ue.via == via
+                && session.ue.remote_cseq == cseq.number
+                && self.parts(&session.ue).call_id == call_id
+        };
+        self.session_of_call(call_id, tag.unwrap_or_default(), is_it).is_some()
+    }
+
+    /// Whether a connection may take one more session that comes from another one.
+    fn has_room_for_more(&self, connection: Key) -> bool {
+        self.sessions_over(connection).len() < 2 * SESSIONS_PER_CONNECTION_MAX
     }
 
     /// The session that Replaces names, if it is this user's.
@@ -144,6 +178,7 @@ impl Scscf {
             // A dialog that is not made yet stays where it is; 481 would say that it is gone (RFC 5057 clause 5.1).
             SessionStage::Early => Err(491),
             SessionStage::Ending => Err(481),
+            SessionStage::Confirmed if !self.has_room_for_more(connection) => Err(503),
             SessionStage::Confirmed => self.may_change(key),
         };
         if let Err(status) = allowed {
@@ -175,7 +210,9 @@ impl Scscf {
         };
         let via = self.via_of(message);
         let leg = Leg { dialog, remote_cseq: cseq, local_cseq, offset, invite: (0, 0), via };
-        self.begin_move(ctx, from, message, key, Moving { leg, connection, call, replaces: false });
+        let until = ctx.now.saturating_add(EARLY_NS);
+        let moving = Moving { leg, connection, call, until, replaces: false };
+        self.begin_move(ctx, from, message, key, moving);
     }
 
     /// Sends what moves a session on to the far end.
@@ -227,6 +264,7 @@ impl Scscf {
         let session = self.sessions.get_mut(key).expect("a session that was found");
         if message.method() != imstorm_sip::Method::Invite {
             self.strings.release(sent);
+            self.look_at_session(ctx, key);
             return;
         }
         let cseq = message.cseq().map_or(0, |cseq| cseq.number);
@@ -274,6 +312,10 @@ impl Scscf {
             return self.release_session(ctx, key, true);
         }
         let old = std::mem::replace(&mut session.ue, moving.leg);
+        if !moving.replaces {
+            // The far end may have sent something on the old way meanwhile.
+            session.ue.local_cseq = session.ue.local_cseq.max(old.local_cseq);
+        }
         session.call = moving.call;
         session.far.offset = offset;
         session.mapped |= moving.replaces;

@@ -153,6 +153,11 @@ impl Scscf {
                 self.end_if_orphaned(ctx, key);
             }
         }
+        let is_stuck = self.sessions.get(key).and_then(|session| session.moving.as_ref());
+        if is_stuck.is_some_and(|moving| moving.until <= now) {
+            self.abandon_move(key);
+            self.end_if_orphaned(ctx, key);
+        }
         let Some(session) = self.sessions.get(key) else { return };
         if session.expires_at > now {
             return self.look_at_session(ctx, key);

@@ -43,7 +43,7 @@ impl Scscf {
         if let Some(invite) = session.invite.take() {
             self.end_invite(invite);
         }
-        for answer in session.answers.into_iter().flatten() {
+        for (_, answer) in session.answers.into_iter().flatten() {
             self.close_own(answer);
         }
         if let Some(fork) = session.fork {
