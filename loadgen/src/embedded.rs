@@ -49,10 +49,31 @@ pub fn config_text(profile: &Profile, admin: &str, cores: &[usize]) -> String {
     config.insert("admin".to_owned(), text(admin.to_owned()));
     let cores: Vec<toml::Value> = cores.iter().map(|core| number(*core as u64)).collect();
     config.insert("cores".to_owned(), cores.into());
-    for (key, value) in &profile.engine {
-        config.insert(key.clone(), value.clone());
-    }
+    merge(&mut config, &profile.engine);
     toml::to_string(&config).expect("tables, strings and numbers are TOML")
+}
+
+/// Lays one table over another: tables are merged, lists of tables one by one, and all else is replaced.
+fn merge(into: &mut toml::Table, over: &toml::Table) {
+    use toml::Value::{Array, Table};
+    for (key, value) in over {
+        match (into.get_mut(key), value) {
+            (Some(Table(into)), Table(over)) => merge(into, over),
+            (Some(Array(into)), Array(over))
+                if into.iter().chain(over).all(toml::Value::is_table) =>
+            {
+                for (place, value) in over.iter().enumerate() {
+                    match (into.get_mut(place), value) {
+                        (Some(Table(into)), Table(over)) => merge(into, over),
+                        _ => into.push(value.clone()),
+                    }
+                }
+            }
+            _ => {
+                into.insert(key.clone(), value.clone());
+            }
+        }
+    }
 }
 
 /// As [`config_text`], read: for the simulator.
@@ -73,4 +94,28 @@ fn mw_address(profile: &Profile, place: usize) -> SocketAddr {
     let ip = profile.topology.pcscf[0].ip();
     let port = 6060 + 100 * place;
     SocketAddr::new(ip, u16::try_from(port).unwrap_or(u16::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_profile_lays_its_options_over_the_engines_configuration() {
+        let text = "name = \"p\"\n[population]\nsize = 3\n[arrivals]\nrate_per_s = 1\n\
+                    [topology]\npcscf = [\"127.0.0.1:5060\", \"127.0.0.2:5060\"]\n\
+                    [engine]\nshards = 2\npcscf = [{}, { security_event = false }]\n\
+                    scscf = { expires_max_s = 77 }\n";
+        let profile = Profile::parse("p.toml", text, &[]).unwrap();
+        let config = config(&profile).unwrap();
+        assert_eq!(*config.shards.get_ref(), 2);
+        let pcscf = config.pcscf.iter().map(|it| (it.address.to_string(), it.security_event));
+        let expected = [("127.0.0.1:5060", true), ("127.0.0.2:5060", false)];
+        assert_eq!(pcscf.collect::<Vec<_>>(), expected.map(|(at, knows)| (at.to_owned(), knows)));
+        let scscf = config.scscf.unwrap();
+        assert_eq!((scscf.expires_max_s, scscf.realm.as_str()), (77, "ims.example"));
+        let text = text.replace("security_event", "security_events");
+        let profile = Profile::parse("p.toml", &text, &[]).unwrap();
+        assert!(super::config(&profile).is_err(), "no such option");
+    }
 }

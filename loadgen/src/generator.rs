@@ -103,6 +103,8 @@ pub struct Generator {
     /// What a network-initiated re-authentication leaves of the lifetime, in seconds.
     pub(crate) shorten_s: u32,
     pub(crate) abandon: Abandon,
+    /// For how long a UE keeps in mind that a network does not know the extension; `None`: it does not fall back.
+    pub(crate) fallback_ns: Option<u64>,
     /// Seconds after being secured, and jitter.
     pub(crate) release: Option<(f64, f64)>,
     /// By number of the access.
@@ -195,14 +197,16 @@ impl Generator {
                 suites: profile.security.algorithms.iter().map(|pair| pair.suite()).collect(),
                 basis: profile.ue.access.basis(),
                 expires_s: refresh.expires_s,
-                registration_expires_s: expires_of(&procedures.register_over_connection),
-                reg_event_expires_s: expires_of(&procedures.reg_event),
+                registration_expires_s: expires_of(&procedures.register_over_connection)
+                    .unwrap_or(refresh.expires_s),
+                reg_event_expires_s: expires_of(&procedures.reg_event).unwrap_or(0),
                 run: seed.run,
             },
             plans: std::array::from_fn(|place| procedures.plan(Procedure::ALL[place])),
             network_release: procedures.network_release.clone().unwrap_or(NO_RELEASE),
             shorten_s: lowered.map_or(0, |it| it.expires_s),
             abandon: profile.abandon.clone(),
+            fallback_ns: profile.ue.fallback_s.map(|after_s| (after_s * 1e9) as u64),
             release: profile.procedures.release.as_ref().map(|it| (it.after_s, it.jitter)),
             refresh,
             ues,
@@ -329,6 +333,11 @@ impl Generator {
         u64::from(self.population.user(ue))
     }
 
+    /// The P-CSCF that an access uses.
+    pub(crate) fn pcscf(&self, ue: u32) -> SocketAddr {
+        self.population.pcscf_past(ue, self.ues[ue as usize].pcscf_turn)
+    }
+
     /// How many UEs there are.
     #[must_use]
     pub fn size(&self) -> u64 {
@@ -395,7 +404,7 @@ impl Generator {
         }
         let mut headers = self.headers.take().expect("one message at a time");
         match parse(datagram, &mut headers) {
-            Ok(message) if peer == self.population.pcscf(ue) => {
+            Ok(message) if peer == self.pcscf(ue) => {
                 self.unprotected(step, ue, &message);
             }
             _ => self.ignored += 1,
@@ -452,7 +461,7 @@ impl Generator {
             return;
         }
         let source = self.population.address(ue);
-        let pcscf = self.population.pcscf(ue);
+        let pcscf = self.pcscf(ue);
         let number = self.recorded_as(ue);
         let recorder = self.recorder.wants(number).then_some(&mut self.recorder);
         let now = step.now;
@@ -558,8 +567,8 @@ fn strings_bytes(profile: &Profile, population: &Population) -> usize {
 }
 
 /// The lifetime that is asked for, in seconds.
-fn expires_of(registration: &Option<Registration>) -> u32 {
-    registration.as_ref().map_or(0, |it| it.expires_s)
+fn expires_of(registration: &Option<Registration>) -> Option<u32> {
+    registration.as_ref().map(|it| it.expires_s)
 }
 
 /// The durations that are armed again and again: each has a queue of its own.

@@ -113,11 +113,23 @@ impl Population {
         address.expect("a checked profile has an address for each access")
     }
 
+    /// How many P-CSCFs there are.
+    #[must_use]
+    pub fn pcscfs(&self) -> u32 {
+        u32::try_from(self.pcscf.len()).unwrap_or(u32::MAX)
+    }
+
     /// The P-CSCF of an access.
     #[must_use]
     pub fn pcscf(&self, ue: u32) -> SocketAddr {
-        let (user, access) = (ue % self.size, ue / self.size);
-        self.pcscf[(user + access) as usize % self.pcscf.len()]
+        self.pcscf_past(ue, 0)
+    }
+
+    /// The P-CSCF of an access that has gone past so many.
+    #[must_use]
+    pub fn pcscf_past(&self, ue: u32, turn: u8) -> SocketAddr {
+        let (user, access) = ((ue % self.size) as usize, (ue / self.size) as usize);
+        self.pcscf[(user + access + usize::from(turn)) % self.pcscf.len()]
     }
 
     /// The USIM's algorithm, with the UE's keys.

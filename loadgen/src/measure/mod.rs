@@ -47,6 +47,12 @@ vocabulary! {
         Secure = "secure",
         /// From no access to a registration with AKA: REGISTER, 401, REGISTER, 200.
         Registration = "registration",
+        /// From the sending of the security SUBSCRIBE that the network has refused, as it does not know the extension, to the 200 to the
+        /// REGISTER. The set-up by subscription counts as abandoned.
+        Fallback = "fallback",
+        /// From the decision to try the extension again to the end of the registration that was fallen back to, in the steps of a handover.
+        /// Abandoned where the network still does not know it.
+        FallbackReturn = "fallback_return",
         /// The refresh of a security subscription, or of a registration with AKA.
         Refresh = "refresh",
         /// The end of a security subscription, or of a registration with AKA, by its UE.
@@ -171,7 +177,7 @@ impl Measurements {
         self.failures.count(cause);
     }
 
-    /// A procedure was given up because the profile wants it so: neither success nor failure.
+    /// A procedure was given up because the profile wants it so, or for a fallback: neither success nor failure.
     pub fn abandoned(&mut self, procedure: Procedure) {
         self.procedures[procedure as usize].abandoned();
     }

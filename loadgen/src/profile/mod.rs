@@ -59,7 +59,8 @@ pub struct Profile {
     /// What the simulated network does to datagrams.
     #[serde(default)]
     pub network: Network,
-    /// The embedded engine's configuration, handed on as it is.
+    /// What is laid over the embedded engine's configuration: `scscf.security_event = false`, or `pcscf = [{ security_event = false }]` for
+    /// the first P-CSCF.
     #[serde(default)]
     pub engine: toml::Table,
     /// The conditions that a report has to fulfil: the path into the report (`procedures.secure.
@@ -115,6 +116,9 @@ pub struct Ue {
     pub port_us: u16,
     /// What makes a UE's secure connection.
     pub access: Access,
+    /// A UE whose first SUBSCRIBE is refused because the network does not know the extension registers instead, and tries the extension
+    /// again at the first refresh after so many seconds; nothing: the refusal is a failure.
+    pub fallback_s: Option<f64>,
 }
 
 /// What makes a UE's secure connection.
@@ -274,6 +278,8 @@ pub fn builtin() -> &'static [(&'static str, &'static str)] {
         ("ping-pong", include_str!("../../../profiles/ping-pong.toml")),
         ("figure-1", include_str!("../../../profiles/figure-1.toml")),
         ("figure-2", include_str!("../../../profiles/figure-2.toml")),
+        ("fallback", include_str!("../../../profiles/fallback.toml")),
+        ("fallback-return", include_str!("../../../profiles/fallback-return.toml")),
     ]
 }
 
@@ -286,7 +292,8 @@ impl Default for Topology {
 impl Default for Ue {
     fn default() -> Self {
         let access = Access::default();
-        Self { port: 5070, esp_port: 4500, port_uc: 6100, port_us: 6101, access }
+        let fallback_s = None;
+        Self { port: 5070, esp_port: 4500, port_uc: 6100, port_us: 6101, access, fallback_s }
     }
 }
 

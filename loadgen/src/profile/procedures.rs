@@ -296,6 +296,8 @@ impl Procedures {
         let found = match procedure {
             Procedure::Secure
             | Procedure::Registration
+            | Procedure::Fallback
+            | Procedure::FallbackReturn
             | Procedure::Release
             | Procedure::SessionRefresh
             | Procedure::CallRelease

@@ -53,6 +53,8 @@ fn lifecycle_has_every_procedure_of_connections_and_lets_none_fail() {
         if matches!(
             procedure,
             crate::measure::Procedure::Registration
+                | crate::measure::Procedure::Fallback
+                | crate::measure::Procedure::FallbackReturn
                 | crate::measure::Procedure::CallSetup
                 | crate::measure::Procedure::CallRelease
                 | crate::measure::Procedure::SessionRefresh
@@ -317,4 +319,13 @@ fn ues_that_register_go_without_what_subscriptions_have() {
         let error = set(&[registration, (&key, &value)]).expect_err(name).to_string();
         assert!(error.contains("UEs with a subscription"), "{error}");
     }
+}
+
+#[test]
+fn only_subscriptions_can_be_fallen_back_from() {
+    let fallback = ("ue.fallback_s", "60");
+    assert_eq!(set(&[fallback]).unwrap().ue.fallback_s, Some(60.0));
+    let error = set(&[fallback, ("ue.access", "\"registration\"")]).expect_err("registrations");
+    assert!(error.to_string().contains("fallen back from"), "{error}");
+    set(&[("ue.fallback_s", "-1")]).expect_err("a time before now");
 }

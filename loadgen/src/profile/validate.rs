@@ -102,6 +102,15 @@ fn ue(ue: &Ue) -> Result<(), Fault> {
         let protected = !UNPROTECTED_PORTS.contains(&value);
         require(protected, field, "a port that may be protected (not 5060 or 5061)", value)?;
     }
+    let Some(fallback_s) = ue.fallback_s else { return other_ports(ue) };
+    seconds("ue.fallback_s", fallback_s)?;
+    let is_subscription = ue.access == Access::Subscription;
+    let expected = "ue.access = \"subscription\", which can be fallen back from";
+    require(is_subscription, "ue.fallback_s", expected, "ue.access = \"registration\"")?;
+    other_ports(ue)
+}
+
+fn other_ports(ue: &Ue) -> Result<(), Fault> {
     require(ue.port_us != ue.port_uc, "ue.port_us", "another port than ue.port_uc", ue.port_us)
 }
 

@@ -95,7 +95,7 @@ pub struct Measured {
     pub transactions: Rows<Row>,
     /// The causes that occurred.
     pub failures: Rows<u64>,
-    /// Procedures that were given up because the profile wants it so, all together.
+    /// Procedures that were given up because the profile wants it so, or for a fallback, all together.
     pub abandoned: u64,
 }
 
@@ -112,7 +112,7 @@ pub struct Row {
     pub completed: u64,
     /// How many failed.
     pub failed: u64,
-    /// How many were given up because the profile wants it so.
+    /// How many were given up because the profile wants it so, or for a fallback.
     pub abandoned: u64,
     /// How many had done none of these at the end.
     pub pending: u64,

@@ -57,10 +57,12 @@ pub fn run_seed(
         secured: world.generator().state().secured_ever,
         given_up: match profile.abandon.back_after_s {
             Some(_) => 0,
-            None => [Procedure::Secure, Procedure::Registration]
-                .map(|procedure| measurements.procedure(procedure).abandoned)
-                .iter()
-                .sum(),
+            None => {
+                let tally = |procedure| measurements.procedure(procedure);
+                let set_ups = [Procedure::Secure, Procedure::Registration, Procedure::Fallback];
+                let given_up: u64 = set_ups.iter().map(|it| tally(*it).abandoned).sum();
+                given_up - tally(Procedure::Fallback).attempted
+            }
         },
         failures: measurements.failures().iter().collect(),
         datagrams: world.datagrams(),

@@ -609,3 +609,111 @@ fn a_registration_after_the_loss_of_the_access_costs_the_sessions() {
 fn sessions_are_made_anew_after_each_registration() {
     handovers_break_sessions("alive", 4);
 }
+
+/// As [`each_seed`], of UEs that fall back. Where the 200 to a REGISTER that ends a registration is lost, nobody answers any more.
+fn each_seed_of_fallback(more: &str, check: impl Fn(&World<'_>)) {
+    each_world(more, |world| {
+        let ended = world.run();
+        assert_eq!(checks::at_the_end(world, ended), Vec::<String>::new());
+        let failures = world.generator().measurements().failures();
+        let failed = |procedure| tally(world, procedure).failed;
+        let unanswered = failed(Procedure::Release) + failed(Procedure::FallbackReturn);
+        assert_eq!(
+            failures.total(),
+            failures.of(Cause::Timeout),
+            "{:?}",
+            failures.iter().collect::<Vec<_>>()
+        );
+        assert_eq!(failures.total(), unanswered);
+        assert!(unanswered <= UES / 4, "{unanswered}");
+        check(world);
+    });
+}
+
+const LEGACY_PCSCF: &str = "[engine]\npcscf = [{ security_event = false }]\n";
+const LEGACY_SCSCF: &str = "[engine.scscf]\nsecurity_event = false\n";
+const SHORT: &str = "[procedures.refresh]\nexpires_s = 120\n";
+
+#[test]
+fn ues_whose_network_does_not_know_the_extension_register() {
+    for engine in [LEGACY_PCSCF, LEGACY_SCSCF] {
+        let more = engine.to_owned()
+            + "[ue]\nfallback_s = 3600\n"
+            + SHORT
+            + REGISTER
+            + REG_EVENT
+            + CALL
+            + RELEASE;
+        each_seed_of_fallback(&more, |world| {
+            let secure = tally(world, Procedure::Secure);
+            assert_eq!((secure.attempted, secure.abandoned), (UES, UES));
+            assert_eq!(completed(world, Procedure::Fallback), UES);
+            assert_eq!(tally(world, Procedure::RegisterOverConnection).attempted, 0);
+            assert_eq!(completed(world, Procedure::RegEvent), UES);
+            assert_eq!(tally(world, Procedure::CallSetup).completed, UES);
+            assert_eq!(tally(world, Procedure::Release).attempted, UES);
+            assert_eq!(tally(world, Procedure::FallbackReturn).attempted, 0);
+            assert_eq!(world.generator().state().secured_ever, UES);
+        });
+    }
+}
+
+#[test]
+fn whoever_may_not_fall_back_has_failed() {
+    each_world(&(LEGACY_PCSCF.to_owned() + RELEASE), |world| {
+        let ended = world.run();
+        assert_eq!(checks::at_the_end(world, ended), Vec::<String>::new());
+        let failures = world.generator().measurements().failures();
+        assert_eq!((failures.of(Cause::StatusOther(420)), failures.total()), (UES, UES));
+        assert_eq!(tally(world, Procedure::Fallback).attempted, 0);
+    });
+}
+
+#[test]
+fn the_extension_is_tried_again_and_the_registration_goes_on_where_it_is_still_unknown() {
+    let more = "[topology]\npcscf = [\"127.0.0.1:5060\"]\n".to_owned()
+        + LEGACY_PCSCF
+        + "[ue]\nfallback_s = 100\n"
+        + SHORT
+        + REG_EVENT
+        + LONG_CALL.replace("after_s = 12", "after_s = 20").as_str()
+        + REGISTER
+        + "[procedures.release]\nafter_s = 280\n";
+    each_seed_of_fallback(&more, |world| {
+        assert_eq!(completed(world, Procedure::Fallback), UES);
+        // At the refreshes after two minutes, and after four.
+        let tried = tally(world, Procedure::FallbackReturn);
+        assert_eq!((tried.attempted, tried.abandoned), (2 * UES, 2 * UES));
+        assert_eq!(completed(world, Procedure::Refresh), 4 * UES);
+        let sessions = sessions(world);
+        assert_eq!((sessions.moved, sessions.lost), (0, 0));
+    });
+}
+
+#[test]
+fn ues_return_to_the_extension_with_their_sessions() {
+    // Half of the users have their first access in a network that does not know the extension, and their other one in one that does.
+    let more = "[topology]\npcscf = [\"127.0.0.1:5060\", \"127.0.0.2:5060\"]\n".to_owned()
+        + LEGACY_PCSCF
+        + "[ue]\nfallback_s = 50\n"
+        + "[procedures.refresh]\nafter_s = 40\ncount = 9\nexpires_s = 120\n"
+        + REG_EVENT
+        + "[procedures.call]\nafter_s = 20\njitter = 0.5\n"
+        + REGISTER
+        + "[procedures.release]\nafter_s = 400\n";
+    each_seed_of_fallback(&more, |world| {
+        let fallen = UES / 2;
+        assert_eq!(completed(world, Procedure::Secure), fallen);
+        assert_eq!(completed(world, Procedure::Fallback), fallen);
+        let back = tally(world, Procedure::FallbackReturn);
+        assert_eq!((back.attempted, back.abandoned), (fallen, 0));
+        assert_eq!(completed(world, Procedure::HandoverSecure), fallen);
+        assert_eq!(completed(world, Procedure::HandoverBindings), fallen);
+        assert_eq!(completed(world, Procedure::SubscriptionMove), fallen);
+        let sessions = sessions(world);
+        assert_eq!((sessions.established, sessions.moved, sessions.lost), (UES, UES, 0));
+        assert_eq!(tally(world, Procedure::Release).attempted, UES);
+        assert_eq!(tally(world, Procedure::Release).failed, 0, "none of them is registered");
+        assert_eq!(world.generator().state().notify_unmatched, 0);
+    });
+}

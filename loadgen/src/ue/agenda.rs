@@ -213,6 +213,8 @@ impl Generator {
             // They have no time of their own.
             Procedure::Secure
             | Procedure::Registration
+            | Procedure::Fallback
+            | Procedure::FallbackReturn
             | Procedure::SessionRefresh
             | Procedure::CallRelease
             | Procedure::HandoverSecure

@@ -35,6 +35,8 @@ pub enum Way {
     Moves,
     /// The network ends it, and the user makes it anew (the paper's figure 1).
     Breaks,
+    /// It is moved from a registration that the UE had fallen back to, to a subscription.
+    Returns,
 }
 
 /// A handover under way.
@@ -100,10 +102,7 @@ impl Generator {
     }
 
     pub(super) fn begin_handover(&mut self, step: &mut Step<'_>, ue: u32) {
-        let to = self.population.next_access(ue);
-        let target = &self.ues[to as usize];
-        let is_vacant = target.stage == Stage::Idle && !target.is_lost && to != ue;
-        if !is_vacant || self.is_written_to(ue) || self.is_called(ue) || !self.calls_rest(ue) {
+        if !self.can_leave(ue) {
             let state = &mut self.ues[ue as usize];
             let left = &mut state.left[Procedure::Handover as usize];
             *left = left.saturating_add(1);
@@ -112,9 +111,25 @@ impl Generator {
         }
         self.start_procedure(ue, Procedure::Handover, step.now);
         self.ues[ue as usize].is_lost = self.handover.old_access.is_lost();
-        let basis = self.ues[ue as usize].basis;
-        self.ues[to as usize].basis = basis;
-        let way = if basis == Basis::Registration { Way::Breaks } else { Way::Moves };
+        let is_registration = self.ues[ue as usize].basis == Basis::Registration;
+        self.start_handover(step, ue, if is_registration { Way::Breaks } else { Way::Moves });
+    }
+
+    /// Whether a user can go from this access to its other one now.
+    pub(super) fn can_leave(&self, ue: u32) -> bool {
+        let to = self.population.next_access(ue);
+        let target = &self.ues[to as usize];
+        let is_vacant = target.stage == Stage::Idle && !target.is_lost && to != ue;
+        is_vacant && !self.is_written_to(ue) && !self.is_called(ue) && self.calls_rest(ue)
+    }
+
+    /// The first step, of a procedure that has begun.
+    pub(super) fn start_handover(&mut self, step: &mut Step<'_>, ue: u32, way: Way) {
+        let to = self.population.next_access(ue);
+        self.ues[to as usize].basis = match way {
+            Way::Breaks => Basis::Registration,
+            Way::Moves | Way::Returns => Basis::Subscription,
+        };
         if way == Way::Breaks {
             self.expect_break(ue);
         }
@@ -159,11 +174,17 @@ impl Generator {
             handover.step_at = step.now;
             let (from, to) = (handover.from, handover.to);
             let begun = match (handover.way, procedure) {
-                (Way::Moves, Procedure::HandoverSessions) => self.move_sessions(step, from, to),
-                (Way::Moves, Procedure::HandoverSubscriptions) => {
+                (Way::Moves | Way::Returns, Procedure::HandoverSessions) => {
+                    self.move_sessions(step, from, to)
+                }
+                (Way::Moves | Way::Returns, Procedure::HandoverSubscriptions) => {
                     self.move_subscription(step, from, to)
                 }
-                (Way::Moves, Procedure::HandoverBindings) => self.move_binding(step, from, to),
+                (Way::Moves | Way::Returns, Procedure::HandoverBindings) => {
+                    self.move_binding(step, from, to)
+                }
+                // The registration's end belongs to no step: the user does not wait for it.
+                (Way::Returns, _) => false,
                 (Way::Moves, _) => {
                     self.start_procedure(to, *procedure, step.now);
                     self.refresh(step, to, Credentials::Answer);
@@ -287,8 +308,9 @@ impl Generator {
     /// All is moved: from now on the user does over the new access what is due.
     fn end_handover(&mut self, step: &mut Step<'_>, user: u32) {
         let Some(handover) = self.handovers.remove(&user) else { return };
-        let Handover { from, to, cause, .. } = handover;
+        let Handover { from, to, cause, way, .. } = handover;
         match cause {
+            None if way == Way::Returns => {}
             None => self.complete(step, from),
             Some(cause) => {
                 self.fail_procedure(step, from, cause);
@@ -296,6 +318,7 @@ impl Generator {
         }
         let old = &mut self.ues[from as usize];
         old.is_current = false;
+        old.is_extra = false;
         let due = std::mem::take(&mut old.due) & !URGENT;
         let (left, release_at) = (old.left, old.release_at);
         let (abandons, is_lost) = (std::mem::take(&mut old.abandons), old.is_lost);
@@ -312,6 +335,9 @@ impl Generator {
         new.release_at = release_at;
         // Whoever was to vanish has stayed for a handover, and stays.
         new.abandons = if abandons == Abandons::Connection { Abandons::Nothing } else { abandons };
+        if way == Way::Returns && self.ues[from as usize].stage.is_secure() {
+            self.deregister_old(step, from);
+        }
         self.resume_agenda(step, to);
     }
 
@@ -367,6 +393,8 @@ impl Generator {
         let old = &self.ues[from as usize];
         if old.is_lost || !old.stage.is_secure() || is_broken {
             self.leave(step, from);
+        } else if handover.way == Way::Returns {
+            self.refresh_registration(step, from);
         } else {
             self.after(step, from, Procedure::Handover);
         }

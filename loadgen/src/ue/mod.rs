@@ -20,6 +20,7 @@ mod agenda;
 pub mod agreement;
 mod anew;
 pub(crate) mod call;
+mod fallback;
 pub(crate) mod handover;
 pub mod lifetime;
 pub(crate) mod names;
@@ -284,6 +285,8 @@ pub struct Ue {
     /// Service-Route of the last 200, if it had one.
     pub service_route: Handle,
     pub lifetime: Lifetime,
+    /// Until when it takes it that its P-CSCF, or the home network behind it, does not know the extension.
+    pub legacy_until: Time,
     /// When the profile has the user end the connection, if it does.
     pub release_at: Time,
     pub cseq: u32,
@@ -313,6 +316,10 @@ pub struct Ue {
     pub abandons: Abandons,
     /// Set-ups in a row whose NOTIFY did not come.
     pub tries: u8,
+    /// Refusals of the agreement on security in this set-up.
+    pub agreements: u8,
+    /// How many P-CSCFs it has gone past.
+    pub pcscf_turn: u8,
     /// Consecutive challenges that could not be answered (TS 24.229 clause 5.1.1.5.3).
     pub bad_challenges: u8,
     pub has_200: bool,

@@ -288,7 +288,7 @@ impl Generator {
     pub(super) fn write_first_hop(&self, ue: u32, out: &mut [u8]) -> Option<usize> {
         let port_ps = self.sets.get(self.ues[ue as usize].set?)?.port_ps;
         let mut writer = Writer::new(out);
-        writer.put(b"<sip:").ip(self.population.pcscf(ue).ip()).put(b":");
+        writer.put(b"<sip:").ip(self.pcscf(ue).ip()).put(b":");
         writer.decimal(u64::from(port_ps)).put(b";lr>");
         writer.done().ok()
     }

@@ -27,7 +27,7 @@ impl Generator {
 
     /// A set-up as a procedure: the first one, or that of a UE that comes back.
     pub(super) fn begin_set_up(&mut self, step: &mut Step<'_>, ue: u32, intended: Time) {
-        let basis = self.settings.basis;
+        let basis = self.basis_now(step.now, ue);
         self.ues[ue as usize].basis = basis;
         self.begin_set_up_as(step, ue, basis.set_up(), intended);
     }
@@ -40,11 +40,13 @@ impl Generator {
         intended: Time,
     ) {
         self.start_procedure(ue, procedure, intended);
-        self.ues[ue as usize].tries = 0;
+        let state = &mut self.ues[ue as usize];
+        state.tries = 0;
+        state.agreements = 0;
         self.set_up(step, ue);
     }
 
-    fn set_up(&mut self, step: &mut Step<'_>, ue: u32) {
+    pub(super) fn set_up(&mut self, step: &mut Step<'_>, ue: u32) {
         self.drop_services(ue);
         self.change_stage(ue, Stage::Challenging);
         let state = &mut self.ues[ue as usize];
@@ -114,10 +116,7 @@ impl Generator {
     /// The UE gives up as the profile wants it: what is under way is neither completed nor failed.
     pub(super) fn abandon(&mut self, step: &mut Step<'_>, ue: u32) {
         self.break_request(ue);
-        if let Some((procedure, _)) = self.ues[ue as usize].procedure.take() {
-            self.measurements.abandoned(procedure);
-            self.under_way -= 1;
-        }
+        self.abandon_procedure(ue);
         self.ues[ue as usize].abandons = Abandons::Nothing;
         let Some(after_s) = self.abandon.back_after_s else {
             return self.leave(step, ue);
@@ -126,6 +125,14 @@ impl Generator {
         let number = self.ues[ue as usize].attempt;
         let after_ns = (after_s * 1e9) as u64;
         self.timers.arm(step.now, after_ns, UeTimer { ue, kind: UeTimerKind::Back, number });
+    }
+
+    /// The procedure under way is given up: it is neither completed nor failed.
+    pub(super) fn abandon_procedure(&mut self, ue: u32) {
+        if let Some((procedure, _)) = self.ues[ue as usize].procedure.take() {
+            self.measurements.abandoned(procedure);
+            self.under_way -= 1;
+        }
     }
 
     /// The UE vanishes: its security associations with it, so that it can answer nothing.
@@ -198,8 +205,10 @@ impl Generator {
     }
 
     pub(super) fn begin_refresh(&mut self, step: &mut Step<'_>, ue: u32) {
-        self.start_procedure(ue, Procedure::Refresh, step.now);
-        self.refresh(step, ue, Credentials::Answer);
+        if !self.begin_return(step, ue) {
+            self.start_procedure(ue, Procedure::Refresh, step.now);
+            self.refresh(step, ue, Credentials::Answer);
+        }
     }
 
     /// A refresh without credentials: the network has to challenge it.
@@ -293,8 +302,10 @@ impl Generator {
     }
 
     fn timer_f(&mut self, step: &mut Step<'_>, ue: u32) {
-        self.break_request(ue);
-        self.fail(step, ue, Cause::Timeout);
+        if !self.gets_no_answer(step, ue) {
+            self.break_request(ue);
+            self.fail(step, ue, Cause::Timeout);
+        }
     }
 
     /// A 200 and no NOTIFY: a set-up's subscription is given up, and tried again once (RFC 6665 clause 4.1.2.4).

@@ -86,6 +86,7 @@ impl Generator {
         let is_registration = self.ues[ue as usize].basis == Basis::Registration;
         match (asking, status) {
             (Asking::First, 401) => self.challenged(step, ue, message),
+            (Asking::First, _) if self.goes_another_way(step, ue, sent_at, message) => {}
             (Asking::Refresh, 401) => self.rechallenged(step, ue, message),
             (Asking::Answer | Asking::Refresh | Asking::Reanswer, 200..=299) => {
                 self.accepted(step, ue, asking, sent_at, message);

@@ -48,28 +48,38 @@ impl Generator {
 
     /// 200 to the REGISTER with Expires 0. What the end of the registration brings along is still answered.
     pub(super) fn deregistered(&mut self, step: &mut Step<'_>, ue: u32) {
-        if self.ues[ue as usize].stage == Stage::Releasing {
-            self.complete(step, ue);
-            self.leave(step, ue);
+        let state = &self.ues[ue as usize];
+        if state.stage != Stage::Releasing {
+            return;
         }
+        if !state.is_current {
+            return self.has_left_registration(step, ue);
+        }
+        self.complete(step, ue);
+        self.leave(step, ue);
     }
 
     /// The registration state is watched no more. Where the connection rests on the registration, that may be its end: the one that the UE
     /// has asked for, or the network's (TS 24.229 clause 5.1.1.7).
     pub(super) fn registration_over(&mut self, step: &mut Step<'_>, ue: u32, reason: &[u8]) {
+        let is = |reasons: &[&[u8]]| reasons.iter().any(|it| reason.eq_ignore_ascii_case(it));
         let state = &self.ues[ue as usize];
-        let is_end =
-            [&b"deactivated"[..], b"rejected"].iter().any(|it| reason.eq_ignore_ascii_case(it));
-        if state.basis != Basis::Registration || !state.stage.is_secure() {
+        if state.basis != Basis::Registration {
             return;
         }
-        if !is_end && state.stage != Stage::Releasing {
+        if state.stage == Stage::Releasing {
+            // A subscription that was moved ends for want of a resource.
+            if !is(&[b"noresource"]) {
+                // It answers the REGISTER with Expires 0 as well, should the 200 be late.
+                self.take_response(step, ue, 200);
+                self.deregistered(step, ue);
+            }
             return;
         }
-        match self.handover_of(ue) {
-            // That is what becomes of the old one of two registrations.
-            Some(handover) if handover.from == ue => {}
-            _ => self.terminated(step, ue, reason),
+        // That of the old one of two registrations is what a handover is about.
+        let is_left = self.handover_of(ue).is_some_and(|handover| handover.from == ue);
+        if state.stage.is_secure() && is(&[b"deactivated", b"rejected"]) && !is_left {
+            self.terminated(step, ue, reason);
         }
     }
 }

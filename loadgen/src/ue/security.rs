@@ -88,7 +88,7 @@ impl Generator {
         let offer = state.offer;
         let side = state.client_side(ue, &self.settings.ports_uc, self.settings.port_us);
         let (mode, suites) = (self.settings.mode, &self.settings.suites);
-        let (ue_ip, pcscf_ip) = (self.population.address(ue), self.population.pcscf(ue).ip());
+        let (ue_ip, pcscf_ip) = (self.population.address(ue), self.pcscf(ue).ip());
         let Some(parameters) = choose(message, mode, suites, &side, ue_ip, pcscf_ip) else {
             self.fail(step, ue, Cause::BadSecurityServer);
             return None;
