@@ -21,6 +21,19 @@ enum Sender {
     Elsewhere(Key),
 }
 
+/// What is known of a request once it has gone on.
+struct Passed {
+    /// Its CSeq, as it came and as it was sent.
+    came: u32,
+    sent: u32,
+    /// It has come before.
+    is_again: bool,
+    /// Where it came from, and where it went.
+    peers: (SocketAddr, SocketAddr),
+    /// An INVITE's headers as they were sent.
+    headers: Handle,
+}
+
 impl Scscf {
     /// A request to a session's URI.
     pub(in super::super) fn in_session(
@@ -153,8 +166,9 @@ impl Scscf {
         }
         match self.send_onward(ctx, (key, way), message, sent, |_| ()) {
             Ok((to, headers)) => {
-                let was = (cseq.number, is_again);
-                self.went_onward(ctx, (key, way), message, was, sent, (from, to), headers);
+                let peers = (from, to);
+                let passed = Passed { came: cseq.number, is_again, sent, peers, headers };
+                self.went_onward(ctx, (key, way), message, passed);
             }
             Err(stuck) => self.refuse(ctx, from, message, stuck.status(), |_| ()),
         }
@@ -200,11 +214,9 @@ impl Scscf {
         ctx: &mut Context<'_>,
         (key, way): (Key, Way),
         message: &Message<'_>,
-        (came, is_again): (u32, bool),
-        sent: u32,
-        (upstream, downstream): (SocketAddr, SocketAddr),
-        headers: Handle,
+        passed: Passed,
     ) {
+        let Passed { came, is_again, sent, peers: (upstream, downstream), headers } = passed;
         let via = self.via_of(message);
         let session = self.sessions.get_mut(key).expect("a session that was found");
         if let Some(leg) = session.leg_mut(way) {
