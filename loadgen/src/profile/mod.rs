@@ -272,6 +272,7 @@ pub fn builtin() -> &'static [(&'static str, &'static str)] {
         ("refresh-herd", include_str!("../../../profiles/refresh-herd.toml")),
         ("identity-push", include_str!("../../../profiles/identity-push.toml")),
         ("lifecycle", include_str!("../../../profiles/lifecycle.toml")),
+        ("mixed", include_str!("../../../profiles/mixed.toml")),
         ("busy-hour", include_str!("../../../profiles/busy-hour.toml")),
         ("handover-wave", include_str!("../../../profiles/handover-wave.toml")),
         ("handover-lost-access", include_str!("../../../profiles/handover-lost-access.toml")),

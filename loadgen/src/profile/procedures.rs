@@ -236,6 +236,20 @@ pub enum HandoverMode {
     Replaces,
     /// INVITE and SUBSCRIBE in the dialogs, by the new way.
     TargetRefresh,
+    /// Every second user does the one, the others the other.
+    Both,
+}
+
+impl HandoverMode {
+    /// Whether the user with this number refreshes targets.
+    #[must_use]
+    pub fn refreshes_target(self, user: u32) -> bool {
+        match self {
+            Self::Replaces => false,
+            Self::TargetRefresh => true,
+            Self::Both => user % 2 == 1,
+        }
+    }
 }
 
 /// Whether the access that is left still works.

@@ -329,3 +329,21 @@ fn only_subscriptions_can_be_fallen_back_from() {
     assert!(error.to_string().contains("fallen back from"), "{error}");
     set(&[("ue.fallback_s", "-1")]).expect_err("a time before now");
 }
+
+#[test]
+fn mixed_has_every_procedure_over_subscriptions_within_nine_minutes() {
+    let profile = Profile::load("mixed", &[]).unwrap();
+    let it = &profile.procedures;
+    let (release, handover) = (it.release.as_ref().unwrap(), it.handover.as_ref().unwrap());
+    assert!(it.refresh.count > 0 && it.reauthenticate.is_some() && it.reg_event.is_some());
+    assert!(it.identity_change.is_some() && it.network_reauthenticate.is_some());
+    assert!(it.network_release.is_some() && it.register_over_connection.is_some());
+    assert!(it.message.is_some() && it.call.is_some() && profile.abandon.challenge_share > 0.0);
+    let modes = [0, 1].map(|user| handover.mode.refreshes_target(user));
+    assert_eq!((handover.mode, modes), (HandoverMode::Both, [false, true]));
+    #[expect(clippy::cast_precision_loss, reason = "it is small")]
+    let arrivals_s = profile.population.size as f64 / profile.arrivals.rate_per_s;
+    let back_s = profile.abandon.secured_after_s + profile.abandon.back_after_s.unwrap();
+    let last_s = arrivals_s + back_s + release.after_s * (1.0 + release.jitter);
+    assert!(last_s + profile.limits.drain_s < 540.0, "{last_s}");
+}

@@ -23,7 +23,6 @@ use super::write::Credentials;
 use super::{Abandons, Basis, Stage, UeTimer, UeTimerKind};
 use crate::generator::{Generator, Step};
 use crate::measure::{Cause, Procedure};
-use crate::profile::HandoverMode;
 
 /// A handover that can't begin is tried again after so long.
 const TRY_AGAIN_NS: u64 = NS_PER_S;
@@ -265,7 +264,7 @@ impl Generator {
         }
         self.start_procedure(to, Procedure::HandoverSubscriptions, step.now);
         self.measurements.attempted(Procedure::SubscriptionMove);
-        let by_refresh = self.handover.mode == HandoverMode::TargetRefresh;
+        let by_refresh = self.handover.mode.refreshes_target(self.population.user(to));
         self.subscribe_anew(step, from, to, by_refresh);
         true
     }

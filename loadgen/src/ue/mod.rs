@@ -303,7 +303,7 @@ pub struct Ue {
     pub identities: u64,
     /// The lifetime that the operator has lowered, in seconds.
     pub full_s: u32,
-    /// Counts the calls that the UE begins over its connections.
+    /// Counts the calls that the user begins over its connections, on its first access.
     pub calls: u32,
     /// The newest of the user's sides of sessions, on the user's first access: each names the next.
     pub legs: Option<Key>,

@@ -238,9 +238,10 @@ impl Generator {
         partner.request.as_ref().is_some_and(|request| request.asking == Asking::Message)
     }
 
-    /// The number of the UE's next call.
+    /// The number of the user's next call. What is begun over one access may go on over the other, under the same number, and must not be
+    /// taken for what that has begun.
     pub(super) fn next_call(&mut self, ue: u32) -> u32 {
-        let state = &mut self.ues[ue as usize];
+        let state = &mut self.ues[self.population.user(ue) as usize];
         state.calls = state.calls.wrapping_add(1);
         state.calls
     }

@@ -32,8 +32,8 @@ impl Generator {
         };
         match known {
             Some(key) => {
-                if self.legs.get(key).is_some_and(|leg| leg.ue != ue) {
-                    // It has come by another way already (RFC 3261 clause 8.2.2.2).
+                if !in_dialog && self.legs.get(key).is_some_and(|leg| leg.ue != ue) {
+                    // It has come by another way already (RFC 3261 clause 8.2.2.2). In a dialog that is being moved it may.
                     return self.respond(step, ue, set, message, 482);
                 }
                 let leg = self.legs.get(key);

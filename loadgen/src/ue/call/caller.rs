@@ -87,6 +87,7 @@ impl Generator {
             dialog,
             cseq: 0,
             remote_cseq: 0,
+            granted: [0; super::GRANTED],
             rseq: 0,
             invite: None,
             incoming: None,

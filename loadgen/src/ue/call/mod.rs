@@ -47,6 +47,9 @@ const NO_ANSWER_NS: u64 = seconds(240);
 pub const LEG_TIMER_NS: [u64; 3] =
     [NO_ANSWER_NS, TIMINGS.timer_d_ns(false), TIMINGS.timer_i_ns(false)];
 
+/// How many requests of the other party a leg has in mind: as many as may be sent again at one time.
+const GRANTED: usize = 4;
+
 /// Which party a leg is of.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub enum Side {
@@ -90,6 +93,8 @@ pub struct Leg {
     pub cseq: u32,
     /// CSeq of the last request that it took.
     pub remote_cseq: u32,
+    /// CSeqs of the last requests that it has granted, INVITE aside: one of them that comes again is answered again.
+    pub granted: [u32; GRANTED],
     /// RSeq of the last reliable response that it took (RFC 3262 clause 4); 0: none yet.
     pub rseq: u32,
     /// The INVITE that it sent last.

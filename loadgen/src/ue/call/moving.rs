@@ -13,7 +13,6 @@ use super::caller::cause_of;
 use super::{LegStage, LegTimer, Side, sdp};
 use crate::generator::{Generator, Step};
 use crate::measure::Cause;
-use crate::profile::HandoverMode;
 
 /// For how long a move is tried again that has crossed another request, or met the other party while that was moving itself: twice as
 /// long as a request to an access that is lost takes to fail.
@@ -45,9 +44,9 @@ impl Generator {
             // The other party's INVITE is done first.
             return self.arm_leg(step, key, NS_PER_S, LegTimer::Move, 0);
         }
-        let begun = match self.handover.mode {
-            HandoverMode::Replaces => self.invite_in_its_place(step, key, to),
-            HandoverMode::TargetRefresh => self.invite_over(step, key, to),
+        let begun = match self.handover.mode.refreshes_target(self.population.user(to)) {
+            false => self.invite_in_its_place(step, key, to),
+            true => self.invite_over(step, key, to),
         };
         if begun.is_none() {
             self.session_moved(step, to, MoveOutcome::Failed(Cause::Transport));

@@ -151,6 +151,12 @@ impl Generator {
             self.abandon_leg_procedure(key);
             return self.arm_leg(step, key, wait_ms * NS_PER_MS, LegTimer::Refresh, number);
         }
+        let peer = leg.peer.and_then(|peer| self.legs.get(peer));
+        if status == 481 && peer.is_some_and(|peer| peer.hung_up) {
+            // The other party's BYE is on its way.
+            self.abandon_leg_procedure(key);
+            return self.end_leg(step, key);
+        }
         self.fail_leg_procedure(step, key, cause_of(status));
         match status {
             481 => self.end_leg(step, key),

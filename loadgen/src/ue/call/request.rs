@@ -170,13 +170,19 @@ impl Generator {
             return self.respond(step, ue, set, message, 481);
         };
         let Some(leg) = self.legs.get_mut(key) else { return };
-        if cseq.number < leg.remote_cseq {
+        // It may come again when others have come since, or the session is over (RFC 3261 clause 17.2.2).
+        let is_again = leg.granted.contains(&cseq.number);
+        if cseq.number < leg.remote_cseq && !is_again {
             // RFC 3261 clause 12.2.2.
             return self.respond(step, ue, set, message, 500);
         }
         let is_new = cseq.number > leg.remote_cseq;
-        leg.remote_cseq = cseq.number;
+        leg.remote_cseq = leg.remote_cseq.max(cseq.number);
         let is_over = leg.stage == LegStage::Ended;
+        if is_new && !is_over {
+            leg.granted.rotate_right(1);
+            leg.granted[0] = cseq.number;
+        }
         match message.method() {
             Method::Bye => {
                 self.respond(step, ue, set, message, 200);
@@ -185,7 +191,7 @@ impl Generator {
                 }
             }
             // It is no use to a session that is over.
-            _ if is_over => self.respond(step, ue, set, message, 481),
+            _ if is_over && !is_again => self.respond(step, ue, set, message, 481),
             Method::Update => self.take_update(step, ue, key, message, is_new),
             _ => {
                 self.respond(step, ue, set, message, 200);
