@@ -598,3 +598,32 @@ fn what_comes_by_the_old_way_during_a_move_counts() {
         assert!(bye.cseq() > at_old.cseq(), "{bye}");
     }
 }
+
+/// The caller has moved before its ACK arrived: what is accepted again is acknowledged in its place.
+#[test]
+fn an_acceptance_from_before_a_move_is_acknowledged() {
+    for layout in [Layout::Together, Layout::Apart] {
+        let mut scene = Scene::new(layout, true);
+        let to = scene.other.impu.clone();
+        let invite = scene.old.invite(&to);
+        scene.world.sealed(&mut scene.old, &invite);
+        let came = scene.world.take_one(&mut scene.other).message;
+        let ok = scene.other.answer_invite(&came, 200);
+        scene.world.sealed(&mut scene.other, &ok);
+        let accepted = scene.world.messages(&mut scene.old).pop().expect("a 200");
+        // The ACK is lost, and the UE moves.
+        let first = Call::of_answer(&invite, &accepted);
+        let moving = scene.new.invite_replacing(&first);
+        scene.world.sealed(&mut scene.new, &moving);
+        let again = scene.world.take_one(&mut scene.other).message;
+        let agreed = scene.other.answer_invite(&again, 200);
+        scene.world.sealed(&mut scene.other, &agreed);
+        scene.world.messages(&mut scene.new);
+        scene.world.sealed(&mut scene.other, &ok);
+        let told = scene.world.messages(&mut scene.other).pop().expect("an ACK");
+        assert_eq!((told.method(), told.cseq()), ("ACK", came.cseq()));
+        assert_eq!(told.expect("Call-ID"), came.expect("Call-ID"));
+        let at_new = scene.world.messages(&mut scene.new);
+        assert!(at_new.is_empty(), "{at_new:#?}");
+    }
+}

@@ -99,16 +99,25 @@ impl Scscf {
                 }
             }
             (200..=299, None) => {
-                if self.is_known_tag(key, branch, message) {
-                    self.pass_answer(ctx, message, branch, key);
-                } else {
+                if !self.is_known_tag(key, branch, message) {
                     // A second one has accepted, behind somebody else's fork.
                     self.refuse_acceptance(ctx, message);
+                } else if self.is_of_replaced_leg(key, branch, number) {
+                    self.acknowledge_for_ue(ctx, key, message);
+                } else {
+                    self.pass_answer(ctx, message, branch, key);
                 }
             }
             (_, Some(_)) => self.invite_refused(ctx, message, branch),
             (_, None) => self.acknowledge_late(ctx, from, message),
         }
+    }
+
+    /// Whether a 2xx that comes again answers an INVITE of a leg that the UE has replaced since: nobody there acknowledges it any more.
+    fn is_of_replaced_leg(&self, key: Key, branch: Branch, number: u32) -> bool {
+        let session = self.sessions.get(key).expect("a session that was found");
+        let last = (number, number.wrapping_add(branch.offset));
+        branch.way != Way::Far && session.mapped && session.ue.invite != last
     }
 
     /// Whether a response is of the dialog that its session has.

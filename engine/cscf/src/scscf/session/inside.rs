@@ -227,12 +227,12 @@ impl Scscf {
         if method == Method::Update && way == Way::Moving && !is_again {
             // It moves the session as the one before would have.
             if let Some(leg) = session.leg_mut(way) {
-                leg.invite = (came, sent);
+                leg.note_invite(came, sent);
             }
         }
         if method == Method::Invite && !is_again {
             if let Some(leg) = session.leg_mut(way) {
-                leg.invite = (came, sent);
+                leg.note_invite(came, sent);
             }
             let offer = self.keep_offer(way, message);
             let session = self.sessions.get_mut(key).expect("found above");
@@ -270,11 +270,11 @@ impl Scscf {
             return;
         }
         let session = self.sessions.get(key).expect("a session that was found");
-        let Some((came, sent)) = session.leg(way).map(|leg| leg.invite) else { return };
-        if message.cseq().is_ok_and(|cseq| cseq.number != came) {
-            return;
-        }
-        if session.invite.as_ref().is_some_and(|invite| invite.refused && invite.way == way) {
+        let came = message.cseq().map_or(0, |cseq| cseq.number);
+        let sent = session.leg(way).and_then(|leg| leg.acknowledged(came));
+        let Some(sent) = sent else { return };
+        let is_refused = |it: &Invite| it.refused && it.way == way && it.cseq == came;
+        if session.invite.as_ref().is_some_and(is_refused) {
             return self.acknowledged(ctx, key, message);
         }
         if let Ok((_, headers)) = self.send_onward(ctx, (key, way), message, sent, |_| ()) {

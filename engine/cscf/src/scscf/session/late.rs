@@ -3,10 +3,12 @@
 
 use std::net::SocketAddr;
 
+use imstorm_base::slab::Key;
 use imstorm_sip::header::HeaderName;
 use imstorm_sip::{DialogParts, Message, Method, Uri, Writer, dialog};
 
 use super::super::Scscf;
+use super::Side;
 use crate::event::Context;
 use crate::proxy::{self, DEFAULT_PORT};
 
@@ -53,6 +55,26 @@ impl Scscf {
                 writer.copy(message, name);
             }
             writer.header(HeaderName::CSeq).decimal(u64::from(cseq.number)).text(" ACK").end();
+            writer.finish().ok()
+        });
+    }
+
+    /// ACK to a 2xx of the far end, in the place of a UE that has gone another way.
+    pub(super) fn acknowledge_for_ue(
+        &mut self,
+        ctx: &mut Context<'_>,
+        key: Key,
+        message: &Message<'_>,
+    ) {
+        let Some(to) = self.next_hop(key, Side::Far) else { return };
+        let Some(session) = self.sessions.get(key) else { return };
+        let Ok(cseq) = message.cseq() else { return };
+        let parts = self.parts(&session.far);
+        let branch = ctx.random.next_u64();
+        self.send(ctx, to, |out| {
+            let mut writer = dialog::request(&parts, Method::Ack, cseq.number, out);
+            self.via.write_head(writer.header(HeaderName::Via));
+            writer.hex_u64(branch).end();
             writer.finish().ok()
         });
     }

@@ -117,8 +117,23 @@ pub struct Leg {
     pub offset: u32,
     /// CSeq of the party's last INVITE, and what it was on the other leg: its ACK has the same.
     pub invite: (u32, u32),
+    /// The same of the INVITE before, whose ACK may still come.
+    pub earlier_invite: (u32, u32),
     /// Of the topmost Via of the party's last request: it tells one that comes again from another with the same CSeq.
     pub via: u64,
+}
+
+impl Leg {
+    /// The party has sent an INVITE, which has gone on with this CSeq.
+    fn note_invite(&mut self, came: u32, sent: u32) {
+        self.earlier_invite = std::mem::replace(&mut self.invite, (came, sent));
+    }
+
+    /// The CSeq on the other leg of the INVITE that an ACK with this one is of.
+    fn acknowledged(&self, came: u32) -> Option<u32> {
+        let known = [self.invite, self.earlier_invite];
+        known.into_iter().find(|(number, _)| *number == came).map(|(_, sent)| sent)
+    }
 }
 
 /// An INVITE that is under way, in the dialog or for it.

@@ -209,7 +209,7 @@ impl Scscf {
             return self.refuse(ctx, from, message, 503, |_| ());
         };
         let via = self.via_of(message);
-        let leg = Leg { dialog, remote_cseq: cseq, local_cseq, offset, invite: (0, 0), via };
+        let leg = Leg { dialog, remote_cseq: cseq, local_cseq, offset, via, ..Leg::default() };
         let until = ctx.now.saturating_add(EARLY_NS);
         let moving = Moving { leg, connection, call, until, replaces: false };
         self.begin_move(ctx, from, message, key, moving);
