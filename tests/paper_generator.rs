@@ -23,8 +23,13 @@ struct Seen {
 
 /// One of the generator's UEs lives through set-up, refresh and release. What it sent and got, in order.
 fn life(layout: Layout) -> (World, Vec<Seen>) {
+    life_by(layout, "subscription")
+}
+
+/// The same of a UE whose access is a subscription or a registration.
+fn life_by(layout: Layout, access: &str) -> (World, Vec<Seen>) {
     let set: Vec<(String, String)> =
-        [("population.size", "1"), ("arrivals.process", "\"constant\"")]
+        [("population.size", "1"), ("arrivals.process", "\"constant\""), ("ue.access", access)]
             .into_iter()
             .map(|(key, value)| (key.to_owned(), value.to_owned()))
             .collect();
@@ -72,6 +77,18 @@ fn life(layout: Layout) -> (World, Vec<Seen>) {
     (world, seen)
 }
 
+/// A line for each message: which way, how, and what.
+fn lines(seen: &[Seen]) -> Vec<String> {
+    let line = |seen: &Seen| {
+        let way = if seen.out { ">" } else { "<" };
+        let how = if seen.protected { "esp" } else { "udp" };
+        let status = seen.text.status();
+        let status = if status > 0 { format!("{status} ") } else { String::new() };
+        format!("{way} {how} {status}{}", seen.text.method())
+    };
+    seen.iter().map(line).collect()
+}
+
 /// The SUBSCRIBEs that it sent: the first, the answer, the refresh, the release.
 fn subscribes(seen: &[Seen]) -> [&Seen; 4] {
     let sent = seen.iter().filter(|seen| seen.out && seen.text.method() == "SUBSCRIBE");
@@ -83,16 +100,7 @@ fn subscribes(seen: &[Seen]) -> [&Seen; 4] {
 fn its_life_message_by_message() {
     for layout in [Layout::Together, Layout::Each] {
         let (world, seen) = life(layout);
-        let lines: Vec<String> = seen
-            .iter()
-            .map(|seen| {
-                let way = if seen.out { ">" } else { "<" };
-                let how = if seen.protected { "esp" } else { "udp" };
-                let status = seen.text.status();
-                let status = if status > 0 { format!("{status} ") } else { String::new() };
-                format!("{way} {how} {status}{}", seen.text.method())
-            })
-            .collect();
+        let lines = lines(&seen);
         // The 200 and its NOTIFY may come in either order.
         let sorted = |range: std::ops::Range<usize>| {
             let mut lines = lines[range].to_vec();
@@ -167,4 +175,40 @@ fn its_refresh_and_release_go_inside_the_dialog() {
     assert!(cseqs.windows(2).all(|two| two[1] > two[0]), "{cseqs:?}");
     assert_eq!(refresh.text.expect("Expires"), "600");
     assert_eq!(release.text.expect("Expires"), "0");
+}
+
+#[test]
+fn one_that_registers_lives_the_same_life_with_register() {
+    for layout in [Layout::Together, Layout::Each] {
+        let (mut world, seen) = life_by(layout, "registration");
+        let set_up = ["> udp REGISTER", "< udp 401 REGISTER"];
+        let granted = ["> esp REGISTER", "< esp 200 REGISTER"];
+        assert_eq!(lines(&seen), [set_up, granted, granted, granted].concat(), "{layout:?}");
+        let client = seen[0].text.expect("Security-Client");
+        let server = seen[1].text.all("Security-Server").join(", ");
+        let sent: Vec<&Seen> = seen.iter().filter(|seen| seen.out).collect();
+        for seen in &sent {
+            // TS 24.229 clause 5.1.1.2.
+            assert_eq!(seen.text.uri(), "sip:ims.example");
+            assert_eq!(seen.text.expect("Call-ID"), sent[0].text.expect("Call-ID"));
+            assert_eq!(parameter(seen.text.expect("To"), "tag"), None);
+            assert_eq!(seen.text.header("Event"), None);
+            for option in ["Require", "Proxy-Require"] {
+                assert_eq!(seen.text.all(option), ["sec-agree"], "{}", seen.text);
+            }
+            let credentials = seen.text.expect("Authorization");
+            assert_eq!(parameter(credentials, "uri"), Some("sip:ims.example"));
+        }
+        assert_eq!(sent[1].text.expect("Security-Client"), client, "the same again");
+        assert_ne!(sent[2].text.expect("Security-Client"), client);
+        for seen in &sent[1..] {
+            assert_eq!(seen.text.all("Security-Verify").join(", "), server);
+        }
+        let expires: Vec<&str> = sent.iter().map(|seen| seen.text.expect("Expires")).collect();
+        assert_eq!(expires, ["600", "600", "600", "0"]);
+        let cseqs: Vec<u32> = sent.iter().map(|seen| seen.text.cseq()).collect();
+        assert_eq!(cseqs, [1, 2, 3, 4]);
+        world.advance(seconds(400));
+        world.assert_empty();
+    }
 }
