@@ -13,10 +13,15 @@ use imstorm_engine::EngineConfig;
 const UES: u64 = 100;
 
 fn quickstart(more: &[(&str, &str)]) -> (Profile, EngineConfig, Arc<Directory>) {
+    small("quickstart", more)
+}
+
+/// A built-in profile with fewer UEs.
+fn small(name: &str, more: &[(&str, &str)]) -> (Profile, EngineConfig, Arc<Directory>) {
     let size = UES.to_string();
     let set = [("population.size", size.as_str())].into_iter().chain(more.iter().copied());
     let set: Vec<_> = set.map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
-    let profile = Profile::load("quickstart", &set).expect("a profile");
+    let profile = Profile::load(name, &set).expect("a profile");
     let engine = embedded::config(&profile).expect("an engine's configuration");
     let directory = Arc::new(directory(&profile).expect("subscribers"));
     (profile, engine, directory)
@@ -38,6 +43,29 @@ fn twenty_seeds_hold() {
         assert_eq!((result.ues, result.secured), (UES, UES), "seed {seed}: {:?}", result.failures);
         // At least set-up, refresh and release of each: fourteen datagrams.
         assert!(result.datagrams >= 14 * UES, "seed {seed}: {}", result.datagrams);
+    }
+}
+
+#[test]
+fn all_procedures_mixed_hold() {
+    let (profile, engine, directory) = small("mixed", &[]);
+    for seed in 1..=20 {
+        let result = run_seed(&profile, &engine, &directory, seed, None);
+        assert_eq!(result.violations, Vec::<String>::new(), "seed {seed}: {:?}", result.failures);
+        assert_eq!(result.secured, UES, "seed {seed}: {:?}", result.failures);
+    }
+}
+
+#[test]
+fn networks_without_the_extension_hold() {
+    for name in ["fallback", "fallback-return", "figure-1"] {
+        let (profile, engine, directory) = small(name, &[]);
+        for seed in 1..=5 {
+            let result = run_seed(&profile, &engine, &directory, seed, None);
+            let failures = &result.failures;
+            assert_eq!(result.violations, Vec::<String>::new(), "{name}, {seed}: {failures:?}");
+            assert_eq!(result.secured, UES, "{name}, {seed}: {failures:?}");
+        }
     }
 }
 
