@@ -829,3 +829,84 @@ fn an_access_that_is_gone_is_cleared_when_its_user_registers_elsewhere() {
         works(&mut world, &mut other);
     }
 }
+
+#[test]
+fn a_registration_anew_lives_for_as_long_as_it_is_granted() {
+    for layout in LAYOUTS {
+        let (mut world, mut ue, _) = registered(layout);
+        world.advance(seconds(500));
+        ue.new_call();
+        let ok = world.register(&mut ue);
+        assert_eq!(ok.all("Contact").len(), 1, "{ok}");
+        assert_eq!(parameter(ok.expect("Contact"), "expires"), Some("600"));
+        world.advance(seconds(590));
+        assert_eq!(world.counter("unwatched_ended"), 0);
+        send_to_self(&mut world, &mut ue);
+    }
+}
+
+/// How often the last NOTIFY to a P-CSCF tells of a contact.
+fn contacts_told(world: &World) -> usize {
+    let notifies = world.mw.iter().map(|wire| Text::parse(&wire.bytes));
+    let mut notifies = notifies.filter(|text| {
+        text.method() == "NOTIFY" && text.status() == 0 && text.header("Event") == Some("reg")
+    });
+    notifies.next_back().expect("a NOTIFY").body.matches("<uri>").count()
+}
+
+#[test]
+fn another_access_with_the_same_address_misleads_no_pcscf() {
+    let mut world = World::with_two_pcscfs(Layout::Apart);
+    let mut first = world.ue(1);
+    world.secure(&mut first);
+    let impu = first.impu.clone();
+    world.bind(&mut first, &impu);
+    world.advance(seconds(300));
+    let mut ue = world.register_from(&first, first.ip, 1);
+    let again = ue.register_again(EXPIRES_S);
+    let ok = world.ask(&mut ue, &again);
+    let lifetimes: Vec<_> = ok.all("Contact").iter().map(|it| parameter(it, "expires")).collect();
+    assert_eq!(lifetimes, [Some("600"), Some("3300")], "its own first: {ok}");
+    assert_eq!(contacts_told(&world), 1, "of its own");
+    let leave = ue.register_again(0);
+    let ok = world.ask(&mut ue, &leave);
+    assert_eq!((ok.status(), ok.header("Contact")), (200, None), "{ok}");
+    world.advance(seconds(200));
+    assert_eq!((world.tables().pcscf.sets, world.tables().scscf.bindings), (1, 1));
+}
+
+/// The user's connections by subscription at other addresses, over each of which `impu` is bound to a contact with such a name.
+fn bound_elsewhere(world: &mut World, ue: &ScriptedUe, impu: &str, names: &[&str]) -> ScriptedUe {
+    let mut last = ue.freshness.clone();
+    let mut at = 10;
+    for name in names {
+        let mut other = world.ue_at(1, IpAddr::from([127, 16, 1, at]));
+        at += 1;
+        other.freshness = last;
+        world.secure(&mut other);
+        let contact = format!("<sip:{name}@{}>;x={name}", other.at(other.port_us()));
+        let bind = other.register(impu, EXPIRES_S).with("Contact", &contact);
+        let ok = world.ask(&mut other, &bind);
+        assert_eq!(ok.status(), 200, "{ok}");
+        last = other.freshness;
+    }
+    let mut ue = world.ue_at(1, ue.ip);
+    ue.freshness = last;
+    ue
+}
+
+#[test]
+fn a_registration_is_not_refused_for_what_it_overrides() {
+    for layout in LAYOUTS {
+        let mut world = World::new(layout);
+        let ue = world.ue(1);
+        let impu = ue.impu.clone();
+        let mut ue = bound_elsewhere(&mut world, &ue, &impu, &["a", "b", "c", "d", "e"]);
+        world.register(&mut ue);
+        assert_eq!(world.tables().scscf.bindings, 7);
+        let mut second = world.register_from(&ue, elsewhere(), 0);
+        assert_eq!(world.counter("aka_registrations_overridden"), 1);
+        assert_eq!(world.tables().scscf.bindings, 7);
+        works(&mut world, &mut second);
+    }
+}

@@ -412,22 +412,28 @@ impl Scscf {
     pub(super) fn write_reginfo(&self, now: Time, key: Key, out: &mut [u8]) -> Option<usize> {
         let found = self.reg_subscriptions.get(key)?;
         let impu = self.strings.get(&found.impu);
-        self.write_bound(now, (found.aor, impu), found.watcher.version, out)
+        let bindings = self.bindings_of(found.aor);
+        let whole = self.write_bound(now, (impu, &bindings), found.watcher.version, out);
+        // The last word on those that were overridden is told where there is room for it.
+        whole.or_else(|| {
+            let mut live = bindings;
+            live.retain(|key| self.bindings.get(*key).is_some_and(|it| !it.event.is_end()));
+            self.write_bound(now, (impu, &live), found.watcher.version, out)
+        })
     }
 
-    /// Writes a body about what is bound to an identity; its length.
+    /// Writes a body about an identity and these of its bindings; its length.
     pub(super) fn write_bound(
         &self,
         now: Time,
-        (aor, impu): (u64, &[u8]),
+        (impu, bindings): (&[u8], &[Key]),
         version: u32,
         out: &mut [u8],
     ) -> Option<usize> {
         let mut gruu_bytes = [0; GRUU_BYTES_MAX];
         let mut gruus = Writer::new(&mut gruu_bytes);
-        let mut bounds = SmallVec::<[(usize, usize); BINDINGS_PER_IDENTITY_MAX]>::new();
-        let bindings = self.bindings_of(aor);
-        for key in &bindings {
+        let mut bounds = SmallVec::<[(usize, usize); BINDINGS_PER_IDENTITY_MAX + 1]>::new();
+        for key in bindings {
             let start = gruus.len();
             let binding = self.bindings.get(*key).expect("an indexed binding");
             BindingParts::read(self.strings.get(&binding.strings)).write_pub_gruu(&mut gruus);

@@ -45,7 +45,8 @@ const BODY_FRAME_BYTES: usize = 320;
 const EXPIRES_DEFAULT_S: u32 = 600_000;
 
 /// Keys of an identity's bindings.
-pub(super) type Bindings = SmallVec<[Key; BINDINGS_PER_IDENTITY_MAX]>;
+/// One more while a registration overrides another.
+pub(super) type Bindings = SmallVec<[Key; BINDINGS_PER_IDENTITY_MAX + 1]>;
 
 /// Why a REGISTER is refused.
 pub(super) struct Refused(pub u16);
@@ -296,7 +297,7 @@ impl Scscf {
     /// Puts a new binding into all tables. `None` where there is no room; nothing changes then.
     fn make_binding(&mut self, request: &Request<'_>, parts: &BindingParts<'_>) -> Option<Key> {
         if self.bindings.len() == self.bindings.capacity()
-            || self.bindings_of(request.aor).len() >= BINDINGS_PER_IDENTITY_MAX
+            || self.bindings_beside(request).len() >= BINDINGS_PER_IDENTITY_MAX
         {
             return None;
         }
@@ -358,20 +359,33 @@ impl Scscf {
         };
         let (mut answer, mut body) = (head + told + gruus + route, new.told_bytes());
         answer += new.contact.len() + new.params.len() + LINE_BYTES;
-        for key in self.bindings_of(request.aor) {
+        for key in self.bindings_beside(request) {
             let binding = self.bindings.get(key).expect("an indexed binding");
-            // The one of this connection is replaced.
-            if binding.connection != request.connection {
-                let parts = BindingParts::read(self.strings.get(&binding.strings));
-                answer += parts.contact.len() + parts.params.len() + LINE_BYTES;
-                body += parts.told_bytes();
-            }
+            let parts = BindingParts::read(self.strings.get(&binding.strings));
+            answer += parts.contact.len() + parts.params.len() + LINE_BYTES;
+            body += parts.told_bytes();
         }
         let body_bytes_max = BODY_BYTES_MAX - BODY_FRAME_BYTES - escaped_bytes(new.impu);
         is_short && answer <= ANSWER_BYTES_MAX && body <= body_bytes_max
     }
 
-    /// 200 with all of the identity's bindings (RFC 3261 clause 10.3, step 8) and, to whoever understands them, GRUUs.
+    /// The identity's bindings over other connections, without those that the request's own overrides: a registration has those of other
+    /// registrations of its user end.
+    fn bindings_beside(&self, request: &Request<'_>) -> Bindings {
+        let overrides = self.is_registration(request.connection);
+        let mut found = self.bindings_of(request.aor);
+        found.retain(|key| {
+            let over = self.bindings.get(*key).expect("an indexed binding").connection;
+            let user = self.subscriptions.get(over).map(|found| found.user);
+            let is_overridden =
+                overrides && user == Some(request.user) && self.is_registration(over);
+            over != request.connection && !is_overridden
+        });
+        found
+    }
+
+    /// 200 with all of the identity's bindings (RFC 3261 clause 10.3, step 8) and, to whoever understands them, GRUUs. The connection's own
+    /// comes first: another one may have the same address. To whoever deregisters no contact with its address is told.
     pub(super) fn answer_register(
         &self,
         ctx: &mut Context<'_>,
@@ -380,7 +394,11 @@ impl Scscf {
     ) {
         let message = request.message;
         let gruus = message.has_option(HeaderName::Supported, "gruu");
-        let bindings = self.bindings_of(request.aor);
+        let mut bindings = self.bindings_of(request.aor);
+        bindings.retain(|key| {
+            self.bindings.get(*key).is_some_and(|found| found.connection == request.connection)
+        });
+        bindings.extend(self.bindings_beside(request));
         let now = ctx.now;
         let connection = self.subscriptions.get(request.connection);
         let registered = connection.filter(|found| found.registration.is_some());
@@ -392,7 +410,9 @@ impl Scscf {
             for key in &bindings {
                 let binding = self.bindings.get(*key).expect("an indexed binding");
                 let of_this = binding.connection == request.connection;
-                let is_gone = binding.event.is_end() || (of_this && leaves);
+                let over = self.subscriptions.get(binding.connection);
+                let is_here = over.map(|over| over.contact) == connection.map(|it| it.contact);
+                let is_gone = binding.event.is_end() || (leaves && is_here);
                 if !is_gone {
                     self.write_binding(*key, binding, now, of_this && gruus, out);
                 }

@@ -441,7 +441,8 @@ impl Scscf {
         }
     }
 
-    /// The body for a P-CSCF: of the identity that it watches, or of another one where that is the user's no more and others are.
+    /// The body for a P-CSCF: what this connection binds of the identity that it watches, or of another one where that is the user's no more
+    /// and others are. Of what others bind, maybe with the same address, it need not know.
     pub(super) fn write_registration(
         &self,
         now: Time,
@@ -464,7 +465,11 @@ impl Scscf {
         let about = other.map_or((aor, watched), |binding| {
             (binding.aor, BindingParts::read(self.strings.get(&binding.strings)).impu)
         });
-        self.write_bound(now, about, version, out)
+        let mut bound = self.bindings_of(about.0);
+        bound.retain(|key| {
+            self.bindings.get(*key).is_some_and(|found| found.connection == connection)
+        });
+        self.write_bound(now, (about.1, &bound), version, out)
     }
 
     /// Network-initiated re-authentication of a registration (TS 24.229 clause 5.4.1.6): its bindings end sooner, and whoever watches them is
