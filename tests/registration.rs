@@ -910,3 +910,16 @@ fn a_registration_is_not_refused_for_what_it_overrides() {
         works(&mut world, &mut second);
     }
 }
+
+#[test]
+fn a_pcscf_goes_on_hearing_when_the_identity_that_it_watched_is_taken_away() {
+    let (mut world, ue, _) = registered(Layout::Apart);
+    let impi = ue.impi.clone().into_bytes();
+    let remove = Command::RemoveIdentity { impi: impi.clone(), impu: ue.impu.clone().into_bytes() };
+    world.operate(&remove).expect("an identity that is there");
+    let sent = world.mw_between(world.scscf_mw, world.pcscf_mw).len();
+    world.operate(&Command::Shorten { impi, expires_s: 60 }).expect("a user who is there");
+    let told = world.mw_between(world.scscf_mw, world.pcscf_mw).split_off(sent);
+    let notify = told.iter().find(|text| text.method() == "NOTIFY").expect("a NOTIFY");
+    assert!(notify.body.contains("expires=\"60\""), "{notify}");
+}

@@ -422,12 +422,20 @@ impl Scscf {
             let found = self.subscriptions.get(connection).filter(|found| is_live(found));
             let registration = found.and_then(|found| found.registration.as_ref());
             let is_watched = registration.is_some_and(|registration| {
-                self.aor(self.strings.get(&registration.watched)) == aor
+                let watched = self.aor(self.strings.get(&registration.watched));
+                watched == aor || !self.is_bound_over(connection, watched)
             });
             if is_watched {
                 self.notify(ctx, connection, Whose::Pcscf);
             }
         }
+    }
+
+    /// Whether a live binding of an identity runs over this connection.
+    fn is_bound_over(&self, connection: Key, aor: u64) -> bool {
+        let bindings = self.bindings_over(connection);
+        let mut bindings = bindings.iter().filter_map(|key| self.bindings.get(*key));
+        bindings.any(|binding| binding.aor == aor && !binding.event.is_end())
     }
 
     /// Tells the P-CSCF that a registration is over, once its UE has been told all that it had asked for: with this the security associations
