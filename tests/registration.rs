@@ -923,3 +923,33 @@ fn a_pcscf_goes_on_hearing_when_the_identity_that_it_watched_is_taken_away() {
     let notify = told.iter().find(|text| text.method() == "NOTIFY").expect("a NOTIFY");
     assert!(notify.body.contains("expires=\"60\""), "{notify}");
 }
+
+#[test]
+fn a_late_answer_to_an_unprotected_request_changes_nothing_that_is_live() {
+    for status in [401, 200] {
+        let mut world = World::new(Layout::Apart);
+        let mut ue = world.ue(1);
+        let first = ue.register_first(Credentials::Name);
+        let challenge = world.ask_plain(&mut ue, &first);
+        let told = world.mw_between(world.icscf_mw, world.pcscf_mw).remove(0);
+        ue.challenge(&challenge).expect("a challenge that the USIM accepts");
+        world.mw_held = true;
+        world.plain(&ue, &first);
+        let again = Text::parse(&world.mw_waiting.pop_front().expect("a REGISTER").bytes);
+        world.mw_held = false;
+        let answer = ue.register_answer();
+        let ok = world.ask(&mut ue, &answer);
+        assert_eq!(ok.status(), 200, "{ok}");
+        ue.registered(&ok);
+        let vias = again.all("Via").join(", ");
+        let mut late = told.with("Via", &vias);
+        if status == 200 {
+            late = Text { start: "SIP/2.0 200 OK".to_owned(), ..late };
+        }
+        world.datagram(world.icscf_mw, world.pcscf_mw, &late.to_bytes());
+        world.take(&mut ue);
+        assert_eq!(world.tables().pcscf.sets, 1);
+        works(&mut world, &mut ue);
+        send_to_self(&mut world, &mut ue);
+    }
+}

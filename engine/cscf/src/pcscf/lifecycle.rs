@@ -251,6 +251,13 @@ impl Pcscf {
         message: &Message<'_>,
     ) {
         let Some(connection) = self.connections.get(transaction.connection) else { return };
+        if matches!(transaction.upstream, Peer::Unprotected(_))
+            && connection.stage != Stage::SettingUp
+        {
+            // The first request came again, and the set-up went on meanwhile: nothing without protection changes what is live.
+            ctx.counters.stray_response += 1;
+            return;
+        }
         let before = connection.temporary;
         let set = match before.filter(|_| transaction.again.is_some()) {
             Some(set) => Some(set),
@@ -295,7 +302,10 @@ impl Pcscf {
             ctx.counters.unprotected_refused += 1;
             let upstream = transaction.upstream;
             self.send(ctx, upstream, |out| respond_upstream(message, 500, out));
-            return self.drop_connection(ctx, key);
+            if self.connections.get(key).is_some_and(|found| found.stage == Stage::SettingUp) {
+                self.drop_connection(ctx, key);
+            }
+            return;
         };
         if transaction.again.is_some_and(|status| status < 300) {
             // The answer to a request that came again: what it granted, it granted then.
