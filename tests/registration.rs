@@ -924,6 +924,66 @@ fn a_pcscf_goes_on_hearing_when_the_identity_that_it_watched_is_taken_away() {
     assert!(notify.body.contains("expires=\"60\""), "{notify}");
 }
 
+/// Lets held Mw datagrams pass until the P-CSCF's own SUBSCRIBE comes, which is taken out. The S-CSCF's NOTIFYs are lost: the test is the
+/// notifier.
+fn own_subscribe(world: &mut World) -> Text {
+    while let Some(wire) = world.mw_waiting.front() {
+        let text = Text::parse(&wire.bytes);
+        if text.method() == "SUBSCRIBE" && text.status() == 0 {
+            world.mw_waiting.pop_front();
+            return text;
+        }
+        if text.method() == "NOTIFY" {
+            world.mw_waiting.pop_front();
+            continue;
+        }
+        world.pass_held(0);
+    }
+    panic!("no SUBSCRIBE");
+}
+
+/// Another core's answer to the P-CSCF's own SUBSCRIBE.
+fn answer_own(world: &mut World, subscribe: &Text, status: u16) {
+    let mut answer = Text { start: format!("SIP/2.0 {status} Whatever"), ..subscribe.clone() };
+    answer.body.clear();
+    let mut answer = ["Route", "Max-Forwards", "P-Asserted-Identity", "Accept", "Event"]
+        .iter()
+        .fold(answer, |answer, name| answer.without(name));
+    if parameter(subscribe.expect("To"), "tag").is_none() {
+        answer = answer.with("To", &format!("{};tag=another", subscribe.expect("To")));
+    }
+    let answer = answer.with("Contact", &format!("<sip:another@{}>", world.scscf_mw));
+    world.datagram(world.scscf_mw, world.pcscf_mw, &answer.to_bytes());
+}
+
+#[test]
+fn a_pcscf_whose_own_subscription_is_under_way_asks_again_for_what_was_prolonged() {
+    let mut world = World::new(Layout::Apart);
+    let mut ue = world.ue(1);
+    world.begin_registration(&mut ue);
+    let answer = ue.register_answer();
+    world.mw_held = true;
+    world.sealed(&mut ue, &answer);
+    let first = own_subscribe(&mut world);
+    assert_eq!(first.expect("Expires"), "1200");
+    let ok = world.take_one(&mut ue).message;
+    ue.registered(&ok);
+    let longer = ue.register_again(3 * EXPIRES_S);
+    world.sealed(&mut ue, &longer);
+    while !world.mw_waiting.is_empty() {
+        world.pass_held(0);
+    }
+    assert_eq!(world.take_one(&mut ue).message.status(), 200);
+    answer_own(&mut world, &first, 200);
+    let second = own_subscribe(&mut world);
+    assert_eq!(
+        (parameter(second.expect("To"), "tag"), second.expect("Expires")),
+        (Some("another"), "2400")
+    );
+    answer_own(&mut world, &second, 200);
+    assert!(world.mw_waiting.is_empty(), "once is enough");
+}
+
 #[test]
 fn a_late_answer_to_an_unprotected_request_changes_nothing_that_is_live() {
     for status in [401, 200] {

@@ -158,8 +158,10 @@ pub struct Own {
     pub cseq: u32,
     /// CSeq of the last NOTIFY that was taken.
     pub notify_cseq: u32,
-    /// The lifetime that the running SUBSCRIBE asks for, in seconds.
+    /// The lifetime that it should have, in seconds.
     pub asked_s: u32,
+    /// The lifetime that the last SUBSCRIBE asked for, in seconds.
+    pub sent_s: u32,
     /// Attempts of the running SUBSCRIBE that have failed.
     pub failures: u8,
 }

@@ -73,6 +73,7 @@ impl Pcscf {
     fn subscribe(&mut self, ctx: &mut Context<'_>, key: Key, expires_s: u32) {
         let Some(connection) = self.connections.get_mut(key) else { return };
         connection.own.cseq += 1;
+        connection.own.sent_s = expires_s;
         if connection.own.state != OwnState::Leaving {
             connection.own.state = OwnState::Asking;
         }
@@ -178,8 +179,12 @@ impl Pcscf {
                 if connection.own.state == OwnState::Asking {
                     connection.own.state = OwnState::Active;
                 }
+                let asked_s = connection.own.asked_s;
                 if leave {
                     self.leave_own(ctx, key);
+                } else if asked_s > connection.own.sent_s {
+                    // It was prolonged while the SUBSCRIBE was under way.
+                    self.subscribe(ctx, key, asked_s);
                 }
             }
             // The notifier knows nothing of the connection any more.
