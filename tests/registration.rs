@@ -957,6 +957,44 @@ fn answer_own(world: &mut World, subscribe: &Text, status: u16) {
 }
 
 #[test]
+fn a_pcscf_whose_dialog_is_forgotten_begins_another() {
+    for is_there in [true, false] {
+        let (mut world, mut ue, _) = registered(Layout::Apart);
+        world.mw_held = true;
+        let again = ue.register_again(EXPIRES_S);
+        world.sealed(&mut ue, &again);
+        let refresh = own_subscribe(&mut world);
+        assert!(parameter(refresh.expect("To"), "tag").is_some(), "{refresh}");
+        answer_own(&mut world, &refresh, 481);
+        let anew = own_subscribe(&mut world);
+        assert_eq!(parameter(anew.expect("To"), "tag"), None, "{anew}");
+        assert_ne!(anew.expect("Call-ID"), refresh.expect("Call-ID"));
+        assert_eq!((anew.uri(), anew.expect("Expires")), (ue.impu.as_str(), "1200"));
+        assert_eq!(anew.all("Route").len(), 1, "the service route: {anew}");
+        assert_eq!(world.messages(&mut ue)[0].status(), 200);
+        if !is_there {
+            answer_own(&mut world, &anew, 481);
+            assert!(world.mw_waiting.is_empty());
+            assert_eq!(world.tables().pcscf.sets, 0);
+            continue;
+        }
+        answer_own(&mut world, &anew, 200);
+        assert_eq!(world.tables().pcscf.sets, 1);
+        // From now on it has this dialog, and another chance.
+        for status in [200, 481] {
+            let again = ue.register_again(EXPIRES_S);
+            world.sealed(&mut ue, &again);
+            let refresh = own_subscribe(&mut world);
+            assert_eq!(parameter(refresh.expect("To"), "tag"), Some("another"), "{refresh}");
+            answer_own(&mut world, &refresh, status);
+            assert_eq!(world.messages(&mut ue)[0].status(), 200);
+        }
+        let anew = own_subscribe(&mut world);
+        assert_eq!(parameter(anew.expect("To"), "tag"), None, "{anew}");
+    }
+}
+
+#[test]
 fn a_pcscf_whose_own_subscription_is_under_way_asks_again_for_what_was_prolonged() {
     let mut world = World::new(Layout::Apart);
     let mut ue = world.ue(1);

@@ -187,13 +187,34 @@ impl Pcscf {
                     self.subscribe(ctx, key, asked_s);
                 }
             }
+            // A notifier that was started anew may know the registration, but not this dialog.
+            481 if self.may_begin_anew(key) => self.begin_anew(ctx, key),
             // The notifier knows nothing of the connection any more.
             481 => {
+                let connection = self.connections.get_mut(key).expect("found above");
                 connection.own.state = OwnState::Over;
                 self.begin_end(ctx, key);
             }
             _ => self.own_failed(ctx, key),
         }
+    }
+
+    fn may_begin_anew(&self, key: Key) -> bool {
+        self.connections.get(key).is_some_and(|connection| {
+            connection.basis == Basis::Registration
+                && connection.stage == Stage::Live
+                && connection.own.state == OwnState::Asking
+                && connection.own.asked_s > 0
+                && connection.own.has_dialog
+        })
+    }
+
+    /// Subscribes in another dialog in the place of one that is gone.
+    fn begin_anew(&mut self, ctx: &mut Context<'_>, key: Key) {
+        let connection = self.connections.get_mut(key).expect("a connection that asked");
+        let own = std::mem::take(&mut connection.own);
+        self.strings.release(own.dialog);
+        self.watch_registration(ctx, key);
     }
 
     fn keep_dialog(&mut self, key: Key, message: &Message<'_>) -> bool {
