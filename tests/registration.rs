@@ -324,7 +324,8 @@ fn a_ue_deregisters() {
             for request in &came[1..] {
                 world.accept(&mut ue, request);
             }
-            assert_eq!(world.tables().pcscf.sets, 1);
+            assert_eq!(world.tables().scscf.bindings, 2, "the other user's");
+            assert_eq!(world.tables().pcscf.sets, 2, "until Timer J is over");
             let bye = world.take_one(&mut other).message;
             assert_eq!(bye.method(), "BYE", "{bye}");
             world.accept(&mut other, &bye);
@@ -873,6 +874,49 @@ fn another_access_with_the_same_address_misleads_no_pcscf() {
     assert_eq!((ok.status(), ok.header("Contact")), (200, None), "{ok}");
     world.advance(seconds(200));
     assert_eq!((world.tables().pcscf.sets, world.tables().scscf.bindings), (1, 1));
+}
+
+#[test]
+fn a_deregistration_whose_200_was_lost_is_answered_again() {
+    for layout in LAYOUTS {
+        let (mut world, mut ue, _) = registered(layout);
+        let leave = ue.register_again(0);
+        world.sealed(&mut ue, &leave);
+        assert_eq!(world.take_wires(ue.ip).len(), 1, "which gets lost");
+        let sent = world.mw.len();
+        for _ in 0..2 {
+            world.advance(seconds(60));
+            let ok = world.ask(&mut ue, &leave);
+            assert_eq!((ok.status(), ok.header("Contact")), (200, None), "{ok}");
+            assert_eq!(ok.expect("CSeq"), leave.expect("CSeq"));
+        }
+        assert_eq!(world.mw.len(), sent, "the core has answered once");
+        let another = ue.register_again(EXPIRES_S);
+        assert_eq!(world.ask(&mut ue, &another).status(), 481);
+        let message = ue.message(&ue.tel(), None);
+        assert_eq!(world.ask(&mut ue, &message).status(), 481);
+        world.advance(seconds(9));
+        assert_eq!(world.tables().pcscf.sets, 0, "Timer J is over");
+        world.advance(seconds(300));
+        world.assert_empty();
+    }
+}
+
+#[test]
+fn who_leaves_and_comes_back_finds_room() {
+    let mut world = World::new(Layout::Apart);
+    let mut ue = world.ue(1);
+    for _ in 0..20 {
+        world.register(&mut ue);
+        let leave = ue.register_again(0);
+        assert_eq!(world.ask(&mut ue, &leave).status(), 200);
+        ue.sets.clear();
+        ue.new_call();
+    }
+    world.register(&mut ue);
+    send_to_self(&mut world, &mut ue);
+    world.advance(seconds(200));
+    assert_eq!(world.tables().pcscf.sets, 1);
 }
 
 /// The user's connections by subscription at other addresses, over each of which `impu` is bound to a contact with such a name.

@@ -96,6 +96,8 @@ pub struct Connection {
     pub expires_at: Time,
     /// The lifetime that the UE was last granted, in seconds.
     pub granted_s: u32,
+    /// Where its UE has deregistered: how long the security associations stay for the answer to that, should it get lost. Else 0.
+    pub answers_until: Time,
     /// The P-CSCF's own subscription to what the connection rests on.
     pub own: Own,
     /// The UE's authorised identities, a packed list, from the P-CSCF's own subscription, or from the registration's 200.

@@ -318,6 +318,12 @@ impl Pcscf {
         let connection = self.connections.get_mut(key).expect("found above");
         connection.granted_s = granted_s;
         if granted_s == 0 {
+            if basis == Basis::Registration {
+                // TS 24.229 clause 5.2.5.1: the server transaction ends first, in which the 200 may have to be sent again.
+                let linger_ns = self.config.ue_leg.timer_j_ns(false);
+                connection.answers_until = ctx.now.saturating_add(linger_ns);
+                self.arm(ctx, linger_ns, PcscfAlarm::Deregistered(key));
+            }
             self.begin_end(ctx, key);
         } else {
             let expires_at = lifetime_end(ctx.now, granted_s);
@@ -411,6 +417,7 @@ impl Pcscf {
         let done = self.connections.get(key).is_some_and(|connection| {
             connection.stage == Stage::Ending
                 && connection.pending.is_none()
+                && connection.answers_until <= ctx.now
                 && matches!(connection.own.state, OwnState::None | OwnState::Over)
         });
         if done {

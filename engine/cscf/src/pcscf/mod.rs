@@ -140,6 +140,8 @@ pub enum PcscfAlarm {
     Answers,
     /// A connection that ends has had its time.
     Release(Key),
+    /// A deregistration needs no answer any more.
+    Deregistered(Key),
     /// Try the P-CSCF's own subscription again.
     Own(Key),
     /// A request has waited long enough for the UE's identities.
@@ -304,6 +306,7 @@ impl Pcscf {
             PcscfAlarm::Set(key) => self.set_is_due(ctx, key),
             PcscfAlarm::Answers => self.drop_answers(ctx),
             PcscfAlarm::Release(key) => self.drop_connection(ctx, key),
+            PcscfAlarm::Deregistered(key) => self.settle(ctx, key),
             PcscfAlarm::Own(key) => self.ask_again(ctx, key),
             PcscfAlarm::Held(key) => self.held_is_due(ctx, key),
             PcscfAlarm::Invite(key, timer) => self.invite_timer(ctx, key, timer),

@@ -111,6 +111,10 @@ impl Pcscf {
         let (Ok(cseq), Ok(call_id)) = (message.cseq(), message.call_id()) else { return };
         let call_id = self.hash.hash(call_id);
         let connection = self.connections.get_mut(key).expect("a set's connection");
+        if again.is_some_and(|status| status < 300) && connection.answers_until > 0 {
+            // The core may have forgotten the registration already, and would challenge.
+            return self.refuse(ctx, peer, message, 200, |_| ());
+        }
         if again.is_none() {
             if std::mem::replace(&mut connection.call_id, call_id) != call_id {
                 // Only a registration goes on under another name.
@@ -207,6 +211,7 @@ impl Pcscf {
             held: 0,
             expires_at: ctx.now + AWAIT_AUTH_NS,
             granted_s: 0,
+            answers_until: 0,
             own: Own::default(),
             identities: Handle::EMPTY,
             knows_identities: false,
@@ -230,8 +235,10 @@ impl Pcscf {
                 && connection.access == access
             {
                 count += 1;
-                let begun = connection.expires_at;
-                if connection.stage == Stage::SettingUp
+                // Whoever has deregistered, and comes again, most likely has its answer.
+                let has_left = connection.answers_until > 0;
+                let begun = if has_left { 0 } else { connection.expires_at };
+                if (has_left || connection.stage == Stage::SettingUp)
                     && oldest.is_none_or(|(other, _)| begun < other)
                 {
                     oldest = Some((begun, key));
@@ -243,7 +250,8 @@ impl Pcscf {
             return true;
         }
         let Some((_, key)) = oldest else { return false };
-        ctx.counters.setups_evicted += 1;
+        let stage = self.connections.get(key).map(|found| found.stage);
+        ctx.counters.setups_evicted += u64::from(stage == Some(Stage::SettingUp));
         self.drop_connection(ctx, key);
         true
     }
