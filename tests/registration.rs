@@ -922,10 +922,8 @@ fn who_leaves_and_comes_back_finds_room() {
 /// The user's connections by subscription at other addresses, over each of which `impu` is bound to a contact with such a name.
 fn bound_elsewhere(world: &mut World, ue: &ScriptedUe, impu: &str, names: &[&str]) -> ScriptedUe {
     let mut last = ue.freshness.clone();
-    let mut at = 10;
-    for name in names {
+    for (at, name) in (10..).zip(names) {
         let mut other = world.ue_at(1, IpAddr::from([127, 16, 1, at]));
-        at += 1;
         other.freshness = last;
         world.secure(&mut other);
         let contact = format!("<sip:{name}@{}>;x={name}", other.at(other.port_us()));
