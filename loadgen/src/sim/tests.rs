@@ -717,3 +717,21 @@ fn ues_return_to_the_extension_with_their_sessions() {
         assert_eq!(world.generator().state().notify_unmatched, 0);
     });
 }
+
+#[test]
+fn calls_that_come_and_go_are_not_lost_in_handovers() {
+    let more = handover("replaces", "alive", 3)
+        + REGISTER
+        + REG_EVENT
+        + "[procedures.call]\nafter_s = 10\njitter = 0.5\nholding_s = 20\ncount = 6\nabandoned_share = 0.1\n"
+        + "[procedures.message]\nafter_s = 9\njitter = 0.5\ncount = 6\n"
+        + "[procedures.reauthenticate]\nafter_s = 25\njitter = 0.5\ncount = 3\n"
+        + "[procedures.release]\nafter_s = 700\n";
+    each_seed_of_two_accesses(&more, |world| {
+        let sessions = sessions(world);
+        assert_eq!(completed(world, Procedure::Handover), 3 * UES);
+        assert_eq!(tally(world, Procedure::CallSetup).attempted, 6 * UES);
+        assert_eq!((sessions.released, sessions.lost), (sessions.established, 0));
+        assert!(sessions.moved > 0);
+    });
+}

@@ -9,7 +9,7 @@ use imstorm_sip::{Message, Method};
 
 use super::super::Scscf;
 use super::onward::{Branch, write_cseq, write_party};
-use super::{EARLY_NS, Invite, SessionStage, Way};
+use super::{EARLY_NS, Invite, SessionStage, Side, Way};
 use crate::event::Context;
 use crate::proxy;
 
@@ -20,16 +20,22 @@ impl Scscf {
         ctx: &mut Context<'_>,
         from: SocketAddr,
         message: &Message<'_>,
-        branch: Branch,
+        mut branch: Branch,
     ) {
         let key = branch.session;
         let Ok(cseq) = message.cseq() else { return };
-        let Some(session) = self.sessions.get_mut(key) else {
+        if self.sessions.get(key).is_none() {
             return self.answer_to_nobody(ctx, from, message);
-        };
+        }
         let (status, number) = (message.status(), cseq.number.wrapping_sub(branch.offset));
+        let may_move = matches!(cseq.method, Method::Invite | Method::Update);
+        if branch.way == Way::Moving && may_move && !self.is_of_move(key, number, branch.offset) {
+            // The move is complete, or was given up: it is of the leg that the UE has now, or of one that it had.
+            branch.way = Way::Ue;
+        }
         match cseq.method {
             Method::Cancel => {
+                let session = self.sessions.get_mut(key).expect("found above");
                 let cancel = session.invite.as_mut().and_then(|invite| invite.cancel.take());
                 if let Some(cancel) = cancel {
                     self.close_own(cancel);
@@ -37,6 +43,7 @@ impl Scscf {
             }
             Method::Invite => self.invite_answered(ctx, from, message, branch),
             Method::Bye if status >= 200 => {
+                let session = self.sessions.get(key).expect("found above");
                 let waits = session.invite.as_ref().is_some_and(|invite| !invite.refused);
                 self.pass_answer(ctx, message, branch, key);
                 if !waits {
@@ -73,7 +80,9 @@ impl Scscf {
         let key = branch.session;
         let number = message.cseq().map_or(0, |cseq| cseq.number).wrapping_sub(branch.offset);
         let session = self.sessions.get_mut(key).expect("a session that was found");
-        let is_it = |it: &&mut Invite| it.cseq == number && it.way == branch.way;
+        let pair = (number, number.wrapping_add(branch.offset));
+        let is_last = session.leg(branch.way).is_some_and(|leg| leg.invite == pair);
+        let is_it = |it: &&mut Invite| is_last && it.cseq == number && it.way == branch.way;
         let pending = session.invite.as_mut().filter(is_it).map(|invite| {
             invite.heard = true;
             (invite.is_initial, invite.refused)
@@ -240,8 +249,8 @@ impl Scscf {
         let is_mapped = session.mapped || branch.way == Way::Moving;
         let makes_dialog = message.cseq().is_ok_and(|cseq| cseq.method == Method::Invite)
             && (101..300).contains(&message.status());
-        let asked_to_make =
-            branch.way == Way::Moving || branch.way.onward() == session.caller.other();
+        // A P-CSCF records its route in each INVITE of its UE.
+        let asked_to_make = branch.way != Way::Far || session.caller == Side::Far;
         ctx.with_edits(|ctx, edits| {
             edits.pop_first(message, HeaderName::Via);
             edits.remove(HeaderName::RecordRoute);

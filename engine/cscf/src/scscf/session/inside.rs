@@ -302,7 +302,10 @@ impl Scscf {
         self.acknowledge_refusal(ctx, key, ack);
         let session = self.sessions.get_mut(key).expect("found above");
         let Some(invite) = session.invite.take_if(|invite| invite.refused) else { return };
-        let (is_initial, way) = (invite.is_initial, invite.way);
+        let (is_initial, way, came) = (invite.is_initial, invite.way, invite.cseq);
+        if let Some(leg) = session.leg_mut(way) {
+            leg.forget_invite(came);
+        }
         self.end_invite(invite);
         if is_initial {
             self.drop_other_early(ctx, key);

@@ -129,6 +129,13 @@ impl Leg {
         self.earlier_invite = std::mem::replace(&mut self.invite, (came, sent));
     }
 
+    /// An INVITE was refused, and the ACK of that has passed: the one before may still wait for its own.
+    fn forget_invite(&mut self, came: u32) {
+        if self.invite.0 == came && self.earlier_invite.0 > 0 {
+            self.invite = self.earlier_invite;
+        }
+    }
+
     /// The CSeq on the other leg of the INVITE that an ACK with this one is of.
     fn acknowledged(&self, came: u32) -> Option<u32> {
         let known = [self.invite, self.earlier_invite];
