@@ -238,6 +238,7 @@ impl<'a> World<'a> {
             && tables.scscf.subscriptions == 0
             && tables.scscf.sessions == 0
             && tables.scscf.challenges == 0
+            && tables.scscf.notifications == 0
     }
 
     fn next_at(&self) -> Option<Time> {
