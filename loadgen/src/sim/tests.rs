@@ -610,26 +610,6 @@ fn sessions_are_made_anew_after_each_registration() {
     handovers_break_sessions("alive", 4);
 }
 
-/// As [`each_seed`], of UEs that fall back. Where the 200 to a REGISTER that ends a registration is lost, nobody answers any more.
-fn each_seed_of_fallback(more: &str, check: impl Fn(&World<'_>)) {
-    each_world(more, |world| {
-        let ended = world.run();
-        assert_eq!(checks::at_the_end(world, ended), Vec::<String>::new());
-        let failures = world.generator().measurements().failures();
-        let failed = |procedure| tally(world, procedure).failed;
-        let unanswered = failed(Procedure::Release) + failed(Procedure::FallbackReturn);
-        assert_eq!(
-            failures.total(),
-            failures.of(Cause::Timeout),
-            "{:?}",
-            failures.iter().collect::<Vec<_>>()
-        );
-        assert_eq!(failures.total(), unanswered);
-        assert!(unanswered <= UES / 4, "{unanswered}");
-        check(world);
-    });
-}
-
 const LEGACY_PCSCF: &str = "[engine]\npcscf = [{ security_event = false }]\n";
 const LEGACY_SCSCF: &str = "[engine.scscf]\nsecurity_event = false\n";
 const SHORT: &str = "[procedures.refresh]\nexpires_s = 120\n";
@@ -644,7 +624,7 @@ fn ues_whose_network_does_not_know_the_extension_register() {
             + REG_EVENT
             + CALL
             + RELEASE;
-        each_seed_of_fallback(&more, |world| {
+        each_seed(&more, |world| {
             let secure = tally(world, Procedure::Secure);
             assert_eq!((secure.attempted, secure.abandoned), (UES, UES));
             assert_eq!(completed(world, Procedure::Fallback), UES);
@@ -679,7 +659,7 @@ fn the_extension_is_tried_again_and_the_registration_goes_on_where_it_is_still_u
         + LONG_CALL.replace("after_s = 12", "after_s = 20").as_str()
         + REGISTER
         + "[procedures.release]\nafter_s = 280\n";
-    each_seed_of_fallback(&more, |world| {
+    each_seed(&more, |world| {
         assert_eq!(completed(world, Procedure::Fallback), UES);
         // At the refreshes after two minutes, and after four.
         let tried = tally(world, Procedure::FallbackReturn);
@@ -701,7 +681,7 @@ fn ues_return_to_the_extension_with_their_sessions() {
         + "[procedures.call]\nafter_s = 20\njitter = 0.5\n"
         + REGISTER
         + "[procedures.release]\nafter_s = 400\n";
-    each_seed_of_fallback(&more, |world| {
+    each_seed(&more, |world| {
         let fallen = UES / 2;
         assert_eq!(completed(world, Procedure::Secure), fallen);
         assert_eq!(completed(world, Procedure::Fallback), fallen);
