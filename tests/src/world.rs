@@ -23,7 +23,11 @@ use crate::ue::ScriptedUe;
 /// The time at a world's start: not zero, so that a forgotten time shows.
 pub const START_NS: Time = seconds(1000);
 /// Counters of mere traffic, which rise with every message.
-const TRAFFIC: [&str; 6] = [
+const TRAFFIC: [&str; 10] = [
+    "gm_messages",
+    "gm_bytes",
+    "mw_messages",
+    "mw_bytes",
     "messages_in",
     "messages_out",
     "datagrams_in",
@@ -412,6 +416,7 @@ impl World {
             sum.pcscf.sets += tables.pcscf.sets;
             sum.pcscf.transactions += tables.pcscf.transactions;
             sum.pcscf.strings_bytes += tables.pcscf.strings_bytes;
+            sum.pcscf.bytes += tables.pcscf.bytes;
             sum.scscf.subscriptions += tables.scscf.subscriptions;
             sum.scscf.bindings += tables.scscf.bindings;
             sum.scscf.reg_subscriptions += tables.scscf.reg_subscriptions;
@@ -419,6 +424,7 @@ impl World {
             sum.scscf.notifications += tables.scscf.notifications;
             sum.scscf.sessions += tables.scscf.sessions;
             sum.scscf.strings_bytes += tables.scscf.strings_bytes;
+            sum.scscf.bytes += tables.scscf.bytes;
         }
         sum
     }
@@ -446,7 +452,7 @@ impl World {
             published
         });
         let published: Vec<Published> = published.collect();
-        status(&published, std::time::Instant::now(), Backend::Mmsg).to_string()
+        status(&published, std::time::Instant::now(), Backend::Mmsg, None).to_string()
     }
 
     /// Passes on the held Mw datagram with this number among those that wait.

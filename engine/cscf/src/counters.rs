@@ -9,6 +9,18 @@ macro_rules! counters {
         }
 
         impl Counters {
+            /// Counts a message between a UE and its P-CSCF, whose datagram has so many bytes.
+            pub fn count_gm(&mut self, bytes: usize) {
+                self.gm_messages += 1;
+                self.gm_bytes += bytes as u64;
+            }
+
+            /// Counts a message between two roles that has so many bytes.
+            pub fn count_mw(&mut self, bytes: usize) {
+                self.mw_messages += 1;
+                self.mw_bytes += bytes as u64;
+            }
+
             /// How many counters there are.
             pub const COUNT: usize = [$(stringify!($name)),*].len();
             /// Their names, in the order of [`Counters::values`].
@@ -28,6 +40,14 @@ counters! {
     messages_in,
     /// SIP messages that the roles sent.
     messages_out,
+    /// SIP messages at Gm: from UEs and to UEs at the P-CSCF, unprotected or in ESP.
+    gm_messages,
+    /// Their bytes, as UDP carries them.
+    gm_bytes,
+    /// SIP messages at Mw, in memory or as datagrams. Each is counted by the process that sends it.
+    mw_messages,
+    /// Their bytes.
+    mw_bytes,
     /// Datagrams that came on any socket.
     datagrams_in,
     /// Datagrams that were handed to the sockets.

@@ -40,6 +40,8 @@ pub struct Api {
     pub started: Instant,
     /// The back end that is in use.
     pub io: Backend,
+    /// What is configured other than the specifications have it.
+    pub deviation: Option<String>,
     /// The longest lifetime that the S-CSCF grants, in seconds; nothing where none runs here.
     pub expires_max_s: Option<u32>,
 }
@@ -140,7 +142,8 @@ impl Api {
     fn serve(&self, resource: &Resource<'_>, request: &Request) -> Result<Vec<u8>, Problem> {
         match *resource {
             Resource::Status => {
-                Ok(status(&self.published, self.started, self.io).to_string().into())
+                let deviation = self.deviation.as_deref();
+                Ok(status(&self.published, self.started, self.io, deviation).to_string().into())
             }
             Resource::List(table) => self.list(table, &request.query),
             Resource::Of(table, impi) => self.list_of(table, decoded(impi)?, &request.query),
@@ -333,6 +336,7 @@ mod tests {
             published: Arc::new(Vec::new()),
             started: Instant::now(),
             io: Backend::Mmsg,
+            deviation: None,
             expires_max_s: config.scscf.map(|scscf| scscf.expires_max_s),
         }
     }

@@ -167,6 +167,9 @@ fn describe(plan: &Plan, reserved_bytes: usize) -> String {
     if let Some(directory) = &plan.topology.directory {
         let _ = writeln!(text, "{} subscribers", directory.len());
     }
+    if let Some(deviation) = plan.config.ue_leg.deviation() {
+        let _ = writeln!(text, "deviation: {deviation}");
+    }
     let _ = writeln!(
         text,
         "{} shard(s) on core(s) {:?}, room for {users} users each, at most {} MiB of tables and buffers each",

@@ -2,11 +2,13 @@
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 use std::path::{Path, PathBuf};
 
+use imstorm_base::time::milliseconds;
 use imstorm_control::Address;
 use imstorm_cscf::hss::derived::{Derivation, POPULATION_MAX};
+use imstorm_sip::transaction::Timings;
 use imstorm_uring::Backend;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _};
@@ -30,6 +32,9 @@ pub struct EngineConfig {
     /// Where the I-CSCF finds the S-CSCF when it runs elsewhere: an address for each of its shards.
     #[serde(default)]
     pub scscf_at: Vec<SocketAddr>,
+    /// Timers between UEs and P-CSCFs.
+    #[serde(default)]
+    pub ue_leg: UeLegSection,
     /// Addresses whose datagrams the Mw ports take.
     #[serde(default)]
     pub peers: Vec<IpAddr>,
@@ -89,6 +94,37 @@ pub struct PcscfSection {
     /// The name of the network that it stands in (P-Visited-Network-ID).
     #[serde(default = "default_domain")]
     pub visited_network: String,
+}
+
+/// Timers between UEs and P-CSCFs (TS 24.229 table 7.8).
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UeLegSection {
+    /// T1 in milliseconds, 200 to 2000. The timers that are multiples of it follow: A, B, D to H, J, L, M and N. T2 and T4 stay what they are.
+    pub t1_ms: Option<Spanned<u64>>,
+}
+
+impl UeLegSection {
+    /// T1 in milliseconds.
+    #[must_use]
+    pub fn t1_ms(&self) -> u64 {
+        self.t1_ms.as_ref().map_or(T1_MS_SPECIFIED, |t1_ms| *t1_ms.get_ref())
+    }
+
+    /// The timers.
+    #[must_use]
+    pub fn timings(&self) -> Timings {
+        Timings { t1_ns: milliseconds(self.t1_ms()), ..Timings::UE_LEG }
+    }
+
+    /// What is other than TS 24.229 has it, in words for whoever runs the engine.
+    #[must_use]
+    pub fn deviation(&self) -> Option<String> {
+        let t1_ms = self.t1_ms();
+        (t1_ms != T1_MS_SPECIFIED).then(|| {
+            format!("ue_leg.t1_ms is {t1_ms}, where TS 24.229 table 7.8 has {T1_MS_SPECIFIED}")
+        })
+    }
 }
 
 /// An I-CSCF.
@@ -226,6 +262,13 @@ impl EngineConfig {
         if (self.icscf.is_some() || self.scscf.is_some()) && self.subscribers.is_none() {
             return whole("an I-CSCF or S-CSCF needs [subscribers]");
         }
+        if let Some(t1_ms) = &self.ue_leg.t1_ms
+            && !T1_MS.contains(t1_ms.get_ref())
+        {
+            let (least, most) = (T1_MS.start(), T1_MS.end());
+            let problem = format!("t1_ms: expected {least} to {most}, found {}", t1_ms.get_ref());
+            return Err((Some(t1_ms.span()), problem));
+        }
         for pcscf in &self.pcscf {
             let ports = [pcscf.port_ps, pcscf.port_pc, pcscf.port_pc.wrapping_add(1)];
             if ports.iter().any(|port| matches!(port, 0 | 5060 | 5061))
@@ -262,6 +305,11 @@ impl EngineConfig {
         Ok(())
     }
 }
+
+/// T1 between UEs and P-CSCFs that can be configured, in milliseconds.
+const T1_MS: RangeInclusive<u64> = 200..=T1_MS_SPECIFIED;
+/// T1 between UEs and P-CSCFs as TS 24.229 table 7.8 has it, in milliseconds.
+const T1_MS_SPECIFIED: u64 = 2000;
 
 /// SPIs have room for so many shards.
 pub const SHARDS_MAX: usize = 16;
@@ -346,6 +394,8 @@ mod tests {
             (format!("{MINIMAL}io = \"fast\"\n"), "test.toml:5:6"),
             (format!("{MINIMAL}shards = 99\n"), "test.toml:5:10"),
             (format!("{MINIMAL}admin = \"here\"\n"), "test.toml:5:9"),
+            (format!("{MINIMAL}ue_leg = {{ t1_ms = 199 }}\n"), "test.toml:5:20"),
+            (format!("{MINIMAL}ue_leg = {{ t1_ms = 2001 }}\n"), "test.toml:5:20"),
             (format!("{MINIMAL}admin = \"0.0.0.0:9060\"\n"), "test.toml:5:9"),
             (MINIMAL.replace("size = 10", "size = 100000000"), "test.toml:4:24"),
             (MINIMAL.replace("127.0.0.1:6070", "nowhere"), "test.toml:2:16"),
@@ -354,6 +404,19 @@ mod tests {
             let error = EngineConfig::parse("test.toml", &text).unwrap_err().to_string();
             assert!(error.starts_with(place), "{error}");
         }
+    }
+
+    #[test]
+    fn another_t1_is_a_deviation_that_all_its_multiples_follow() {
+        let config = EngineConfig::parse("test.toml", MINIMAL).unwrap();
+        assert_eq!(config.ue_leg.timings(), Timings::UE_LEG);
+        assert_eq!(config.ue_leg.deviation(), None);
+        let text = format!("{MINIMAL}ue_leg = {{ t1_ms = 500 }}\n");
+        let config = EngineConfig::parse("test.toml", &text).unwrap();
+        let timings = config.ue_leg.timings();
+        assert_eq!([timings.timer_b_ns(), timings.timer_f_ns()], [milliseconds(32_000); 2]);
+        assert_eq!(timings.t2_ns, Timings::UE_LEG.t2_ns);
+        assert!(config.ue_leg.deviation().unwrap().contains("500"));
     }
 
     #[test]

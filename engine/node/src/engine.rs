@@ -183,6 +183,7 @@ impl Engine {
             published,
             started,
             io,
+            deviation: plan.config.ue_leg.deviation(),
             expires_max_s: plan.config.scscf.as_ref().map(|scscf| scscf.expires_max_s),
         };
         match start_admin(plan, api) {

@@ -108,6 +108,7 @@ impl Shard {
     ) -> Self {
         let mut random = SecretRandom::new(seed);
         let users = users_per_shard(config, &topology);
+        let ue_leg = config.ue_leg.timings();
         // During a handover a user has two connections, and the old one may last until its timers end it.
         let connections = CONNECTIONS_PER_USER * users;
         let pcscfs = config.pcscf.iter().zip(0..).map(|(section, place)| {
@@ -133,7 +134,7 @@ impl Shard {
                 strings_bytes: users_here * STRINGS_BYTES_PER_USER + STRINGS_BYTES_BASE,
                 shard: u32::try_from(number).expect("few shards"),
                 shards: u32::try_from(topology.shards).expect("few shards"),
-                ue_leg: Timings::UE_LEG,
+                ue_leg,
                 core: Timings::CORE,
                 seed: random.next_u64(),
                 boot: random.next_u64(),
@@ -169,7 +170,7 @@ impl Shard {
                 expires_max_s: section.expires_max_s,
                 expires_min_s: section.expires_min_s,
                 core: Timings::CORE,
-                ue_leg: Timings::UE_LEG,
+                ue_leg,
                 seed: random.next_u64(),
                 boot: random.next_u64(),
             };
@@ -181,7 +182,7 @@ impl Shard {
         let hss = topology.directory.clone().map(Hss::new);
         let common = Common {
             mw: MwQueue::new(MW_BUFFERS, topology.mw_addresses()),
-            timers: Timers::with_capacity(&timer_durations(), users * TIMERS_PER_USER),
+            timers: Timers::with_capacity(&timer_durations(ue_leg), users * TIMERS_PER_USER),
             random,
             counters: Counters::default(),
             edits: Box::default(),
@@ -308,6 +309,7 @@ impl Shard {
             tables.pcscf.transactions += of.transactions;
             tables.pcscf.tombstones += of.tombstones;
             tables.pcscf.strings_bytes += of.strings_bytes;
+            tables.pcscf.bytes += of.bytes;
         }
         tables.scscf = self.scscf.as_ref().map(Scscf::tables).unwrap_or_default();
         tables
@@ -396,6 +398,7 @@ impl Shard {
     /// Delivers what the roles sent each other, until they are silent.
     fn between_roles(&mut self, step: &mut Step<'_>) {
         while let Some(message) = self.common.mw.take() {
+            self.common.counters.count_mw(message.bytes().len());
             match self.topology.role_at(message.to) {
                 Some((shard, role)) if shard == self.number => {
                     self.mw(step, role, message.from, message.bytes());
@@ -481,14 +484,14 @@ pub fn users_per_shard(config: &EngineConfig, topology: &Topology) -> usize {
 }
 
 /// The durations that are armed again and again: each has a queue of its own, in which arming costs nothing.
-fn timer_durations() -> Vec<u64> {
+fn timer_durations(ue_leg: Timings) -> Vec<u64> {
     let mut durations = vec![AWAIT_AUTH_NS, LOOK_AGAIN_NS, seconds(2)];
-    for timings in [Timings::CORE, Timings::UE_LEG] {
+    for timings in [Timings::CORE, ue_leg] {
         durations.extend((0..4).map(|step| timings.timer_e_ns(step)));
         durations.extend([timings.timer_f_ns(), 2 * timings.timer_f_ns()]);
         durations.extend([timings.timer_i_ns(false), timings.timer_d_ns(false)]);
     }
-    durations.push(Timings::UE_LEG.timer_f_ns() + Timings::CORE.t4_ns);
+    durations.push(ue_leg.timer_f_ns() + Timings::CORE.t4_ns);
     durations.sort_unstable();
     durations.dedup();
     durations

@@ -23,6 +23,7 @@ macro_rules! gauges {
 gauges! {
     connections, security_associations, pcscf_transactions, pcscf_tombstones, pcscf_strings_bytes,
     subscriptions, registrations, reg_subscriptions, challenges, notifications, scscf_strings_bytes, timers, cpu_ns,
+    pcscf_bytes, scscf_bytes,
 }
 
 /// One shard's published numbers.
@@ -63,6 +64,8 @@ impl Published {
         set(Gauge::notifications, tables.scscf.notifications);
         set(Gauge::scscf_strings_bytes, tables.scscf.strings_bytes);
         set(Gauge::timers, tables.timers);
+        set(Gauge::pcscf_bytes, tables.pcscf.bytes);
+        set(Gauge::scscf_bytes, tables.scscf.bytes);
         self.gauges[Gauge::cpu_ns as usize].store(process::thread_cpu_ns(), Ordering::Relaxed);
     }
 
@@ -75,9 +78,14 @@ impl Published {
     }
 }
 
-/// The engine's state, as `GET /v1/status` gives it.
+/// The engine's state, as `GET /v1/status` gives it. `deviation` says what is configured other than the specifications have it.
 #[must_use]
-pub fn status(shards: &[Published], started: Instant, io: Backend) -> Value {
+pub fn status(
+    shards: &[Published],
+    started: Instant,
+    io: Backend,
+    deviation: Option<&str>,
+) -> Value {
     let counter = |place: usize| shards.iter().map(|shard| shard.counter(place)).sum::<u64>();
     let gauge = |place: Gauge| shards.iter().map(|shard| shard.gauge(place as usize)).sum::<u64>();
     let counters: Map<String, Value> = Counters::NAMES
@@ -94,6 +102,12 @@ pub fn status(shards: &[Published], started: Instant, io: Backend) -> Value {
         "sessions": 0,
         "messages_in": counters["messages_in"],
         "messages_out": counters["messages_out"],
+        "gm_messages": counters["gm_messages"],
+        "gm_bytes": counters["gm_bytes"],
+        "mw_messages": counters["mw_messages"],
+        "mw_bytes": counters["mw_bytes"],
+        "pcscf_bytes": gauge(Gauge::pcscf_bytes),
+        "scscf_bytes": gauge(Gauge::scscf_bytes),
         "esp_rejected": counters["esp_rejected"],
         "shard_hops": counters["shard_hops"],
         "cpu_s": process::process_cpu_ns() as f64 / 1e9,
@@ -102,6 +116,7 @@ pub fn status(shards: &[Published], started: Instant, io: Backend) -> Value {
         "uptime_s": started.elapsed().as_secs_f64(),
         "version": env!("CARGO_PKG_VERSION"),
         "io": io.to_string(),
+        "deviation": deviation,
         "counters": counters,
         "shards": per_shard,
     })
@@ -133,8 +148,9 @@ mod tests {
 
     #[test]
     fn the_status_has_all_counters_and_each_shards_gauges() {
-        let status =
-            status(&[Published::default(), Published::default()], Instant::now(), Backend::Mmsg);
+        let shards = [Published::default(), Published::default()];
+        let status = status(&shards, Instant::now(), Backend::Mmsg, Some("T1"));
+        assert_eq!(status["deviation"], "T1");
         assert_eq!(status["counters"].as_object().unwrap().len(), Counters::COUNT);
         assert_eq!(status["shards"].as_array().unwrap().len(), 2);
         assert_eq!(status["registrations"], 0);

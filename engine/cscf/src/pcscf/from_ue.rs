@@ -38,6 +38,7 @@ impl Pcscf {
     /// anything that is live.
     pub fn unprotected(&mut self, ctx: &mut Context<'_>, from: SocketAddr, message: &Message<'_>) {
         ctx.counters.messages_in += 1;
+        ctx.counters.count_gm(message.bytes().len());
         if !message.is_request() || message.method() == Method::Ack {
             ctx.counters.unprotected_refused += 1;
             return;

@@ -163,6 +163,8 @@ pub struct PcscfTables {
     pub tombstones: usize,
     /// Bytes of strings.
     pub strings_bytes: usize,
+    /// Bytes that connections, sets and transactions take, with their strings.
+    pub bytes: usize,
 }
 
 /// A P-CSCF on one shard.
@@ -236,6 +238,11 @@ impl Pcscf {
             transactions: self.transactions.len(),
             tombstones: self.tombstones.len(),
             strings_bytes: self.strings.used_bytes(),
+            bytes: self.connections.len() * size_of::<Connection>()
+                + self.sets.len() * size_of::<SecuritySet>()
+                + self.transactions.len() * size_of::<Transaction>()
+                + self.held.len() * size_of::<Held>()
+                + self.strings.used_bytes(),
         }
     }
 
@@ -280,10 +287,12 @@ impl Pcscf {
             Err(error) => return count_open_error(ctx, &error),
         };
         set.outer = peer;
+        let bytes = datagram.len();
         let Ok(message) = parse(&datagram[payload], headers) else {
             ctx.counters.malformed += 1;
             return;
         };
+        ctx.counters.count_gm(bytes);
         self.protected(ctx, key, &message);
     }
 

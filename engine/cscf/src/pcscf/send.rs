@@ -323,10 +323,12 @@ fn send(
 ) -> bool {
     match peer {
         Peer::Unprotected(to) => {
-            let sent = ctx
-                .outbox
-                .send(config.unprotected_socket, None, to, |slot| write(slot).map(|len| 0..len));
-            count_sent(ctx, sent.is_ok())
+            let mut bytes = 0;
+            let sent = ctx.outbox.send(config.unprotected_socket, None, to, |slot| {
+                bytes = write(slot)?;
+                Some(0..bytes)
+            });
+            count_sent(ctx, sent.is_ok().then_some(bytes))
         }
         Peer::Protected(set) => {
             sets.get_mut(set).is_some_and(|set| send_protected(config, set, ctx, write))
@@ -343,17 +345,18 @@ fn send_protected(
     write: impl FnOnce(&mut [u8]) -> Option<usize>,
 ) -> bool {
     let seed = ctx.random.next_u64();
-    let mut refused = false;
+    let (mut refused, mut bytes) = (false, 0);
     let sent = ctx.outbox.send(config.esp_socket, None, set.outer, |slot| {
         let end = slot.len().checked_sub(TAILROOM)?;
         let len = write(slot.get_mut(HEADROOM..end)?)?;
         // Over UDP everything goes from port_pc to port_us (TS 33.203 clause 7.1, SA 2a).
         let sealed = set.sa.seal(LocalPort::Client, slot, HEADROOM, len, seed);
         refused = sealed.is_err();
+        bytes = sealed.as_ref().map_or(0, std::ops::Range::len);
         sealed.ok()
     });
     ctx.counters.esp_seal_failed += u64::from(refused);
-    count_sent(ctx, sent.is_ok())
+    count_sent(ctx, sent.is_ok().then_some(bytes))
 }
 
 fn send_mw(
@@ -368,8 +371,14 @@ fn send_mw(
     sent.is_ok()
 }
 
-fn count_sent(ctx: &mut Context<'_>, sent: bool) -> bool {
-    ctx.counters.messages_out += u64::from(sent);
-    ctx.counters.outbox_full += u64::from(!sent);
-    sent
+/// Counts a message to a UE whose datagram has so many bytes, or for which there was no room.
+fn count_sent(ctx: &mut Context<'_>, sent: Option<usize>) -> bool {
+    match sent {
+        Some(bytes) => {
+            ctx.counters.messages_out += 1;
+            ctx.counters.count_gm(bytes);
+        }
+        None => ctx.counters.outbox_full += 1,
+    }
+    sent.is_some()
 }

@@ -155,6 +155,8 @@ pub struct ScscfTables {
     pub notifications: usize,
     /// Bytes of strings.
     pub strings_bytes: usize,
+    /// Bytes that all of these take, with their strings.
+    pub bytes: usize,
 }
 
 /// An S-CSCF on one shard.
@@ -247,6 +249,14 @@ impl Scscf {
             sessions: self.sessions.len(),
             notifications: self.notifications.len(),
             strings_bytes: self.strings.used_bytes(),
+            bytes: self.subscriptions.len() * size_of::<Subscription>()
+                + self.bindings.len() * size_of::<Binding>()
+                + self.reg_subscriptions.len() * size_of::<RegSubscription>()
+                + self.challenges.len() * size_of::<Challenge>()
+                + self.sessions.len() * size_of::<Session>()
+                + self.forks.len() * size_of::<Fork>()
+                + self.notifications.len() * size_of::<Notification>()
+                + self.strings.used_bytes(),
         }
     }
 
