@@ -5,7 +5,11 @@ use std::net::SocketAddr;
 use imstorm_engine::EngineConfig;
 use imstorm_engine::config::ConfigError;
 
-use crate::profile::Profile;
+use crate::profile::{Profile, Schemes};
+use crate::schemes::SaPolicy;
+
+/// Private identities that a user of a comparison derives: one for each access.
+const ACCESSES: i64 = 2;
 
 /// The configuration of an engine for a profile, as text: all roles in one process, the profile's subscribers and P-CSCF
 /// addresses, and what its `[engine]` table adds. `cores` are those that it may use.
@@ -13,7 +17,7 @@ use crate::profile::Profile;
 pub fn config_text(profile: &Profile, admin: &str, cores: &[usize]) -> String {
     let mut config = toml::Table::new();
     let text = |value: String| toml::Value::String(value);
-    let pcscfs = profile.topology.pcscf.iter().enumerate().map(|(place, address)| {
+    let pcscfs = profile.pcscfs().iter().enumerate().map(|(place, address)| {
         let mut pcscf = toml::Table::new();
         pcscf.insert("address".to_owned(), text(address.to_string()));
         pcscf.insert("esp_port".to_owned(), i64::from(profile.topology.pcscf_esp_port).into());
@@ -49,8 +53,29 @@ pub fn config_text(profile: &Profile, admin: &str, cores: &[usize]) -> String {
     config.insert("admin".to_owned(), text(admin.to_owned()));
     let cores: Vec<toml::Value> = cores.iter().map(|core| number(*core as u64)).collect();
     config.insert("cores".to_owned(), cores.into());
+    if let Some(schemes) = &profile.schemes {
+        compare(&mut config, schemes);
+    }
     merge(&mut config, &profile.engine);
     toml::to_string(&config).expect("tables, strings and numbers are TOML")
+}
+
+/// What the core of a comparison does otherwise than by default.
+fn compare(config: &mut toml::Table, schemes: &Schemes) {
+    let of = |key: &str, value: toml::Value| toml::Table::from_iter([(key.to_owned(), value)]);
+    let mut over = toml::Table::new();
+    if schemes.pcscf_sa_policy != SaPolicy::default() {
+        let pcscf = of("sa_policy", schemes.pcscf_sa_policy.name().into());
+        over.insert("pcscf".to_owned(), vec![pcscf; schemes.pcscfs as usize].into());
+    }
+    over.insert("ue_leg".to_owned(), of("t1_ms", i64::from(schemes.t1_ms).into()).into());
+    if let Some(registrar) = schemes.scheme.registrar() {
+        over.insert("scscf".to_owned(), of("simultaneous", registrar.into()).into());
+    }
+    if schemes.scheme.modifies_impi() {
+        over.insert("hss".to_owned(), of("modified_impis_max", ACCESSES.into()).into());
+    }
+    merge(config, &over);
 }
 
 /// Lays one table over another: tables are merged, lists of tables one by one, and all else is replaced.
@@ -86,7 +111,7 @@ pub fn config(profile: &Profile) -> Result<EngineConfig, ConfigError> {
 
 /// The Mw addresses of the embedded engine's roles.
 pub fn mw_addresses(profile: &Profile) -> impl Iterator<Item = SocketAddr> {
-    (0..profile.topology.pcscf.len() + 2).map(|place| mw_address(profile, place))
+    (0..profile.pcscfs().len() + 2).map(|place| mw_address(profile, place))
 }
 
 /// Mw addresses of the embedded engine's roles: on the first P-CSCF's address, a hundred ports apart.

@@ -15,6 +15,7 @@ use imstorm_base::time::{NS_PER_MS, Time};
 use imstorm_base::timers::Timers;
 use imstorm_cscf::Directory;
 use imstorm_esp::{Datagram, HEADROOM, Keys, LocalPort, SecurityParameters, TAILROOM, classify};
+use imstorm_sip::transaction::Timings;
 use imstorm_sip::{Index, parse};
 
 use crate::measure::{Measurements, Procedure};
@@ -26,9 +27,10 @@ use crate::profile::{
 };
 use crate::recorder::{AssociationKeys, Capture, Direction, Recorder};
 use crate::schedule::Schedule;
-use crate::ue::call::{LEG_STRINGS_BYTES, LEG_TIMER_NS, LEGS_PER_USER};
+use crate::schemes::Course;
+use crate::ue::call::{LEG_STRINGS_BYTES, LEGS_PER_USER, leg_timers_ns};
 use crate::ue::handover::Handover;
-use crate::ue::procedures::{FORGET_NS, TIMER_N_NS, TIMINGS};
+use crate::ue::procedures::FORGET_NS;
 use crate::ue::write::UeSettings;
 use crate::ue::{CLIENT_PORTS, Leg, Services, Ue, UeSet, UeTimer};
 
@@ -120,6 +122,8 @@ pub struct Generator {
     /// By user.
     pub(crate) handovers: HashMap<u32, Handover>,
     pub(crate) operator: OperatorDesk,
+    /// The steps that all users go through together, if the profile compares.
+    pub(crate) course: Option<Course>,
     pub(crate) strings: Strings,
     pub(crate) timers: Timers<UeTimer>,
     pub(crate) random: Random,
@@ -185,6 +189,7 @@ impl Generator {
         let procedures = &profile.procedures;
         let refresh = procedures.refresh.clone();
         let lowered = procedures.network_reauthenticate.as_ref();
+        let timings = profile.timings();
         Self {
             settings: UeSettings {
                 domain: profile.population.domain.clone(),
@@ -195,11 +200,17 @@ impl Generator {
                 pcscf_esp_port: profile.topology.pcscf_esp_port,
                 mode: imstorm_esp::Mode::UdpTunnel,
                 suites: profile.security.algorithms.iter().map(|pair| pair.suite()).collect(),
-                basis: profile.ue.access.basis(),
+                basis: profile.basis(),
                 expires_s: refresh.expires_s,
                 registration_expires_s: expires_of(&procedures.register_over_connection)
                     .unwrap_or(refresh.expires_s),
-                reg_event_expires_s: expires_of(&procedures.reg_event).unwrap_or(0),
+                reg_event_expires_s: expires_of(&procedures.reg_event).unwrap_or(refresh.expires_s),
+                timings,
+                flows: profile.schemes.as_ref().is_some_and(|it| it.scheme.names_flows()),
+                modifies_impi: profile.schemes.as_ref().is_some_and(|it| it.scheme.modifies_impi()),
+                keeps_earlier: profile.schemes.as_ref().is_some_and(|it| it.scheme.keeps_earlier()),
+                names_accesses: profile.schemes.is_some(),
+                sa_policy: profile.schemes.as_ref().map(|it| it.ue_sa_policy).unwrap_or_default(),
                 run: seed.run,
             },
             plans: std::array::from_fn(|place| procedures.plan(Procedure::ALL[place])),
@@ -219,8 +230,12 @@ impl Generator {
             handover: procedures.handover.clone().unwrap_or_default(),
             handovers: HashMap::new(),
             operator: OperatorDesk::default(),
+            course: profile
+                .schemes
+                .as_ref()
+                .map(|_| Course::new(population.size(), profile.arrivals.rate_per_s)),
             strings: Strings::with_capacity(strings_bytes(profile, &population)),
-            timers: Timers::new(&timer_durations()),
+            timers: Timers::new(&timer_durations(&timings)),
             schedule: Schedule::new(&profile.arrivals, population.size(), random.fork(1)),
             random: random.fork(2),
             population,
@@ -269,7 +284,9 @@ impl Generator {
         while let Some(timer) = self.timers.poll(now) {
             self.timer(&mut step, timer);
         }
+        self.follow_course(&mut step);
         while !self.stopped
+            && self.course.is_none()
             && let Some((ue, at)) = self.schedule.due(now - started_at)
         {
             let intended = started_at + at;
@@ -298,7 +315,7 @@ impl Generator {
     pub fn impi(&self, ue: u32) -> Vec<u8> {
         let mut text = [0; NAME_BYTES_MAX];
         let mut writer = imstorm_sip::Writer::new(&mut text);
-        self.population.write_impi(ue, &mut writer);
+        self.settings.write_impi(&self.population, ue, &mut writer);
         writer.as_written().to_vec()
     }
 
@@ -311,8 +328,11 @@ impl Generator {
     #[must_use]
     pub fn next_deadline(&self) -> Option<Time> {
         let started_at = self.started_at?;
-        let start = self.schedule.next_at().filter(|_| !self.stopped).map(|at| started_at + at);
-        [self.timers.next_deadline(), start].into_iter().flatten().min()
+        let start = match &self.course {
+            Some(course) => course.next_at(),
+            None => self.schedule.next_at().map(|at| started_at + at),
+        };
+        [self.timers.next_deadline(), start.filter(|_| !self.stopped)].into_iter().flatten().min()
     }
 
     /// Begins nothing new: no UE, no refresh, no release.
@@ -323,6 +343,9 @@ impl Generator {
     /// Whether every UE has started and is through, or rests secured with nothing more to do, and no procedure is under way.
     #[must_use]
     pub fn is_done(&self) -> bool {
+        if let Some(course) = &self.course {
+            return self.under_way == 0 && (self.stopped || course.is_over());
+        }
         let started = u64::from(self.population.size() - self.schedule.remaining());
         let all_started = self.stopped || self.schedule.remaining() == 0;
         all_started && self.under_way == 0 && (self.stopped || self.gone + self.resting >= started)
@@ -371,7 +394,10 @@ impl Generator {
             secured_max: self.secured_max,
             secured_ever: self.secured_ever,
             gone: self.gone,
-            not_started: u64::from(self.schedule.remaining()),
+            not_started: match &self.course {
+                Some(course) => course.not_started(),
+                None => u64::from(self.schedule.remaining()),
+            },
             retransmissions: self.retransmissions,
             ignored: self.ignored,
             unprotected_ignored: self.unprotected_ignored,
@@ -556,7 +582,8 @@ fn client_ports(first: u16, port_us: u16) -> [u16; CLIENT_PORTS] {
 
 /// Sides of sessions that a user may have, ended ones that still answer included; none where the profile has no sessions.
 fn legs_per_user(profile: &Profile) -> usize {
-    if profile.procedures.call.is_some() { LEGS_PER_USER } else { 0 }
+    let has_calls = profile.procedures.call.is_some() || profile.schemes.is_some();
+    if has_calls { LEGS_PER_USER } else { 0 }
 }
 
 /// Room for all strings of a run.
@@ -572,10 +599,10 @@ fn expires_of(registration: &Option<Registration>) -> Option<u32> {
 }
 
 /// The durations that are armed again and again: each has a queue of its own.
-fn timer_durations() -> Vec<u64> {
-    let mut durations: Vec<u64> = (0..4).map(|step| TIMINGS.timer_e_ns(step)).collect();
-    durations.extend([TIMINGS.timer_f_ns(), TIMER_N_NS, FORGET_NS]);
-    durations.extend(LEG_TIMER_NS);
+fn timer_durations(timings: &Timings) -> Vec<u64> {
+    let mut durations: Vec<u64> = (0..4).map(|step| timings.timer_e_ns(step)).collect();
+    durations.extend([timings.timer_f_ns(), FORGET_NS]);
+    durations.extend(leg_timers_ns(timings));
     durations.sort_unstable();
     durations.dedup();
     durations

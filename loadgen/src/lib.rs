@@ -23,6 +23,7 @@ pub mod recorder;
 pub mod report;
 pub mod run;
 pub mod schedule;
+pub mod schemes;
 pub mod sim;
 pub mod target;
 pub(crate) mod ue;

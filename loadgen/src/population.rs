@@ -63,7 +63,7 @@ impl Population {
         Self {
             directory,
             addresses: profile.population.addresses,
-            pcscf: profile.topology.pcscf.clone(),
+            pcscf: profile.pcscfs().to_vec(),
             size: u32::try_from(profile.population.size).expect("a checked profile"),
             accesses: profile.population.accesses,
         }

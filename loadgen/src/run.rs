@@ -25,7 +25,7 @@ use crate::operator::HttpOperator;
 use crate::population;
 use crate::profile::Profile;
 use crate::recorder::{self, Capture};
-use crate::report::{Outcome, Report, Sessions};
+use crate::report::{CourseReport, Look, Outcome, Report, Sessions};
 use crate::target;
 
 /// The longest that the generator sleeps: so long may Ctrl-C take to be seen.
@@ -34,6 +34,8 @@ const WAIT_NS_MAX: u64 = 20 * NS_PER_MS;
 /// publishes every 20 ms.
 const REST_MAX: Duration = Duration::from_secs(3);
 const REST_WAIT: Duration = Duration::from_millis(50);
+/// What a step of a comparison leaves behind, an answer to the last NOTIFY, is over after so long, and the control plane has published it.
+const SETTLE_NS: u64 = 150 * NS_PER_MS;
 /// Above this share of late starts the generator was the limit.
 const LATE_SHARE_MAX: f64 = 0.05;
 /// The receive buffer of each of the generator's sockets.
@@ -156,6 +158,7 @@ pub fn run(
         operator,
         interrupts: Arc::clone(interrupts),
         sender,
+        admin: admin.clone(),
     };
     let epoch_ns = epoch_ns();
     let thread = std::thread::Builder::new()
@@ -282,6 +285,7 @@ struct Done {
     socket_drops: u64,
     interrupted: bool,
     drained: bool,
+    course: Option<CourseReport>,
 }
 
 /// The generator's thread.
@@ -295,6 +299,8 @@ struct Worker {
     operator: Option<HttpOperator>,
     interrupts: Arc<AtomicUsize>,
     sender: Sender<Beat>,
+    /// The control plane, for looks at the engine between the steps of a comparison.
+    admin: Option<String>,
 }
 
 impl Worker {
@@ -314,6 +320,7 @@ impl Worker {
         let started_at = clock.now();
         let mut beat_at = started_at + NS_PER_S;
         let mut ends = Ends::new(&self.profile, started_at);
+        let mut looks = Looks::new(self.admin.clone(), generator.course().is_some());
         generator.tick(started_at, &mut io);
         loop {
             let now = clock.now();
@@ -323,6 +330,7 @@ impl Worker {
             self.hear_operator(&mut generator);
             generator.tick(now, &mut io);
             self.call_operator(&mut generator);
+            looks.look(&mut generator, now);
             if now >= beat_at {
                 beat_at += NS_PER_S;
                 self.beat(&mut generator, now - started_at);
@@ -338,6 +346,7 @@ impl Worker {
         Ok(Done {
             socket_drops: drops(&io),
             drained: generator.is_done(),
+            course: generator.course().map(|course| CourseReport::new(course, &looks.taken)),
             generator,
             elapsed_ns: now - started_at,
             interrupted: ends.interrupted,
@@ -365,6 +374,44 @@ impl Worker {
         let interval = generator.measurements_mut().interval();
         // Nobody listens any more where the watcher has failed; the run goes on.
         let _ = self.sender.send(Beat { elapsed_ns, interval, state: generator.state() });
+    }
+}
+
+/// Looks at the engine between the steps of a comparison.
+struct Looks {
+    admin: Option<String>,
+    taken: Vec<Look>,
+    /// When the step under way was found to be over.
+    over_at: Option<Time>,
+}
+
+impl Looks {
+    fn new(admin: Option<String>, compares: bool) -> Self {
+        let mut looks = Self { admin, taken: Vec::new(), over_at: None };
+        if compares {
+            looks.take(0, 0);
+        }
+        looks
+    }
+
+    /// Once a step is over, and what it has left behind is, takes a look and lets the next step begin.
+    fn look(&mut self, generator: &mut Generator, now: Time) {
+        if !generator.is_at_border() {
+            return;
+        }
+        let over_at = *self.over_at.get_or_insert(now);
+        if now < over_at + SETTLE_NS {
+            return;
+        }
+        self.over_at = None;
+        let state = generator.state();
+        self.take(4 * state.sets as u64, state.sessions.lost);
+        generator.go_on_course();
+    }
+
+    fn take(&mut self, ue_associations: u64, sessions_lost: u64) {
+        let engine = self.admin.as_deref().and_then(target::status).unwrap_or_default();
+        self.taken.push(Look { engine, ue_associations, sessions_lost });
     }
 }
 
@@ -455,6 +502,7 @@ fn conclude(
             lost: state.sessions.lost,
         },
         engine,
+        course: done.course.clone(),
         invalid_reasons: invalid_reasons(done, &state),
     };
     let mut report = Report::new(profile, done.generator.measurements(), outcome);

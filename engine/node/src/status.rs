@@ -22,7 +22,7 @@ macro_rules! gauges {
 
 gauges! {
     connections, security_associations, pcscf_transactions, pcscf_tombstones, pcscf_strings_bytes,
-    subscriptions, registrations, reg_subscriptions, challenges, notifications, scscf_strings_bytes, timers, cpu_ns,
+    subscriptions, registrations, sessions, reg_subscriptions, challenges, notifications, scscf_strings_bytes, timers, cpu_ns,
     pcscf_bytes, scscf_bytes,
 }
 
@@ -59,6 +59,7 @@ impl Published {
         set(Gauge::pcscf_strings_bytes, tables.pcscf.strings_bytes);
         set(Gauge::subscriptions, tables.scscf.subscriptions);
         set(Gauge::registrations, tables.scscf.bindings);
+        set(Gauge::sessions, tables.scscf.sessions);
         set(Gauge::reg_subscriptions, tables.scscf.reg_subscriptions);
         set(Gauge::challenges, tables.scscf.challenges);
         set(Gauge::notifications, tables.scscf.notifications);
@@ -99,7 +100,7 @@ pub fn status(
         "subscriptions": gauge(Gauge::subscriptions),
         "security_associations": gauge(Gauge::security_associations),
         "registrations": gauge(Gauge::registrations),
-        "sessions": 0,
+        "sessions": gauge(Gauge::sessions),
         "messages_in": counters["messages_in"],
         "messages_out": counters["messages_out"],
         "gm_messages": counters["gm_messages"],
@@ -154,5 +155,19 @@ mod tests {
         assert_eq!(status["counters"].as_object().unwrap().len(), Counters::COUNT);
         assert_eq!(status["shards"].as_array().unwrap().len(), 2);
         assert_eq!(status["registrations"], 0);
+    }
+
+    #[test]
+    fn what_the_shards_hold_is_what_the_status_says() {
+        let shards = [Published::default(), Published::default()];
+        let held = [Gauge::subscriptions, Gauge::registrations, Gauge::sessions];
+        for shard in &shards {
+            for (count, gauge) in (1..).zip(held) {
+                shard.gauges[gauge as usize].store(count, Ordering::Relaxed);
+            }
+        }
+        let status = status(&shards, Instant::now(), Backend::Mmsg, None);
+        let says = ["subscriptions", "registrations", "sessions"].map(|key| status[key].clone());
+        assert_eq!(says, [2, 4, 6]);
     }
 }

@@ -53,6 +53,8 @@ causes! {
     Busy = "busy",
     /// 480, or nobody answered in time: the callee was not to be had.
     NoAnswer = "no_answer",
+    /// The UE has no security associations to send it through.
+    NoAssociation = "no_association",
     /// The connection that it ran over was gone first.
     ConnectionLost = "connection_lost",
 }

@@ -95,7 +95,8 @@ impl Tally {
         }
     }
 
-    fn record(&mut self, latency_ns: u64) {
+    /// Records a latency.
+    pub(crate) fn record(&mut self, latency_ns: u64) {
         let latency_us = (latency_ns / 1_000).clamp(1, LATENCY_MAX_US);
         self.latency_us.saturating_record(latency_us);
     }

@@ -7,6 +7,7 @@
 mod address_block;
 mod error;
 mod procedures;
+mod schemes;
 mod source;
 mod validate;
 
@@ -14,7 +15,9 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use imstorm_base::time::NS_PER_MS;
 use imstorm_esp::{EncryptionAlgorithm, IntegrityAlgorithm, Mode, Suite};
+use imstorm_sip::transaction::Timings;
 use serde::Deserialize;
 use serde::de::Error as _;
 
@@ -24,6 +27,7 @@ pub use procedures::{
     Abandon, Call, Handover, HandoverMode, NetworkReauthenticate, NetworkRelease, OldAccess, Plan,
     Procedures, Recurring, Refresh, RefreshBy, Registration, Release,
 };
+pub use schemes::Schemes;
 
 /// A load profile, validated.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -53,6 +57,9 @@ pub struct Profile {
     /// What some UEs leave undone.
     #[serde(default)]
     pub abandon: Abandon,
+    /// A comparison's course of steps, which takes the place of what `procedures` has when.
+    #[serde(default)]
+    pub schemes: Option<Schemes>,
     /// When a run ends.
     #[serde(default)]
     pub limits: Limits,
@@ -231,6 +238,28 @@ pub struct Delay {
 }
 
 impl Profile {
+    /// What UEs' secure connections rest on.
+    pub(crate) fn basis(&self) -> crate::ue::Basis {
+        self.schemes.as_ref().map_or(self.ue.access.basis(), |it| it.scheme.basis())
+    }
+
+    /// The UEs' timers.
+    pub(crate) fn timings(&self) -> Timings {
+        match self.schemes.as_ref() {
+            Some(schemes) => {
+                Timings { t1_ns: u64::from(schemes.t1_ms) * NS_PER_MS, ..Timings::UE_LEG }
+            }
+            None => Timings::UE_LEG,
+        }
+    }
+
+    /// The P-CSCFs that are used.
+    pub(crate) fn pcscfs(&self) -> &[SocketAddr] {
+        let all = &self.topology.pcscf;
+        let used = self.schemes.as_ref().map_or(all.len(), |it| it.pcscfs as usize);
+        &all[..used.min(all.len())]
+    }
+
     /// The profile with a built-in name or from a file, with the keys of `overrides` replaced.
     ///
     /// An override is a dotted key and a value in TOML's notation; a value that is none is taken as
@@ -281,6 +310,7 @@ pub fn builtin() -> &'static [(&'static str, &'static str)] {
         ("figure-2", include_str!("../../../profiles/figure-2.toml")),
         ("fallback", include_str!("../../../profiles/fallback.toml")),
         ("fallback-return", include_str!("../../../profiles/fallback-return.toml")),
+        ("schemes", include_str!("../../../profiles/schemes.toml")),
     ]
 }
 

@@ -3,7 +3,8 @@
 use std::fmt::Display;
 
 use super::{
-    Abandon, Access, Call, Network, Procedures, Profile, Registration, Security, Topology, Ue,
+    Abandon, Access, Call, Network, Procedures, Profile, Registration, Schemes, Security, Topology,
+    Ue,
 };
 use crate::report::Threshold;
 
@@ -36,10 +37,11 @@ pub(super) fn validate(profile: &Profile) -> Result<(), Fault> {
     procedures(profile)?;
     operated(&profile.procedures, profile.procedures.refresh.expires_s)?;
     of_subscriptions(profile)?;
-    over_connection(&profile.procedures, profile.ue.access)?;
+    over_connection(&profile.procedures, profile.ue.access, profile.schemes.is_some())?;
     handover(profile)?;
     abandon(&profile.abandon)?;
     network(&profile.network)?;
+    profile.schemes.as_ref().map_or(Ok(()), |it| schemes(profile, it))?;
     for (path, condition) in &profile.thresholds {
         Threshold::parse(path, condition).map_err(|error| Fault {
             field: format!("thresholds.{path}"),
@@ -199,7 +201,7 @@ fn of_subscriptions(profile: &Profile) -> Result<(), Fault> {
 }
 
 /// What UEs do over their connections.
-fn over_connection(procedures: &Procedures, access: Access) -> Result<(), Fault> {
+fn over_connection(procedures: &Procedures, access: Access, compares: bool) -> Result<(), Fault> {
     let registration = |name: &str, it: &Option<Registration>| {
         let Some(it) = it else { return Ok(()) };
         let field = format!("procedures.{name}");
@@ -212,7 +214,7 @@ fn over_connection(procedures: &Procedures, access: Access) -> Result<(), Fault>
         timed("procedures.reauthenticate", it.after_s, it.jitter)?;
     }
     let registers = procedures.register_over_connection.as_ref().is_some_and(|it| it.count > 0);
-    let reachable = registers || access == Access::Registration;
+    let reachable = registers || access == Access::Registration || compares;
     let expected = "UEs that register, as only those can be reached";
     let got = "no procedures.register_over_connection";
     if let Some(message) = &procedures.message {
@@ -261,6 +263,30 @@ fn handover(profile: &Profile) -> Result<(), Fault> {
     let accesses = profile.population.accesses;
     let expected = "UEs with another access to go to";
     require(accesses > 1, "procedures.handover", expected, "population.accesses = 1")
+}
+
+/// A comparison needs two accesses for each user, and a partner.
+fn schemes(profile: &Profile, schemes: &Schemes) -> Result<(), Fault> {
+    let population = &profile.population;
+    let expected = "2, as a user is reachable over two accesses";
+    require(population.accesses == 2, "population.accesses", expected, population.accesses)?;
+    let is_even = population.size.is_multiple_of(2);
+    let expected = "an even number, as each user has a partner";
+    require(is_even, "population.size", expected, population.size)?;
+    let there = profile.topology.pcscf.len();
+    let possible = (1..=2).contains(&schemes.pcscfs) && schemes.pcscfs as usize <= there;
+    let expected = format!("1 or 2, of {there} in topology.pcscf");
+    require(possible, "schemes.pcscfs", &expected, schemes.pcscfs)?;
+    let t1_ms = schemes.t1_ms;
+    require((200..=2_000).contains(&t1_ms), "schemes.t1_ms", "from 200 to 2000", t1_ms)?;
+    for delay_ms in schemes.delay_ms.into_iter().flatten() {
+        let possible = (0.0..=1_000.0).contains(&delay_ms);
+        require(possible, "schemes.delay_ms", "milliseconds, from 0 to 1000", delay_ms)?;
+    }
+    let it = &profile.procedures;
+    let is_planned = it.release.is_some() || it.handover.is_some() || it.message.is_some();
+    let expected = "no release, handover or message, as the comparison has its own steps";
+    require(!is_planned, "procedures", expected, "one of them")
 }
 
 fn timed(field: &str, after_s: f64, jitter: f64) -> Result<(), Fault> {

@@ -1,5 +1,6 @@
 //! What a run's user gets: report.json, the conditions it was held against, and a table to read.
 
+mod course;
 mod table;
 mod threshold;
 
@@ -12,6 +13,7 @@ use serde::{Serialize, Serializer};
 use crate::measure::{Latency, Measurements, Procedure, Tally, Transaction};
 use crate::profile::Profile;
 
+pub use course::{CourseReport, Look, StepReport};
 pub use threshold::{Operator, Threshold, ThresholdError, ThresholdResult};
 
 /// The version of report.json. It rises when a field is renamed or changes its meaning, which they
@@ -44,6 +46,9 @@ pub struct Report {
     pub generator: Generator,
     /// The engine's state at the end; nothing if the core under test is another.
     pub engine: Option<Engine>,
+    /// The steps of a comparison; nothing where the profile has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub course: Option<CourseReport>,
     /// The profile's conditions, and whether they held.
     pub thresholds: Vec<ThresholdResult>,
     /// Why the run is invalid.
@@ -162,6 +167,18 @@ pub struct Engine {
     pub esp_rejected: u64,
     /// Messages that were handed from one shard to another.
     pub shard_hops: u64,
+    /// SIP messages from and to UEs at its P-CSCFs.
+    pub gm_messages: u64,
+    /// Their datagrams' payloads, in bytes.
+    pub gm_bytes: u64,
+    /// SIP messages between its roles.
+    pub mw_messages: u64,
+    /// Their bytes.
+    pub mw_bytes: u64,
+    /// What the P-CSCFs' tables hold, in bytes.
+    pub pcscf_bytes: u64,
+    /// What the S-CSCF's do.
+    pub scscf_bytes: u64,
     /// The processor time that the engine used, in seconds.
     pub cpu_s: f64,
     /// Its memory at the end, in bytes.
@@ -195,6 +212,8 @@ pub struct Outcome {
     pub sessions: Sessions,
     /// The engine's state at the end, if it is ours.
     pub engine: Option<Engine>,
+    /// The steps of a comparison.
+    pub course: Option<CourseReport>,
     /// Why the run is no result, if it is none.
     pub invalid_reasons: Vec<String>,
 }
@@ -232,6 +251,7 @@ impl Report {
                 vanished: outcome.vanished,
             },
             engine: outcome.engine,
+            course: outcome.course,
             thresholds: Vec::new(),
             invalid_reasons: outcome.invalid_reasons,
         };

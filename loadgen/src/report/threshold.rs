@@ -192,6 +192,7 @@ fn keys(json: &serde_json::Value) -> Vec<String> {
 
 fn empty_report() -> Report {
     Report {
+        course: None,
         schema: SCHEMA,
         profile: String::new(),
         seed: 0,

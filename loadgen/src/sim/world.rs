@@ -306,6 +306,12 @@ impl<'a> World<'a> {
     fn tick_generator(&mut self) {
         self.generator.tick(self.now, &mut self.generator_io);
         self.generator_io.inbox.clear();
+        while self.generator.is_at_border() {
+            // Nobody wants to look at the engine.
+            self.generator.go_on_course();
+            self.generator.tick(self.now, &mut self.generator_io);
+        }
+        self.generator_io.inbox.clear();
         let mut sent = Vec::new();
         self.generator_io.outbox.drain(|queued, bytes| {
             sent.push((queued.socket, queued.source, queued.peer, bytes.to_vec()));

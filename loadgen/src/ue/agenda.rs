@@ -41,6 +41,10 @@ impl Generator {
     /// What the profile has for this UE, drawn once.
     pub(super) fn plan_life(&mut self, ue: u32) {
         let mut left = [0; Procedure::COUNT];
+        if self.course.is_some() {
+            self.ues[ue as usize].is_current = true;
+            return;
+        }
         for procedure in Procedure::ALL {
             let count = self.plans[*procedure as usize].count;
             left[*procedure as usize] = u16::try_from(count).unwrap_or(u16::MAX);
@@ -72,6 +76,9 @@ impl Generator {
 
     /// The UE has just been secured: everything that it is to do gets its time.
     pub(super) fn begin_agenda(&mut self, step: &mut Step<'_>, ue: u32) {
+        if self.course.is_some() {
+            return;
+        }
         let number = self.ues[ue as usize].attempt;
         let state = &mut self.ues[ue as usize];
         state.due = 0;

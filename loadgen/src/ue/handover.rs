@@ -18,7 +18,7 @@ use imstorm_base::time::{NS_PER_S, Time};
 
 use super::call::LegStage;
 use super::network::URGENT;
-use super::procedures::{FORGET_NS, TIMER_N_NS};
+use super::procedures::FORGET_NS;
 use super::write::Credentials;
 use super::{Abandons, Basis, Stage, UeTimer, UeTimerKind};
 use crate::generator::{Generator, Step};
@@ -36,6 +36,8 @@ pub enum Way {
     Breaks,
     /// It is moved from a registration that the UE had fallen back to, to a subscription.
     Returns,
+    /// It is moved from one registration to another that stands beside it.
+    Adds,
 }
 
 /// A handover under way.
@@ -111,7 +113,12 @@ impl Generator {
         self.start_procedure(ue, Procedure::Handover, step.now);
         self.ues[ue as usize].is_lost = self.handover.old_access.is_lost();
         let is_registration = self.ues[ue as usize].basis == Basis::Registration;
-        self.start_handover(step, ue, if is_registration { Way::Breaks } else { Way::Moves });
+        let way = match is_registration {
+            true if self.settings.keeps_earlier => Way::Adds,
+            true => Way::Breaks,
+            false => Way::Moves,
+        };
+        self.start_handover(step, ue, way);
     }
 
     /// Whether a user can go from this access to its other one now.
@@ -126,7 +133,7 @@ impl Generator {
     pub(super) fn start_handover(&mut self, step: &mut Step<'_>, ue: u32, way: Way) {
         let to = self.population.next_access(ue);
         self.ues[to as usize].basis = match way {
-            Way::Breaks => Basis::Registration,
+            Way::Breaks | Way::Adds => Basis::Registration,
             Way::Moves | Way::Returns => Basis::Subscription,
         };
         if way == Way::Breaks {
@@ -159,7 +166,8 @@ impl Generator {
             return;
         };
         let kind = UeTimerKind::Former;
-        self.timers.arm(step.now, TIMER_N_NS, UeTimer { ue, kind, number });
+        let after_ns = self.settings.timer_n_ns();
+        self.timers.arm(step.now, after_ns, UeTimer { ue, kind, number });
     }
 
     /// A step is over, well or badly (which is noted): the next one that there is something to do for.
@@ -173,7 +181,7 @@ impl Generator {
             handover.step_at = step.now;
             let (from, to) = (handover.from, handover.to);
             let begun = match (handover.way, procedure) {
-                (Way::Moves | Way::Returns, Procedure::HandoverSessions) => {
+                (Way::Moves | Way::Returns | Way::Adds, Procedure::HandoverSessions) => {
                     self.move_sessions(step, from, to)
                 }
                 (Way::Moves | Way::Returns, Procedure::HandoverSubscriptions) => {
@@ -190,11 +198,12 @@ impl Generator {
                     true
                 }
                 (Way::Breaks, Procedure::HandoverSessions) => self.call_anew(step, from, to),
-                (Way::Breaks, Procedure::HandoverSubscriptions) => {
+                (Way::Breaks | Way::Adds, Procedure::HandoverSubscriptions) => {
                     handover.had_reg_event && self.watch_anew(step, to)
                 }
                 // All identities are bound by the registration itself.
-                (Way::Breaks, Procedure::HandoverBindings) => false,
+                (Way::Breaks | Way::Adds, Procedure::HandoverBindings) => false,
+                (Way::Adds, _) => self.deregister_left(step, from, to),
                 (Way::Breaks, _) => {
                     // The network has ended it, and what is left of that is still answered.
                     self.change_stage(from, Stage::Idle);
@@ -294,7 +303,9 @@ impl Generator {
         }
         handover.cause = handover.cause.or(failed);
         let took_ns = step.now - handover.step_at;
-        if procedure == Procedure::HandoverSubscriptions && handover.way != Way::Breaks {
+        if procedure == Procedure::HandoverSubscriptions
+            && !matches!(handover.way, Way::Breaks | Way::Adds)
+        {
             match failed {
                 None => self.measurements.completed(Procedure::SubscriptionMove, took_ns),
                 Some(cause) => self.measurements.failed(Procedure::SubscriptionMove, cause),
@@ -364,10 +375,16 @@ impl Generator {
             return true;
         };
         if handover.from == ue {
-            if handover.step != Procedure::HandoverRelease {
+            let (is_leaving, to) = (handover.step == Procedure::HandoverRelease, handover.to);
+            let waits = is_leaving && handover.way == Way::Adds;
+            if !is_leaving || waits {
                 handover.cause = handover.cause.or(Some(cause));
             }
             self.retire(step, ue);
+            if waits {
+                self.fail_procedure(step, to, cause);
+                self.handover_goes_on(step, to);
+            }
             return true;
         }
         self.break_handover(step, user, cause);

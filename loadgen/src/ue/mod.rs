@@ -20,6 +20,7 @@ mod agenda;
 pub mod agreement;
 mod anew;
 pub(crate) mod call;
+mod course;
 mod fallback;
 pub(crate) mod handover;
 pub mod lifetime;

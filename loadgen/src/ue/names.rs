@@ -82,7 +82,7 @@ impl Names {
         let mut impi = [0; NAME_BYTES_MAX];
         let mut impu = [0; NAME_BYTES_MAX];
         let mut writer = Writer::new(&mut impi);
-        population.write_impi(ue, &mut writer);
+        settings.write_impi(population, ue, &mut writer);
         let impi_len = writer.len();
         let mut writer = Writer::new(&mut impu);
         population.write_impu(ue, &mut writer);

@@ -2,15 +2,12 @@
 
 use imstorm_cscf::scscf::Reason;
 
-use super::procedures::TIMER_N_NS;
 use super::write::Credentials;
 use super::{Stage, UeTimer, UeTimerKind};
 use crate::generator::{Generator, Step};
 use crate::measure::{Cause, Procedure};
 use crate::operator::{OperatorCall, OperatorKind};
 
-/// How long the NOTIFY may take: one that is under way before it has Timer F, and so has it.
-const OPERATOR_NS: u64 = 2 * TIMER_N_NS;
 /// A NOTIFY that lowers the lifetime is followed at once, whatever else is due.
 pub(super) const URGENT: u32 = 1 << 31;
 
@@ -61,7 +58,9 @@ impl Generator {
             return self.fail(step, ue, Cause::Operator);
         }
         let kind = UeTimerKind::Operator;
-        self.timers.arm(step.now, OPERATOR_NS, UeTimer { ue, kind, number });
+        // One NOTIFY that is under way before it has Timer F, and so has it.
+        let after_ns = 2 * self.settings.timer_n_ns();
+        self.timers.arm(step.now, after_ns, UeTimer { ue, kind, number });
     }
 
     /// A call has failed, which may be known only after its UE has given up.
@@ -156,6 +155,7 @@ impl Generator {
             return;
         };
         let kind = UeTimerKind::Former;
-        self.timers.arm(step.now, TIMER_N_NS, UeTimer { ue, kind, number });
+        let after_ns = self.settings.timer_n_ns();
+        self.timers.arm(step.now, after_ns, UeTimer { ue, kind, number });
     }
 }

@@ -8,7 +8,7 @@ use imstorm_sip::{DialogParts, Message, Method, Writer, dialog};
 
 use super::names::{Call, Names};
 use super::receive::{DIALOG_BYTES_MAX, measure_notify};
-use super::write::{ALLOW, Writing};
+use super::write::{ALLOW, UeSettings, Writing};
 use super::{Asking, Basis, Stage, UeTimer, UeTimerKind};
 use crate::generator::{Generator, Step};
 use crate::measure::{Cause, Procedure};
@@ -181,6 +181,11 @@ impl Generator {
             return;
         }
         self.start_procedure(ue, Procedure::Message, step.now);
+        self.write_to(step, ue, partner, false);
+    }
+
+    /// Sends the MESSAGE of the procedure under way, to whichever access its user has, or to that one only (RFC 3841 clause 6.2).
+    pub(super) fn write_to(&mut self, step: &mut Step<'_>, ue: u32, partner: u32, only: bool) {
         let call = Call::Message(self.next_call(ue));
         let to = Names::new(&self.population, &self.settings, partner, call);
         let written = self.write_over_connection(ue, call, |writing, names, route, out| {
@@ -188,11 +193,23 @@ impl Generator {
             let mut writer = dialog::request(&parts, Method::Message, 1, out);
             writing.via(writing.settings.port_us, call, 1, &mut writer);
             writer.end();
+            if only {
+                let access = UeSettings::access_type(writing.population, partner);
+                writer.header(HeaderName::AcceptContact).put(b"*;+g.3gpp.accesstype=\"");
+                writer.text(access).put(b"\";require;explicit").end();
+            }
             writing.preferred(names, &mut writer);
             writing.agreed(&mut writer);
             writer.finish_with_body("text/plain", TEXT).ok()
         });
         self.start_request(step, ue, Asking::Message, (call, 1), written);
+    }
+
+    /// Whether a MESSAGE that is for one access of its user has come over that.
+    pub(super) fn is_wanted_access(&self, ue: u32, message: &Message<'_>) -> bool {
+        let access = UeSettings::access_type(&self.population, ue).as_bytes();
+        let mut wanted = message.list(HeaderName::AcceptContact);
+        wanted.all(|it| it.windows(access.len()).any(|part| part == access))
     }
 
     /// Whom a UE writes to: the one whose number differs in the last bit, or the one before where there is none.

@@ -11,8 +11,6 @@ use crate::measure::{Cause, Procedure};
 
 /// Timers at the UE (TS 24.229 table 7.8).
 pub const TIMINGS: Timings = Timings::UE_LEG;
-/// Timer N (RFC 6665 clause 4.1.2.4).
-pub const TIMER_N_NS: u64 = 64 * TIMINGS.t1_ns;
 /// How long a UE that is through still answers what comes again.
 pub const FORGET_NS: u64 = TIMINGS.timer_j_ns(false) + seconds(5);
 /// How often a set-up whose NOTIFY does not come is begun anew.
@@ -75,6 +73,7 @@ impl Generator {
         if let Some((procedure, intended)) = self.ues[ue as usize].procedure.take() {
             self.measurements.completed(procedure, step.now.saturating_sub(intended));
             self.under_way -= 1;
+            self.note_ended(ue, procedure, None);
             let number = self.recorded_as(ue);
             if self.recorder.wants(number) {
                 let text = format!("{} completed", procedure.name());
@@ -109,6 +108,7 @@ impl Generator {
         let (procedure, _) = self.ues[ue as usize].procedure.take()?;
         self.measurements.failed(procedure, cause);
         self.under_way -= 1;
+        self.note_ended(ue, procedure, Some(cause));
         self.recorder.failed(self.recorded_as(ue), step.now, procedure, cause);
         Some(procedure)
     }

@@ -133,8 +133,11 @@ impl Generator {
         state.has_200 = true;
         // No NOTIFY follows the 200 to a REGISTER.
         state.has_notify |= state.basis == Basis::Registration;
+        if asking == Asking::Answer {
+            self.follow_sa_policy(ue);
+        }
         match asking {
-            Asking::Answer if state.has_notify => self.secured(step, ue),
+            Asking::Answer if self.ues[ue as usize].has_notify => self.secured(step, ue),
             Asking::Refresh => self.refreshed(step, ue),
             Asking::Reanswer if self.is_refreshed(ue) => self.refreshed(step, ue),
             _ => self.arm_timer_n(step, ue),
@@ -212,7 +215,8 @@ impl Generator {
             // It is shown to nobody; that it came is all that its sender is told.
             Method::Message => {
                 self.messages_received += 1;
-                self.respond(step, ue, set, message, 200);
+                let status = if self.is_wanted_access(ue, message) { 200 } else { 480 };
+                self.respond(step, ue, set, message, status);
             }
             _ => self.respond(step, ue, set, message, 405),
         }

@@ -52,6 +52,12 @@ impl Generator {
         if state.stage != Stage::Releasing {
             return;
         }
+        let left_to = self.handover_of(ue).filter(|it| it.from == ue).map(|handover| handover.to);
+        if let Some(to) = left_to {
+            self.retire(step, ue);
+            self.complete(step, to);
+            return self.handover_goes_on(step, to);
+        }
         if !state.is_current {
             return self.has_left_registration(step, ue);
         }

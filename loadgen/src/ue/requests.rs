@@ -6,7 +6,6 @@ use imstorm_sip::transaction::NonInviteClient;
 use imstorm_sip::transaction::non_invite_client::{Actions, Event};
 
 use super::names::Call;
-use super::procedures::{TIMER_N_NS, TIMINGS};
 use super::write::{Credentials, Writing, about_connection};
 use super::{Asking, Basis, CLIENT_PORTS, Request, UeTimer, UeTimerKind};
 use crate::generator::{Generator, Step, Way};
@@ -78,13 +77,17 @@ impl Generator {
         let kept = written.and_then(|len| self.strings.store(&self.text[..len]).ok());
         let Some(kept) = kept else { return self.fail(step, ue, Cause::Transport) };
         let mut client = NonInviteClient::new();
-        let actions = client.start(&TIMINGS, false);
+        let actions = client.start(&self.settings.timings, false);
         let state = &mut self.ues[ue as usize];
         state.request_number = state.request_number.wrapping_add(1);
         let (method, sent_at, named) = (asking.method(state.basis), step.now, ue);
         let request = Request { asking, method, client, kept, sent_at, call, named, cseq };
         self.measurements.transaction_attempted(request.transaction());
         state.request = Some(request);
+        if self.way_of(ue, asking).is_none() {
+            self.break_request(ue);
+            return self.fail(step, ue, Cause::NoAssociation);
+        }
         self.send_request(step, ue);
         self.arm_request(step, ue, &actions);
     }
@@ -125,12 +128,13 @@ impl Generator {
     /// A 2xx has come; its NOTIFY has to follow (RFC 6665 clause 4.1.2.4).
     pub(super) fn arm_timer_n(&mut self, step: &Step<'_>, ue: u32) {
         let number = self.ues[ue as usize].request_number;
-        self.timers.arm(step.now, TIMER_N_NS, UeTimer { ue, kind: UeTimerKind::TimerN, number });
+        let after_ns = self.settings.timer_n_ns();
+        self.timers.arm(step.now, after_ns, UeTimer { ue, kind: UeTimerKind::TimerN, number });
     }
 
     pub(super) fn timer_e(&mut self, step: &mut Step<'_>, ue: u32) {
         let Some(request) = &mut self.ues[ue as usize].request else { return };
-        let actions = request.client.handle(Event::TimerE, &TIMINGS);
+        let actions = request.client.handle(Event::TimerE, &self.settings.timings);
         if actions.retransmit {
             self.retransmissions += 1;
             self.send_request(step, ue);
@@ -149,7 +153,7 @@ impl Generator {
         let (asking, sent_at) = (request.asking, request.sent_at);
         let transaction = request.transaction();
         // A provisional response slows the retransmissions down; Timer F goes on.
-        request.client.handle(Event::Response { is_final: status >= 200 }, &TIMINGS);
+        request.client.handle(Event::Response { is_final: status >= 200 }, &self.settings.timings);
         if status < 200 {
             return None;
         }

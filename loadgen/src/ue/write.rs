@@ -5,12 +5,14 @@ use imstorm_base::strings::{Handle, Strings};
 use imstorm_esp::{Mode, Suite};
 use imstorm_sip::body::secinfo;
 use imstorm_sip::header::HeaderName;
+use imstorm_sip::transaction::Timings;
 use imstorm_sip::{DialogParts, Writer, dialog};
 
 use super::agreement::write_client;
 use super::names::{Call, Names};
 use super::{Asking, Basis, CLIENT_PORTS, Services, Ue};
-use crate::population::Population;
+use crate::population::{NAME_BYTES_MAX, Population};
+use crate::schemes::SaPolicy;
 
 /// What UEs take.
 pub const ALLOW: &str =
@@ -43,8 +45,46 @@ pub struct UeSettings {
     pub registration_expires_s: u32,
     /// The same of subscriptions to the registration state.
     pub reg_event_expires_s: u32,
+    /// Of transactions (TS 24.229 table 7.8).
+    pub timings: Timings,
+    /// Each registration is a flow with a number (RFC 5626 clause 4.2).
+    pub flows: bool,
+    /// Each registration has a private identity of its own, derived from the user's.
+    pub modifies_impi: bool,
+    /// A registration leaves an earlier one of the same user alone.
+    pub keeps_earlier: bool,
+    /// A contact says which access it is of.
+    pub names_accesses: bool,
+    /// How security associations are handled.
+    pub sa_policy: SaPolicy,
     /// Makes Call-IDs and branches the run's own.
     pub run: u32,
+}
+
+impl UeSettings {
+    /// Timer N (RFC 6665 clause 4.1.2.4).
+    pub fn timer_n_ns(&self) -> u64 {
+        64 * self.timings.t1_ns
+    }
+
+    /// Writes the private identity that an access uses: the user's, or one derived from it, `user+1@realm` over the first access.
+    pub fn write_impi(&self, population: &Population, ue: u32, out: &mut Writer<'_>) {
+        if !self.modifies_impi {
+            return population.write_impi(ue, out);
+        }
+        let mut text = [0; NAME_BYTES_MAX];
+        let mut base = Writer::new(&mut text);
+        population.write_impi(ue, &mut base);
+        let base = base.as_written();
+        let at = base.iter().position(|byte| *byte == b'@').unwrap_or(base.len());
+        let number = u64::from(ue / population.size()) + 1;
+        out.put(&base[..at]).put(b"+").decimal(number).put(&base[at..]);
+    }
+
+    /// The type of an access, as `g.3gpp.accesstype` names it (TS 24.229 clause 7.9).
+    pub fn access_type(population: &Population, ue: u32) -> &'static str {
+        if ue < population.size() { "cellular1" } else { "wlan1" }
+    }
 }
 
 /// What Authorization says.
@@ -90,7 +130,15 @@ impl Writing<'_> {
         out.header(HeaderName::Contact).put(b"<sip:").ip(address).put(b":");
         out.decimal(u64::from(port))
             .put(b">;+sip.instance=\"<urn:uuid:00000000-0000-4000-8000-0000");
-        out.hex_u32(self.population.user(self.ue)).put(b">\"").end();
+        out.hex_u32(self.population.user(self.ue)).put(b">\"");
+        if self.settings.flows {
+            out.put(b";reg-id=").decimal(u64::from(self.ue / self.population.size()) + 1);
+        }
+        if self.settings.names_accesses {
+            let access = UeSettings::access_type(self.population, self.ue);
+            out.put(b";+g.3gpp.accesstype=\"").text(access).put(b"\"");
+        }
+        out.end();
     }
 }
 
@@ -139,6 +187,7 @@ pub fn about_connection(
     writer.header(HeaderName::Allow).text(ALLOW).end();
     let (supported, required) = match state.basis {
         Basis::Subscription => ("path", "sec-agree, secevt"),
+        Basis::Registration if settings.flows => ("path, gruu, outbound", "sec-agree"),
         Basis::Registration => ("path, gruu", "sec-agree"),
     };
     writer.header(HeaderName::Supported).text(supported).end();

@@ -162,7 +162,7 @@ impl Scscf {
     }
 
     /// A REGISTER over the connection that an earlier one made. The security association says who it is, so that it is only challenged
-    /// where the network wants that (TS 24.229 clause 5.4.1.2.2).
+    /// where the network wants that, or the UE answers no challenge (TS 24.229 clause 5.4.1.2.2).
     fn register_again(
         &mut self,
         ctx: &mut Context<'_>,
@@ -200,6 +200,9 @@ impl Scscf {
             return self.answer_registration(ctx, from, register, connection);
         }
         let granted_s = register.granted_s();
+        let found = self.subscriptions.get_mut(connection).expect("found above");
+        // A UE that answers no challenge has left it to the network to make one (TS 24.229 clause 5.1.1.5.1).
+        found.must_challenge |= credentials.response.is_empty();
         if found.must_challenge && granted_s > 0 {
             let Register { user, key, .. } = *register;
             let mut whom = Challenged { user, key, cseq, is_live: true, stale: false };

@@ -7,7 +7,6 @@ use imstorm_sip::transaction::invite_server::{Actions, Event, InviteServer, Stat
 use imstorm_sip::{DialogParts, Message, Writer};
 
 use super::super::Stage;
-use super::super::procedures::TIMINGS;
 use super::{Incoming, LegStage, LegTimer, SESSIONS_PER_USER, Side};
 use crate::generator::{Generator, Step};
 
@@ -116,7 +115,7 @@ impl Generator {
             return false;
         };
         let mut server = InviteServer::new(false);
-        let actions = server.handle(Event::Request, &TIMINGS);
+        let actions = server.handle(Event::Request, &self.settings.timings);
         let Some(leg) = self.legs.get_mut(key) else { return false };
         let number = leg.next_transaction();
         leg.remote_cseq = cseq.number;
@@ -158,7 +157,7 @@ impl Generator {
     fn offered_again(&mut self, step: &mut Step<'_>, key: Key) {
         let incoming = self.legs.get_mut(key).and_then(|leg| leg.incoming.as_mut());
         let Some(incoming) = incoming else { return };
-        if incoming.server.handle(Event::Request, &TIMINGS).respond_again {
+        if incoming.server.handle(Event::Request, &self.settings.timings).respond_again {
             self.send_answer_again(step, key);
         }
     }
@@ -192,7 +191,7 @@ impl Generator {
         let Some(Some(text)) = text else { return };
         let incoming = self.legs.get_mut(key).and_then(|leg| leg.incoming.as_mut());
         let Some(incoming) = incoming else { return };
-        let actions = incoming.server.handle(Event::response(status), &TIMINGS);
+        let actions = incoming.server.handle(Event::response(status), &self.settings.timings);
         let number = incoming.number;
         // What is not kept for want of room is not repeated.
         let _ = self.strings.replace(&mut incoming.response, &text);
@@ -214,7 +213,7 @@ impl Generator {
         incoming.awaits_prack = true;
         incoming.is_described = true;
         let number = incoming.number;
-        self.arm_leg(step, key, TIMINGS.timer_a_ns(0), LegTimer::Provisional, number);
+        self.arm_leg(step, key, self.settings.timings.timer_a_ns(0), LegTimer::Provisional, number);
     }
 
     /// The PRACK has not come: the 183 goes again, and after 64 T1 the call is refused (RFC 3262 clause 3).
@@ -230,7 +229,7 @@ impl Generator {
             return self.end_leg(step, key);
         }
         self.send_answer_again(step, key);
-        let after_ns = TIMINGS.timer_a_ns(step_number);
+        let after_ns = self.settings.timings.timer_a_ns(step_number);
         self.arm_leg(step, key, after_ns, LegTimer::Provisional, number);
     }
 
@@ -276,7 +275,7 @@ impl Generator {
         let Some(incoming) = incoming else { return };
         incoming.sent = 0;
         let number = incoming.number;
-        self.arm_leg(step, key, TIMINGS.timer_g_ns(0), LegTimer::Success, number);
+        self.arm_leg(step, key, self.settings.timings.timer_g_ns(0), LegTimer::Success, number);
     }
 
     /// The ACK has not come: the 2xx goes again, and after 64 T1 the session is ended.
@@ -289,12 +288,19 @@ impl Generator {
         }
         incoming.sent += 1;
         let (step_number, number) = (incoming.sent, incoming.number);
-        let passed_ns: u64 = (0..step_number).map(|step| TIMINGS.timer_g_ns(step)).sum();
-        if passed_ns >= TIMINGS.timer_h_ns() {
+        let timings = self.settings.timings;
+        let passed_ns: u64 = (0..step_number).map(|step| timings.timer_g_ns(step)).sum();
+        if passed_ns >= timings.timer_h_ns() {
             return self.release_leg(step, key, None);
         }
         self.send_answer_again(step, key);
-        self.arm_leg(step, key, TIMINGS.timer_g_ns(step_number), LegTimer::Success, number);
+        self.arm_leg(
+            step,
+            key,
+            self.settings.timings.timer_g_ns(step_number),
+            LegTimer::Success,
+            number,
+        );
     }
 
     /// ACK: of a 2xx, which makes the session, or of a failure.
@@ -314,7 +320,7 @@ impl Generator {
         incoming.is_acknowledged = true;
         self.strings.release(std::mem::take(&mut incoming.request));
         self.strings.release(std::mem::take(&mut incoming.response));
-        let actions = incoming.server.handle(Event::Ack, &TIMINGS);
+        let actions = incoming.server.handle(Event::Ack, &self.settings.timings);
         let number = incoming.number;
         let is_first = leg.stage == LegStage::Answered;
         if is_first {
@@ -331,7 +337,7 @@ impl Generator {
     pub(super) fn incoming_timer(&mut self, step: &mut Step<'_>, key: Key, event: Event) {
         let incoming = self.legs.get_mut(key).and_then(|leg| leg.incoming.as_mut());
         let Some(incoming) = incoming else { return };
-        let actions = incoming.server.handle(event, &TIMINGS);
+        let actions = incoming.server.handle(event, &self.settings.timings);
         let number = incoming.number;
         if actions.respond_again {
             self.send_answer_again(step, key);

@@ -7,7 +7,6 @@ use imstorm_sip::transaction::hop;
 use imstorm_sip::transaction::invite_client::{Actions, Event, InviteClient, State};
 use imstorm_sip::{DialogParts, Message, Method};
 
-use super::super::procedures::TIMINGS;
 use super::super::receive::DIALOG_BYTES_MAX;
 use super::{Leg, LegStage, LegTimer, NO_ANSWER_NS, Outgoing, SESSIONS_PER_USER, Side};
 use crate::generator::{Generator, Step};
@@ -122,7 +121,7 @@ impl Generator {
             return self.call_failed(step, key, Cause::Transport);
         };
         let mut client = InviteClient::new();
-        let actions = client.start(&TIMINGS, false);
+        let actions = client.start(&self.settings.timings, false);
         self.measurements.transaction_attempted(Transaction::Invite);
         let Some(leg) = self.legs.get_mut(key) else { return };
         let number = leg.next_transaction();
@@ -152,7 +151,7 @@ impl Generator {
     pub(super) fn invite_timer(&mut self, step: &mut Step<'_>, key: Key, event: Event) {
         let invite = self.legs.get_mut(key).and_then(|leg| leg.invite.as_mut());
         let Some(invite) = invite else { return };
-        let actions = invite.client.handle(event, &TIMINGS);
+        let actions = invite.client.handle(event, &self.settings.timings);
         let (ue, number) = (invite.ue, invite.number);
         if actions.retransmit {
             let text = self.strings.get(&invite.kept).to_vec();
@@ -187,7 +186,7 @@ impl Generator {
         let was_open = self.is_inviting(key);
         let invite = self.legs.get_mut(key).and_then(|leg| leg.invite.as_mut());
         let Some(invite) = invite else { return };
-        let actions = invite.client.handle(Event::response(status), &TIMINGS);
+        let actions = invite.client.handle(Event::response(status), &self.settings.timings);
         let (ue, number, sent_at) = (invite.ue, invite.number, invite.sent_at);
         if was_open && status >= 200 {
             self.measurements.transaction_completed(Transaction::Invite, step.now - sent_at);

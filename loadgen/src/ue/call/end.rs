@@ -35,6 +35,7 @@ impl Generator {
     pub(super) fn complete_leg_procedure(&mut self, step: &Step<'_>, key: Key) {
         let Some((ue, procedure, intended)) = self.take_leg_procedure(key) else { return };
         self.measurements.completed(procedure, step.now.saturating_sub(intended));
+        self.note_ended(ue, procedure, None);
         let number = self.recorded_as(ue);
         if self.recorder.wants(number) {
             let text = format!("{} completed", procedure.name());
@@ -45,13 +46,15 @@ impl Generator {
     pub(super) fn fail_leg_procedure(&mut self, step: &Step<'_>, key: Key, cause: Cause) {
         let Some((ue, procedure, _)) = self.take_leg_procedure(key) else { return };
         self.measurements.failed(procedure, cause);
+        self.note_ended(ue, procedure, Some(cause));
         self.recorder.failed(self.recorded_as(ue), step.now, procedure, cause);
     }
 
     /// It was given up, as the profile or the protocol wants it.
     pub(super) fn abandon_leg_procedure(&mut self, key: Key) {
-        if let Some((_, procedure, _)) = self.take_leg_procedure(key) {
+        if let Some((ue, procedure, _)) = self.take_leg_procedure(key) {
             self.measurements.abandoned(procedure);
+            self.note_ended(ue, procedure, Some(Cause::ConnectionLost));
         }
     }
 

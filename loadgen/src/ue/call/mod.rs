@@ -24,7 +24,7 @@ mod write;
 use imstorm_base::slab::Key;
 use imstorm_base::strings::Handle;
 use imstorm_base::time::{Time, seconds};
-use imstorm_sip::transaction::{InviteClient, InviteServer, NonInviteClient};
+use imstorm_sip::transaction::{InviteClient, InviteServer, NonInviteClient, Timings};
 use imstorm_sip::{DialogParts, Message, Method};
 
 use super::procedures::{FORGET_NS, TIMINGS};
@@ -43,9 +43,11 @@ pub const LEG_STRINGS_BYTES: usize = 2048 + 2048 + 1536 + 512;
 pub const MIN_SE_S: u32 = 90;
 /// How long a caller waits for an answer before it gives up: longer than any proxy does (RFC 3261 clause 16.6, timer C).
 const NO_ANSWER_NS: u64 = seconds(240);
+
 /// The durations that legs arm again and again, beside those of other requests.
-pub const LEG_TIMER_NS: [u64; 3] =
-    [NO_ANSWER_NS, TIMINGS.timer_d_ns(false), TIMINGS.timer_i_ns(false)];
+pub fn leg_timers_ns(timings: &Timings) -> [u64; 3] {
+    [NO_ANSWER_NS, timings.timer_d_ns(false), timings.timer_i_ns(false)]
+}
 
 /// How many requests of the other party a leg has in mind: as many as may be sent again at one time.
 const GRANTED: usize = 4;

@@ -6,7 +6,6 @@ use imstorm_sip::header::HeaderName;
 use imstorm_sip::transaction::non_invite_client::{Event, NonInviteClient};
 use imstorm_sip::{Message, Method, Writer};
 
-use super::super::procedures::TIMINGS;
 use super::super::write::Writing;
 use super::{LegRequest, LegStage, LegTimer};
 use crate::generator::{Generator, Step};
@@ -39,7 +38,7 @@ impl Generator {
     ) -> bool {
         let Ok(kept) = self.strings.store(text) else { return false };
         let mut client = NonInviteClient::new();
-        let actions = client.start(&TIMINGS, false);
+        let actions = client.start(&self.settings.timings, false);
         let Some(leg) = self.legs.get_mut(key) else { return false };
         let number = leg.next_transaction();
         let sent_at = step.now;
@@ -84,7 +83,7 @@ impl Generator {
             leg.request.as_mut().filter(|it| it.method == cseq.method && it.cseq == cseq.number);
         let Some(request) = answered else { return true };
         let status = message.status();
-        request.client.handle(Event::Response { is_final: status >= 200 }, &TIMINGS);
+        request.client.handle(Event::Response { is_final: status >= 200 }, &self.settings.timings);
         if status < 200 {
             return true;
         }
@@ -146,7 +145,7 @@ impl Generator {
     fn cancelled(&mut self, step: &Step<'_>, key: Key) {
         let invite = self.legs.get(key).and_then(|leg| leg.invite.as_ref());
         if let Some(number) = invite.map(|it| it.number).filter(|_| self.is_inviting(key)) {
-            self.arm_leg(step, key, TIMINGS.timer_b_ns(), LegTimer::NoAnswer, number);
+            self.arm_leg(step, key, self.settings.timings.timer_b_ns(), LegTimer::NoAnswer, number);
         }
     }
 

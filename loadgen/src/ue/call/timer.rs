@@ -3,7 +3,6 @@
 use imstorm_base::slab::Key;
 use imstorm_sip::transaction::{invite_client, invite_server, non_invite_client};
 
-use super::super::procedures::TIMINGS;
 use super::super::{UeTimer, UeTimerKind};
 use super::LegStage;
 use crate::generator::{Generator, Step};
@@ -141,7 +140,8 @@ impl Generator {
     fn leg_request_again(&mut self, step: &mut Step<'_>, key: Key) {
         let request = self.legs.get_mut(key).and_then(|leg| leg.request.as_mut());
         let Some(request) = request else { return };
-        let actions = request.client.handle(non_invite_client::Event::TimerE, &TIMINGS);
+        let actions =
+            request.client.handle(non_invite_client::Event::TimerE, &self.settings.timings);
         let (ue, number) = (request.ue, request.number);
         if actions.retransmit {
             let text = self.strings.get(&request.kept).to_vec();

@@ -1,0 +1,98 @@
+//! The steps of a comparison, as report.json has them.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::Engine;
+use crate::measure::Latency;
+use crate::schemes::{Course, CourseStep, StepResult};
+
+/// What an engine's state and the UEs' are between two steps.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Look {
+    /// The engine's.
+    pub engine: Engine,
+    /// Security associations that the UEs hold.
+    pub ue_associations: u64,
+    /// Sessions between UEs that were lost so far.
+    pub sessions_lost: u64,
+}
+
+/// The course of a comparison's users.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct CourseReport {
+    /// The first step that failed for somebody.
+    pub broken_step: Option<&'static str>,
+    /// The steps that users went through.
+    pub steps: Vec<StepReport>,
+}
+
+/// A step.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct StepReport {
+    /// Its name.
+    pub step: &'static str,
+    /// Users that went through it.
+    pub users: u64,
+    /// Of these, those that it failed for.
+    pub failed: u64,
+    /// Why, each user once.
+    pub causes: BTreeMap<String, u64>,
+    /// How long it took the others, from the intended start.
+    pub latency_us: Latency,
+    /// Messages at Gm, of all users.
+    pub gm_messages: u64,
+    /// Bytes at Gm.
+    pub gm_bytes: u64,
+    /// Messages at Mw, of all users.
+    pub mw_messages: u64,
+    /// Bytes at Mw.
+    pub mw_bytes: u64,
+    /// The processor time that the engine used, in microseconds, its idle turns included.
+    pub engine_cpu_us: f64,
+    /// Security associations at the P-CSCFs at its end.
+    pub pcscf_associations: u64,
+    /// At the UEs.
+    pub ue_associations: u64,
+    /// What the P-CSCFs' tables hold at its end, in bytes.
+    pub pcscf_bytes: u64,
+    /// What the S-CSCF's do.
+    pub scscf_bytes: u64,
+    /// Sessions that were lost in it.
+    pub sessions_lost: u64,
+}
+
+impl CourseReport {
+    /// Of the steps that are over. `looks` are those before the first step and after each.
+    #[must_use]
+    pub fn new(course: &Course, looks: &[Look]) -> Self {
+        let between = looks.iter().zip(looks.iter().skip(1));
+        let steps = course.results().iter().zip(between);
+        Self {
+            broken_step: course.broken().map(CourseStep::name),
+            steps: steps.map(|(result, (before, after))| step(result, before, after)).collect(),
+        }
+    }
+}
+
+fn step(result: &StepResult, before: &Look, after: &Look) -> StepReport {
+    let (old, new) = (&before.engine, &after.engine);
+    StepReport {
+        step: result.step.name(),
+        users: result.users,
+        failed: result.failed,
+        causes: result.causes.clone(),
+        latency_us: result.latency(),
+        gm_messages: new.gm_messages - old.gm_messages,
+        gm_bytes: new.gm_bytes - old.gm_bytes,
+        mw_messages: new.mw_messages - old.mw_messages,
+        mw_bytes: new.mw_bytes - old.mw_bytes,
+        engine_cpu_us: (new.cpu_s - old.cpu_s) * 1e6,
+        pcscf_associations: new.security_associations,
+        ue_associations: after.ue_associations,
+        pcscf_bytes: new.pcscf_bytes,
+        scscf_bytes: new.scscf_bytes,
+        sessions_lost: after.sessions_lost - before.sessions_lost,
+    }
+}
