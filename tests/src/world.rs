@@ -154,13 +154,25 @@ impl World {
     /// An engine on 127.0.0.1 with a second P-CSCF on 127.0.0.3.
     #[must_use]
     pub fn with_two_pcscfs(layout: Layout) -> Self {
+        Self::configured_twice(layout, "", "", "")
+    }
+
+    /// As [`World::configured`], with a second P-CSCF on 127.0.0.3 that has the settings of the first, and with further lines.
+    ///
+    /// # Panics
+    /// Where they make no configuration.
+    #[must_use]
+    pub fn configured_twice(layout: Layout, pcscf: &str, scscf: &str, more: &str) -> Self {
         let ip = "127.0.0.1".parse().expect("an address");
-        let second = "}, { address = \"127.0.0.3:5060\", mw = \"127.0.0.3:6060\" }]";
+        let second =
+            format!("}}, {{ {pcscf} address = \"127.0.0.3:5060\", mw = \"127.0.0.3:6060\" }}]");
         let edits = [
-            ("}]", second.to_owned()),
+            ("}]", second),
+            ("{ address =", format!("{{ {pcscf} address =")),
+            (", realm", format!(", {scscf} realm")),
             ("peers = [\"127.0.0.1\"", "peers = [\"127.0.0.3\", \"127.0.0.1\"".to_owned()),
         ];
-        let mut world = Self::altered(layout, ip, "", &edits);
+        let mut world = Self::altered(layout, ip, more, &edits);
         world.pcscfs.push("127.0.0.3:5060".parse().expect("an address"));
         world
     }

@@ -143,6 +143,8 @@ counters! {
     setups_expired,
     /// Security set-ups that made room for newer ones of the same user and address.
     setups_evicted,
+    /// Sets of security associations that went because their private identity made a set from another address (`sa_policy = "impi"`).
+    sa_sets_overridden,
     /// Secure connections made.
     connections_made,
     /// Secure connections ended.

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use imstorm_base::time::milliseconds;
 use imstorm_control::Address;
 use imstorm_cscf::hss::derived::{Derivation, POPULATION_MAX};
+use imstorm_cscf::pcscf::SaPolicy;
 use imstorm_sip::transaction::Timings;
 use imstorm_uring::Backend;
 use serde::Deserialize;
@@ -91,6 +92,10 @@ pub struct PcscfSection {
     /// answered 420, and its unprotected port takes REGISTER only.
     #[serde(default = "yes")]
     pub security_event: bool,
+    /// What the sets of security associations belong to: `impi-contact`, a private identity at an address, or `impi`, a private identity
+    /// alone (TS 33.203 clause 7.4 before there were several registrations of one user).
+    #[serde(default, deserialize_with = "parsed")]
+    pub sa_policy: SaPolicy,
     /// The name of the network that it stands in (P-Visited-Network-ID).
     #[serde(default = "default_domain")]
     pub visited_network: String,
@@ -358,6 +363,15 @@ fn default_expires_min_s() -> u32 {
 }
 fn default_seed() -> u64 {
     1
+}
+
+/// A value that is written as text.
+fn parsed<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: std::str::FromStr<Err = String>,
+{
+    String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
 }
 
 fn backend<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Backend, D::Error> {

@@ -128,6 +128,7 @@ impl Shard {
                 },
                 strict_identities: section.strict_identities,
                 security_event: section.security_event,
+                sa_policy: section.sa_policy,
                 visited_network: section.visited_network.clone(),
                 connections_max: connections,
                 tombstones_max: (4 * users_here).max(1 << 16),

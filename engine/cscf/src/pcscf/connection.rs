@@ -61,7 +61,7 @@ pub struct Connection {
     pub impi: Handle,
     /// Of (private identity, UE address, Call-ID): the key of a set-up that is under way.
     pub setup: u64,
-    /// Of (private identity, UE address): at most [`super::SETS_MAX`] connections share it.
+    /// Of (private identity, UE address), or of the private identity where sets belong to that alone: at most [`super::SETS_MAX`] connections share it.
     pub access: u64,
     /// Of the Call-ID of the security dialog, or of the last REGISTER.
     pub call_id: u64,

@@ -328,7 +328,8 @@ impl Pcscf {
         } else {
             let expires_at = lifetime_end(ctx.now, granted_s);
             connection.expires_at = expires_at;
-            if connection.temporary == Some(set) {
+            let is_new_set = connection.temporary == Some(set);
+            if is_new_set {
                 connection.temporary = None;
                 let before = connection.live.replace(set);
                 if let Some(drained) = std::mem::replace(&mut connection.draining, before) {
@@ -344,6 +345,9 @@ impl Pcscf {
             }
             if let Some(set) = self.live_set(key).and_then(|set| self.sets.get_mut(set)) {
                 set.expires_at = expires_at;
+            }
+            if is_new_set {
+                self.override_sets(ctx, key);
             }
         }
         self.pass_acceptance(ctx, transaction, message);

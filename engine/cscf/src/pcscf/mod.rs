@@ -19,6 +19,7 @@ mod lifecycle;
 mod own_subscription;
 mod registration;
 mod relay;
+mod sa_policy;
 mod security;
 mod send;
 mod service_route;
@@ -47,6 +48,7 @@ use crate::tombstones::Tombstones;
 use crate::via::OurVia;
 use connection::{Connection, SecuritySet};
 use held::{HELD_MAX, Held};
+pub use sa_policy::SaPolicy;
 pub use transaction::InviteTimer;
 use transaction::Transaction;
 
@@ -103,6 +105,8 @@ pub struct PcscfConfig {
     pub strict_identities: bool,
     /// It knows the extension (`secevt`); else it is the P-CSCF of a network of today.
     pub security_event: bool,
+    /// What the sets of security associations belong to.
+    pub sa_policy: SaPolicy,
     /// P-Visited-Network-ID (RFC 7315 clause 4.3).
     pub visited_network: String,
     /// How many connections it holds at most, half-open ones included.
@@ -186,7 +190,7 @@ pub struct Pcscf {
     held: Slab<Held>,
     /// Set-ups under way, by (private identity, UE address, Call-ID).
     setups: Index,
-    /// All connections, by (private identity, UE address).
+    /// All connections, by (private identity, UE address), or by private identity as the policy has it.
     accesses: Index,
     /// Server transactions that are not completed.
     servers: Index,

@@ -18,7 +18,7 @@ use super::connection::{Basis, Connection, Own, Pending, Stage};
 use super::from_ue::has_to_tag;
 use super::send::Keep;
 use super::transaction::{Again, Machine, Origin, Peer, Purpose, Transaction};
-use super::{AWAIT_AUTH_NS, MODE, PENDING_MAX, Pcscf, PcscfAlarm, SETS_MAX};
+use super::{AWAIT_AUTH_NS, MODE, PENDING_MAX, Pcscf, PcscfAlarm, SETS_MAX, SaPolicy};
 use crate::event::Context;
 use crate::proxy;
 
@@ -89,11 +89,16 @@ impl Pcscf {
             .is_some_and(|connection| connection.temporary.is_some())
     }
 
-    /// The keys (private identity, UE address) and (the same, Call-ID).
+    /// The keys of what is bounded, (private identity, UE address) or what else sets belong to, and of a set-up: (private identity, UE address,
+    /// Call-ID), so that nobody elsewhere disturbs it.
     fn setup_keys(&self, from: SocketAddr, impi: &[u8], call_id: &[u8]) -> (u64, u64) {
         let mut address = [0; 16];
-        let access = self.hash.hash2(impi, ip_bytes(from, &mut address));
-        (access, self.hash.hash2(&access.to_be_bytes(), call_id))
+        let here = self.hash.hash2(impi, ip_bytes(from, &mut address));
+        let access = match self.config.sa_policy {
+            SaPolicy::Impi => self.hash.hash(impi),
+            SaPolicy::ImpiContact => here,
+        };
+        (access, self.hash.hash2(&here.to_be_bytes(), call_id))
     }
 
     /// A request about the connection itself through a security association, checked.
@@ -225,7 +230,7 @@ impl Pcscf {
         Some(key)
     }
 
-    /// Six sets at most for one private identity at one address: the oldest set-up makes room, a live connection never.
+    /// Six sets at most for one private identity at one address, or for it alone, as sets belong: the oldest set-up makes room, a live connection never.
     fn make_room(&mut self, ctx: &mut Context<'_>, access: u64) -> bool {
         let mut count = 0;
         let mut oldest: Option<(u64, Key)> = None;
