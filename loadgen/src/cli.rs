@@ -14,6 +14,7 @@ use crate::population;
 use crate::profile::{self, Profile};
 use crate::recorder::{self, Capture, UeEvents};
 use crate::run::{self, RunError, RunOptions, say};
+use crate::schemes::{self, Comparison, ComparisonError, ComparisonOptions};
 use crate::sim::{self, SeedResult};
 use crate::{child, embedded};
 
@@ -28,7 +29,7 @@ struct Cli {
 const EXIT_CODES: &str = "\
 Exit codes:
     0  all thresholds held
-    1  a threshold was crossed, or a seed did not hold
+    1  a threshold was crossed, a seed did not hold, or a conclusion of the comparison did not
     2  bad usage or profile
     3  the run is INVALID: the generator was the limit
     4  the target does not answer
@@ -41,6 +42,8 @@ enum Command {
     Run(RunArgs),
     /// Run a load profile over a simulated network, for many seeds.
     Simulate(SimulateArgs),
+    /// Compare the schemes for simultaneous registrations over real sockets, with today's registration and with security subscriptions.
+    Schemes(SchemesArgs),
     /// Draw the message flow of a captured UE.
     Ladder {
         /// The directory of a run's results.
@@ -106,6 +109,24 @@ struct SimulateArgs {
     trace: Option<PathBuf>,
 }
 
+#[derive(Debug, Args)]
+struct SchemesArgs {
+    #[command(flatten)]
+    profile: ProfileArgs,
+    /// Run each row so many times, each with the next seed; from two on the results have confidence intervals.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100))]
+    repeat: u32,
+    /// Where the results go [default: imstorm-results/PROFILE-UTC/].
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// The seed of arrivals and jitter.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Show nothing but the result.
+    #[arg(long)]
+    quiet: bool,
+}
+
 /// How many failed UEs are kept by `--capture failed`.
 const CAPTURE_FAILED_MAX: usize = 16;
 /// The least share of UEs that must be secured, over all seeds.
@@ -119,6 +140,7 @@ pub fn main() -> ExitCode {
     let code = match &cli.command {
         Command::Run(args) => run_profile(args),
         Command::Simulate(args) => simulate(args),
+        Command::Schemes(args) => compare_schemes(args),
         Command::Ladder { directory, ue } => ladder(directory, *ue),
         Command::Profiles => list_profiles(),
         Command::Init { name } => init(name),
@@ -156,16 +178,44 @@ fn run_profile(args: &RunArgs) -> Result<u8, Failure> {
         quiet: args.quiet,
     };
     let ended = run::run(&profile, &options, &interrupts).or_else(|error| {
-        let code = match &error {
-            RunError::Subscribers(_) | RunError::NoOperator => 2,
-            RunError::NoAnswer(_) => 4,
-            RunError::Engine(_) | RunError::Environment(_) => 5,
-        };
+        let code = code_of(&error);
         fail(code, error)
     })?;
     say(&ended.report.to_table());
     say(&format!("{}\n", options.out.display()));
     Ok(if ended.aborted { 130 } else { ended.report.verdict.exit_code() })
+}
+
+fn compare_schemes(args: &SchemesArgs) -> Result<u8, Failure> {
+    let profile = load(&args.profile)?;
+    let options = ComparisonOptions {
+        profile: args.profile.profile.clone(),
+        set: args.profile.set.clone(),
+        repeats: args.repeat,
+        out: args.out.clone().unwrap_or_else(|| run::default_out(&profile.name)),
+        seed: args.seed,
+        quiet: args.quiet,
+    };
+    let comparison = Comparison::run(&options, &interrupts()?).or_else(|error| {
+        let code = match &error {
+            ComparisonError::Profile(_) | ComparisonError::NoSchemes(_) => 2,
+            ComparisonError::Interrupted => 130,
+            ComparisonError::Run(_, error) => code_of(error),
+            ComparisonError::File(..) => 5,
+        };
+        fail(code, error)
+    })?;
+    say(&schemes::text(&comparison));
+    say(&format!("{}\n", options.out.display()));
+    Ok(u8::from(!comparison.all_hold()))
+}
+
+fn code_of(error: &RunError) -> u8 {
+    match error {
+        RunError::Subscribers(_) | RunError::NoOperator => 2,
+        RunError::NoAnswer(_) => 4,
+        RunError::Engine(_) | RunError::Environment(_) => 5,
+    }
 }
 
 /// Counts Ctrl-C; the third one ends the program without a report.

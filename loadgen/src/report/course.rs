@@ -24,6 +24,8 @@ pub struct Look {
 pub struct CourseReport {
     /// The first step that failed for somebody.
     pub broken_step: Option<&'static str>,
+    /// The algorithms that were agreed on for security associations, and how often.
+    pub suites: BTreeMap<String, u64>,
     /// The steps that users went through.
     pub steps: Vec<StepReport>,
 }
@@ -70,6 +72,7 @@ impl CourseReport {
         let between = looks.iter().zip(looks.iter().skip(1));
         let steps = course.results().iter().zip(between);
         Self {
+            suites: course.suites().clone(),
             broken_step: course.broken().map(CourseStep::name),
             steps: steps.map(|(result, (before, after))| step(result, before, after)).collect(),
         }

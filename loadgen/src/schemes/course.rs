@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 
 use imstorm_base::time::{NS_PER_S, Time};
+use imstorm_esp::Suite;
 
 use crate::measure::{Cause, Latency, Procedure, Tally};
 
@@ -145,6 +146,7 @@ pub struct Course {
     broken: Option<CourseStep>,
     /// The second access failed somebody: all go on with one.
     has_one_access: bool,
+    suites: BTreeMap<String, u64>,
     result: StepResult,
     results: Vec<StepResult>,
     pub(crate) ended: Vec<Ended>,
@@ -170,6 +172,7 @@ impl Course {
             over: false,
             broken: None,
             has_one_access: false,
+            suites: BTreeMap::new(),
             result: fresh(CourseStep::Attach),
             results: Vec::new(),
             ended: Vec::new(),
@@ -212,6 +215,17 @@ impl Course {
     #[must_use]
     pub fn results(&self) -> &[StepResult] {
         &self.results
+    }
+
+    /// The algorithms that were agreed on for security associations, and how often.
+    #[must_use]
+    pub fn suites(&self) -> &BTreeMap<String, u64> {
+        &self.suites
+    }
+
+    pub(crate) fn agreed(&mut self, suite: Suite) {
+        let name = format!("{}/{}", suite.integrity.as_str(), suite.encryption.as_str());
+        *self.suites.entry(name).or_default() += 1;
     }
 
     /// When the next user begins the step.

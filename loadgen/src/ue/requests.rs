@@ -75,7 +75,11 @@ impl Generator {
         written: Option<usize>,
     ) {
         let kept = written.and_then(|len| self.strings.store(&self.text[..len]).ok());
-        let Some(kept) = kept else { return self.fail(step, ue, Cause::Transport) };
+        let Some(kept) = kept else {
+            let is_bare = self.ues[ue as usize].set.is_none() && asking != Asking::First;
+            let cause = if is_bare { Cause::NoAssociation } else { Cause::Transport };
+            return self.fail(step, ue, cause);
+        };
         let mut client = NonInviteClient::new();
         let actions = client.start(&self.settings.timings, false);
         let state = &mut self.ues[ue as usize];

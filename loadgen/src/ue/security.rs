@@ -94,6 +94,9 @@ impl Generator {
             return None;
         };
         let sa = SaSet::for_ue(&parameters, &keys.ck, &keys.ik);
+        if let Some(course) = &mut self.course {
+            course.agreed(parameters.suite);
+        }
         let server = self.keep_server(message);
         let set = self.sets.insert(UeSet { sa, port_ps: parameters.port_ps, offer }).ok();
         self.record_keys(ue, &parameters, &keys.ck, &keys.ik);
