@@ -12,6 +12,7 @@ use imstorm_cscf::operator::{Command, Done, Refusal};
 use imstorm_cscf::{Counters, Directory};
 use imstorm_engine::config::SubscribersSection;
 use imstorm_engine::status::{Published, status};
+use imstorm_engine::switch::{Switch, Switched};
 use imstorm_engine::tables::{Query, Table};
 use imstorm_engine::topology::{Door, Role, Topology};
 use imstorm_engine::{EngineConfig, Hop, Shard, shard::ShardTables};
@@ -349,6 +350,16 @@ impl World {
         }
         self.pass_mw();
         done
+    }
+
+    /// Switches the extension on or off, as an operator would.
+    ///
+    /// # Panics
+    /// Where no such role is there.
+    pub fn switch(&mut self, role: Switched, is_on: bool) {
+        let switch = Switch { role, is_on };
+        let thrown: usize = self.nodes.iter_mut().map(|node| node.shard.switch(&switch)).sum();
+        assert!(thrown > 0, "nobody to switch: {role:?}");
     }
 
     /// The rows of a table, of all users or of one, as an operator would get them.

@@ -6,9 +6,12 @@
 //! POST           /v1/subscriptions/IMPI/shorten       {"expires_s":N}
 //! POST           /v1/subscriptions/IMPI/terminate     {"reason":"deactivated|rejected"}
 //! POST, DELETE   /v1/subscribers/IMPI/identities      {"impu":"…"[,"barred":true]}
+//! POST           /v1/scscf/security_event             {"enabled":true|false}
+//! POST           /v1/pcscf[/IP:PORT]/security_event   {"enabled":true|false}
 //! ```
 
-use std::sync::Arc;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use imstorm_control::{Request, Response, percent_decode};
@@ -19,6 +22,7 @@ use serde_json::{Map, Value, json};
 
 use crate::inquiry::{Desk, NoAnswer};
 use crate::status::{Published, status};
+use crate::switch::{SecurityEvent, Switch, Switched};
 use crate::tables::{Query, Table};
 use crate::topology::Topology;
 
@@ -42,6 +46,8 @@ pub struct Api {
     pub io: Backend,
     /// What is configured other than the specifications have it.
     pub deviation: Option<String>,
+    /// Which roles know the extension. Only the control plane's own thread asks for it.
+    pub security_event: Mutex<SecurityEvent>,
     /// The longest lifetime that the S-CSCF grants, in seconds; nothing where none runs here.
     pub expires_max_s: Option<u32>,
 }
@@ -54,6 +60,8 @@ enum Resource<'a> {
     Shorten(&'a str),
     Terminate(&'a str),
     Identities(&'a str),
+    ScscfSwitch,
+    PcscfSwitch(Option<&'a str>),
 }
 
 impl<'a> Resource<'a> {
@@ -69,6 +77,9 @@ impl<'a> Resource<'a> {
             ["v1", "subscriptions", impi, "shorten"] => Self::Shorten(impi),
             ["v1", "subscriptions", impi, "terminate"] => Self::Terminate(impi),
             ["v1", "subscribers", impi, "identities"] => Self::Identities(impi),
+            ["v1", "scscf", "security_event"] => Self::ScscfSwitch,
+            ["v1", "pcscf", "security_event"] => Self::PcscfSwitch(None),
+            ["v1", "pcscf", address, "security_event"] => Self::PcscfSwitch(Some(address)),
             ["v1", table] => Self::List(Table::parse(table)?),
             ["v1", table, impi] => Self::Of(Table::parse(table)?, impi),
             _ => return None,
@@ -79,7 +90,9 @@ impl<'a> Resource<'a> {
     fn methods(&self) -> &'static str {
         match self {
             Self::Status | Self::List(_) | Self::Of(..) => "GET",
-            Self::Shorten(_) | Self::Terminate(_) => "POST",
+            Self::Shorten(_) | Self::Terminate(_) | Self::ScscfSwitch | Self::PcscfSwitch(_) => {
+                "POST"
+            }
             Self::Identities(_) => "POST, DELETE",
         }
     }
@@ -143,7 +156,9 @@ impl Api {
         match *resource {
             Resource::Status => {
                 let deviation = self.deviation.as_deref();
-                Ok(status(&self.published, self.started, self.io, deviation).to_string().into())
+                let mut status = status(&self.published, self.started, self.io, deviation);
+                status["security_event"] = self.switches().to_json();
+                Ok(status.to_string().into())
             }
             Resource::List(table) => self.list(table, &request.query),
             Resource::Of(table, impi) => self.list_of(table, decoded(impi)?, &request.query),
@@ -153,6 +168,11 @@ impl Api {
                 self.add_identity(decoded(impi)?, &request.body)
             }
             Resource::Identities(impi) => self.remove_identity(decoded(impi)?, &request.body),
+            Resource::ScscfSwitch => self.switch(Switched::Scscf, &request.body),
+            Resource::PcscfSwitch(None) => self.switch(Switched::Pcscfs, &request.body),
+            Resource::PcscfSwitch(Some(address)) => {
+                self.switch(Switched::Pcscf(pcscf(address)?), &request.body)
+            }
         }
     }
 
@@ -195,6 +215,27 @@ impl Api {
     fn remove_identity(&self, impi: Vec<u8>, body: &[u8]) -> Result<Vec<u8>, Problem> {
         let impu = impu(&fields(body, &["impu"])?)?;
         self.operate(&Command::RemoveIdentity { impi, impu })
+    }
+
+    fn switch(&self, role: Switched, body: &[u8]) -> Result<Vec<u8>, Problem> {
+        let body = fields(body, &["enabled"])?;
+        let is_on = match body.get("enabled") {
+            Some(Value::Bool(is_on)) => *is_on,
+            found => return Err(Problem::field("enabled", "true or false", found)),
+        };
+        let switch = Switch { role, is_on };
+        let names = self.switches().names(&switch);
+        if names.is_empty() {
+            return Err(Problem::new(404, "no such role runs in this process"));
+        }
+        let thrown = self.desk.switch(switch);
+        self.switches().note(&switch, thrown.is_ok().then_some(is_on));
+        thrown?;
+        Ok(json!({ "security_event": is_on, "roles": names }).to_string().into())
+    }
+
+    fn switches(&self) -> std::sync::MutexGuard<'_, SecurityEvent> {
+        self.security_event.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn operate(&self, command: &Command) -> Result<Vec<u8>, Problem> {
@@ -292,6 +333,14 @@ fn decoded(impi: &str) -> Result<Vec<u8>, Problem> {
     decoded.ok_or_else(|| Problem::new(400, format!("no percent-encoded UTF-8: {impi}")))
 }
 
+/// A P-CSCF's name: its unprotected address.
+fn pcscf(address: &str) -> Result<SocketAddr, Problem> {
+    let decoded = percent_decode(address);
+    decoded.and_then(|text| text.parse().ok()).ok_or_else(|| {
+        Problem::new(400, format!("expected a P-CSCF's address, IP:PORT, found {address}"))
+    })
+}
+
 /// The body's fields, of which there are none but `known`.
 fn fields(body: &[u8], known: &[&str]) -> Result<Map<String, Value>, Problem> {
     let fields = match serde_json::from_slice(body) {
@@ -337,6 +386,7 @@ mod tests {
             started: Instant::now(),
             io: Backend::Mmsg,
             deviation: None,
+            security_event: Mutex::new(SecurityEvent::new(&config)),
             expires_max_s: config.scscf.map(|scscf| scscf.expires_max_s),
         }
     }
@@ -364,6 +414,8 @@ mod tests {
             ("DELETE", "/v1/subscriptions", "GET"),
             ("GET", "/v1/subscriptions/a/shorten", "POST"),
             ("PUT", "/v1/subscribers/a/identities", "POST, DELETE"),
+            ("GET", "/v1/scscf/security_event", "POST"),
+            ("DELETE", "/v1/pcscf/security_event", "POST"),
         ] {
             let (status, error, allowed) = ask(method, path, "");
             assert_eq!((status, allowed), (405, allow), "{method} {path}");
@@ -398,6 +450,27 @@ mod tests {
         let (status, error, _) = ask("DELETE", identities, r#"{"impu":"sip:a@b","barred":true}"#);
         assert_eq!(status, 400);
         assert!(error.starts_with("barred: "), "{error}");
+    }
+
+    #[test]
+    fn a_switch_names_a_role_that_runs_here_and_says_on_or_off() {
+        let on = r#"{"enabled":true}"#;
+        for (path, body, expected) in [
+            ("/v1/scscf/security_event", on, 200),
+            ("/v1/pcscf/security_event", r#"{"enabled":false}"#, 200),
+            ("/v1/pcscf/127.0.0.1:5060/security_event", on, 200),
+            ("/v1/pcscf/127.0.0.1%3A5060/security_event", on, 200),
+            ("/v1/pcscf/127.0.0.9:5060/security_event", on, 404),
+            ("/v1/icscf/security_event", on, 404),
+            ("/v1/pcscf/first/security_event", on, 400),
+            ("/v1/scscf/security_event", "{}", 400),
+            ("/v1/scscf/security_event", r#"{"enabled":"on"}"#, 400),
+            ("/v1/scscf/security_event", r#"{"enabled":true,"impi":"x"}"#, 400),
+        ] {
+            let (status, error, _) = ask("POST", path, body);
+            assert_eq!(status, expected, "{path} {body}: {error}");
+            assert_eq!(error.is_empty(), expected == 200, "{error}");
+        }
     }
 
     #[test]

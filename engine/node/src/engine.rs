@@ -2,9 +2,9 @@
 
 use std::fmt;
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
@@ -22,6 +22,7 @@ use crate::config::{ConfigError, EngineConfig, SHARDS_MAX};
 use crate::inquiry::{self, Desk, Inquiries, Inquiry};
 use crate::shard::{Hop, Shard, users_per_shard};
 use crate::status::Published;
+use crate::switch::SecurityEvent;
 use crate::token::Token;
 use crate::topology::{Door, Topology};
 
@@ -184,6 +185,7 @@ impl Engine {
             started,
             io,
             deviation: plan.config.ue_leg.deviation(),
+            security_event: Mutex::new(SecurityEvent::new(&plan.config)),
             expires_max_s: plan.config.scscf.as_ref().map(|scscf| scscf.expires_max_s),
         };
         match start_admin(plan, api) {
@@ -410,6 +412,9 @@ fn answer<I: Io>(
     match inquiry {
         Inquiry::Operate(command, reply) => {
             let _ = reply.try_send(shard.operate(now, io, mesh, &command));
+        }
+        Inquiry::Switch(switch, reply) => {
+            let _ = reply.try_send(shard.switch(&switch));
         }
         Inquiry::Show(query, reply) => {
             let _ = reply.try_send(shard.show(now, &query));

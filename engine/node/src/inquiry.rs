@@ -8,6 +8,7 @@ use std::time::Duration;
 use imstorm_cscf::operator::{Command, Done, Refusal};
 use imstorm_uring::Waker;
 
+use crate::switch::Switch;
 use crate::tables::{Query, Shown};
 
 /// Inquiries that may wait for one shard: more than one only where it did not answer the last in time.
@@ -20,6 +21,8 @@ pub const PATIENCE: Duration = Duration::from_secs(2);
 pub enum Inquiry {
     /// A command is to be followed.
     Operate(Command, SyncSender<Result<Done, Refusal>>),
+    /// A switch is to be thrown; at how many roles it was.
+    Switch(Switch, SyncSender<usize>),
     /// A part of a table is to be shown.
     Show(Query, SyncSender<Shown>),
 }
@@ -104,6 +107,19 @@ impl Desk {
         told.map(|()| done)
     }
 
+    /// Has all shards throw a switch, also those behind one that is silent.
+    ///
+    /// # Errors
+    /// Where a shard does not answer: the first such. It may still follow later.
+    pub fn switch(&self, switch: Switch) -> Result<(), NoAnswer> {
+        let mut told = Ok(());
+        for shard in 0..self.shards.len() {
+            let answer = self.ask(shard, |reply| Inquiry::Switch(switch, reply));
+            told = told.and(answer.map(|_| ()));
+        }
+        told
+    }
+
     /// A part of a shard's table.
     ///
     /// # Errors
@@ -152,6 +168,7 @@ mod tests {
     fn answer_one(inquiries: &mut Inquiries, operated: Result<Done, Refusal>) {
         match inquiries.0.recv().unwrap() {
             Inquiry::Operate(_, reply) => reply.try_send(operated).unwrap(),
+            Inquiry::Switch(_, reply) => reply.try_send(1).unwrap(),
             Inquiry::Show(query, reply) => {
                 let shown = Shown { rows: query.table.no_rows(), next: Some(7) };
                 reply.try_send(shown).unwrap();
@@ -203,6 +220,24 @@ mod tests {
             }
             assert_eq!(desk.operate(1, &command), Ok(Ok(Done { connections: 2 })));
         });
+    }
+
+    #[test]
+    fn a_switch_is_thrown_at_all_shards_even_behind_a_silent_one() {
+        let (desk, mut inquiries) = desk(3);
+        let switch = Switch { role: crate::switch::Switched::Scscf, is_on: false };
+        let thrown = |inquiries: &mut [Inquiries]| {
+            std::thread::scope(|scope| {
+                for inquiries in inquiries {
+                    scope.spawn(move || answer_one(inquiries, Ok(Done::default())));
+                }
+                desk.switch(switch)
+            })
+        };
+        assert_eq!(thrown(&mut inquiries), Ok(()));
+        // Shard 0 has ended.
+        inquiries.remove(0);
+        assert_eq!(thrown(&mut inquiries), Err(NoAnswer { shard: 0 }));
     }
 
     #[test]

@@ -16,6 +16,7 @@ pub mod engine;
 pub mod inquiry;
 pub mod shard;
 pub mod status;
+pub mod switch;
 pub mod tables;
 pub mod token;
 pub mod topology;

@@ -24,6 +24,7 @@ use imstorm_uring::MeshPort;
 use imstorm_uring::mesh::MeshSender;
 
 use crate::config::EngineConfig;
+use crate::switch::{Switch, Switched};
 use crate::topology::{Door, Role, Topology, on_shard};
 
 /// Messages between roles that may be under way on a shard.
@@ -263,6 +264,22 @@ impl Shard {
         self.between_roles(&mut Step { now, outbox, sender });
         self.common.counters.datagrams_out += (outbox.len() - queued) as u64;
         done
+    }
+
+    /// Throws a switch, at this shard's part of the roles that are meant; how many of them there are.
+    pub fn switch(&mut self, switch: &Switch) -> usize {
+        let mut count = 0;
+        for pcscf in &mut self.pcscfs {
+            if switch.is_of_pcscf(pcscf.config().unprotected) {
+                pcscf.switch_security_event(switch.is_on);
+                count += 1;
+            }
+        }
+        if let (Switched::Scscf, Some(scscf)) = (switch.role, &mut self.scscf) {
+            scscf.switch_security_event(switch.is_on);
+            count += 1;
+        }
+        count
     }
 
     /// When the next timer is due.

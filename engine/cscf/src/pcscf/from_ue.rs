@@ -18,7 +18,7 @@ use crate::proxy::{DEFAULT_PORT, unknown_option};
 /// The event package that this is all about.
 pub const SECURITY_EVENT: &[u8] = b"security";
 
-/// The extensions that the P-CSCF knows, or that are none of a proxy's business. The first one only where it is configured.
+/// The extensions that the P-CSCF knows, or that are none of a proxy's business. The first one only where it is switched on.
 const EXTENSIONS: [&str; 8] =
     ["secevt", "sec-agree", "replaces", "100rel", "timer", "path", "gruu", "outbound"];
 /// What a UE may send over its secure connection, where it is not answered before.
@@ -56,12 +56,13 @@ impl Pcscf {
             }
         };
         // Before anything else where it is a network of today: a UE learns by it that it has to register.
-        if !self.config.security_event && self.refuse_extension(ctx, peer, message) {
+        let knows = self.config.security_event || self.has_begun(from, message);
+        if !knows && self.refuse_extension(ctx, peer, message, knows) {
             return;
         }
         let begins = match message.method() {
             Method::Register => true,
-            Method::Subscribe => self.config.security_event && is_security_event(message),
+            Method::Subscribe => knows && is_security_event(message),
             _ => false,
         };
         if !begins || has_to_tag(message) {
@@ -72,7 +73,7 @@ impl Pcscf {
             ctx.counters.sec_agree_missing += 1;
             return self.refuse_agreement(ctx, peer, message, 421, None);
         }
-        if self.refuse_extension(ctx, peer, message) {
+        if self.refuse_extension(ctx, peer, message, knows) {
             return;
         }
         let Ok(Some(credentials)) = message.authorization() else {
@@ -92,6 +93,13 @@ impl Pcscf {
         };
         let origin = self.origin(peer, message, &via);
         self.begin_setup(ctx, from, origin, message, &credentials, offer);
+    }
+
+    /// Whether a SUBSCRIBE belongs to a set-up that was begun before the extension was switched off: that may come to its end.
+    fn has_begun(&self, from: SocketAddr, message: &Message<'_>) -> bool {
+        let credentials = message.authorization().ok().flatten();
+        message.method() == Method::Subscribe
+            && credentials.is_some_and(|it| self.has_challenge(from, message, it.username))
     }
 
     /// A message that came through `set`.
@@ -142,7 +150,7 @@ impl Pcscf {
                 out.header(HeaderName::Allow).text(METHODS).end();
             });
         }
-        if self.refuse_extension(ctx, peer, message) {
+        if self.refuse_extension(ctx, peer, message, self.knows_extension(connection_key)) {
             return;
         }
         if !self.is_about_connection(connection_key, message) {
@@ -163,9 +171,16 @@ impl Pcscf {
         let basis = self.connections.get(key).map(|connection| connection.basis);
         match message.method() {
             Method::Register => basis == Some(Basis::Registration),
-            Method::Subscribe => self.config.security_event && is_security_event(message),
+            Method::Subscribe => self.knows_extension(key) && is_security_event(message),
             _ => false,
         }
+    }
+
+    /// Whether the extension is known over a connection: always where it rests on it, so that those which are live when it is switched off
+    /// go on.
+    fn knows_extension(&self, key: Key) -> bool {
+        let basis = self.connections.get(key).map(|connection| connection.basis);
+        self.config.security_event || basis == Some(Basis::Subscription)
     }
 
     /// What a request about the connection itself must show before it goes on to the core; the credentials that it has.
@@ -212,14 +227,16 @@ impl Pcscf {
         self.check_dialog(ctx, set.connection, message).map(|()| Some(credentials))
     }
 
-    /// 420 where the UE requires of proxies what is not known here (RFC 3261 clause 16.3). True where it was.
+    /// 420 where the UE requires of proxies what is not known here (RFC 3261 clause 16.3): `secevt`, unless it `knows` that. True where it
+    /// was.
     fn refuse_extension(
         &mut self,
         ctx: &mut Context<'_>,
         peer: Peer,
         message: &Message<'_>,
+        knows: bool,
     ) -> bool {
-        let known = &EXTENSIONS[usize::from(!self.config.security_event)..];
+        let known = &EXTENSIONS[usize::from(!knows)..];
         let Some(option) = unknown_option(message, HeaderName::ProxyRequire, known) else {
             return false;
         };

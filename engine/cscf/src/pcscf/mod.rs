@@ -103,7 +103,7 @@ pub struct PcscfConfig {
     pub icscf: SocketAddr,
     /// A preferred identity that is not authorised is refused (403), where it would else be replaced by the default one.
     pub strict_identities: bool,
-    /// It knows the extension (`secevt`); else it is the P-CSCF of a network of today.
+    /// It knows the extension (`secevt`) at first; else it is the P-CSCF of a network of today.
     pub security_event: bool,
     /// What the sets of security associations belong to.
     pub sa_policy: SaPolicy,
@@ -231,6 +231,12 @@ impl Pcscf {
     #[must_use]
     pub fn config(&self) -> &PcscfConfig {
         &self.config
+    }
+
+    /// Switches the extension on or off. Off, only what would begin a connection is refused: those that are live, and set-ups that have been
+    /// challenged, go on and end as ever.
+    pub fn switch_security_event(&mut self, is_on: bool) {
+        self.config.security_event = is_on;
     }
 
     /// What it holds.

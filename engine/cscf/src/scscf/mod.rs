@@ -91,7 +91,7 @@ pub struct ScscfConfig {
     pub service_route_header: bool,
     /// Each 200 to the security SUBSCRIBE gives the connection a new token.
     pub renew_token: bool,
-    /// It is a notifier of the `security` event package; else it is the S-CSCF of a home network of today.
+    /// It is a notifier of the `security` event package at first; else it is the S-CSCF of a home network of today.
     pub security_event: bool,
     /// A connection that has no binding for so many seconds is ended; 0: it needs none.
     pub binding_required_after_s: u32,
@@ -238,6 +238,12 @@ impl Scscf {
         &self.config
     }
 
+    /// Switches the `security` event package on or off. Off, only what would begin a connection is refused: those that are live, and set-ups
+    /// that have been challenged, go on and end as ever.
+    pub fn switch_security_event(&mut self, is_on: bool) {
+        self.config.security_event = is_on;
+    }
+
     /// What it holds.
     #[must_use]
     pub fn tables(&self) -> ScscfTables {
@@ -308,7 +314,8 @@ impl Scscf {
         }
         // What a session's or a standalone request requires is for its parties.
         let is_for_us = matches!(message.method(), Method::Subscribe | Method::Register);
-        let known = &OPTIONS[usize::from(!self.config.security_event)..];
+        let knows = self.config.security_event || self.has_begun(ctx.now, hss, message);
+        let known = &OPTIONS[usize::from(!knows)..];
         let unknown = proxy::unknown_option(message, HeaderName::Require, known);
         if let Some(option) = unknown.filter(|_| is_for_us) {
             ctx.counters.bad_extension += 1;
@@ -317,7 +324,7 @@ impl Scscf {
             });
         }
         match message.method() {
-            Method::Subscribe => self.subscribe(ctx, hss, from, message),
+            Method::Subscribe => self.subscribe(ctx, hss, from, message, knows),
             Method::Register => self.register(ctx, hss, from, message),
             Method::Cancel => self.cancel(ctx, from, message),
             Method::Message | Method::Options if !is_in_dialog(message) => {

@@ -5,16 +5,16 @@ use std::net::SocketAddr;
 
 use imstorm_aka::AuthenticationVector;
 use imstorm_base::slab::Key;
-use imstorm_base::time::seconds;
+use imstorm_base::time::{Time, seconds};
 use imstorm_sip::header::HeaderName;
-use imstorm_sip::{Credentials, Message};
+use imstorm_sip::{Credentials, Message, Method};
 use smallvec::SmallVec;
 
 use super::challenge::Challenged;
 use super::dialog::{dialog_tag, read_tag};
 use super::notify::Subject;
 use super::subscription::{Authenticated, Reason, Subscription, TokenSecret, Watcher, Whose};
-use super::{Scscf, ScscfAlarm, write_contact};
+use super::{Scscf, ScscfAlarm, is_in_dialog, write_contact};
 use crate::event::Context;
 use crate::hss::{Hss, UserId};
 use crate::look::Look;
@@ -30,12 +30,13 @@ impl Scscf {
         hss: &mut Hss,
         from: SocketAddr,
         message: &Message<'_>,
+        knows: bool,
     ) {
         let event = message.event().ok().flatten();
         let is = |package: &[u8]| {
             event.as_ref().is_some_and(|event| event.package.eq_ignore_ascii_case(package))
         };
-        let (is_security, is_reg) = (self.config.security_event && is(b"security"), is(b"reg"));
+        let (is_security, is_reg) = (knows && is(b"security"), is(b"reg"));
         if !is_security && !is_reg {
             ctx.counters.event_refused += 1;
             return self.refuse(ctx, from, message, 489, |out| {
@@ -69,6 +70,30 @@ impl Scscf {
                 None => self.ue_subscribes(ctx, hss, from, message, asked_s),
             },
         }
+    }
+
+    /// Whether a SUBSCRIBE belongs to a connection, or to a set-up that has been challenged: those go on where the package is switched off.
+    pub(super) fn has_begun(&self, now: Time, hss: &Hss, message: &Message<'_>) -> bool {
+        if message.method() != Method::Subscribe {
+            return false;
+        }
+        // One in a dialog that is over gets its 481, by which its UE begins anew.
+        if is_in_dialog(message) {
+            return true;
+        }
+        if let Some(key) = self.connection_at(now, message.request_uri()) {
+            return !self.is_registration(key);
+        }
+        let named = || {
+            let credentials = message.authorization().ok()??;
+            let to = message.to().ok()?;
+            let user = hss.user_authorization(credentials.username, to.uri_text).ok()?;
+            let cseq = message.cseq().ok()?.number;
+            Some((user, self.request_key(message, &credentials)?, cseq))
+        };
+        named().is_some_and(|(user, key, cseq)| {
+            self.challenge_of(user, key).is_some() || self.made_by(user, key, cseq).is_some()
+        })
     }
 
     /// 423 where less is asked for than the network grants. True where it was.

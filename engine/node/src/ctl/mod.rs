@@ -72,6 +72,18 @@ enum CtlCommand {
         #[arg(long, value_enum, default_value = "deactivated")]
         reason: TerminateReason,
     },
+    /// Switch the extension (the `security` event package) on or off, at the S-CSCF or at P-CSCFs. Connections that live go on.
+    SecurityEvent {
+        /// What it is to be.
+        #[arg(value_enum)]
+        state: SwitchState,
+        /// Where.
+        #[arg(value_enum)]
+        role: SwitchRole,
+        /// The one P-CSCF that is meant; all, if it is left out.
+        #[arg(value_name = "IP:PORT")]
+        address: Option<std::net::SocketAddr>,
+    },
     /// The counters that are not 0, and what the engine holds.
     Stats,
 }
@@ -121,6 +133,18 @@ impl TerminateReason {
             Self::Rejected => "rejected",
         }
     }
+}
+
+#[derive(Copy, Clone, Debug, PartialEq, Eq, ValueEnum)]
+enum SwitchState {
+    On,
+    Off,
+}
+
+#[derive(Copy, Clone, Debug, PartialEq, Eq, ValueEnum)]
+enum SwitchRole {
+    Scscf,
+    Pcscf,
 }
 
 /// Why nothing, or not all, was done.
@@ -189,6 +213,20 @@ impl CtlCommand {
                 let path = path_of(Table::Subscriptions, impi, "/terminate");
                 command(engine, "POST", &path, &json!({ "reason": reason.as_str() }), as_json)
             }
+            Self::SecurityEvent { state, role, address } => {
+                let path = match (role, address) {
+                    (SwitchRole::Scscf, None) => "/v1/scscf/security_event".to_owned(),
+                    (SwitchRole::Scscf, Some(_)) => {
+                        return Err(Failure::Usage("an address names a P-CSCF".to_owned()));
+                    }
+                    (SwitchRole::Pcscf, None) => "/v1/pcscf/security_event".to_owned(),
+                    (SwitchRole::Pcscf, Some(address)) => {
+                        let address = percent_encode(&address.to_string());
+                        format!("/v1/pcscf/{address}/security_event")
+                    }
+                };
+                switch(engine, &path, *state == SwitchState::On, as_json)
+            }
             Self::Stats => stats(engine, as_json),
         }
     }
@@ -237,6 +275,21 @@ fn command(
         Some(connections) => print(&format!("done, at {connections} connections\n")),
         None => Err(Failure::Silent(format!("no answer of this engine's: {text}"))),
     }
+}
+
+fn switch(engine: &Engine, path: &str, is_on: bool, as_json: bool) -> Result<(), Failure> {
+    let body = json!({ "enabled": is_on }).to_string();
+    let (text, answer) = engine.ask("POST", path, body.as_bytes())?;
+    let Some(roles) = answer["roles"].as_array().filter(|_| answer["security_event"] == is_on)
+    else {
+        return Err(Failure::Silent(format!("no answer of this engine's: {text}")));
+    };
+    if as_json {
+        return print(&format!("{text}\n"));
+    }
+    let state = if is_on { "on" } else { "off" };
+    let line = |role: &Value| format!("{state} at {}\n", role.as_str().unwrap_or_default());
+    print(&roles.iter().map(line).collect::<String>())
 }
 
 fn stats(engine: &Engine, as_json: bool) -> Result<(), Failure> {
