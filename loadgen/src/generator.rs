@@ -19,7 +19,7 @@ use imstorm_sip::transaction::Timings;
 use imstorm_sip::{Index, parse};
 
 use crate::measure::{Measurements, Procedure};
-use crate::operator::{OperatorCall, OperatorDesk};
+use crate::operator::{OperatorCall, OperatorDesk, OperatorKind, Switching};
 use crate::population::{NAME_BYTES_MAX, Population};
 use crate::profile::{
     Abandon, Call as CallPlan, Handover as HandoverPlan, NetworkRelease, Plan, Profile, Refresh,
@@ -124,6 +124,7 @@ pub struct Generator {
     pub(crate) operator: OperatorDesk,
     /// The steps that all users go through together, if the profile compares.
     pub(crate) course: Option<Course>,
+    pub(crate) switches: Vec<Switching>,
     pub(crate) strings: Strings,
     pub(crate) timers: Timers<UeTimer>,
     pub(crate) random: Random,
@@ -234,6 +235,7 @@ impl Generator {
                 .schemes
                 .as_ref()
                 .map(|_| Course::new(population.size(), profile.arrivals.rate_per_s)),
+            switches: Switching::all(profile),
             strings: Strings::with_capacity(strings_bytes(profile, &population)),
             timers: Timers::new(&timer_durations(&timings)),
             schedule: Schedule::new(&profile.arrivals, population.size(), random.fork(1)),
@@ -266,6 +268,9 @@ impl Generator {
 
     /// One tick: everything that came, the timers that are due, then the starts that are.
     pub fn tick<I: Io>(&mut self, now: Time, io: &mut I) {
+        if self.started_at.is_none() {
+            self.arm_switches(now);
+        }
         let started_at = *self.started_at.get_or_insert(now);
         let (inbox, outbox) = io.parts();
         let mut step = Step { now, outbox };
@@ -278,8 +283,12 @@ impl Generator {
                 self.plain_datagram(&mut step, peer, local, datagram);
             }
         }
-        while let Some(call) = self.operator.next_failed() {
-            self.operator_failed(&mut step, call);
+        while let Some((call, is_done)) = self.operator.next_over() {
+            match call.kind {
+                OperatorKind::Switch(_) => self.switch_over(&step, call.number, is_done),
+                _ if is_done => {}
+                _ => self.operator_failed(&mut step, call),
+            }
         }
         while let Some(timer) = self.timers.poll(now) {
             self.timer(&mut step, timer);
@@ -304,7 +313,7 @@ impl Generator {
         self.operator.next_call()
     }
 
-    /// Whether a call for the operator waits to be made, or the UE of one that failed to be told.
+    /// Whether a call for the operator waits to be made, or what has become of one to be told.
     #[must_use]
     pub fn has_operator_work(&self) -> bool {
         self.operator.has_work()
@@ -319,9 +328,9 @@ impl Generator {
         writer.as_written().to_vec()
     }
 
-    /// A call was refused or not answered: its UE learns of it at the next tick.
-    pub fn fail_operator_call(&mut self, call: OperatorCall) {
-        self.operator.fail(call);
+    /// A call was followed, or it was refused or not answered: whoever asked for it learns of it at the next tick.
+    pub fn operator_call_over(&mut self, call: OperatorCall, is_done: bool) {
+        self.operator.note(call, is_done);
     }
 
     /// When the next timer or start is due.

@@ -83,8 +83,8 @@ impl std::fmt::Display for RunError {
             ),
             Self::Engine(error) => error.fmt(f),
             Self::NoOperator => f.write_str(
-                "the profile has procedures that an operator begins (identity_change, \
-                 network_reauthenticate, network_release): name the target's control plane with \
+                "the profile has what an operator does (identity_change, network_reauthenticate, \
+                 network_release, [[operator]]): name the target's control plane with \
                  --admin http://HOST:PORT",
             ),
             Self::Subscribers(problem) | Self::Environment(problem) => f.write_str(problem),
@@ -112,7 +112,7 @@ pub fn run(
     options: &RunOptions,
     interrupts: &Arc<AtomicUsize>,
 ) -> Result<Ended, RunError> {
-    if profile.procedures.need_operator() && options.target.is_some() && options.admin.is_none() {
+    if profile.needs_operator() && options.target.is_some() && options.admin.is_none() {
         return Err(RunError::NoOperator);
     }
     let mut profile = profile.clone();
@@ -139,7 +139,7 @@ pub fn run(
             Some(admin)
         }
     };
-    let operator = match admin.as_deref().filter(|_| profile.procedures.need_operator()) {
+    let operator = match admin.as_deref().filter(|_| profile.needs_operator()) {
         Some(admin) => Some(
             HttpOperator::start(admin)
                 .map_err(|error| RunError::Environment(format!("the operator: {error}")))?,
@@ -358,15 +358,17 @@ impl Worker {
         while let Some(call) = generator.next_operator_call() {
             let impi = generator.impi(call.ue);
             if !self.operator.as_ref().is_some_and(|operator| operator.make(call, impi)) {
-                generator.fail_operator_call(call);
+                generator.operator_call_over(call, false);
             }
         }
     }
 
-    /// Tells the generator which of the operator's calls have failed.
+    /// Tells the generator what has become of the operator's calls.
     fn hear_operator(&self, generator: &mut Generator) {
-        while let Some(call) = self.operator.as_ref().and_then(HttpOperator::next_failed) {
-            generator.fail_operator_call(call);
+        while let Some((call, is_done)) =
+            self.operator.as_ref().and_then(HttpOperator::next_over)
+        {
+            generator.operator_call_over(call, is_done);
         }
     }
 

@@ -95,6 +95,8 @@ vocabulary! {
         Interruption = "interruption",
         /// Of each subscription that is moved: SUBSCRIBE to its 2xx and NOTIFY.
         SubscriptionMove = "subscription_move",
+        /// The operator switches the extension on or off at a role of the core: from the call to its answer.
+        Switch = "switch",
     }
 }
 

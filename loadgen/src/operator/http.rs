@@ -9,6 +9,7 @@ use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::time::Duration;
 
 use imstorm_cscf::scscf::Reason;
+use imstorm_engine::switch::Switched;
 
 use super::{CALLS_MAX, OperatorCall, OperatorKind, extra_identity};
 
@@ -21,7 +22,7 @@ const ANSWER_BYTES_MAX: u64 = 64 << 10;
 #[derive(Debug)]
 pub struct HttpOperator {
     calls: SyncSender<(OperatorCall, Vec<u8>)>,
-    failed: Receiver<OperatorCall>,
+    over: Receiver<(OperatorCall, bool)>,
     stopped: Arc<AtomicBool>,
 }
 
@@ -33,7 +34,7 @@ impl HttpOperator {
     pub fn start(admin: &str) -> io::Result<Self> {
         let mut connection = Connection::to(admin)?;
         let (calls, queue) = sync_channel::<(OperatorCall, Vec<u8>)>(CALLS_MAX);
-        let (tell, failed): (Sender<OperatorCall>, _) = channel();
+        let (tell, over): (Sender<(OperatorCall, bool)>, _) = channel();
         let stopped = Arc::new(AtomicBool::new(false));
         let is_stopped = Arc::clone(&stopped);
         let make_calls = move || {
@@ -42,16 +43,19 @@ impl HttpOperator {
             {
                 let (method, path, body) = written(call.kind, &impi);
                 let done = connection.call(method, &path, &body);
-                // Where nobody listens for it any more the run is over.
-                if !done.is_ok_and(|(status, body)| has_reached(status, &body))
-                    && tell.send(call).is_err()
-                {
+                let is_switch = matches!(call.kind, OperatorKind::Switch(_));
+                let is_done = done.is_ok_and(|(status, body)| match call.kind {
+                    OperatorKind::Switch(_) => status == 200,
+                    _ => has_reached(status, &body),
+                });
+                // A UE sees by its NOTIFY that its call was followed. Where nobody listens for it any more the run is over.
+                if (is_switch || !is_done) && tell.send((call, is_done)).is_err() {
                     return;
                 }
             }
         };
         std::thread::Builder::new().name("operator".to_owned()).spawn(make_calls)?;
-        Ok(Self { calls, failed, stopped })
+        Ok(Self { calls, over, stopped })
     }
 
     /// Has a call made; false where too many wait.
@@ -60,10 +64,10 @@ impl HttpOperator {
         self.calls.try_send((call, impi)).is_ok()
     }
 
-    /// The next call that was refused or not answered.
+    /// The next call that was refused or not answered, or switch that was thrown; whether it was.
     #[must_use]
-    pub fn next_failed(&self) -> Option<OperatorCall> {
-        self.failed.try_recv().ok()
+    pub fn next_over(&self) -> Option<(OperatorCall, bool)> {
+        self.over.try_recv().ok()
     }
 }
 
@@ -103,6 +107,17 @@ fn written(kind: OperatorKind, impi: &[u8]) -> (&'static str, String, String) {
         }
         OperatorKind::RemoveIdentity => {
             ("DELETE", format!("/v1/subscribers/{user}/identities"), identity())
+        }
+        OperatorKind::Switch(switch) => {
+            let path = match switch.role {
+                Switched::Scscf => "/v1/scscf/security_event".to_owned(),
+                Switched::Pcscfs => "/v1/pcscf/security_event".to_owned(),
+                Switched::Pcscf(address) => {
+                    let address = percent_encode(address.to_string().as_bytes());
+                    format!("/v1/pcscf/{address}/security_event")
+                }
+            };
+            ("POST", path, serde_json::json!({ "enabled": switch.is_on }).to_string())
         }
     }
 }
@@ -233,6 +248,8 @@ fn read_line(stream: &mut impl BufRead) -> io::Result<String> {
 mod tests {
     use std::net::TcpListener;
 
+    use imstorm_engine::switch::Switch;
+
     use super::*;
 
     const CALL: OperatorCall =
@@ -249,6 +266,13 @@ mod tests {
         assert_eq!(path, "/v1/subscriptions/ue00000001%40ims.example/terminate");
         assert_eq!(body, r#"{"reason":"rejected"}"#);
         assert_eq!(written(CALL.kind, impi).2, r#"{"expires_s":60}"#);
+        let switch = |role| OperatorKind::Switch(Switch { role, is_on: true });
+        let (method, path, body) = written(switch(Switched::Scscf), b"");
+        assert_eq!((method, path.as_str()), ("POST", "/v1/scscf/security_event"));
+        assert_eq!(body, r#"{"enabled":true}"#);
+        assert_eq!(written(switch(Switched::Pcscfs), b"").1, "/v1/pcscf/security_event");
+        let one = switch(Switched::Pcscf("127.0.0.2:5060".parse().unwrap()));
+        assert_eq!(written(one, b"").1, "/v1/pcscf/127.0.0.2%3A5060/security_event");
     }
 
     /// Answers as many requests as there are answers, on one connection, and returns their first lines.
@@ -305,8 +329,22 @@ mod tests {
             assert!(operator.make(OperatorCall { number, ..CALL }, b"a@b".to_vec()));
         }
         serve(&listener, &[NOBODY, DONE, UNKNOWN]);
-        let failed = [(); 2].map(|()| operator.failed.recv_timeout(PATIENCE).unwrap().number);
-        assert_eq!(failed, [1, 3]);
+        let over = [(); 2].map(|()| operator.over.recv_timeout(PATIENCE).unwrap());
+        assert_eq!(over.map(|(call, is_done)| (call.number, is_done)), [(1, false), (3, false)]);
+    }
+
+    #[test]
+    fn a_switch_is_told_either_way() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let operator =
+            HttpOperator::start(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
+        let kind = OperatorKind::Switch(Switch { role: Switched::Scscf, is_on: true });
+        for number in 0..2 {
+            assert!(operator.make(OperatorCall { ue: 0, number, kind }, Vec::new()));
+        }
+        serve(&listener, &[DONE, UNKNOWN]);
+        let over = [(); 2].map(|()| operator.over.recv_timeout(PATIENCE).unwrap());
+        assert_eq!(over.map(|(call, is_done)| (call.number, is_done)), [(0, true), (1, false)]);
     }
 
     #[test]
@@ -316,7 +354,7 @@ mod tests {
         drop(listener);
         let operator = HttpOperator::start(&admin).unwrap();
         assert!(operator.make(CALL, b"a@b".to_vec()));
-        assert_eq!(operator.failed.recv_timeout(PATIENCE), Ok(CALL));
+        assert_eq!(operator.over.recv_timeout(PATIENCE), Ok((CALL, false)));
         for bad in ["", "127.0.0.1:1", "https://x", "http://", "http://x/y"] {
             assert!(HttpOperator::start(bad).is_err(), "{bad}");
         }

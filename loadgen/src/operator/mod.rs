@@ -1,13 +1,16 @@
-//! The operator's hand, as UEs' procedures ask for it: calls that the generator emits, and how they ended.
+//! The operator's hand, as UEs' procedures and the profile ask for it: calls that the generator emits, and how they ended.
 
 mod http;
+mod switch;
 
 use std::collections::VecDeque;
 
 use imstorm_cscf::operator::Command;
 use imstorm_cscf::scscf::Reason;
+use imstorm_engine::switch::Switch;
 
 pub use http::HttpOperator;
+pub(crate) use switch::Switching;
 
 /// Calls that wait to be made, at most: as many UEs as an operator's tool would touch in one go.
 pub const CALLS_MAX: usize = 65_536;
@@ -29,24 +32,26 @@ pub enum OperatorKind {
     AddIdentity,
     /// Take it away again.
     RemoveIdentity,
+    /// Switch the extension on or off at a role, whichever UE it is.
+    Switch(Switch),
 }
 
 /// A call for the operator.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub struct OperatorCall {
-    /// The UE's number.
+    /// The UE's number; 0 for a switch.
     pub ue: u32,
-    /// The number of the call among the UE's.
+    /// The number of the call among the UE's, or of the switch among the profile's.
     pub number: u32,
     /// What to do.
     pub kind: OperatorKind,
 }
 
-/// Calls to be made, and calls that failed.
+/// Calls to be made, and what has become of them: of a UE's only where it has failed.
 #[derive(Debug, Default)]
 pub(crate) struct OperatorDesk {
     calls: VecDeque<OperatorCall>,
-    failed: VecDeque<OperatorCall>,
+    over: VecDeque<(OperatorCall, bool)>,
 }
 
 impl OperatorDesk {
@@ -64,26 +69,36 @@ impl OperatorDesk {
         self.calls.pop_front()
     }
 
-    /// A call has failed: its UE is told at the next tick.
-    pub fn fail(&mut self, call: OperatorCall) {
-        self.failed.push_back(call);
+    /// A call was followed, or has failed: whoever asked for it is told at the next tick.
+    pub fn note(&mut self, call: OperatorCall, is_done: bool) {
+        self.over.push_back((call, is_done));
     }
 
-    /// The next call that failed.
-    pub fn next_failed(&mut self) -> Option<OperatorCall> {
-        self.failed.pop_front()
+    /// The next call of which it is known whether it was followed.
+    pub fn next_over(&mut self) -> Option<(OperatorCall, bool)> {
+        self.over.pop_front()
     }
 
-    /// Whether a call waits to be made, or a failed one to be told.
+    /// Whether a call waits to be made, or what has become of one to be told.
     pub fn has_work(&self) -> bool {
-        !self.calls.is_empty() || !self.failed.is_empty()
+        !self.calls.is_empty() || !self.over.is_empty()
     }
 }
 
-/// The engine's command for a call.
+/// What the engine is to do for a call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// Something about a user.
+    Command(Command),
+    /// Something about its roles.
+    Switch(Switch),
+}
+
+/// The engine's order for a call.
 #[must_use]
-pub fn command(kind: OperatorKind, impi: Vec<u8>) -> Command {
-    match kind {
+pub fn order(kind: OperatorKind, impi: Vec<u8>) -> Order {
+    Order::Command(match kind {
+        OperatorKind::Switch(switch) => return Order::Switch(switch),
         OperatorKind::Shorten { expires_s } => Command::Shorten { impi, expires_s },
         OperatorKind::Terminate { reason } => Command::Terminate { impi, reason },
         OperatorKind::AddIdentity => {
@@ -92,7 +107,7 @@ pub fn command(kind: OperatorKind, impi: Vec<u8>) -> Command {
         OperatorKind::RemoveIdentity => {
             Command::RemoveIdentity { impu: extra_identity(&impi), impi }
         }
-    }
+    })
 }
 
 /// The public identity that is added and removed: that of the private identity, with `-x` behind its user part.

@@ -25,7 +25,7 @@ pub use address_block::{AddressBlock, AddressBlockError};
 pub use error::{Location, ProfileError};
 pub use procedures::{
     Abandon, Call, Handover, HandoverMode, NetworkReauthenticate, NetworkRelease, OldAccess, Plan,
-    Procedures, Recurring, Refresh, RefreshBy, Registration, Release,
+    Procedures, Recurring, Refresh, RefreshBy, Registration, Release, SwitchPlan, SwitchRole,
 };
 pub use schemes::Schemes;
 
@@ -54,6 +54,9 @@ pub struct Profile {
     /// What a secured UE does.
     #[serde(default)]
     pub procedures: Procedures,
+    /// What the operator switches, whatever UEs do.
+    #[serde(default)]
+    pub operator: Vec<SwitchPlan>,
     /// What some UEs leave undone.
     #[serde(default)]
     pub abandon: Abandon,
@@ -275,6 +278,12 @@ impl Profile {
         Self::parse(path_or_name, &text, overrides)
     }
 
+    /// Whether any of it needs an operator's hand.
+    #[must_use]
+    pub fn needs_operator(&self) -> bool {
+        self.procedures.need_operator() || !self.operator.is_empty()
+    }
+
     /// The profile in `text`, which errors call `file`, with the keys of `overrides` replaced.
     ///
     /// # Errors
@@ -311,6 +320,8 @@ pub fn builtin() -> &'static [(&'static str, &'static str)] {
         ("fallback", include_str!("../../../profiles/fallback.toml")),
         ("fallback-return", include_str!("../../../profiles/fallback-return.toml")),
         ("schemes", include_str!("../../../profiles/schemes.toml")),
+        ("legacy-pcscf", include_str!("../../../profiles/legacy-pcscf.toml")),
+        ("legacy-scscf", include_str!("../../../profiles/legacy-scscf.toml")),
     ]
 }
 

@@ -271,6 +271,31 @@ impl OldAccess {
     }
 }
 
+/// What the operator switches at a time of the run.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SwitchPlan {
+    /// From the run's start, in seconds.
+    pub at_s: f64,
+    /// Where.
+    pub role: SwitchRole,
+    /// The one P-CSCF that is meant, by its place in `topology.pcscf`, from 1; nothing: all of them.
+    #[serde(default)]
+    pub number: Option<usize>,
+    /// Whether the role is to know the extension.
+    pub security_event: bool,
+}
+
+/// A role that can be switched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SwitchRole {
+    /// P-CSCFs.
+    Pcscf,
+    /// The S-CSCF.
+    Scscf,
+}
+
 /// What UEs leave undone: counted as abandoned, not as failed.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -321,7 +346,8 @@ impl Procedures {
             | Procedure::HandoverBindings
             | Procedure::HandoverRelease
             | Procedure::Interruption
-            | Procedure::SubscriptionMove => None,
+            | Procedure::SubscriptionMove
+            | Procedure::Switch => None,
             Procedure::Handover => {
                 self.handover.as_ref().and_then(|it| plan(it.after_s, it.jitter, it.count))
             }
@@ -348,8 +374,7 @@ impl Procedures {
     }
 
     /// Whether any of it needs an operator's hand.
-    #[must_use]
-    pub fn need_operator(&self) -> bool {
+    pub(super) fn need_operator(&self) -> bool {
         self.identity_change.is_some()
             || self.network_reauthenticate.is_some()
             || self.network_release.is_some()

@@ -92,7 +92,7 @@ fn lifecycle_has_every_procedure_of_connections_and_lets_none_fail() {
 
 #[test]
 fn only_what_the_operator_begins_needs_one() {
-    let needs = |name: &str| Profile::load(name, &[]).unwrap().procedures.need_operator();
+    let needs = |name: &str| Profile::load(name, &[]).unwrap().needs_operator();
     assert!(needs("identity-push") && needs("lifecycle"));
     assert!(!needs("quickstart") && !needs("attach-storm") && !needs("refresh-herd"));
 }

@@ -3,8 +3,8 @@
 use std::fmt::Display;
 
 use super::{
-    Abandon, Access, Call, Network, Procedures, Profile, Registration, Schemes, Security, Topology,
-    Ue,
+    Abandon, Access, Call, Network, Procedures, Profile, Registration, Schemes, Security, SwitchRole,
+    Topology, Ue,
 };
 use crate::report::Threshold;
 
@@ -39,6 +39,7 @@ pub(super) fn validate(profile: &Profile) -> Result<(), Fault> {
     of_subscriptions(profile)?;
     over_connection(&profile.procedures, profile.ue.access, profile.schemes.is_some())?;
     handover(profile)?;
+    switches(profile)?;
     abandon(&profile.abandon)?;
     network(&profile.network)?;
     profile.schemes.as_ref().map_or(Ok(()), |it| schemes(profile, it))?;
@@ -178,6 +179,21 @@ fn operated(procedures: &Procedures, expires_s: u32) -> Result<(), Fault> {
         &format!("at most {rest}, what is not deactivated"),
         release.rejected_share,
     )
+}
+
+/// What the operator switches.
+fn switches(profile: &Profile) -> Result<(), Fault> {
+    for (place, it) in profile.operator.iter().enumerate() {
+        seconds(&format!("operator.{place}.at_s"), it.at_s)?;
+        let Some(number) = it.number else { continue };
+        let field = format!("operator.{place}.number");
+        let is_pcscf = it.role == SwitchRole::Pcscf;
+        require(is_pcscf, &field, "none, as there is one S-CSCF", number)?;
+        let count = profile.topology.pcscf.len();
+        let expected = format!("from 1 to {count}, as many as topology.pcscf has");
+        require((1..=count).contains(&number), &field, &expected, number)?;
+    }
+    Ok(())
 }
 
 /// What UEs that register go without.

@@ -19,7 +19,7 @@ use imstorm_uring::{Mesh, MeshPort};
 use super::invariants::Invariants;
 use super::network::Links;
 use crate::generator::{ESP, Generator, RunSeed, UNPROTECTED};
-use crate::operator;
+use crate::operator::{Order, order};
 use crate::profile::Profile;
 use crate::recorder::Capture;
 
@@ -292,14 +292,16 @@ impl<'a> World<'a> {
         }
     }
 
-    /// Does at once what UEs' procedures ask the operator for.
+    /// Does at once what UEs' procedures and the profile ask the operator for.
     fn operate(&mut self) {
         while let Some(call) = self.generator.next_operator_call() {
-            let command = operator::command(call.kind, self.generator.impi(call.ue));
-            // One that meets no connection has come too late.
-            if self.operator_refuses || self.command(&command) == 0 {
-                self.generator.fail_operator_call(call);
-            }
+            // A command that meets no connection has come too late.
+            let is_done = !self.operator_refuses
+                && match order(call.kind, self.generator.impi(call.ue)) {
+                    Order::Command(command) => self.command(&command) > 0,
+                    Order::Switch(switch) => self.engine.switch(&switch) > 0,
+                };
+            self.generator.operator_call_over(call, is_done);
         }
     }
 

@@ -230,7 +230,8 @@ impl Generator {
             | Procedure::HandoverBindings
             | Procedure::HandoverRelease
             | Procedure::Interruption
-            | Procedure::SubscriptionMove => {}
+            | Procedure::SubscriptionMove
+            | Procedure::Switch => {}
             Procedure::Handover => self.begin_handover(step, ue),
             Procedure::Release => self.begin_release(step, ue),
             Procedure::Refresh => self.begin_refresh(step, ue),

@@ -205,6 +205,8 @@ pub enum UeTimerKind {
     TimerN,
     /// No NOTIFY came of what the operator was asked for.
     Operator,
+    /// Time for the operator's switch with this number, which is no UE's.
+    Switch,
     /// Time for a procedure.
     Due(Procedure),
     /// Half of the registration's time is over.

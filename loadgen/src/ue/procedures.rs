@@ -271,6 +271,9 @@ impl Generator {
         if let UeTimerKind::Leg(kind) = timer.kind {
             return self.leg_timer(step, timer.ue, timer.number, kind);
         }
+        if timer.kind == UeTimerKind::Switch {
+            return self.switch_is_due(step, timer.number);
+        }
         let ue = timer.ue;
         let state = &self.ues[ue as usize];
         let is_present = match timer.kind {
@@ -297,7 +300,7 @@ impl Generator {
             UeTimerKind::Back => self.come_back(step, ue),
             UeTimerKind::Former => self.forget_former(ue, timer.number),
             UeTimerKind::Forget => self.forget(step, ue),
-            UeTimerKind::Leg(_) => {}
+            UeTimerKind::Leg(_) | UeTimerKind::Switch => {}
         }
     }
 
