@@ -627,3 +627,39 @@ fn an_acceptance_from_before_a_move_is_acknowledged() {
         assert!(at_new.is_empty(), "{at_new:#?}");
     }
 }
+
+#[test]
+fn what_the_replaced_leg_refuses_is_to_be_tried_again() {
+    for status in [481, 500] {
+        for mut scene in Scene::all() {
+            let Scene { world, old, new, other, mine, theirs } = &mut scene;
+            let invite = new.invite_replacing(mine);
+            world.sealed(new, &invite);
+            world.messages(new);
+            let came = world.take_one(other).message;
+            // The far end's request is on its way to the old leg while that is being replaced, and is overtaken by its BYE.
+            let update = theirs.request(other, "UPDATE");
+            world.sealed(other, &update);
+            let late = world.take_one(old).message;
+            assert_eq!(late.method(), "UPDATE");
+            let ok = other.answer_invite(&came, 200);
+            world.sealed(other, &ok);
+            let accepted = world.messages(new).pop().expect("a 200");
+            let mut call = Call::of_answer(&invite, &accepted);
+            let ack = call.request(new, "ACK");
+            world.sealed(new, &ack);
+            assert_eq!(world.take_one(other).message.method(), "ACK");
+            let bye = world.take_one(old).message;
+            assert_eq!(bye.method(), "BYE");
+            world.accept(old, &bye);
+            let refusal = old.respond(&late, status);
+            world.sealed(old, &refusal);
+            let answer = world.take_one(other).message;
+            assert_eq!(answer.status(), 491, "the session is there: {answer}");
+            for name in ["Call-ID", "From", "To", "CSeq"] {
+                assert_eq!(answer.expect(name), update.expect(name), "{answer}");
+            }
+            scene.goes_on_the_new_way(&mut call);
+        }
+    }
+}

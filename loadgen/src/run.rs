@@ -365,9 +365,7 @@ impl Worker {
 
     /// Tells the generator what has become of the operator's calls.
     fn hear_operator(&self, generator: &mut Generator) {
-        while let Some((call, is_done)) =
-            self.operator.as_ref().and_then(HttpOperator::next_over)
-        {
+        while let Some((call, is_done)) = self.operator.as_ref().and_then(HttpOperator::next_over) {
             generator.operator_call_over(call, is_done);
         }
     }

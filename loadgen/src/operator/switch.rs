@@ -60,7 +60,8 @@ impl Generator {
         it.asked_at = Some(step.now);
         self.measurements.attempted(Procedure::Switch);
         self.under_way += 1;
-        let call = it.switch.map(|it| OperatorCall { ue: 0, number, kind: OperatorKind::Switch(it) });
+        let call =
+            it.switch.map(|it| OperatorCall { ue: 0, number, kind: OperatorKind::Switch(it) });
         if !call.is_some_and(|call| self.operator.file(call)) {
             self.switch_over(step, number, false);
         }

@@ -60,7 +60,9 @@ impl Generator {
     /// The first INVITE. Where it is refused nothing is kept: no provisional answer stops it from coming again.
     fn offered_first(&mut self, step: &mut Step<'_>, ue: u32, set: Key, message: &Message<'_>) {
         let state = &self.ues[ue as usize];
-        if !state.stage.is_secure() || state.stage == Stage::Releasing || state.is_leaving {
+        // Who is about to leave waits for the partner's call that has begun before.
+        let leaves = state.is_leaving && !self.is_called(ue);
+        if !state.stage.is_secure() || state.stage == Stage::Releasing || leaves {
             return self.respond(step, ue, set, message, 480);
         }
         if self.sessions_of(ue) >= SESSIONS_PER_USER {

@@ -98,6 +98,7 @@ impl Generator {
             refresh: 0,
             refreshes: false,
             hung_up: false,
+            ends_with_connection: false,
             is_counted: false,
             replaces: None,
             moves_to: None,

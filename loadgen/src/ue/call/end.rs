@@ -7,7 +7,7 @@ use imstorm_sip::{DialogParts, Method};
 
 use super::super::procedures::FORGET_NS;
 use super::caller::cause_of;
-use super::{LegStage, LegTimer, Side};
+use super::{Leg, LegStage, LegTimer, Side};
 use crate::generator::{Generator, Step};
 use crate::measure::{Cause, Procedure};
 
@@ -238,6 +238,7 @@ impl Generator {
         for key in legs {
             if let Some(leg) = self.legs.get_mut(key) {
                 leg.hung_up = true;
+                leg.ends_with_connection = true;
             }
         }
     }
@@ -247,7 +248,12 @@ impl Generator {
         let legs: Vec<Key> =
             self.legs_of(ue).filter(|(_, leg)| leg.ue == ue).map(|(key, _)| key).collect();
         for key in legs {
-            if self.legs.get(key).is_some_and(|leg| leg.hung_up && leg.stage == LegStage::Early) {
+            // A BYE that the connection's end has overtaken has nobody to answer it.
+            let is_wanted = |leg: &Leg| match leg.stage {
+                LegStage::Early => leg.hung_up,
+                _ => leg.ends_with_connection,
+            };
+            if self.legs.get(key).is_some_and(is_wanted) {
                 self.abandon_leg_procedure(key);
             }
             self.end_leg(step, key);

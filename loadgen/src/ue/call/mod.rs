@@ -119,6 +119,8 @@ pub struct Leg {
     pub refreshes: bool,
     /// This side's user, or the profile, wants the session to end, or the call not to be answered.
     pub hung_up: bool,
+    /// The profile has its user's connection ended, and the session with it.
+    pub ends_with_connection: bool,
     /// It is counted among the sessions that were established.
     pub is_counted: bool,
     /// The leg that it is to take the place of.

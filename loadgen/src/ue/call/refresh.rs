@@ -71,7 +71,7 @@ impl Generator {
     /// Half of the interval is over.
     pub(super) fn refresh_session(&mut self, step: &mut Step<'_>, key: Key) {
         let is_inviting = self.is_inviting(key);
-        let Some(leg) = self.legs.get(key) else { return };
+        let Some(leg) = self.legs.get(key).filter(|leg| !leg.is_replaced) else { return };
         let is_answering = leg.incoming.as_ref().is_some_and(|it| !it.is_acknowledged);
         let is_moving = self.handover_of(leg.ue).is_some();
         let is_busy = leg.request.is_some() || leg.procedure.is_some() || is_inviting;
@@ -165,8 +165,13 @@ impl Generator {
         }
     }
 
-    /// The other side has not refreshed the session.
+    /// The other side has not refreshed the session. What moves it does as well (RFC 4028 clause 7.4), and once that has been accepted,
+    /// of which the UE may not know yet, a BYE by the old way would be refused.
     pub(super) fn session_expired(&mut self, step: &mut Step<'_>, key: Key) {
+        let Some(leg) = self.legs.get(key).filter(|leg| !leg.is_replaced) else { return };
+        if leg.is_moving {
+            return self.arm_leg(step, key, TRY_AGAIN_NS, LegTimer::Expired, leg.refresh);
+        }
         self.release_leg(step, key, None);
     }
 

@@ -352,3 +352,68 @@ fn both_call_each_other_and_no_more_than_they_can() {
         assert_eq!(scene.generator.resting, 2, "{state:?}");
     }
 }
+
+impl Scene {
+    /// Runs until a UE has sent what begins so.
+    fn run_until_sent(&mut self, ue: u32, start: &str) {
+        for second in 1..3000 {
+            if self.sent(ue, start) > 0 {
+                return;
+            }
+            self.run_until(START + seconds(second));
+        }
+        panic!("{ue} never sent {start}");
+    }
+
+    fn leg(&mut self, ue: u32) -> &mut super::Leg {
+        let (key, _) = self.generator.legs_of(ue).next().unwrap();
+        self.generator.legs.get_mut(key).unwrap()
+    }
+}
+
+#[test]
+fn a_session_whose_move_is_under_way_does_not_expire() {
+    let mut scene = Scene::with_one_call("session_expires_s = 300", 0.0, 1);
+    scene.run_until_sent(0, "ACK");
+    scene.drops = Some("UPDATE");
+    scene.leg(1).is_moving = true;
+    scene.run_until(START + seconds(400));
+    assert_eq!((scene.sent(0, "BYE"), scene.sent(1, "BYE")), (1, 0), "the caller's refresh fails");
+}
+
+#[test]
+fn a_leg_that_was_replaced_refreshes_nothing_and_does_not_expire() {
+    let mut scene = Scene::with_one_call("session_expires_s = 300", 0.0, 1);
+    scene.run_until_sent(0, "ACK");
+    for ue in 0..2 {
+        scene.leg(ue).is_replaced = true;
+    }
+    scene.run_until(START + seconds(1000));
+    for (ue, method) in [(0, "UPDATE"), (0, "BYE"), (1, "BYE")] {
+        assert_eq!(scene.sent(ue, method), 0, "{method}");
+    }
+}
+
+#[test]
+fn who_is_about_to_leave_takes_the_call_that_it_waits_for() {
+    let mut scene = Scene::with_one_call("holding_s = 20", 0.0, 1);
+    scene.drops = Some("INVITE");
+    scene.run_until_sent(0, "INVITE");
+    scene.drops = None;
+    scene.generator.ues[1].is_leaving = true;
+    scene.run();
+    scene.assert_over(1);
+}
+
+#[test]
+fn a_bye_that_the_wanted_end_of_the_connection_overtakes_is_no_failure() {
+    let mut scene = Scene::with_one_call("holding_s = 20\ncallee_hangs_up_share = 0", 0.0, 1);
+    scene.drops = Some("BYE");
+    scene.run_until_sent(0, "BYE");
+    scene.generator.expect_end_of_calls(0);
+    let mut io = imstorm_base::io::Outbox::new(4, 4096);
+    let mut step = crate::generator::Step { now: scene.now, outbox: &mut io };
+    scene.generator.drop_calls(&mut step, 0);
+    let release = scene.tally(Procedure::CallRelease);
+    assert_eq!((release.attempted, release.abandoned, release.failed), (1, 1, 0));
+}

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use imstorm_base::slab::Key;
 use imstorm_base::time::{Time, seconds};
 use imstorm_sip::header::HeaderName;
-use imstorm_sip::{Message, Method};
+use imstorm_sip::{Message, Method, Writer};
 
 use super::super::Scscf;
 use super::onward::{Branch, write_cseq, write_party};
@@ -32,6 +32,10 @@ impl Scscf {
         if branch.way == Way::Moving && may_move && !self.is_of_move(key, number, branch.offset) {
             // The move is complete, or was given up: it is of the leg that the UE has now, or of one that it had.
             branch.way = Way::Ue;
+        }
+        let is_plain = !matches!(cseq.method, Method::Invite | Method::Cancel | Method::Bye);
+        if is_plain && status >= 300 && self.is_of_former_leg(key, branch, message) {
+            return self.have_asked_again(ctx, message, branch, key);
         }
         match cseq.method {
             Method::Cancel => {
@@ -68,6 +72,46 @@ impl Scscf {
             }
             _ => self.pass_answer(ctx, message, branch, key),
         }
+    }
+
+    /// Whether a response is of a leg that the UE has replaced since the request went there.
+    fn is_of_former_leg(&self, key: Key, branch: Branch, message: &Message<'_>) -> bool {
+        let session = self.sessions.get(key).expect("a session that was found");
+        let call_id = self.parts(&session.ue).call_id;
+        branch.way == Way::Far && session.mapped && message.call_id().is_ok_and(|it| it != call_id)
+    }
+
+    /// A request went to a leg that was replaced meanwhile, and was refused there because that is over. The session goes on: whoever asked
+    /// is to ask again (RFC 3261 clause 14.1), and would take 481 for the session's end (RFC 5057 clause 5.1).
+    fn have_asked_again(
+        &self,
+        ctx: &mut Context<'_>,
+        message: &Message<'_>,
+        branch: Branch,
+        key: Key,
+    ) {
+        let Some(next) = proxy::next_response_hop(message) else {
+            ctx.counters.stray_response += 1;
+            return;
+        };
+        let session = self.sessions.get(key).expect("a session that was found");
+        let parts = self.parts(&session.far);
+        let came = message.cseq().map_or(0, |cseq| cseq.number);
+        self.send(ctx, next, |out| {
+            let mut writer = Writer::new(out);
+            writer.status(491);
+            for via in message.list(HeaderName::Via).skip(1) {
+                writer.header(HeaderName::Via).put(via).end();
+            }
+            write_party(parts.remote_uri, parts.remote_tag, writer.header(HeaderName::From));
+            writer.end();
+            write_party(parts.local_uri, parts.local_tag, writer.header(HeaderName::To));
+            writer.end();
+            writer.header(HeaderName::CallId).put(parts.call_id).end();
+            write_cseq(came.wrapping_sub(branch.offset), message, writer.header(HeaderName::CSeq));
+            writer.end();
+            writer.finish().ok()
+        });
     }
 
     fn invite_answered(
