@@ -5,7 +5,7 @@ use imstorm_cscf::Counters;
 const PAPER: &str = include_str!("PAPER.md");
 
 /// The files that it may name.
-const FILES: [(&str, &str); 20] = [
+const FILES: [(&str, &str); 21] = [
     ("bad_input", include_str!("bad_input.rs")),
     ("calls_at_pcscf", include_str!("calls_at_pcscf.rs")),
     ("caller_preferences", include_str!("caller_preferences.rs")),
@@ -25,6 +25,7 @@ const FILES: [(&str, &str); 20] = [
     ("secrecy", include_str!("secrecy.rs")),
     ("sessions", include_str!("sessions.rs")),
     ("setup", include_str!("setup.rs")),
+    ("simulate", include_str!("simulate.rs")),
     ("takeover", include_str!("takeover.rs")),
 ];
 

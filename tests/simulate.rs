@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use imstorm::embedded;
+use imstorm::measure::Procedure;
 use imstorm::population::directory;
 use imstorm::profile::Profile;
-use imstorm::sim::{SeedResult, run_seed};
+use imstorm::sim::world::World;
+use imstorm::sim::{SeedResult, checks, run_seed};
 use imstorm_cscf::Directory;
 use imstorm_engine::EngineConfig;
 
@@ -58,7 +60,7 @@ fn all_procedures_mixed_hold() {
 
 #[test]
 fn networks_without_the_extension_hold() {
-    for name in ["fallback", "fallback-return", "figure-1"] {
+    for name in ["fallback", "fallback-return", "figure-1", "legacy-pcscf", "legacy-scscf"] {
         let (profile, engine, directory) = small(name, &[]);
         for seed in 1..=5 {
             let result = run_seed(&profile, &engine, &directory, seed, None);
@@ -66,6 +68,32 @@ fn networks_without_the_extension_hold() {
             assert_eq!(result.violations, Vec::<String>::new(), "{name}, {seed}: {failures:?}");
             assert_eq!(result.secured, UES, "{name}, {seed}: {failures:?}");
         }
+    }
+}
+
+/// How a profile went with a seed: sessions lost, and how long the one was interrupted, in microseconds.
+fn interrupted(name: &str, seed: u64) -> (u64, u64) {
+    let profile = Profile::load(name, &[]).expect("a profile");
+    let engine = embedded::config(&profile).expect("an engine's configuration");
+    let directory = Arc::new(directory(&profile).expect("subscribers"));
+    let mut world = World::new(&profile, &engine, directory, seed, None);
+    let ended = world.run();
+    assert_eq!(checks::at_the_end(&world, ended), Vec::<String>::new(), "{name}, seed {seed}");
+    let measurements = world.generator().measurements();
+    assert_eq!(measurements.failures().total(), 0, "{name}, seed {seed}");
+    let interruption = measurements.procedure(Procedure::Interruption);
+    assert_eq!(interruption.completed, 1, "{name}, seed {seed}");
+    (world.generator().state().sessions.lost, interruption.latency_us.max())
+}
+
+#[test]
+fn figure_2_keeps_the_session_that_figure_1_loses() {
+    for seed in 1..=20 {
+        let ((lost_1, took_1_us), (lost_2, took_2_us)) =
+            (interrupted("figure-1", seed), interrupted("figure-2", seed));
+        assert_eq!((lost_1, lost_2), (1, 0), "seed {seed}");
+        // With registration the user calls again, and somebody has to answer; with the extension nobody notices.
+        assert!(4 * took_2_us < took_1_us, "seed {seed}: {took_2_us} us, {took_1_us} us");
     }
 }
 

@@ -93,8 +93,32 @@ fn lifecycle_has_every_procedure_of_connections_and_lets_none_fail() {
 #[test]
 fn only_what_the_operator_begins_needs_one() {
     let needs = |name: &str| Profile::load(name, &[]).unwrap().needs_operator();
-    assert!(needs("identity-push") && needs("lifecycle"));
+    assert!(needs("identity-push") && needs("lifecycle") && needs("legacy-scscf"));
     assert!(!needs("quickstart") && !needs("attach-storm") && !needs("refresh-herd"));
+}
+
+#[test]
+fn a_switch_names_a_pcscf_that_there_is() {
+    let set = |key: &str, value: &str| {
+        Profile::load("legacy-pcscf", &[(key.to_owned(), value.to_owned())])
+    };
+    let switches = |number: &str| {
+        let switch = format!("{{ at_s = 1, role = \"pcscf\", {number} security_event = false }}");
+        set("operator", &format!("[{switch}]"))
+    };
+    let plan =
+        SwitchPlan { at_s: 1.0, role: SwitchRole::Pcscf, number: Some(2), security_event: false };
+    assert_eq!(switches("number = 2,").unwrap().operator, [plan]);
+    for number in ["0", "3"] {
+        let error = switches(&format!("number = {number},")).expect_err("no such P-CSCF");
+        assert!(error.to_string().contains("from 1 to 2"), "{error}");
+    }
+    let scscf = "[{ at_s = 1, role = \"scscf\", number = 1, security_event = true }]";
+    set("operator", scscf).expect_err("there is one S-CSCF");
+    let icscf = "[{ at_s = 1, role = \"icscf\", security_event = true }]";
+    set("operator", icscf).expect_err("it has no such switch");
+    let never = "[{ at_s = -1, role = \"scscf\", security_event = true }]";
+    set("operator", never).expect_err("a time before now");
 }
 
 #[test]

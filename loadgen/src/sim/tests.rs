@@ -715,3 +715,69 @@ fn calls_that_come_and_go_are_not_lost_in_handovers() {
         assert!(sessions.moved > 0);
     });
 }
+
+/// A built-in profile with fewer UEs, for each seed.
+fn each_seed_of(name: &str, check: impl Fn(&World<'_>)) {
+    let set = [("population.size".to_owned(), UES.to_string())];
+    let profile = Profile::load(name, &set).unwrap();
+    let engine = crate::embedded::config(&profile).unwrap();
+    let directory = Arc::new(crate::population::directory(&profile).unwrap());
+    for seed in SEEDS {
+        let mut world = World::new(&profile, &engine, Arc::clone(&directory), seed, None);
+        let ended = world.run();
+        assert_eq!(checks::at_the_end(&world, ended), Vec::<String>::new(), "seed {seed}");
+        let failures: Vec<_> = world.generator().measurements().failures().iter().collect();
+        assert_eq!(failures, [], "seed {seed}");
+        check(&world);
+    }
+}
+
+#[test]
+fn ues_return_when_the_operator_switches_the_extension_on() {
+    for name in ["legacy-pcscf", "legacy-scscf"] {
+        each_seed_of(name, |world| {
+            assert_eq!(completed(world, Procedure::Secure), 0, "{name}: it is not known at first");
+            assert_eq!(completed(world, Procedure::Fallback), UES);
+            assert_eq!(completed(world, Procedure::Switch), 1);
+            let back = tally(world, Procedure::FallbackReturn);
+            assert_eq!((back.completed, back.failed), (UES, 0));
+            assert_eq!(completed(world, Procedure::HandoverSecure), UES);
+            assert_eq!(completed(world, Procedure::SubscriptionMove), UES);
+            let sessions = sessions(world);
+            assert_eq!((sessions.established, sessions.moved), (UES / 2, UES), "with their calls");
+            assert_eq!(sessions.lost, 0);
+            assert_eq!(completed(world, Procedure::Release), UES);
+        });
+    }
+}
+
+const SWITCHED_OFF: &str = "[[operator]]\nat_s = 20\nrole = \"pcscf\"\nnumber = 1\nsecurity_event = false\n\
+    [[operator]]\nat_s = 21\nrole = \"scscf\"\nsecurity_event = false\n";
+
+#[test]
+fn what_lives_when_the_operator_switches_the_extension_off_goes_on() {
+    let more = SWITCHED_OFF.to_owned()
+        + "[procedures.reauthenticate]\nafter_s = 15\ncount = 4\n"
+        + REGISTER
+        + REG_EVENT
+        + RELEASE;
+    each_seed(&more, |world| {
+        assert_eq!(completed(world, Procedure::Switch), 2);
+        assert_eq!(completed(world, Procedure::Secure), UES);
+        assert_eq!(completed(world, Procedure::Reauthenticate), 4 * UES);
+        assert_eq!(completed(world, Procedure::RegisterOverConnection), UES);
+        assert_eq!(completed(world, Procedure::Release), UES);
+    });
+}
+
+#[test]
+fn a_switch_that_is_refused_has_failed() {
+    each_world(&(SWITCHED_OFF.to_owned() + RELEASE), |world| {
+        world.refuse_operator();
+        let ended = world.run();
+        assert_eq!(checks::at_the_end(world, ended), Vec::<String>::new());
+        let switch = tally(world, Procedure::Switch);
+        assert_eq!((switch.attempted, switch.failed), (2, 2));
+        assert_eq!(completed(world, Procedure::Secure), UES);
+    });
+}
