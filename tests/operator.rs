@@ -12,7 +12,7 @@ use imstorm_cscf::hss::Directory;
 use imstorm_cscf::hss::derived::Derivation;
 use imstorm_engine::tables::Table;
 use serde_json::{Value, json};
-use tests::{Layout, World};
+use tests::{Credentials, Layout, World};
 
 const IMSTORM: &str = env!("CARGO_BIN_EXE_imstorm-under-test");
 const ENGINE: &str = env!("CARGO_BIN_EXE_engine-under-test");
@@ -278,6 +278,57 @@ fn an_operator_sees_live_connections_and_commands_them() {
     for key in keys {
         assert!(!seen.to_lowercase().contains(&key), "a key was shown: {key}");
     }
+    assert_eq!(engine.process.interrupt(), Some(0));
+}
+
+/// What users of both shards get for their first SUBSCRIBE, asked without protection.
+fn first_answers(engine: &Engine) -> Vec<u16> {
+    let world = World::new(Layout::Together);
+    let answers = (1..=8).map(|number| {
+        let mut ue = world.ue(number);
+        // Another call each time: what came before is no retransmission.
+        ue.call_id = format!("{}-{}", next_number(), ue.call_id);
+        let socket = UdpSocket::bind(SocketAddr::new(ue.ip, 0)).expect("a socket");
+        socket.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+        ue.port = socket.local_addr().expect("an address").port();
+        let first = ue.first(Credentials::Name);
+        socket.send_to(first.to_string().as_bytes(), engine.pcscf).expect("it leaves");
+        let mut datagram = [0; 4096];
+        let len = socket.recv(&mut datagram).expect("an answer");
+        let text = String::from_utf8_lossy(&datagram[..len]).into_owned();
+        text.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status")
+    });
+    answers.collect()
+}
+
+fn next_number() -> u32 {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
+#[test]
+fn the_extension_is_switched_at_all_shards_of_a_running_engine() {
+    let folder = Folder::new("switch");
+    let mut engine = Engine::serve(&folder, LOOPBACK);
+    let pcscf = engine.pcscf.to_string();
+    let shown = |engine: &Engine| engine.http("GET", "/v1/status", "").1["security_event"].clone();
+    assert_eq!(shown(&engine), json!({ "scscf": true, "pcscf": { pcscf.as_str(): true } }));
+    assert_eq!(first_answers(&engine), [401; 8]);
+    let off = ["security-event", "off", "pcscf", &pcscf];
+    assert_eq!(engine.done(&off), format!("off at pcscf {pcscf}\n"));
+    assert_eq!(first_answers(&engine), [420; 8], "at both shards");
+    assert_eq!(shown(&engine)["pcscf"][pcscf.as_str()], false);
+    assert_eq!(engine.done(&["security-event", "on", "pcscf"]), format!("on at pcscf {pcscf}\n"));
+    assert_eq!(engine.done(&["security-event", "off", "scscf"]), "off at scscf\n");
+    assert_eq!(first_answers(&engine), [420; 8]);
+    assert_eq!(shown(&engine), json!({ "scscf": false, "pcscf": { pcscf.as_str(): true } }));
+    let answer = engine.http("POST", "/v1/scscf/security_event", r#"{"enabled":true}"#);
+    assert_eq!(answer, (200, json!({ "security_event": true, "roles": ["scscf"] })));
+    assert_eq!(first_answers(&engine), [401; 8]);
+    let nobody = ["security-event", "off", "pcscf", "127.0.0.9:5060"];
+    assert!(engine.refused(&nobody).contains("no such role"));
+    let usage = engine.ctl(&["security-event", "off", "scscf", &pcscf]);
+    assert_eq!(usage.status.code(), Some(2));
     assert_eq!(engine.process.interrupt(), Some(0));
 }
 

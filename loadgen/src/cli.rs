@@ -288,6 +288,9 @@ fn simulate(args: &SimulateArgs) -> Result<u8, Failure> {
     Ok(conclude(args, &results))
 }
 
+/// Of the seeds in which something failed for one cause, as many are named.
+const SEEDS_SHOWN: usize = 8;
+
 fn conclude(args: &SimulateArgs, results: &[SeedResult]) -> u8 {
     let ues: u64 = results.iter().map(|result| result.ues).sum();
     let given_up: u64 = results.iter().map(|result| result.given_up).sum();
@@ -301,12 +304,18 @@ fn conclude(args: &SimulateArgs, results: &[SeedResult]) -> u8 {
         args.profile.profile,
         100.0 * secured as f64 / ues.max(1) as f64,
     ));
-    let mut causes = std::collections::BTreeMap::new();
-    for (cause, count) in results.iter().flat_map(|result| &result.failures) {
-        *causes.entry(cause.name()).or_insert(0) += count;
+    let mut causes = std::collections::BTreeMap::<_, (u64, Vec<u64>)>::new();
+    for result in results {
+        for (cause, count) in &result.failures {
+            let (total, seeds) = causes.entry(cause.name()).or_default();
+            *total += count;
+            seeds.push(result.seed);
+        }
     }
-    for (cause, count) in &causes {
-        say(&format!("  {count} failed: {cause}\n"));
+    for (cause, (count, seeds)) in &causes {
+        let shown: Vec<String> = seeds.iter().take(SEEDS_SHOWN).map(u64::to_string).collect();
+        let more = if seeds.len() > SEEDS_SHOWN { ", …" } else { "" };
+        say(&format!("  {count} failed: {cause} (seeds {}{more})\n", shown.join(", ")));
     }
     if results.len() == 1 {
         say(&results
