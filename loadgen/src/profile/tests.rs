@@ -66,6 +66,7 @@ fn lifecycle_has_every_procedure_of_connections_and_lets_none_fail() {
                 | crate::measure::Procedure::HandoverRelease
                 | crate::measure::Procedure::Interruption
                 | crate::measure::Procedure::SubscriptionMove
+                | crate::measure::Procedure::Switch
         ) {
             continue;
         }

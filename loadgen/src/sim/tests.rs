@@ -765,7 +765,7 @@ fn what_lives_when_the_operator_switches_the_extension_off_goes_on() {
         assert_eq!(completed(world, Procedure::Switch), 2);
         assert_eq!(completed(world, Procedure::Secure), UES);
         assert_eq!(completed(world, Procedure::Reauthenticate), 4 * UES);
-        assert_eq!(completed(world, Procedure::RegisterOverConnection), UES);
+        assert_eq!(completed(world, Procedure::RegisterOverConnection), 2 * UES);
         assert_eq!(completed(world, Procedure::Release), UES);
     });
 }

@@ -34,8 +34,9 @@ impl Scscf {
             branch.way = Way::Ue;
         }
         let is_plain = !matches!(cseq.method, Method::Invite | Method::Cancel | Method::Bye);
-        if is_plain && status >= 300 && self.is_of_former_leg(key, branch, message) {
-            return self.have_asked_again(ctx, message, branch, key);
+        let is_refused_there = status >= 300 && self.is_of_former_leg(key, branch, message);
+        if is_plain && is_refused_there {
+            return self.answer_for_former_leg(ctx, message, branch, 491);
         }
         match cseq.method {
             Method::Cancel => {
@@ -49,7 +50,10 @@ impl Scscf {
             Method::Bye if status >= 200 => {
                 let session = self.sessions.get(key).expect("found above");
                 let waits = session.invite.as_ref().is_some_and(|invite| !invite.refused);
-                self.pass_answer(ctx, message, branch, key);
+                match is_refused_there {
+                    true => self.answer_for_former_leg(ctx, message, branch, 200),
+                    false => self.pass_answer(ctx, message, branch, key),
+                }
                 if !waits {
                     self.drop_session(ctx, key);
                 }
@@ -82,24 +86,24 @@ impl Scscf {
     }
 
     /// A request went to a leg that was replaced meanwhile, and was refused there because that is over. The session goes on: whoever asked
-    /// is to ask again (RFC 3261 clause 14.1), and would take 481 for the session's end (RFC 5057 clause 5.1).
-    fn have_asked_again(
+    /// is to ask again (491, RFC 3261 clause 14.1), and would take 481 for the session's end (RFC 5057 clause 5.1). A BYE has ended it (200).
+    fn answer_for_former_leg(
         &self,
         ctx: &mut Context<'_>,
         message: &Message<'_>,
         branch: Branch,
-        key: Key,
+        status: u16,
     ) {
         let Some(next) = proxy::next_response_hop(message) else {
             ctx.counters.stray_response += 1;
             return;
         };
-        let session = self.sessions.get(key).expect("a session that was found");
+        let session = self.sessions.get(branch.session).expect("a session that was found");
         let parts = self.parts(&session.far);
         let came = message.cseq().map_or(0, |cseq| cseq.number);
         self.send(ctx, next, |out| {
             let mut writer = Writer::new(out);
-            writer.status(491);
+            writer.status(status);
             for via in message.list(HeaderName::Via).skip(1) {
                 writer.header(HeaderName::Via).put(via).end();
             }
