@@ -9,7 +9,7 @@ use criterion::{BenchmarkGroup, Criterion, Throughput};
 use imstorm_sip::body::secinfo::{self, Head, Identity, Secinfo};
 use imstorm_sip::dialog::{self, DialogParts};
 use imstorm_sip::transaction::key::server_key;
-use imstorm_sip::{Edits, HeaderName, Index, Message, Method, Writer, parse, response};
+use imstorm_sip::{Edits, HeaderName, Index, Message, Method, Room, Writer, parse, response};
 
 pub fn benchmarks(criterion: &mut Criterion) {
     reading(criterion);
@@ -86,7 +86,15 @@ fn writing(criterion: &mut Criterion) {
     let subscribe = parse(SUBSCRIBE, &mut index).expect("a message");
     let mut edits = Edits::new();
     group.bench_function("P-CSCF forwards SUBSCRIBE", |bencher| {
-        bencher.iter(|| forward(black_box(&subscribe), &mut edits, &mut out));
+        bencher.iter(|| forward(black_box(&subscribe), &mut edits, (&mut out).into()));
+    });
+    let mut written = Index::default();
+    group.bench_function("P-CSCF forwards SUBSCRIBE, indexed", |bencher| {
+        bencher.iter(|| {
+            let room = Room::indexed(&mut out, &mut written);
+            let len = forward(black_box(&subscribe), &mut edits, room);
+            written.message(&out[..len]).expect("an index").bytes().len()
+        });
     });
     group.bench_function("200 to SUBSCRIBE", |bencher| {
         bencher.iter(|| {
@@ -120,7 +128,7 @@ fn writing(criterion: &mut Criterion) {
 }
 
 /// What a P-CSCF changes in a UE's request on its way into the core.
-fn forward(message: &Message<'_>, edits: &mut Edits, out: &mut [u8]) -> usize {
+fn forward(message: &Message<'_>, edits: &mut Edits, out: Room<'_>) -> usize {
     edits.clear();
     edits.insert_first(HeaderName::Via, |out| {
         out.put(b"SIP/2.0/UDP 127.0.0.1:6060;branch=z9hG4bK").hex_u64(7).hex_u64(1);

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use imstorm_base::hash::HashSeed;
 use imstorm_sip::header::HeaderName;
-use imstorm_sip::{Message, Method, Uri, Writer, response};
+use imstorm_sip::{Message, Method, Room, Uri, Writer, response};
 
 use crate::event::Context;
 use crate::hss::{CxError, Directory, Hss};
@@ -210,7 +210,7 @@ impl Icscf {
         &self,
         ctx: &mut Context<'_>,
         to: SocketAddr,
-        write: impl FnOnce(&mut [u8]) -> Option<usize>,
+        write: impl FnOnce(Room<'_>) -> Option<usize>,
     ) {
         let sent = ctx.mw.send(self.config.mw, to, write);
         ctx.counters.messages_out += u64::from(sent.is_ok());

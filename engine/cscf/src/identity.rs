@@ -15,7 +15,7 @@ pub const IDENTITY_BYTES_MAX: usize = 512;
 /// What a public identity is indexed by: the same text for all spellings of one identity, parameters left out. `None` where it is
 /// no URI or too long to be one of ours.
 pub fn identity_key<'a>(uri: &[u8], out: &'a mut [u8; IDENTITY_BYTES_MAX]) -> Option<&'a [u8]> {
-    let mut key = Writer::new(out);
+    let mut key = Writer::new(&mut *out);
     Uri::parse(uri).ok()?.write_identity(&mut key);
     let len = key.len();
     (!key.has_overflowed()).then(|| &out[..len])

@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 
-use imstorm_sip::{CheckError, Message};
+use imstorm_sip::{CheckError, Index, Message, Room};
 
 /// The longest message on Mw, in bytes: what fits one buffer of a shard's sockets.
 pub const MESSAGE_BYTES_MAX: usize = 4096;
@@ -18,15 +18,28 @@ pub struct MwMessage {
     pub from: SocketAddr,
     /// The Mw address that it goes to.
     pub to: SocketAddr,
-    bytes: Box<[u8]>,
+    buffer: Box<Buffer>,
     len: usize,
 }
 
+/// Room for one message.
+#[derive(Debug)]
+struct Buffer {
+    index: Index,
+    bytes: [u8; MESSAGE_BYTES_MAX],
+}
+
 impl MwMessage {
-    /// The SIP message.
+    /// The SIP message as it goes to another shard or process.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
-        &self.bytes[..self.len]
+        &self.buffer.bytes[..self.len]
+    }
+
+    /// The message, where its writer has left its index: a role of this shard need not parse what another one wrote.
+    #[must_use]
+    pub fn message(&self) -> Option<Message<'_>> {
+        self.buffer.index.message(self.bytes())
     }
 }
 
@@ -42,7 +55,7 @@ pub enum MwError {
 /// The messages that are under way between the roles of one shard.
 #[derive(Debug)]
 pub struct MwQueue {
-    spare: Vec<Box<[u8]>>,
+    spare: Vec<Box<Buffer>>,
     waiting: VecDeque<MwMessage>,
     /// Sent since the last [`MwQueue::take`].
     fresh: VecDeque<MwMessage>,
@@ -54,7 +67,9 @@ impl MwQueue {
     /// A queue of `buffers` messages. `nearby` lists the Mw addresses of all roles in this process.
     #[must_use]
     pub fn new(buffers: usize, nearby: Vec<SocketAddr>) -> Self {
-        let spare = (0..buffers).map(|_| vec![0; MESSAGE_BYTES_MAX].into_boxed_slice()).collect();
+        let buffer =
+            |_| Box::new(Buffer { index: Index::default(), bytes: [0; MESSAGE_BYTES_MAX] });
+        let spare = (0..buffers).map(buffer).collect();
         let [waiting, fresh] = [(); 2].map(|()| VecDeque::with_capacity(buffers));
         Self { spare, waiting, fresh, nearby }
     }
@@ -75,7 +90,7 @@ impl MwQueue {
         if self.is_reliable(from) { Ok(()) } else { request.check() }
     }
 
-    /// Queues a message: `write` writes it into the buffer and returns its length.
+    /// Queues a message: `write` writes it into the room that it is given and returns its length.
     ///
     /// # Errors
     /// As [`MwError`] says; nothing is queued then.
@@ -83,20 +98,26 @@ impl MwQueue {
         &mut self,
         from: SocketAddr,
         to: SocketAddr,
-        write: impl FnOnce(&mut [u8]) -> Option<usize>,
+        write: impl FnOnce(Room<'_>) -> Option<usize>,
     ) -> Result<(), MwError> {
-        let mut bytes = self.spare.pop().ok_or(MwError::Full)?;
-        match write(&mut bytes) {
+        let mut buffer = self.spare.pop().ok_or(MwError::Full)?;
+        match write(Room::indexed(&mut buffer.bytes, &mut buffer.index)) {
             Some(len) => {
-                assert!(len <= bytes.len(), "a message of {len} bytes in a smaller buffer");
-                self.fresh.push_back(MwMessage { from, to, bytes, len });
+                assert!(len <= MESSAGE_BYTES_MAX, "a message of {len} bytes in a smaller buffer");
+                self.fresh.push_back(MwMessage { from, to, buffer, len });
                 Ok(())
             }
             None => {
-                self.spare.push(bytes);
+                self.spare.push(buffer);
                 Err(MwError::NotWritten)
             }
         }
+    }
+
+    /// What was sent last, for who keeps a copy: its bytes, none where it has been taken.
+    #[must_use]
+    pub fn newest(&self) -> &[u8] {
+        self.fresh.back().map_or(b"", MwMessage::bytes)
     }
 
     /// The next message; give it back to [`MwQueue::release`] when it is done with.
@@ -112,7 +133,7 @@ impl MwQueue {
 
     /// Takes a message's buffer back.
     pub fn release(&mut self, message: MwMessage) {
-        self.spare.push(message.bytes);
+        self.spare.push(message.buffer);
     }
 }
 
@@ -122,10 +143,7 @@ mod tests {
 
     fn send(queue: &mut MwQueue, what: u8) -> Result<(), MwError> {
         let address = SocketAddr::from(([127, 0, 0, 1], 6060));
-        queue.send(address, address, |out| {
-            out[0] = what;
-            Some(1)
-        })
+        queue.send(address, address, |out| out.copy(&[what]))
     }
 
     fn take(queue: &mut MwQueue) -> Option<u8> {

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use imstorm_sip::header::HeaderName;
-use imstorm_sip::{Message, Via, Writer};
+use imstorm_sip::{Message, Room, Via, Writer};
 
 /// The port of SIP where a Via or URI names none (RFC 3261 clause 19.1.2).
 pub const DEFAULT_PORT: u16 = 5060;
@@ -23,7 +23,7 @@ pub fn next_response_hop(response: &Message<'_>) -> Option<SocketAddr> {
 
 /// Writes a response of our own in the place of another's, or to a request that we sent on: `message` is either, with our Via
 /// on top, which is left out.
-pub fn respond_upstream(message: &Message<'_>, status: u16, out: &mut [u8]) -> Option<usize> {
+pub fn respond_upstream(message: &Message<'_>, status: u16, out: Room<'_>) -> Option<usize> {
     let mut writer = Writer::new(out);
     writer.status(status);
     for via in message.list(HeaderName::Via).skip(1) {
@@ -65,7 +65,7 @@ pub fn response_to_source<'a>(
     status: u16,
     tag: &[u8],
     source: SocketAddr,
-    out: &'a mut [u8],
+    out: impl Into<Room<'a>>,
 ) -> Writer<'a> {
     let mut writer = Writer::new(out);
     writer.status(status);

@@ -348,7 +348,7 @@ impl Shard {
             }
             Door::Unprotected(pcscf) => self.unprotected(step, pcscf, peer, datagram, true),
             Door::Mw(role) if self.topology.is_peer(peer.ip()) => {
-                self.mw(step, role, peer, datagram);
+                self.mw(step, role, peer, datagram, None);
             }
             Door::Mw(_) => self.common.counters.mw_untrusted += 1,
         }
@@ -361,7 +361,7 @@ impl Shard {
             }
             Hop::Mw { from, to } => {
                 if let Some((_, role)) = self.topology.role_at(to) {
-                    self.mw(step, role, from, datagram);
+                    self.mw(step, role, from, datagram, None);
                 }
             }
         }
@@ -394,8 +394,16 @@ impl Shard {
         self.pcscfs[usize::from(pcscf)].unprotected(ctx, peer, &message);
     }
 
-    fn mw(&mut self, step: &mut Step<'_>, role: Role, from: SocketAddr, bytes: &[u8]) {
-        let Ok(message) = parse(bytes, &mut self.headers) else {
+    /// A message for a role: its bytes, and itself where its index is known already.
+    fn mw(
+        &mut self,
+        step: &mut Step<'_>,
+        role: Role,
+        from: SocketAddr,
+        bytes: &[u8],
+        indexed: Option<Message<'_>>,
+    ) {
+        let Some(message) = indexed.or_else(|| parse(bytes, &mut self.headers).ok()) else {
             self.common.counters.malformed += 1;
             return;
         };
@@ -419,7 +427,8 @@ impl Shard {
             self.common.counters.count_mw(message.bytes().len());
             match self.topology.role_at(message.to) {
                 Some((shard, role)) if shard == self.number => {
-                    self.mw(step, role, message.from, message.bytes());
+                    let indexed = message.message();
+                    self.mw(step, role, message.from, message.bytes(), indexed);
                 }
                 Some((shard, _)) => {
                     self.common.counters.shard_hops += 1;

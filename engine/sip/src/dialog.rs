@@ -5,6 +5,7 @@ use crate::field::name_addr::NameAddr;
 use crate::header::HeaderName;
 use crate::message::Message;
 use crate::method::Method;
+use crate::room::Room;
 use crate::scan::{find_outside, trim};
 use crate::uri::Uri;
 use crate::write::Writer;
@@ -136,7 +137,7 @@ pub fn request<'a>(
     dialog: &DialogParts<'_>,
     method: Method,
     cseq: u32,
-    out: &'a mut [u8],
+    out: impl Into<Room<'a>>,
 ) -> Writer<'a> {
     let mut writer = Writer::new(out);
     match strict_router(dialog.routes) {

@@ -6,6 +6,7 @@ use crate::field::auth;
 use crate::header::{Header, HeaderName};
 use crate::message::Message;
 use crate::parse::MAX_HEADERS;
+use crate::room::Room;
 use crate::scan::{Cursor, find_outside, trim, trim_start};
 use crate::span::Span;
 use crate::write::Writer;
@@ -244,35 +245,35 @@ impl Edits {
     ///
     /// # Errors
     /// If the buffer, or the room for edits before it, was too small.
-    pub fn write(&self, message: &Message<'_>, out: &mut [u8]) -> Result<usize, WriteError> {
+    pub fn write<'a>(
+        &self,
+        message: &Message<'_>,
+        out: impl Into<Room<'a>>,
+    ) -> Result<usize, WriteError> {
         if self.overflow {
             return Err(WriteError);
         }
         let mut writer = Writer::new(out);
-        self.write_start_line(message, &mut writer);
+        match self.request_uri {
+            Some(uri) if message.is_request() => {
+                let version = message.start_line().version.of(message.bytes());
+                let uri = uri.of(&self.arena);
+                writer.request_line(message.method(), message.method_text(), uri, version);
+            }
+            _ => {
+                writer.copy_start_line(message);
+            }
+        }
         self.write_headers(message, &mut writer);
+        writer.keep_tags(message);
         match self.body {
-            None => writer.end().put(message.body()),
+            None => writer.body(message.body()),
             Some(body) => {
                 let text = body.text.of(&self.arena);
-                writer.body_headers(body.content_type.of(&self.arena), text.len());
-                writer.end().put(text)
+                writer.body_headers(body.content_type.of(&self.arena), text.len()).body(text)
             }
         };
         writer.done()
-    }
-
-    fn write_start_line(&self, message: &Message<'_>, writer: &mut Writer<'_>) {
-        let start = message.start_line();
-        match self.request_uri {
-            Some(uri) if message.is_request() => {
-                writer.put(message.method_text()).put(b" ").put(uri.of(&self.arena)).put(b" ");
-                writer.put(start.version.of(message.bytes())).end();
-            }
-            _ => {
-                writer.put(start.line.of(message.bytes()));
-            }
-        }
     }
 
     fn write_headers(&self, message: &Message<'_>, writer: &mut Writer<'_>) {
@@ -287,15 +288,13 @@ impl Edits {
         }
         let touched = waiting.union(self.removed);
         // What stays as it is since the last line that didn't, written in one piece: the lines lie one behind the other.
-        let mut kept = Span { start: message.start_line().line.end, end: 0 };
-        for (header, line) in message.headers().iter().zip(&self.lines) {
-            kept.end = header.line.end;
+        let mut kept = 0;
+        for (number, (header, line)) in message.headers().iter().zip(&self.lines).enumerate() {
             if *line == Line::Keep && !touched.contains(header.name) {
                 continue;
             }
-            kept.end = header.line.start;
-            writer.put(kept.of(message.bytes()));
-            kept = header.line;
+            writer.copy_lines(message, kept..number);
+            kept = number;
             if waiting.take(header.name) {
                 let wanted = |line: &&NewLine| !line.at_end && line.name == header.name;
                 for line in new_lines.iter().rev().filter(wanted) {
@@ -304,12 +303,10 @@ impl Edits {
             }
             if *line != Line::Keep || self.removed.contains(header.name) {
                 self.write_edited_line(message, header, *line, writer);
-                kept.start = kept.end;
+                kept += 1;
             }
         }
-        if !message.headers().is_empty() {
-            writer.put(kept.of(message.bytes()));
-        }
+        writer.copy_lines(message, kept..message.headers().len());
         for line in new_lines.iter().filter(|line| line.at_end) {
             self.write_new_line(line, writer);
         }
@@ -330,7 +327,8 @@ impl Edits {
             Line::Replaced(value) => value.of(&self.arena),
             Line::Cut(value) => value.of(message.bytes()),
         };
-        writer.put(header.name_span.of(message.bytes())).put(b": ").put(value).end();
+        let spelling = header.name_span.of(message.bytes());
+        writer.header_as(header.name, spelling).put(value).end();
     }
 
     fn write_new_line(&self, line: &NewLine, writer: &mut Writer<'_>) {

@@ -19,6 +19,7 @@ use crate::parse::{Index, KnownTag, StartLine};
 use crate::scan::{Cursor, decimal, decimal_u32, find_outside, is_space, trim};
 use crate::span::Span;
 use crate::uri::{Scheme, Uri};
+use std::cell::Cell;
 
 /// A message: its bytes and their index. Copying it copies two pointers.
 #[derive(Copy, Clone, Debug)]
@@ -457,11 +458,10 @@ impl<'b> Message<'b> {
     /// # Errors
     /// If there is none, or it can't be read.
     pub fn tag(&self, name: HeaderName) -> Result<Option<&'b [u8]>, FieldError> {
-        let known = match name {
-            HeaderName::From => &self.index.from_tag,
-            HeaderName::To => &self.index.to_tag,
-            _ => return self.read_tag(name),
-        };
+        if !matches!(name, HeaderName::From | HeaderName::To) {
+            return self.read_tag(name);
+        }
+        let known = self.index.known_tag(name);
         match known.get() {
             KnownTag::Absent => Ok(None),
             KnownTag::At(span) => Ok(Some(span.of(self.bytes))),
@@ -475,6 +475,11 @@ impl<'b> Message<'b> {
                 Ok(tag)
             }
         }
+    }
+
+    /// What is known of the tag of From or To without reading it.
+    pub(crate) fn known_tag(&self, name: HeaderName) -> &'b Cell<KnownTag> {
+        self.index.known_tag(name)
     }
 
     fn read_tag(&self, name: HeaderName) -> Result<Option<&'b [u8]>, FieldError> {

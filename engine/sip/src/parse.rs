@@ -29,6 +29,8 @@ pub struct Index {
     pub(crate) repeats_once: bool,
     pub(crate) start: StartLine,
     pub(crate) body: Span,
+    /// Whether it is the index of a whole message, and not of what was refused or is being written.
+    pub(crate) is_whole: bool,
     /// The tags of From and To, once they have been asked for: who handles a message asks several times.
     pub(crate) from_tag: Cell<KnownTag>,
     pub(crate) to_tag: Cell<KnownTag>,
@@ -47,7 +49,7 @@ pub(crate) enum KnownTag {
 }
 
 /// A request line or a status line.
-#[derive(Copy, Clone, Debug)]
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
 pub(crate) struct StartLine {
     /// 0 for a request.
     pub(crate) status: u16,
@@ -80,6 +82,7 @@ impl Default for Index {
             repeats_once: false,
             start,
             body: none,
+            is_whole: false,
             from_tag: Cell::default(),
             to_tag: Cell::default(),
         }
@@ -94,6 +97,56 @@ impl Index {
             NO_LINE => None,
             line => Some(usize::from(line)),
         }
+    }
+
+    /// Forgets a message: no lines, none of them repeated, nothing known of tags.
+    pub(crate) fn clear(&mut self) {
+        self.count = 0;
+        self.first = [NO_LINE; NAMES];
+        self.repeats_once = false;
+        self.is_whole = false;
+        self.from_tag.set(KnownTag::Unread);
+        self.to_tag.set(KnownTag::Unread);
+    }
+
+    /// Adds a line, for which there is room.
+    #[inline]
+    pub(crate) fn push(&mut self, header: Header) {
+        let first = &mut self.first[header.name as usize];
+        if *first == NO_LINE {
+            *first = self.count;
+        } else {
+            self.repeats_once |= header.name.form() == Form::Once;
+        }
+        self.headers[usize::from(self.count)] = header;
+        self.count += 1;
+    }
+
+    /// The message that was written into a [`Room`](crate::Room) with this index, and is all of `bytes`; `None` where the writer has
+    /// left no index, and the bytes have to be parsed.
+    #[must_use]
+    pub fn message<'b>(&'b self, bytes: &'b [u8]) -> Option<Message<'b>> {
+        if !self.is_whole || usize::from(self.body.end) != bytes.len() {
+            return None;
+        }
+        debug_assert!(self.is_of(bytes), "not its index: {}", bytes.escape_ascii());
+        Some(Message::new(bytes, self))
+    }
+
+    /// Whether a parse of `bytes` would say the same.
+    fn is_of(&self, bytes: &[u8]) -> bool {
+        let mut parsed = Index::default();
+        parse(bytes, &mut parsed).is_ok_and(|message| message.bytes().len() == bytes.len())
+            && parsed.start == self.start
+            && parsed.headers[..usize::from(parsed.count)]
+                == self.headers[..usize::from(self.count)]
+            && (parsed.first, parsed.repeats_once, parsed.body)
+                == (self.first, self.repeats_once, self.body)
+    }
+
+    /// What is known of the tag of From, or else of To.
+    pub(crate) fn known_tag(&self, name: HeaderName) -> &Cell<KnownTag> {
+        if name == HeaderName::From { &self.from_tag } else { &self.to_tag }
     }
 }
 
@@ -115,6 +168,7 @@ pub fn parse<'b>(bytes: &'b [u8], index: &'b mut Index) -> Result<Message<'b>, P
         },
     };
     index.body = Span::new(body_start, body_end);
+    index.is_whole = true;
     Ok(Message::new(&bytes[..body_end], index))
 }
 
@@ -142,11 +196,7 @@ fn head<'b>(bytes: &'b [u8], index: &mut Index) -> Result<(&'b [u8], usize), Par
     if bytes.len() > MAX_BYTES {
         return Err(error(bytes, MAX_BYTES, Expected::ShorterMessage));
     }
-    index.count = 0;
-    index.first = [NO_LINE; NAMES];
-    index.repeats_once = false;
-    index.from_tag.set(KnownTag::Unread);
-    index.to_tag.set(KnownTag::Unread);
+    index.clear();
     let end = line_end(bytes, 0)?;
     index.start = start_line(bytes, end)?;
     let body_start = headers(bytes, end, index)?;
@@ -252,32 +302,20 @@ fn is_version(text: &[u8]) -> bool {
 /// Fills in the header lines; returns the offset of the body.
 fn headers(bytes: &[u8], start: usize, index: &mut Index) -> Result<usize, ParseError> {
     let mut at = start;
-    let mut count = 0;
     loop {
         match bytes.get(at) {
             None => return Err(error(bytes, at, Expected::EndOfHeaders)),
-            Some(b'\r') if bytes.get(at + 1) == Some(&b'\n') => {
-                index.count = count as u8;
-                return Ok(at + 2);
-            }
+            Some(b'\r') if bytes.get(at + 1) == Some(&b'\n') => return Ok(at + 2),
             Some(_) => {}
         }
-        if count == MAX_HEADERS {
+        if usize::from(index.count) == MAX_HEADERS {
             return Err(error(bytes, at, Expected::FewerHeaders));
         }
         let mut end = line_end(bytes, at)?;
         while let Some(b' ' | b'\t') = bytes.get(end) {
             end = line_end(bytes, end)?;
         }
-        let header = header(bytes, at, end)?;
-        let first = &mut index.first[header.name as usize];
-        if *first == NO_LINE {
-            *first = count as u8;
-        } else {
-            index.repeats_once |= header.name.form() == Form::Once;
-        }
-        index.headers[count] = header;
-        count += 1;
+        index.push(header(bytes, at, end)?);
         at = end;
     }
 }
@@ -297,21 +335,26 @@ fn header(bytes: &[u8], start: usize, end: usize) -> Result<Header, ParseError> 
     if name_len == 0 || line.get(colon) != Some(&b':') {
         return Err(error(bytes, start + colon, Expected::HeaderName));
     }
-    let mut value_start = start + colon + 1;
-    // Before the CRLF that ends the line.
-    let mut value_end = (end - 2).max(value_start);
-    while value_end > value_start && is_space(bytes[value_end - 1]) {
-        value_end -= 1;
-    }
-    while value_start < value_end && is_space(bytes[value_start]) {
-        value_start += 1;
-    }
     Ok(Header {
         name,
         name_span: Span::new(start, start + name_len),
-        value: Span::new(value_start, value_end),
+        value: value_span(bytes, start + colon + 1, end),
         line: Span::new(start, end),
     })
+}
+
+/// The value that lies between the colon before `start` and `end`, the end of the line with its CRLF, without white space around it.
+#[inline]
+pub(crate) fn value_span(bytes: &[u8], mut start: usize, end: usize) -> Span {
+    // Before the CRLF that ends the line.
+    let mut value_end = (end - 2).max(start);
+    while value_end > start && is_space(bytes[value_end - 1]) {
+        value_end -= 1;
+    }
+    while start < value_end && is_space(bytes[start]) {
+        start += 1;
+    }
+    Span::new(start, value_end)
 }
 
 /// A name of the table with white space behind it, or one that the table doesn't have, or none; its

@@ -27,6 +27,12 @@ impl Span {
         Span::new(start, start + part.len())
     }
 
+    /// The same piece of text in a buffer in which it lies `by` bytes further on, modulo 2^16.
+    #[inline]
+    pub(crate) fn moved(self, by: u16) -> Span {
+        Span { start: self.start.wrapping_add(by), end: self.end.wrapping_add(by) }
+    }
+
     /// The bytes it covers in `bytes`, which must be the buffer (or a copy of it) it was made for.
     #[inline]
     pub fn of(self, bytes: &[u8]) -> &[u8] {

@@ -5,9 +5,17 @@ use crate::error::WriteError;
 use crate::header::HeaderName;
 use crate::message::Message;
 use crate::method::Method;
+use crate::parse::StartLine;
+use crate::room::Room;
+use crate::span::Span;
+use crate::trace::Trace;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::ops::Range;
+
+/// The version that we speak.
+const VERSION: &[u8] = b"SIP/2.0";
 
 /// Writes text into a buffer. What doesn't fit is left out and makes the end fail.
 #[derive(Debug)]
@@ -15,12 +23,18 @@ pub struct Writer<'a> {
     out: &'a mut [u8],
     len: usize,
     overflow: bool,
+    trace: Option<Trace<'a>>,
 }
 
 impl<'a> Writer<'a> {
-    /// A writer that starts at the first byte of `out`.
-    pub fn new(out: &'a mut [u8]) -> Writer<'a> {
-        Writer { out, len: 0, overflow: false }
+    /// A writer that starts at the first byte of `out`. Where that comes with an index, a message whose lines are all written by
+    /// [`request`](Self::request) or [`status`](Self::status), [`header`](Self::header) with [`end`](Self::end), and
+    /// [`copy`](Self::copy) has its index at the end.
+    pub fn new(out: impl Into<Room<'a>>) -> Writer<'a> {
+        let Room { bytes, index } = out.into();
+        let spans_reach = bytes.len() <= usize::from(u16::MAX);
+        let trace = index.filter(|_| spans_reach).map(Trace::new);
+        Writer { out: bytes, len: 0, overflow: false, trace }
     }
 
     /// How many bytes are written.
@@ -162,33 +176,131 @@ impl<'a> Writer<'a> {
     /// Writes a request line with its CRLF.
     pub fn request(&mut self, method: Method, uri: &[u8]) -> &mut Self {
         assert!(method != Method::Other, "a request needs a method with a name");
-        self.text(method.as_str()).put(b" ").put(uri).put(b" SIP/2.0\r\n")
+        self.request_line(method, method.as_str().as_bytes(), uri, VERSION)
+    }
+
+    /// Writes a request line from its parts, with its CRLF.
+    pub(crate) fn request_line(
+        &mut self,
+        method: Method,
+        method_text: &[u8],
+        uri: &[u8],
+        version: &[u8],
+    ) -> &mut Self {
+        let at = self.len;
+        self.put(method_text).put(b" ").put(uri).put(b" ").put(version).put(b"\r\n");
+        if let Some(trace) = &mut self.trace
+            && !self.overflow
+        {
+            let uri_start = method_text.len() + 1;
+            let version_end = self.len - 2;
+            trace.start_line(
+                at,
+                StartLine {
+                    status: 0,
+                    method,
+                    method_text: Span::new(0, method_text.len()),
+                    text: Span::new(uri_start, uri_start + uri.len()),
+                    version: Span::new(version_end - version.len(), version_end),
+                    line: Span::new(0, self.len),
+                },
+            );
+        }
+        self
     }
 
     /// Writes a status line, with the status' usual reason phrase, and its CRLF.
     pub fn status(&mut self, status: u16) -> &mut Self {
         assert!((100..=699).contains(&status), "{status} is no status code");
-        self.put(b"SIP/2.0 ").decimal(u64::from(status)).put(b" ").text(reason(status)).end()
+        let at = self.len;
+        self.put(VERSION).put(b" ").decimal(u64::from(status)).put(b" ");
+        self.text(reason(status)).put(b"\r\n");
+        if let Some(trace) = &mut self.trace
+            && !self.overflow
+        {
+            let reason_start = VERSION.len() + " 000 ".len();
+            trace.start_line(
+                at,
+                StartLine {
+                    status,
+                    method: Method::Other,
+                    method_text: Span::default(),
+                    text: Span::new(reason_start, self.len - 2),
+                    version: Span::new(0, VERSION.len()),
+                    line: Span::new(0, self.len),
+                },
+            );
+        }
+        self
+    }
+
+    /// Writes the start line of another message.
+    pub(crate) fn copy_start_line(&mut self, message: &Message<'_>) -> &mut Self {
+        let (at, start) = (self.len, message.start_line());
+        self.put(start.line.of(message.bytes()));
+        if let Some(trace) = &mut self.trace {
+            trace.start_line(at, *start);
+        }
+        self
     }
 
     /// Writes a header's name, colon and space.
     #[inline]
     pub fn header(&mut self, name: HeaderName) -> &mut Self {
-        self.text(name.lead())
+        self.begin_line(name, name.lead().len() - 2).text(name.lead())
+    }
+
+    /// As [`header`](Self::header), the name as it is spelled there.
+    pub(crate) fn header_as(&mut self, name: HeaderName, spelling: &[u8]) -> &mut Self {
+        self.begin_line(name, spelling.len()).put(spelling).put(b": ")
+    }
+
+    #[inline]
+    fn begin_line(&mut self, name: HeaderName, name_len: usize) -> &mut Self {
+        if let Some(trace) = &mut self.trace
+            && self.len + name_len < self.out.len()
+        {
+            trace.header(name, self.len, name_len);
+        }
+        self
     }
 
     /// Writes CRLF.
     #[inline]
     pub fn end(&mut self) -> &mut Self {
-        self.put(b"\r\n")
+        self.put(b"\r\n");
+        if let Some(trace) = &mut self.trace
+            && !self.overflow
+        {
+            trace.end(&self.out[..self.len]);
+        }
+        self
     }
 
     /// Writes all lines of that name, byte for byte.
     pub fn copy(&mut self, message: &Message<'_>, name: HeaderName) -> &mut Self {
         for (line, _) in message.lines(name) {
-            self.put(message.headers()[line].line.of(message.bytes()));
+            self.copy_lines(message, line..line + 1);
         }
         self
+    }
+
+    /// Writes header lines of another message, byte for byte.
+    #[inline]
+    pub(crate) fn copy_lines(&mut self, message: &Message<'_>, lines: Range<usize>) -> &mut Self {
+        let lines = &message.headers()[lines];
+        let ([first, ..], [.., last]) = (lines, lines) else { return self };
+        if let Some(trace) = &mut self.trace {
+            trace.keep(lines, self.len);
+        }
+        self.put(Span { start: first.line.start, end: last.line.end }.of(message.bytes()))
+    }
+
+    /// What is known of the tags of `source` is known of what is written as well, where From and To are the same.
+    pub(crate) fn keep_tags(&mut self, source: &Message<'_>) {
+        if let Some(trace) = &mut self.trace {
+            trace.keep_tags(source, &self.out[..self.len]);
+        }
     }
 
     /// Ends the message without a body: Content-Length 0 and the empty line. Returns its length.
@@ -196,8 +308,7 @@ impl<'a> Writer<'a> {
     /// # Errors
     /// If something did not fit.
     pub fn finish(mut self) -> Result<usize, WriteError> {
-        self.put(b"Content-Length: 0\r\n\r\n");
-        self.done()
+        self.header(HeaderName::ContentLength).put(b"0").end().body(b"").done()
     }
 
     /// Ends the message with a body: Content-Type, Content-Length, the empty line, the body.
@@ -210,16 +321,26 @@ impl<'a> Writer<'a> {
         content_type: &str,
         body: &[u8],
     ) -> Result<usize, WriteError> {
-        self.body_headers(content_type.as_bytes(), body.len()).end().put(body);
-        self.done()
+        self.body_headers(content_type.as_bytes(), body.len()).body(body).done()
     }
 
     /// Ends what is no whole message: adds nothing, returns the length.
     ///
     /// # Errors
     /// If something did not fit.
-    pub fn done(self) -> Result<usize, WriteError> {
+    pub fn done(&self) -> Result<usize, WriteError> {
         if self.overflow { Err(WriteError) } else { Ok(self.len) }
+    }
+
+    /// Writes the empty line and the body.
+    pub(crate) fn body(&mut self, body: &[u8]) -> &mut Self {
+        self.put(b"\r\n").put(body);
+        if let Some(trace) = &mut self.trace
+            && !self.overflow
+        {
+            trace.body(self.len - body.len(), self.len);
+        }
+        self
     }
 
     /// Takes back all that is written, but not that something did not fit.
@@ -239,7 +360,7 @@ pub fn response<'a>(
     request: &Message<'_>,
     status: u16,
     to_tag: Option<&[u8]>,
-    out: &'a mut [u8],
+    out: impl Into<Room<'a>>,
 ) -> Writer<'a> {
     let mut writer = Writer::new(out);
     writer.status(status).copy(request, HeaderName::Via).copy(request, HeaderName::From);
@@ -252,6 +373,7 @@ pub fn response<'a>(
             writer.copy(request, HeaderName::To);
         }
     }
+    writer.keep_tags(request);
     writer.copy(request, HeaderName::CallId).copy(request, HeaderName::CSeq);
     writer
 }

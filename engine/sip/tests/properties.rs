@@ -6,7 +6,7 @@ use imstorm_sip::body::secinfo::Secinfo;
 use imstorm_sip::transaction::server_key;
 use imstorm_sip::{
     Challenge, Credentials, DialogParts, Edits, Frame, Framer, HeaderName, Index, Message, Method,
-    NameAddr, Replaces, SecurityMechanism, Uri, Via, Writer, parse, parse_head, response,
+    NameAddr, Replaces, Room, SecurityMechanism, Uri, Via, Writer, parse, parse_head, response,
 };
 use proptest::prelude::*;
 
@@ -28,6 +28,21 @@ fn read_all(message: &Message<'_>) {
     _ = server_key(message, ([1, 2, 3, 4], 5060).into(), 7);
 }
 
+/// A message whose index came with it, and the same one parsed.
+fn assert_same(written: &Message<'_>, parsed: &Message<'_>) {
+    assert_eq!(written.bytes(), parsed.bytes());
+    assert_eq!(written.headers(), parsed.headers());
+    assert_eq!(written.body(), parsed.body());
+    assert_eq!((written.method(), written.status()), (parsed.method(), parsed.status()));
+    assert_eq!(written.request_uri(), parsed.request_uri());
+    assert_eq!(written.reason(), parsed.reason());
+    assert_eq!(written.check(), parsed.check());
+    for name in HeaderName::ALL {
+        assert_eq!(written.header(*name), parsed.header(*name));
+        assert_eq!(written.tag(*name), parsed.tag(*name));
+    }
+}
+
 /// Applies each kind of edit to each header.
 fn edit_all(message: &Message<'_>) {
     let mut out = vec![0; 70_000];
@@ -39,13 +54,19 @@ fn edit_all(message: &Message<'_>) {
         edits.pop_first(message, name).pop_first(message, name);
         edits.remove_options(message, name, &["path", "x"]);
         edits.remove_auth_params(message, name, &["ik", "ck"]);
-        if let Ok(len) = edits.write(message, &mut out) {
+        if name.is_list() {
+            edits.request_uri(b"sip:new@h");
+        }
+        let mut written = Index::default();
+        let room = Room::indexed(&mut out[..60_000], &mut written);
+        if let Ok(len) = edits.write(message, room) {
             // An edited message is a message again, if its Content-Length was left alone.
             if name != HeaderName::ContentLength && message.headers().len() < 90 {
                 let mut index = Index::default();
                 let again = parse(&out[..len], &mut index).unwrap();
                 assert_eq!(again.header(name), Some(&b"<sip:new>"[..]));
                 assert_eq!(again.body(), message.body());
+                assert_same(&written.message(&out[..len]).unwrap(), &again);
             }
         }
     }
@@ -179,9 +200,12 @@ proptest! {
         read_all(&message);
         edit_all(&message);
         let mut out = vec![0; 70_000];
-        let len = response(&message, 200, Some(b"tag"), &mut out).finish().unwrap();
+        let mut written = Index::default();
+        let room = Room::indexed(&mut out[..60_000], &mut written);
+        let len = response(&message, 200, Some(b"tag"), room).finish().unwrap();
         let mut index = Index::default();
-        prop_assert!(parse(&out[..len], &mut index).is_ok());
+        let answer = parse(&out[..len], &mut index).unwrap();
+        assert_same(&written.message(&out[..len]).unwrap(), &answer);
     }
 
     #[test]
@@ -197,7 +221,8 @@ proptest! {
     ) {
         let uri = format!("sip:{user}@{host}");
         let mut out = vec![0; 4096];
-        let mut writer = Writer::new(&mut out);
+        let mut written = Index::default();
+        let mut writer = Writer::new(Room::indexed(&mut out, &mut written));
         writer.request(Method::Subscribe, uri.as_bytes());
         writer.header(HeaderName::Via).text("SIP/2.0/UDP [::1]:5060;branch=z9hG4bK1;rport").end();
         writer.header(HeaderName::From).text("<").text(&uri).text(">;tag=").text(&tag).end();
@@ -210,6 +235,7 @@ proptest! {
         prop_assert_eq!(Framer::new(65_535).frame(&out[..len]), Ok(Frame::Message { len }));
         let mut index = Index::default();
         let message = parse(&out[..len], &mut index).unwrap();
+        assert_same(&written.message(&out[..len]).unwrap(), &message);
         prop_assert_eq!(message.check(), Ok(()));
         prop_assert_eq!(message.from().unwrap().tag(), Some(tag.as_bytes()));
         prop_assert_eq!(message.to().unwrap().uri_text, uri.as_bytes());

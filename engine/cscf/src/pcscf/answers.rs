@@ -40,10 +40,7 @@ impl Pcscf {
         let mut text = [0; crate::mw::MESSAGE_BYTES_MAX];
         let len = answer.len();
         text[..len].copy_from_slice(self.strings.get(answer));
-        self.send(ctx, peer, |out| {
-            out.get_mut(..len)?.copy_from_slice(&text[..len]);
-            Some(len)
-        })
+        self.send(ctx, peer, |out| out.copy(&text[..len]))
     }
 }
 

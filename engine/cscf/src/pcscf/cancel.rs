@@ -77,10 +77,8 @@ impl Pcscf {
         if let Some(invite) = self.invite_mut(key) {
             invite.cancel = Some(cancel);
         }
-        let request = self.send_kept(ctx, downstream, Keep::WhereLossy, |out| {
-            out.get_mut(..len)?.copy_from_slice(&text[..len]);
-            Some(len)
-        });
+        let request =
+            self.send_kept(ctx, downstream, Keep::WhereLossy, |out| out.copy(&text[..len]));
         self.start_client(ctx, cancel, request.unwrap_or_default());
     }
 

@@ -8,7 +8,7 @@ use imstorm_base::strings::Handle;
 use imstorm_sip::header::HeaderName;
 use imstorm_sip::transaction::invite_client;
 use imstorm_sip::transaction::{Timings, ack_to_failure, invite_server};
-use imstorm_sip::{Index, Message, Method, Writer, parse, response};
+use imstorm_sip::{Index, Message, Method, Room, Writer, parse, response};
 
 use super::from_ue::has_to_tag;
 use super::send::Keep;
@@ -119,16 +119,14 @@ impl Pcscf {
         let mut headers = Index::default();
         let mut text = [0; MESSAGE_BYTES_MAX];
         let request = parse(self.strings.get(&transaction.request), &mut headers);
-        let Some(len) =
-            request.ok().and_then(|request| self.write_answer(&request, status, &mut text))
+        let Some(len) = request
+            .ok()
+            .and_then(|request| self.write_answer(&request, status, (&mut text).into()))
         else {
             return;
         };
         let upstream = self.present(transaction.connection, transaction.upstream);
-        let sent = self.send_kept(ctx, upstream, Keep::WhereLossy, |out| {
-            out.get_mut(..len)?.copy_from_slice(&text[..len]);
-            Some(len)
-        });
+        let sent = self.send_kept(ctx, upstream, Keep::WhereLossy, |out| out.copy(&text[..len]));
         self.finish_server(ctx, key, status);
         self.keep_response(key, sent.unwrap_or_default());
     }
@@ -273,7 +271,7 @@ impl Pcscf {
     }
 
     /// A response of our own to an INVITE that was sent on: it has our Via on top.
-    fn write_answer(&self, request: &Message<'_>, status: u16, out: &mut [u8]) -> Option<usize> {
+    fn write_answer(&self, request: &Message<'_>, status: u16, out: Room<'_>) -> Option<usize> {
         let mut writer = Writer::new(out);
         writer.status(status);
         for via in request.list(HeaderName::Via).skip(1) {
@@ -341,10 +339,7 @@ impl Pcscf {
         self.strings.release(request);
         let Some(len) = len else { return };
         let to = self.present(connection, downstream);
-        let kept = self.send_kept(ctx, to, Keep::WhereLossy, |out| {
-            out.get_mut(..len)?.copy_from_slice(&text[..len]);
-            Some(len)
-        });
+        let kept = self.send_kept(ctx, to, Keep::WhereLossy, |out| out.copy(&text[..len]));
         let kept = kept.unwrap_or_default();
         match self.transactions.get_mut(key) {
             Some(transaction) => transaction.request = kept,

@@ -9,16 +9,17 @@ use imstorm_sip::body::secinfo::Secinfo;
 use imstorm_sip::dialog;
 use imstorm_sip::header::HeaderName;
 use imstorm_sip::transaction::NonInviteClient;
-use imstorm_sip::{DialogParts, Message, Method, Uri, Writer};
+use imstorm_sip::{DialogParts, Message, Method, Room, Uri, Writer};
 
 use super::connection::{Basis, OwnState, Stage};
 use super::lifecycle::lifetime_end;
-use super::send::Keep;
+use super::send::send_mw;
 use super::transaction::{Machine, Peer, Purpose, Transaction};
 use super::{OWN_MARGIN_S, Pcscf, PcscfAlarm};
 use crate::event::Context;
 use crate::hss::IDENTITIES_BYTES_MAX;
 use crate::identity::{IDENTITY_BYTES_MAX, Identity, IdentityError, IdentityListWriter};
+use crate::mw::MwError;
 use crate::proxy::DEFAULT_PORT;
 
 /// How often a SUBSCRIBE of the P-CSCF's own is tried before the connection is given up.
@@ -101,17 +102,22 @@ impl Pcscf {
         let Some(transaction) = self.open_transaction(ctx, transaction) else {
             return self.own_failed(ctx, key);
         };
-        let mut text = [0; 2048];
-        let Some(len) = self.write_subscribe(key, transaction, has_dialog, expires_s, &mut text)
-        else {
-            self.abandon(ctx, transaction);
-            return self.own_failed(ctx, key);
-        };
-        let request = self.send_kept(ctx, downstream, Keep::WhereLossy, |out| {
-            out.get_mut(..len)?.copy_from_slice(&text[..len]);
-            Some(len)
+        let sent = send_mw(&self.config, ctx, address, |out| {
+            self.write_subscribe(key, transaction, has_dialog, expires_s, out)
         });
-        self.start_client(ctx, transaction, request.unwrap_or_default());
+        let request = match sent {
+            Err(MwError::NotWritten) => {
+                self.abandon(ctx, transaction);
+                return self.own_failed(ctx, key);
+            }
+            // A full pool costs this message its retransmissions, not its first sending.
+            Ok(()) if !ctx.mw.is_reliable(address) => {
+                self.strings.store(ctx.mw.newest()).unwrap_or_default()
+            }
+            // A full queue has lost it, as others are lost.
+            Ok(()) | Err(MwError::Full) => Handle::EMPTY,
+        };
+        self.start_client(ctx, transaction, request);
     }
 
     fn write_subscribe(
@@ -120,7 +126,7 @@ impl Pcscf {
         transaction: Key,
         has_dialog: bool,
         expires_s: u32,
-        out: &mut [u8],
+        out: Room<'_>,
     ) -> Option<usize> {
         let connection = self.connections.get(key)?;
         let blob = self.strings.get(&connection.own.dialog);
@@ -411,7 +417,7 @@ struct OwnNames<'a> {
 
 impl<'a> OwnNames<'a> {
     fn write(pcscf: &Pcscf, key: Key, out: &'a mut [u8; 256]) -> Option<Self> {
-        let mut writer = Writer::new(out);
+        let mut writer = Writer::new(&mut *out);
         // Nobody else can name this dialog.
         let secret = pcscf.connections.get(key)?.own.secret;
         writer.hex_u64(secret).put(b"-").hex_u64(key.to_u64());

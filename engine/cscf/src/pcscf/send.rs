@@ -9,7 +9,7 @@ use imstorm_esp::{HEADROOM, TAILROOM};
 use imstorm_sip::edit::Edits;
 use imstorm_sip::header::HeaderName;
 use imstorm_sip::write::{Writer, response};
-use imstorm_sip::{Message, Method};
+use imstorm_sip::{Message, Method, Room};
 
 use super::connection::SecuritySet;
 use super::to_ue::asks_for_privacy_of_id;
@@ -37,7 +37,7 @@ impl Pcscf {
         &mut self,
         ctx: &mut Context<'_>,
         peer: Peer,
-        write: impl FnOnce(&mut [u8]) -> Option<usize>,
+        write: impl FnOnce(Room<'_>) -> Option<usize>,
     ) -> bool {
         send(&self.config, &mut self.sets, ctx, peer, write)
     }
@@ -52,7 +52,7 @@ impl Pcscf {
         ctx: &mut Context<'_>,
         peer: Peer,
         keep: Keep,
-        write: impl FnOnce(&mut [u8]) -> Option<usize>,
+        write: impl FnOnce(Room<'_>) -> Option<usize>,
     ) -> Result<Handle, u16> {
         let is_kept = match keep {
             Keep::Never => false,
@@ -61,13 +61,13 @@ impl Pcscf {
         };
         let strings = &mut self.strings;
         let mut kept = Ok(Handle::EMPTY);
-        send(&self.config, &mut self.sets, ctx, peer, |out| {
-            let Some(len) = write(out) else {
+        send(&self.config, &mut self.sets, ctx, peer, |mut out| {
+            let Some(len) = write(out.lend()) else {
                 kept = Err(513);
                 return None;
             };
             if is_kept {
-                kept = match strings.store(&out[..len]) {
+                kept = match strings.store(&out.bytes()[..len]) {
                     Ok(handle) => Ok(handle),
                     Err(_) if keep == Keep::Always => Err(503),
                     // A full pool costs this message its retransmissions, not its first sending.
@@ -93,10 +93,7 @@ impl Pcscf {
         ctx.counters.retransmissions_out += 1;
         let bytes = self.strings.get(&transaction.request);
         let downstream = self.present(transaction.connection, transaction.downstream);
-        send(&self.config, &mut self.sets, ctx, downstream, |out| {
-            out.get_mut(..bytes.len())?.copy_from_slice(bytes);
-            Some(bytes.len())
-        });
+        send(&self.config, &mut self.sets, ctx, downstream, |out| out.copy(bytes));
     }
 
     /// Sends the response that an INVITE got last once more.
@@ -108,10 +105,7 @@ impl Pcscf {
         ctx.counters.retransmissions_out += 1;
         let bytes = self.strings.get(&invite.response);
         let upstream = self.present(transaction.connection, transaction.upstream);
-        send(&self.config, &mut self.sets, ctx, upstream, |out| {
-            out.get_mut(..bytes.len())?.copy_from_slice(bytes);
-            Some(bytes.len())
-        });
+        send(&self.config, &mut self.sets, ctx, upstream, |out| out.copy(bytes));
     }
 
     /// Where a peer is reached now: after a re-authentication everything for a UE goes on the new set.
@@ -319,13 +313,13 @@ fn send(
     sets: &mut Slab<SecuritySet>,
     ctx: &mut Context<'_>,
     peer: Peer,
-    write: impl FnOnce(&mut [u8]) -> Option<usize>,
+    write: impl FnOnce(Room<'_>) -> Option<usize>,
 ) -> bool {
     match peer {
         Peer::Unprotected(to) => {
             let mut bytes = 0;
             let sent = ctx.outbox.send(config.unprotected_socket, None, to, |slot| {
-                bytes = write(slot)?;
+                bytes = write(slot.into())?;
                 Some(0..bytes)
             });
             count_sent(ctx, sent.is_ok().then_some(bytes))
@@ -333,7 +327,7 @@ fn send(
         Peer::Protected(set) => {
             sets.get_mut(set).is_some_and(|set| send_protected(config, set, ctx, write))
         }
-        Peer::Mw(to) => send_mw(config, ctx, to, write),
+        Peer::Mw(to) => send_mw(config, ctx, to, write).is_ok(),
         Peer::Own => true,
     }
 }
@@ -342,13 +336,13 @@ fn send_protected(
     config: &PcscfConfig,
     set: &mut SecuritySet,
     ctx: &mut Context<'_>,
-    write: impl FnOnce(&mut [u8]) -> Option<usize>,
+    write: impl FnOnce(Room<'_>) -> Option<usize>,
 ) -> bool {
     let seed = ctx.random.next_u64();
     let (mut refused, mut bytes) = (false, 0);
     let sent = ctx.outbox.send(config.esp_socket, None, set.outer, |slot| {
         let end = slot.len().checked_sub(TAILROOM)?;
-        let len = write(slot.get_mut(HEADROOM..end)?)?;
+        let len = write(slot.get_mut(HEADROOM..end)?.into())?;
         // Over UDP everything goes from port_pc to port_us (TS 33.203 clause 7.1, SA 2a).
         let sealed = set.sa.seal(LocalPort::Client, slot, HEADROOM, len, seed);
         refused = sealed.is_err();
@@ -359,16 +353,17 @@ fn send_protected(
     count_sent(ctx, sent.is_ok().then_some(bytes))
 }
 
-fn send_mw(
+/// Writes a message to another role.
+pub(super) fn send_mw(
     config: &PcscfConfig,
     ctx: &mut Context<'_>,
     to: SocketAddr,
-    write: impl FnOnce(&mut [u8]) -> Option<usize>,
-) -> bool {
+    write: impl FnOnce(Room<'_>) -> Option<usize>,
+) -> Result<(), MwError> {
     let sent = ctx.mw.send(config.mw, to, write);
     ctx.counters.queue_full += u64::from(sent == Err(MwError::Full));
     ctx.counters.messages_out += u64::from(sent.is_ok());
-    sent.is_ok()
+    sent
 }
 
 /// Counts a message to a UE whose datagram has so many bytes, or for which there was no room.

@@ -35,7 +35,7 @@ use imstorm_base::strings::Strings;
 use imstorm_base::time::seconds;
 use imstorm_sip::header::HeaderName;
 use imstorm_sip::transaction::Timings;
-use imstorm_sip::{Message, Method, Writer, response};
+use imstorm_sip::{Message, Method, Room, Writer, response};
 
 pub use audit::{SessionState, SubscriptionState};
 
@@ -414,7 +414,7 @@ impl Scscf {
         &self,
         ctx: &mut Context<'_>,
         to: SocketAddr,
-        write: impl FnOnce(&mut [u8]) -> Option<usize>,
+        write: impl FnOnce(Room<'_>) -> Option<usize>,
     ) {
         let sent = ctx.mw.send(self.config.mw, to, write);
         ctx.counters.messages_out += u64::from(sent.is_ok());

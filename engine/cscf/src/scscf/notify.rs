@@ -10,7 +10,7 @@ use imstorm_sip::body::{reginfo, secinfo};
 use imstorm_sip::header::HeaderName;
 use imstorm_sip::transaction::NonInviteClient;
 use imstorm_sip::transaction::non_invite_client::{Actions, Event};
-use imstorm_sip::{DialogParts, Message, Method, Uri, Writer, dialog};
+use imstorm_sip::{DialogParts, Message, Method, Room, Uri, Writer, dialog};
 
 use super::reg_event::RegSubscription;
 use super::registrar::seconds_until;
@@ -131,14 +131,20 @@ impl Scscf {
         let text = self.notify_text(ctx.now, subject, &mut body);
         let watcher = watcher_of(&self.subscriptions, &self.reg_subscriptions, subject);
         let strings = &mut self.strings;
-        let sent = ctx.mw.send(self.config.mw, to, |out| {
+        let sent = ctx.mw.send(self.config.mw, to, |mut out| {
             let (text, watcher) = text.as_ref().zip(watcher)?;
             let dialog = DialogParts::decode(strings.get(&watcher.dialog));
-            let len =
-                text.write((&self.config, &self.via), notification, &dialog, watcher, &body, out)?;
+            let len = text.write(
+                (&self.config, &self.via),
+                notification,
+                &dialog,
+                watcher,
+                &body,
+                out.lend(),
+            )?;
             if !reliable {
                 // A full pool costs this NOTIFY its retransmissions, not its first sending.
-                request = strings.store(&out[..len]).unwrap_or_default();
+                request = strings.store(&out.bytes()[..len]).unwrap_or_default();
             }
             Some(len)
         });
@@ -198,7 +204,7 @@ impl Scscf {
         &mut self,
         ctx: &mut Context<'_>,
         to: SocketAddr,
-        write: impl FnOnce(Key, &mut [u8]) -> Option<usize>,
+        write: impl FnOnce(Key, Room<'_>) -> Option<usize>,
     ) -> Option<Key> {
         let reliable = ctx.mw.is_reliable(to);
         self.ask_over(ctx, to, reliable, write)
@@ -209,7 +215,7 @@ impl Scscf {
         &mut self,
         ctx: &mut Context<'_>,
         to: SocketAddr,
-        write: impl FnOnce(Key, &mut [u8]) -> Option<usize>,
+        write: impl FnOnce(Key, Room<'_>) -> Option<usize>,
     ) -> Option<Key> {
         self.ask_over(ctx, to, false, write)
     }
@@ -219,7 +225,7 @@ impl Scscf {
         ctx: &mut Context<'_>,
         to: SocketAddr,
         reliable: bool,
-        write: impl FnOnce(Key, &mut [u8]) -> Option<usize>,
+        write: impl FnOnce(Key, Room<'_>) -> Option<usize>,
     ) -> Option<Key> {
         let client = NonInviteClient::new();
         let asked = Notification { subject: None, client, to, request: Handle::EMPTY };
@@ -231,10 +237,10 @@ impl Scscf {
         };
         let mut request = Handle::EMPTY;
         let strings = &mut self.strings;
-        let sent = ctx.mw.send(self.config.mw, to, |out| {
-            let len = write(key, out)?;
+        let sent = ctx.mw.send(self.config.mw, to, |mut out| {
+            let len = write(key, out.lend())?;
             if !reliable {
-                request = strings.store(&out[..len]).unwrap_or_default();
+                request = strings.store(&out.bytes()[..len]).unwrap_or_default();
             }
             Some(len)
         });
@@ -412,10 +418,13 @@ impl Scscf {
             let under_way = self.notifications.get(key).expect("found above");
             let bytes = self.strings.get(&under_way.request);
             ctx.counters.retransmissions_out += 1;
-            self.send(ctx, under_way.to, |out| {
-                out.get_mut(..bytes.len())?.copy_from_slice(bytes);
-                (!bytes.is_empty()).then_some(bytes.len())
-            });
+            self.send(
+                ctx,
+                under_way.to,
+                |out| {
+                    if bytes.is_empty() { None } else { out.copy(bytes) }
+                },
+            );
         }
         self.arm_client(ctx, key, subject, &actions);
     }
@@ -532,7 +541,7 @@ impl NotifyText {
         dialog: &DialogParts<'_>,
         watcher: &Watcher,
         body: &[u8],
-        out: &mut [u8],
+        out: Room<'_>,
     ) -> Option<usize> {
         let mut writer = dialog::request(dialog, Method::Notify, watcher.local_cseq, out);
         via.write_head(writer.header(HeaderName::Via));

@@ -4,6 +4,7 @@ use crate::error::WriteError;
 use crate::header::HeaderName;
 use crate::message::Message;
 use crate::method::Method;
+use crate::room::Room;
 use crate::write::Writer;
 
 /// Writes the ACK to `failure`, a 300 to 699 to `invite` as it was sent (RFC 3261 17.1.1.3): its Request-URI, topmost
@@ -11,10 +12,10 @@ use crate::write::Writer;
 ///
 /// # Errors
 /// If it does not fit, or `invite` has no CSeq that can be read.
-pub fn ack_to_failure(
+pub fn ack_to_failure<'a>(
     invite: &Message<'_>,
     failure: &Message<'_>,
-    out: &mut [u8],
+    out: impl Into<Room<'a>>,
 ) -> Result<usize, WriteError> {
     on_the_branch(Method::Ack, invite, failure, out)
 }
@@ -23,15 +24,15 @@ pub fn ack_to_failure(
 ///
 /// # Errors
 /// As [`ack_to_failure`].
-pub fn cancel(invite: &Message<'_>, out: &mut [u8]) -> Result<usize, WriteError> {
+pub fn cancel<'a>(invite: &Message<'_>, out: impl Into<Room<'a>>) -> Result<usize, WriteError> {
     on_the_branch(Method::Cancel, invite, invite, out)
 }
 
-fn on_the_branch(
+fn on_the_branch<'a>(
     method: Method,
     invite: &Message<'_>,
     has_to: &Message<'_>,
-    out: &mut [u8],
+    out: impl Into<Room<'a>>,
 ) -> Result<usize, WriteError> {
     let cseq = invite.cseq().map_err(|_| WriteError)?;
     let via = invite.list(HeaderName::Via).next().ok_or(WriteError)?;

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use imstorm_base::slab::Key;
 use imstorm_sip::header::HeaderName;
-use imstorm_sip::{Message, Method, Writer, parse};
+use imstorm_sip::{Message, Method, Room, Writer, parse};
 
 use super::super::Scscf;
 use super::Invite;
@@ -85,7 +85,7 @@ fn write_like(
     sent: &Message<'_>,
     method: Method,
     to: Option<&[u8]>,
-    out: &mut [u8],
+    out: Room<'_>,
 ) -> Option<usize> {
     let mut writer = Writer::new(out);
     writer.request(method, sent.request_uri());

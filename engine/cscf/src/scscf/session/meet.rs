@@ -135,10 +135,7 @@ impl Scscf {
         to: SocketAddr,
         answer: &[u8],
     ) -> Option<Key> {
-        self.ask_lossy(ctx, to, |_, out| {
-            out.get_mut(..answer.len())?.copy_from_slice(answer);
-            Some(answer.len())
-        })
+        self.ask_lossy(ctx, to, |_, out| out.copy(answer))
     }
 
     /// ACK to a 2xx of our own. False where there was none.

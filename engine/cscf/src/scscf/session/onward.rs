@@ -105,10 +105,10 @@ impl Scscf {
         let sent = ctx.with_edits(|ctx, edits| {
             self.edit_onward(edits, &onward, message);
             more(edits);
-            ctx.mw.send(self.config.mw, to, |out| {
-                let len = edits.write(message, out).ok()?;
+            ctx.mw.send(self.config.mw, to, |mut out| {
+                let len = edits.write(message, out.lend()).ok()?;
                 if message.method() == Method::Invite {
-                    kept_len = headers_of(&out[..len], &mut kept);
+                    kept_len = headers_of(&out.bytes()[..len], &mut kept);
                     kept_len.ok()?;
                 }
                 Some(len)
