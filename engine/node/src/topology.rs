@@ -1,6 +1,5 @@
 //! Which role has which address, and which socket is whose: worked out once from the configuration, the same for all shards.
 
-use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
@@ -39,8 +38,8 @@ pub struct Topology {
     pub shards: usize,
     /// The subscribers, where this process knows them.
     pub directory: Option<Arc<Directory>>,
-    /// Mw addresses of this process's roles: their shard and role.
-    roles: HashMap<SocketAddr, (usize, Role)>,
+    /// Mw addresses of this process's roles, in order: their shard and role.
+    roles: Vec<(SocketAddr, (usize, Role))>,
     /// Who may speak on Mw.
     peers: Vec<IpAddr>,
     /// By [`SocketId`], the same on each shard.
@@ -52,29 +51,31 @@ impl Topology {
     #[must_use]
     pub fn new(config: &EngineConfig, shards: usize, directory: Option<Arc<Directory>>) -> Self {
         let mut doors = Vec::new();
-        let mut roles = HashMap::new();
+        let mut roles = Vec::new();
         for (role, base) in mw_bases(config) {
             for shard in 0..shards {
-                roles.insert(on_shard(base, shard), (shard, role));
+                roles.push((on_shard(base, shard), (shard, role)));
             }
             if let Role::Pcscf(number) = role {
                 doors.extend([Door::Unprotected(number), Door::Esp(number)]);
             }
             doors.push(Door::Mw(role));
         }
+        roles.sort_unstable_by_key(|(address, _)| *address);
         Self { shards, directory, roles, peers: config.peers.clone(), doors }
     }
 
     /// The role at a Mw address, and its shard.
     #[must_use]
     pub fn role_at(&self, address: SocketAddr) -> Option<(usize, Role)> {
-        self.roles.get(&address).copied()
+        let found = self.roles.binary_search_by_key(&address, |(address, _)| *address).ok()?;
+        self.roles.get(found).map(|(_, role)| *role)
     }
 
-    /// All Mw addresses of this process.
+    /// All Mw addresses of this process, in order.
     #[must_use]
     pub fn mw_addresses(&self) -> Vec<SocketAddr> {
-        self.roles.keys().copied().collect()
+        self.roles.iter().map(|(address, _)| *address).collect()
     }
 
     /// Whether Mw takes datagrams from there.
