@@ -32,6 +32,13 @@ impl Index {
         }
     }
 
+    /// Claims all its memory now, so that no page fault falls on whoever is added first: entries are spread over all of
+    /// it. Only for an index in which nothing was yet.
+    pub fn prefill(&mut self) {
+        assert!(self.is_empty(), "an index is prefilled before it is used");
+        self.slots.fill(0);
+    }
+
     /// Adds `value` (below 2^32 - 1, asserted) under `hash`. Equal hashes and equal values may be
     /// there several times; the caller looks first if it wants one. `Full` at `capacity` entries.
     pub fn insert(&mut self, hash: u64, value: u32) -> Result<(), Full> {

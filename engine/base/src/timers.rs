@@ -40,6 +40,16 @@ impl<T: Copy> Timers<T> {
         Timers { queues: durations_ns.iter().map(queue).collect(), wheel: Wheel::new() }
     }
 
+    /// Claims the memory of the first `count` timers of each queue now; `any` is what they are filled with meanwhile. Only
+    /// while nothing is armed.
+    pub fn prefill(&mut self, count: usize, any: T) {
+        assert!(self.is_empty(), "timers are prefilled before they are armed");
+        for queue in &mut self.queues {
+            queue.waiting.resize(count, (0, any));
+            queue.waiting.clear();
+        }
+    }
+
     /// Arms a timer that fires `after_ns` from `now`.
     pub fn arm(&mut self, now: u64, after_ns: u64, value: T) {
         let deadline = now.saturating_add(after_ns);

@@ -40,6 +40,15 @@ impl Tombstones {
         }
     }
 
+    /// Claims the memory of the first `count` now. Only before the first one.
+    pub fn prefill(&mut self, count: usize) {
+        assert!(self.is_empty(), "tombstones are prefilled before the first one");
+        let count = count.min(self.capacity);
+        self.ring.resize(count, Tombstone::default());
+        self.ring.clear();
+        self.index.prefill();
+    }
+
     /// Remembers a completed transaction.
     pub fn bury(&mut self, now: Time, transaction: u64, connection: Key, cseq: u32, status: u16) {
         self.expire(now);

@@ -12,7 +12,7 @@ use imstorm_base::random::SecretRandom;
 use imstorm_base::time::{Time, seconds};
 use imstorm_base::timers::Timers;
 use imstorm_cscf::operator::{Command, Done, Refusal};
-use imstorm_cscf::pcscf::{AWAIT_AUTH_NS, LOOK_AGAIN_NS, PcscfTables};
+use imstorm_cscf::pcscf::{AWAIT_AUTH_NS, LOOK_AGAIN_NS, PcscfAlarm, PcscfTables};
 use imstorm_cscf::scscf::ScscfTables;
 use imstorm_cscf::{
     Alarm, Context, Counters, Hss, Icscf, IcscfConfig, MwQueue, Pcscf, PcscfConfig, Scscf,
@@ -196,6 +196,7 @@ impl Shard {
     /// second. Only before the first tick.
     pub fn prefill(&mut self, users: usize) {
         let users = users.min(PREFILL_USERS_MAX);
+        self.common.timers.prefill(users, Alarm::Pcscf(0, PcscfAlarm::Answers));
         for pcscf in &mut self.pcscfs {
             pcscf.prefill(users);
         }
@@ -488,7 +489,7 @@ const STRINGS_BYTES_PER_USER: usize = 3072;
 /// Requests that may have to be sent again, while their answers are under way.
 const STRINGS_BYTES_BASE: usize = 64 << 20;
 
-/// About 5 KB each, 250 MB: a hundred thousand users on two shards. A machine that has to find the memory first takes a second
+/// About 6 KB each, 300 MB: a hundred thousand users on two shards. A machine that has to find the memory first takes a second
 /// for it, and the engine is to serve within two.
 const PREFILL_USERS_MAX: usize = 49_152;
 

@@ -60,7 +60,7 @@ pub struct Sizes {
 }
 
 impl Default for Sizes {
-    /// 4,096 slots of 4 KiB either way: 32 MiB of address space, touched as they are used.
+    /// 4,096 slots of 4 KiB either way: 32 MiB, claimed at the start.
     fn default() -> Sizes {
         Sizes {
             inbox_slots: 4_096,

@@ -54,9 +54,13 @@ impl Mmsg {
             let data = epoll::EventData::new_u64(at as u64);
             epoll::add(&epoll, socket, data, epoll::EventFlags::IN)?;
         }
+        let mut inbox = Inbox::new(sizes.inbox_slots, sizes.inbox_datagram_bytes);
+        let mut outbox = Outbox::new(sizes.outbox_slots, sizes.outbox_datagram_bytes);
+        inbox.prefill();
+        outbox.prefill();
         Ok(Mmsg {
-            inbox: Inbox::new(sizes.inbox_slots, sizes.inbox_datagram_bytes),
-            outbox: Outbox::new(sizes.outbox_slots, sizes.outbox_datagram_bytes),
+            inbox,
+            outbox,
             events: Vec::with_capacity(sockets.len() + 1),
             sockets,
             by_id,

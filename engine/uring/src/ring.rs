@@ -150,6 +150,8 @@ impl Uring {
             waker,
             counters: Counters::default(),
         };
+        io.inbox.prefill();
+        io.outbox.prefill();
         // Datagrams that come before the first turn wait in the sockets' buffers.
         io.give_back();
         Ok(io)

@@ -71,6 +71,8 @@ pub const GRACE_S: u64 = 30;
 const OWN_MARGIN_S: u32 = 600;
 /// Strings of one user's connection: the private identity, the identities, and the P-CSCF's own dialog.
 const STRINGS_BYTES_PER_USER: usize = 640;
+/// Tombstones of a user's set-up: two requests of the UE and a NOTIFY to it.
+const TOMBSTONES_PER_USER: usize = 3;
 /// Room for transactions where there are fewer connections: those of an INVITE linger for 64 T1 of the UE leg, at both ends of a call.
 /// This is 500 calls a second; what is not used is never touched.
 const TRANSACTIONS_MIN: usize = 1 << 17;
@@ -274,6 +276,10 @@ impl Pcscf {
         self.connections.prefill(users);
         self.sets.prefill(users);
         self.transactions.prefill(users / 8);
+        self.tombstones.prefill(users * TOMBSTONES_PER_USER);
+        for index in [&mut self.setups, &mut self.accesses, &mut self.servers] {
+            index.prefill();
+        }
         self.strings.prefill(users * STRINGS_BYTES_PER_USER);
     }
 

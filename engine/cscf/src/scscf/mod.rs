@@ -290,6 +290,9 @@ impl Scscf {
         self.subscriptions.prefill(users);
         self.challenges.prefill(users / 8);
         self.notifications.prefill(users / 8);
+        for index in [&mut self.by_challenge, &mut self.by_request] {
+            index.prefill();
+        }
         self.strings.prefill(users * STRINGS_BYTES_PER_USER);
     }
 

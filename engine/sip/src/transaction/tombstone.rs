@@ -8,7 +8,7 @@
 /// regenerates from the state that `owner` names, or leaves out if that is gone: a client that lost
 /// the first copy then retries, which is what it does without an answer, too. At 128 s of timer J
 /// and 25,000 set-ups a second, every byte here costs 3.2 MB.
-#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+#[derive(Copy, Clone, Default, PartialEq, Eq, Debug)]
 pub struct Tombstone {
     /// The transaction's key: [`server_key`](super::server_key).
     pub key: u64,
