@@ -39,6 +39,7 @@ impl ScriptedUe {
         let via = if port == self.port { format!("{via};rport") } else { via };
         let (impu, at, home) = (self.impu.clone(), self.at(port), format!("sip:{DOMAIN}"));
         let instance = self.contact().split_once('>').expect("a contact").1.to_owned();
+        let (more, supported) = (self.contact_more.clone(), self.supported.clone());
         let authorization = self.authorization_for("REGISTER", &home, credentials);
         Text::request("REGISTER", &home)
             .and("Via", &via)
@@ -47,11 +48,11 @@ impl ScriptedUe {
             .and("To", &format!("<{impu}>"))
             .and("Call-ID", &self.call_id)
             .and("CSeq", &format!("{} REGISTER", self.cseq))
-            .and("Contact", &format!("<sip:{at}>{instance}"))
+            .and("Contact", &format!("<sip:{at}>{instance}{more}"))
             .and("Expires", &expires_s.to_string())
             .and("Require", "sec-agree")
             .and("Proxy-Require", "sec-agree")
-            .and("Supported", "path, gruu")
+            .and("Supported", &supported)
             .and("Authorization", &authorization)
     }
 }
@@ -92,13 +93,23 @@ impl World {
         ip: std::net::IpAddr,
         pcscf: usize,
     ) -> ScriptedUe {
+        let mut second = self.access_of(ue, ip, pcscf);
+        self.register(&mut second);
+        second
+    }
+
+    /// A further access of a user, from this address through the P-CSCF with this place: the same USIM, as it is now.
+    ///
+    /// # Panics
+    /// Where the UE's private identity is none that has a number.
+    #[must_use]
+    pub fn access_of(&self, ue: &ScriptedUe, ip: std::net::IpAddr, pcscf: usize) -> ScriptedUe {
         let number = ue.impi[2..10].parse().expect("a number");
         let mut second = self.ue_through(number, ip, pcscf);
         second.new_call();
         second.call_id = format!("{ip}-{pcscf}-{}", second.call_id);
         // One USIM: the other access goes on with its numbers.
         second.freshness = ue.freshness.clone();
-        self.register(&mut second);
         second
     }
 }

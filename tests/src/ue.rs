@@ -87,6 +87,12 @@ pub struct ScriptedUe {
     pub keys: ([u8; 16], [u8; 16]),
     /// Its P-CSCF's unprotected address.
     pub pcscf: SocketAddr,
+    /// What its Contact has in a REGISTER with credentials beside address and instance, with the semicolon in front.
+    pub contact_more: String,
+    /// Supported of such a REGISTER.
+    pub supported: String,
+    /// The UUID that is its instance.
+    pub uuid: String,
     /// Each message that came to it, opened.
     pub received: Vec<Text>,
     /// Tells its branches from those of another UE of the same user.
@@ -130,6 +136,9 @@ impl ScriptedUe {
             offer: 0,
             keys: (keys.k, keys.opc),
             pcscf,
+            contact_more: String::new(),
+            supported: "path, gruu".to_owned(),
+            uuid: format!("00000000-0000-4000-8000-0000{number:08}"),
             received: Vec::new(),
             instance,
             branches: 0,
@@ -516,8 +525,8 @@ impl ScriptedUe {
             .and("Security-Verify", &set.security_server)
     }
 
-    fn uuid(&self) -> String {
-        format!("00000000-0000-4000-8000-0000{}", &self.impi[2..10])
+    fn uuid(&self) -> &str {
+        &self.uuid
     }
 
     /// The offered mechanism with the highest q.

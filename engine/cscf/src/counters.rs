@@ -178,6 +178,22 @@ counters! {
     aka_registrations_refreshed,
     /// Registrations with AKA that ended because their user registered anew, from another address or another P-CSCF.
     aka_registrations_overridden,
+    /// 439: the UE's first hop can't keep the flow that it asked for (RFC 5626 clause 6).
+    outbound_lacking,
+    /// 403: a flow more than a user may have.
+    flows_refused,
+    /// 403: a REGISTER over the connection of one flow that names another, or none.
+    flow_changed,
+    /// Requests that went to another flow of the same instance, since one had failed (RFC 5626 clause 7).
+    flows_failed_over,
+    /// Registrations that were checked since their user registered elsewhere.
+    connectivity_checks,
+    /// Checked registrations whose UE answered.
+    connectivity_alive,
+    /// Checked registrations whose UE did not answer, or was not known any more: they ended.
+    connectivity_dead,
+    /// Answers to a check that came from elsewhere than the P-CSCF that was asked: ignored.
+    connectivity_astray,
     /// Registrations with AKA that are over, for whatever reason.
     aka_registrations_ended,
     /// Bindings that were made.

@@ -9,6 +9,7 @@ use imstorm_base::time::milliseconds;
 use imstorm_control::Address;
 use imstorm_cscf::hss::derived::{Derivation, POPULATION_MAX};
 use imstorm_cscf::pcscf::SaPolicy;
+use imstorm_cscf::scscf::{FLOWS_MAX, Simultaneous};
 use imstorm_sip::transaction::Timings;
 use imstorm_uring::Backend;
 use serde::Deserialize;
@@ -57,6 +58,9 @@ pub struct EngineConfig {
     /// Users for whom memory is claimed at start; 0 takes the number of subscribers.
     #[serde(default = "unset")]
     pub population: Spanned<u64>,
+    /// Connections of a user that there is room for, 2 to 16; 0 takes what the S-CSCF's settings allow a user, or 2 where none runs here.
+    #[serde(default = "unset")]
+    pub connections_per_user: Spanned<usize>,
     /// The receive buffer of each socket, in bytes.
     #[serde(default = "default_receive_buffer_bytes")]
     pub receive_buffer_bytes: usize,
@@ -96,6 +100,9 @@ pub struct PcscfSection {
     /// alone (TS 33.203 clause 7.4 before there were several registrations of one user).
     #[serde(default, deserialize_with = "parsed")]
     pub sa_policy: SaPolicy,
+    /// It keeps flows (RFC 5626), and says so in its Path where a UE registers with `reg-id`.
+    #[serde(default = "yes")]
+    pub outbound: bool,
     /// The name of the network that it stands in (P-Visited-Network-ID).
     #[serde(default = "default_domain")]
     pub visited_network: String,
@@ -159,6 +166,13 @@ pub struct ScscfSection {
     /// the package 489.
     #[serde(default = "yes")]
     pub security_event: bool,
+    /// What a registration does to the earlier ones of its user: `override` ends them, `outbound` keeps other flows (RFC 5626), and
+    /// `connectivity-check` keeps those whose UE still answers.
+    #[serde(default, deserialize_with = "parsed")]
+    pub simultaneous: Simultaneous,
+    /// How many flows a user may have at most, 1 to 6.
+    #[serde(default = "default_flows_max")]
+    pub flows_max: Spanned<usize>,
     /// A connection that has no binding for so many seconds is ended; 0: it needs none.
     #[serde(default)]
     pub binding_required_after_s: u32,
@@ -253,6 +267,24 @@ impl EngineConfig {
         Ok(config)
     }
 
+    /// Connections of a user that there is room for: those that the S-CSCF's policy leaves standing, and one that is about to end, as one does
+    /// during a handover until its timers end it.
+    #[must_use]
+    pub fn connections_per_user(&self) -> usize {
+        match (*self.connections_per_user.get_ref(), &self.scscf) {
+            (0, Some(scscf)) => {
+                let registrations = match scscf.simultaneous {
+                    Simultaneous::Override => 1,
+                    Simultaneous::Outbound => *scscf.flows_max.get_ref(),
+                    Simultaneous::ConnectivityCheck => CHECKED_REGISTRATIONS,
+                };
+                1 + registrations
+            }
+            (0, None) => 2,
+            (per_user, _) => per_user,
+        }
+    }
+
     fn validate(&self) -> Result<(), (Option<Range<usize>>, String)> {
         let whole = |problem: &str| Err((None, problem.to_owned()));
         if self.pcscf.is_empty() && self.icscf.is_none() && self.scscf.is_none() {
@@ -273,6 +305,13 @@ impl EngineConfig {
             let (least, most) = (T1_MS.start(), T1_MS.end());
             let problem = format!("t1_ms: expected {least} to {most}, found {}", t1_ms.get_ref());
             return Err((Some(t1_ms.span()), problem));
+        }
+        if let Some(flows_max) = self.scscf.as_ref().map(|scscf| &scscf.flows_max)
+            && !(1..=FLOWS_MAX).contains(flows_max.get_ref())
+        {
+            let problem =
+                format!("flows_max: expected 1 to {FLOWS_MAX}, found {}", flows_max.get_ref());
+            return Err((Some(flows_max.span()), problem));
         }
         for pcscf in &self.pcscf {
             let ports = [pcscf.port_ps, pcscf.port_pc, pcscf.port_pc.wrapping_add(1)];
@@ -302,6 +341,14 @@ impl EngineConfig {
             );
             return Err((Some(self.admin.span()), problem));
         }
+        let per_user = &self.connections_per_user;
+        if !matches!(per_user.get_ref(), 0 | 2..=16) {
+            let problem = format!(
+                "connections_per_user: expected 0 or 2 to 16, found {}",
+                per_user.get_ref()
+            );
+            return Err((Some(per_user.span()), problem));
+        }
         if *self.shards.get_ref() > SHARDS_MAX {
             let problem =
                 format!("shards: expected at most {SHARDS_MAX}, found {}", self.shards.get_ref());
@@ -315,6 +362,9 @@ impl EngineConfig {
 const T1_MS: RangeInclusive<u64> = 200..=T1_MS_SPECIFIED;
 /// T1 between UEs and P-CSCFs as TS 24.229 table 7.8 has it, in milliseconds.
 const T1_MS_SPECIFIED: u64 = 2000;
+
+/// Registrations of a user that stand side by side where nothing but their UEs' answers bounds them.
+const CHECKED_REGISTRATIONS: usize = 3;
 
 /// SPIs have room for so many shards.
 pub const SHARDS_MAX: usize = 16;
@@ -354,6 +404,9 @@ fn default_port_pc() -> u16 {
 }
 fn default_domain() -> String {
     "ims.example".to_owned()
+}
+fn default_flows_max() -> Spanned<usize> {
+    Spanned::new(0..0, 4)
 }
 fn default_expires_max_s() -> u32 {
     600_000
@@ -407,9 +460,12 @@ mod tests {
             (format!("{MINIMAL}shard = 2\n"), "test.toml:5:1"),
             (format!("{MINIMAL}io = \"fast\"\n"), "test.toml:5:6"),
             (format!("{MINIMAL}shards = 99\n"), "test.toml:5:10"),
+            (format!("{MINIMAL}connections_per_user = 1\n"), "test.toml:5:24"),
             (format!("{MINIMAL}admin = \"here\"\n"), "test.toml:5:9"),
             (format!("{MINIMAL}ue_leg = {{ t1_ms = 199 }}\n"), "test.toml:5:20"),
             (format!("{MINIMAL}ue_leg = {{ t1_ms = 2001 }}\n"), "test.toml:5:20"),
+            (MINIMAL.replace("6080\"", "6080\", flows_max = 7"), "test.toml:3:46"),
+            (MINIMAL.replace("6080\"", "6080\", simultaneous = \"all\""), "test.toml:3:49"),
             (format!("{MINIMAL}admin = \"0.0.0.0:9060\"\n"), "test.toml:5:9"),
             (MINIMAL.replace("size = 10", "size = 100000000"), "test.toml:4:24"),
             (MINIMAL.replace("127.0.0.1:6070", "nowhere"), "test.toml:2:16"),
@@ -418,6 +474,16 @@ mod tests {
             let error = EngineConfig::parse("test.toml", &text).unwrap_err().to_string();
             assert!(error.starts_with(place), "{error}");
         }
+    }
+
+    #[test]
+    fn there_is_room_for_what_the_policy_leaves_standing() {
+        let room = |text: &str| EngineConfig::parse("test", text).unwrap().connections_per_user();
+        assert_eq!(room(MINIMAL), 2);
+        let outbound = "6080\", simultaneous = \"outbound\", flows_max = 5";
+        let outbound = MINIMAL.replace("6080\"", outbound);
+        assert_eq!(room(&outbound), 6);
+        assert_eq!(room(&format!("{outbound}connections_per_user = 3\n")), 3);
     }
 
     #[test]

@@ -110,8 +110,7 @@ impl Shard {
         let mut random = SecretRandom::new(seed);
         let users = users_per_shard(config, &topology);
         let ue_leg = config.ue_leg.timings();
-        // During a handover a user has two connections, and the old one may last until its timers end it.
-        let connections = CONNECTIONS_PER_USER * users;
+        let connections = config.connections_per_user() * users;
         let pcscfs = config.pcscf.iter().zip(0..).map(|(section, place)| {
             let users_here = users;
             Pcscf::new(PcscfConfig {
@@ -130,10 +129,11 @@ impl Shard {
                 strict_identities: section.strict_identities,
                 security_event: section.security_event,
                 sa_policy: section.sa_policy,
+                outbound: section.outbound,
                 visited_network: section.visited_network.clone(),
                 connections_max: connections,
                 tombstones_max: (4 * users_here).max(1 << 16),
-                strings_bytes: users_here * STRINGS_BYTES_PER_USER + STRINGS_BYTES_BASE,
+                strings_bytes: connections * STRINGS_BYTES_PER_CONNECTION + STRINGS_BYTES_BASE,
                 shard: u32::try_from(number).expect("few shards"),
                 shards: u32::try_from(topology.shards).expect("few shards"),
                 ue_leg,
@@ -166,9 +166,11 @@ impl Shard {
                 service_route_header: section.service_route_header,
                 renew_token: section.renew_token,
                 security_event: section.security_event,
+                simultaneous: section.simultaneous,
+                flows_max: *section.flows_max.get_ref(),
                 binding_required_after_s: section.binding_required_after_s,
                 subscriptions_max: connections,
-                strings_bytes: users * STRINGS_BYTES_PER_USER + STRINGS_BYTES_BASE,
+                strings_bytes: connections * STRINGS_BYTES_PER_CONNECTION + STRINGS_BYTES_BASE,
                 expires_max_s: section.expires_max_s,
                 expires_min_s: section.expires_min_s,
                 core: Timings::CORE,
@@ -184,7 +186,10 @@ impl Shard {
         let hss = topology.directory.clone().map(Hss::new);
         let common = Common {
             mw: MwQueue::new(MW_BUFFERS, topology.mw_addresses()),
-            timers: Timers::with_capacity(&timer_durations(ue_leg), users * TIMERS_PER_USER),
+            timers: Timers::with_capacity(
+                &timer_durations(ue_leg),
+                connections * TIMERS_PER_CONNECTION,
+            ),
             random,
             counters: Counters::default(),
             edits: Box::default(),
@@ -483,9 +488,9 @@ fn owner_of(topology: &Topology, message: &Message<'_>) -> Option<usize> {
     Some(topology.owner(credentials.username))
 }
 
-/// Strings of one user: a dialog's is about 400 B at the P-CSCF and 600 B at the S-CSCF, with identities and the private identity, and a
+/// Strings of one connection: a dialog's is about 400 B at the P-CSCF and 600 B at the S-CSCF, with identities and the private identity, and a
 /// session's two legs at the S-CSCF about 800 B.
-const STRINGS_BYTES_PER_USER: usize = 3072;
+const STRINGS_BYTES_PER_CONNECTION: usize = 1536;
 /// Requests that may have to be sent again, while their answers are under way.
 const STRINGS_BYTES_BASE: usize = 64 << 20;
 
@@ -493,11 +498,8 @@ const STRINGS_BYTES_BASE: usize = 64 << 20;
 /// for it, and the engine is to serve within two.
 const PREFILL_USERS_MAX: usize = 49_152;
 
-/// Connections of a user that there is room for.
-const CONNECTIONS_PER_USER: usize = 2;
-
-/// Timers of one duration that a user has armed at the same time, cancelled ones included.
-const TIMERS_PER_USER: usize = 4;
+/// Timers of one duration that a connection has armed at the same time, cancelled ones included.
+const TIMERS_PER_CONNECTION: usize = 2;
 
 /// Users for whom a shard claims memory: its share, and a tenth more, since the share is only even on average.
 #[must_use]

@@ -109,6 +109,8 @@ pub struct PcscfConfig {
     pub security_event: bool,
     /// What the sets of security associations belong to.
     pub sa_policy: SaPolicy,
+    /// It keeps flows (RFC 5626), and says so where a UE asks for one.
+    pub outbound: bool,
     /// P-Visited-Network-ID (RFC 7315 clause 4.3).
     pub visited_network: String,
     /// How many connections it holds at most, half-open ones included.

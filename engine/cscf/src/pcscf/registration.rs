@@ -19,7 +19,13 @@ impl Pcscf {
     /// Itself as the way to the UE, and the network that it stands in, in a REGISTER (RFC 3327 clause 5.2, RFC 7315 clause 4.3).
     pub(super) fn edit_path(&self, edits: &mut Edits, message: &Message<'_>, connection: Key) {
         edits.remove(HeaderName::Path);
-        edits.append(HeaderName::Path, |out| self.write_route(connection, out));
+        // RFC 5626 clause 5.1: the connection's key is the flow's token.
+        let is_flow = message.contacts().flatten().any(|contact| contact.params.has("reg-id"));
+        let is_outbound = self.config.outbound && is_flow;
+        edits.append(HeaderName::Path, |out| match is_outbound {
+            true => self.write_flow(connection, out),
+            false => self.write_route(connection, out),
+        });
         edits.append(HeaderName::Require, |out| {
             out.put(b"path");
         });

@@ -175,6 +175,12 @@ impl Pcscf {
         out.put(b";lr>");
     }
 
+    /// As [`Pcscf::write_route`], with RFC 5626's mark of a first hop that keeps the flow.
+    pub(super) fn write_flow(&self, connection: Key, out: &mut Writer<'_>) {
+        out.put(b"<sip:").hex_u64(connection.to_u64()).put(b"@").socket(self.config.mw);
+        out.put(b";lr;ob>");
+    }
+
     /// The P-CSCF's URI towards UEs: `<sip:address:port_ps;lr>`.
     pub(super) fn write_protected_uri(&self, out: &mut Writer<'_>) {
         out.put(b"<sip:").socket(self.protected_address()).put(b";lr>");

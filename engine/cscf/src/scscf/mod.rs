@@ -7,8 +7,11 @@
 mod audit;
 mod binding;
 mod challenge;
+mod connectivity;
 mod dialog;
+mod flow;
 pub mod gruu;
+mod next_flow;
 mod notify;
 mod operate;
 mod put_off;
@@ -20,6 +23,7 @@ mod replaces;
 mod security_event;
 mod session;
 mod show;
+mod simultaneous;
 mod standalone;
 mod subscription;
 mod targets;
@@ -38,6 +42,9 @@ use imstorm_sip::transaction::Timings;
 use imstorm_sip::{Message, Method, Room, Writer, response};
 
 pub use audit::{SessionState, SubscriptionState};
+/// The most flows that a user can be allowed: an identity has no more bindings.
+pub const FLOWS_MAX: usize = registrar::BINDINGS_PER_IDENTITY_MAX;
+pub use simultaneous::Simultaneous;
 
 use crate::event::{Alarm, Context};
 use crate::hss::{Directory, Hss, UserId};
@@ -46,6 +53,7 @@ use crate::proxy;
 use crate::via::OurVia;
 use binding::Binding;
 use gruu::GruuCipher;
+use next_flow::Attempt;
 use notify::{Notification, Subject};
 use reg_event::RegSubscription;
 use session::{Fork, Session};
@@ -93,6 +101,10 @@ pub struct ScscfConfig {
     pub renew_token: bool,
     /// It is a notifier of the `security` event package at first; else it is the S-CSCF of a home network of today.
     pub security_event: bool,
+    /// What a registration does to the earlier ones of its user.
+    pub simultaneous: Simultaneous,
+    /// How many flows a user may have at most.
+    pub flows_max: usize,
     /// A connection that has no binding for so many seconds is ended; 0: it needs none.
     pub binding_required_after_s: u32,
     /// The authentication realm: the home domain.
@@ -136,6 +148,8 @@ pub enum ScscfAlarm {
     Reg(Key),
     /// Nothing may have been heard of a session for too long.
     Session(Key),
+    /// A request that may go by several flows has had its time.
+    Attempt(Key),
 }
 
 /// What is held at this moment.
@@ -185,6 +199,9 @@ pub struct Scscf {
     /// Sessions, by the names of the request that made the UE's leg.
     by_call: Index,
     forks: Slab<Fork>,
+    attempts: Slab<Attempt>,
+    /// Those of standalone requests, by what names these.
+    by_attempt: Index,
     gruus: GruuCipher,
     strings: Strings,
     /// Challenges, by what names their request.
@@ -222,6 +239,8 @@ impl Scscf {
             // Twice: a leg that is to replace another is found as well.
             by_call: Index::with_capacity(2 * SESSIONS_PER_USER * capacity),
             forks: Slab::with_capacity(capacity),
+            attempts: Slab::with_capacity(capacity),
+            by_attempt: Index::with_capacity(capacity),
             gruus: GruuCipher::new(gruu_key),
             strings: Strings::with_capacity(config.strings_bytes),
             by_challenge: Index::with_capacity(2 * capacity),
@@ -261,6 +280,7 @@ impl Scscf {
                 + self.challenges.len() * size_of::<Challenge>()
                 + self.sessions.len() * size_of::<Session>()
                 + self.forks.len() * size_of::<Fork>()
+                + self.attempts.len() * size_of::<Attempt>()
                 + self.notifications.len() * size_of::<Notification>()
                 + self.strings.used_bytes(),
         }
@@ -279,6 +299,8 @@ impl Scscf {
             + self.sessions.reserved_bytes()
             + self.by_call.reserved_bytes()
             + self.forks.reserved_bytes()
+            + self.attempts.reserved_bytes()
+            + self.by_attempt.reserved_bytes()
             + self.strings.capacity_bytes()
             + self.by_challenge.reserved_bytes()
             + self.by_request.reserved_bytes()
@@ -373,6 +395,7 @@ impl Scscf {
             ScscfAlarm::Binding(key) => self.binding_is_due(ctx, key),
             ScscfAlarm::Reg(key) => self.reg_is_due(ctx, key),
             ScscfAlarm::Session(key) => self.session_is_due(ctx, key),
+            ScscfAlarm::Attempt(key) => self.drop_attempt(key),
         }
     }
 

@@ -45,6 +45,8 @@ pub struct Notification {
     to: SocketAddr,
     /// The request as sent, where it may have to be sent again.
     request: Handle,
+    /// The registration whose UE its answer is to show alive.
+    pub(super) checks: Option<Key>,
 }
 
 impl Scscf {
@@ -85,7 +87,13 @@ impl Scscf {
         let Some(to) = to else { return self.notify_failed(ctx, subject) };
         let client = NonInviteClient::new();
         let subject_told = Some(subject);
-        let under_way = Notification { subject: subject_told, client, to, request: Handle::EMPTY };
+        let under_way = Notification {
+            subject: subject_told,
+            client,
+            to,
+            request: Handle::EMPTY,
+            checks: None,
+        };
         let Ok(notification) = self.notifications.insert(under_way) else {
             ctx.counters.table_full += 1;
             return self.not_sent(ctx, subject);
@@ -179,10 +187,17 @@ impl Scscf {
         let Some(key) = self.notification_of(message) else {
             return match self.via.branch_in(message).and_then(Branch::read) {
                 Some(branch) => self.session_response(ctx, from, message, branch),
+                None if self.flow_answered(ctx, message) => {}
                 None => self.pass_back(ctx, message),
             };
         };
         let status = message.status();
+        let under_way = self.notifications.get(key).expect("a NOTIFY that was found");
+        let checks = under_way.checks.or_else(|| self.checked_by(under_way.subject));
+        if checks.is_some() && under_way.to != from {
+            ctx.counters.connectivity_astray += 1;
+            return;
+        }
         let under_way = self.notifications.get_mut(key).expect("a NOTIFY that was found");
         let event = Event::Response { is_final: status >= 200 };
         let actions = under_way.client.handle(event, &self.config.core);
@@ -191,11 +206,22 @@ impl Scscf {
         if status < 200 {
             return;
         }
-        let Some(subject) = self.close_own(key) else { return };
-        match status {
-            200..=299 => self.notified(ctx, subject),
-            status if is_gone(status) => self.notify_failed(ctx, subject),
-            _ => self.notify_refused(ctx, subject),
+        let subject = self.close_own(key);
+        // What changed while it was under way is told now, and that NOTIFY is the check as well.
+        let watcher = subject.and_then(|subject| self.watcher(subject));
+        let is_last = watcher.is_none_or(|it| !it.notify_again) || !(200..300).contains(&status);
+        let checked = checks.filter(|_| is_last);
+        if let Some(connection) = checked {
+            self.end_check(connection);
+        }
+        match (subject, status) {
+            (None, _) => {}
+            (Some(subject), 200..=299) => self.notified(ctx, subject),
+            (Some(subject), status) if is_gone(status) => self.notify_failed(ctx, subject),
+            (Some(subject), _) => self.notify_refused(ctx, subject),
+        }
+        if let Some(connection) = checked {
+            self.checked(ctx, connection, Some(status));
         }
     }
 
@@ -228,7 +254,8 @@ impl Scscf {
         write: impl FnOnce(Key, Room<'_>) -> Option<usize>,
     ) -> Option<Key> {
         let client = NonInviteClient::new();
-        let asked = Notification { subject: None, client, to, request: Handle::EMPTY };
+        let asked =
+            Notification { subject: None, client, to, request: Handle::EMPTY, checks: None };
         let Ok(key) = self.notifications.insert(asked) else {
             // Without a transaction it is sent once, and its answer is a stray one.
             ctx.counters.table_full += 1;
@@ -434,8 +461,17 @@ impl Scscf {
             return;
         }
         ctx.counters.transactions_timed_out += 1;
-        if let Some(subject) = self.close_own(key) {
+        let under_way = self.notifications.get(key).expect("found above");
+        let checks = under_way.checks.or_else(|| self.checked_by(under_way.subject));
+        let subject = self.close_own(key);
+        if let Some(connection) = checks {
+            self.end_check(connection);
+        }
+        if let Some(subject) = subject {
             self.notify_failed(ctx, subject);
+        }
+        if let Some(connection) = checks {
+            self.checked(ctx, connection, None);
         }
     }
 

@@ -113,6 +113,8 @@ mod tests {
                 service_route_header: false,
                 renew_token: false,
                 security_event: true,
+                simultaneous: super::super::Simultaneous::Override,
+                flows_max: 4,
                 binding_required_after_s: 0,
                 realm: "ims.example".to_owned(),
                 subscriptions_max: 4,

@@ -208,6 +208,7 @@ impl Scscf {
             ctx.counters.table_full += 1;
             return Err(503);
         };
+        let before = self.reg_subscriptions.get(key).expect("found above").connection;
         self.unlink_reg(key);
         let next = self.subscriptions.get_mut(connection).expect("a connection that was found");
         let next_of_connection = next.watching.replace(key);
@@ -217,6 +218,7 @@ impl Scscf {
         self.strings.release(std::mem::replace(&mut found.watcher.dialog, dialog));
         self.abandon_notify(Subject::Reg(key));
         ctx.counters.subscriptions_moved += 1;
+        self.check_otherwise(ctx, before, key);
         Ok(())
     }
 
@@ -269,7 +271,7 @@ impl Scscf {
             && message.tag(HeaderName::From).is_ok_and(|tag| tag == Some(parts.remote_tag))
     }
 
-    fn watching_over(&self, connection: Key) -> Watching {
+    pub(super) fn watching_over(&self, connection: Key) -> Watching {
         let mut found = Watching::new();
         let mut next = self.subscriptions.get(connection).and_then(|it| it.watching);
         while let Some(key) = next {
@@ -355,6 +357,7 @@ impl Scscf {
         self.strings.release(gone.impu);
         self.strings.release(gone.watcher.dialog);
         self.tell_pcscf_of_end(ctx, gone.connection);
+        self.check_otherwise(ctx, gone.connection, key);
     }
 
     /// Takes a subscription out of its connection's list.

@@ -12,6 +12,7 @@ use imstorm_sip::{Message, NameAddr, Writer};
 use smallvec::SmallVec;
 
 use super::binding::{Binding, BindingParts, escaped_bytes};
+use super::flow::instance_of;
 use super::gruu::TemporaryGruu;
 use super::subscription::Reason;
 use super::{Scscf, ScscfAlarm, write_contact};
@@ -37,8 +38,8 @@ const ANSWER_BYTES_MAX: usize = MESSAGE_BYTES_MAX - 256;
 const LINE_BYTES: usize = 34;
 /// What the two GRUUs take in a Contact beside identity, instance and realm.
 const GRUU_FRAME_BYTES: usize = 104;
-/// What Service-Route takes: our address, and a token.
-const SERVICE_ROUTE_BYTES: usize = 128;
+/// What Service-Route takes, our address and a token, and Require.
+const SERVICE_ROUTE_BYTES: usize = 160;
 /// What the body has beside its contacts and the identity.
 const BODY_FRAME_BYTES: usize = 320;
 /// The lifetime of a binding that asks for none (TS 24.229 clause 5.1.1.2.1).
@@ -240,8 +241,7 @@ impl Scscf {
         if !is_own_path {
             return Err(bad_request(ctx));
         }
-        let instance = contact.params.value("+sip.instance").unwrap_or_default();
-        let instance = instance.strip_prefix(b"<").and_then(|rest| rest.strip_suffix(b">"));
+        let instance = instance_of(contact);
         let call_id = request.message.call_id().map_err(|_| bad_request(ctx))?;
         let parts = BindingParts {
             impu: request.impu,
@@ -369,16 +369,15 @@ impl Scscf {
         is_short && answer <= ANSWER_BYTES_MAX && body <= body_bytes_max
     }
 
-    /// The identity's bindings over other connections, without those that the request's own overrides: a registration has those of other
-    /// registrations of its user end.
+    /// The identity's bindings over other connections, without those that the request's own overrides: a registration has those end of which it takes
+    /// the place.
     fn bindings_beside(&self, request: &Request<'_>) -> Bindings {
-        let overrides = self.is_registration(request.connection);
+        let Some(own) = self.subscriptions.get(request.connection) else { return Bindings::new() };
         let mut found = self.bindings_of(request.aor);
         found.retain(|key| {
             let over = self.bindings.get(*key).expect("an indexed binding").connection;
-            let user = self.subscriptions.get(over).map(|found| found.user);
-            let is_overridden =
-                overrides && user == Some(request.user) && self.is_registration(over);
+            let over_which = self.subscriptions.get(over);
+            let is_overridden = over_which.is_some_and(|other| self.excludes(own, other));
             over != request.connection && !is_overridden
         });
         found
@@ -422,6 +421,11 @@ impl Scscf {
                 out.header(HeaderName::ServiceRoute);
                 write_contact(self.config.mw, request.connection, registered.secret, out);
                 out.end();
+                let is_flow = registered.registration.as_ref().is_some_and(|it| it.flow.is_some());
+                if is_flow && message.has_option(HeaderName::Supported, "outbound") {
+                    // RFC 5626 clause 6: the flow is accepted as such.
+                    out.header(HeaderName::Require).text("outbound").end();
+                }
             }
             // The default identity first, barred ones not at all (TS 24.229 clause 5.4.1.2.2F).
             let usable = || identities.iter().filter(|identity| !identity.barred);

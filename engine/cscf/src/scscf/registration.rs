@@ -15,6 +15,8 @@ use smallvec::SmallVec;
 use super::Scscf;
 use super::binding::BindingParts;
 use super::challenge::Challenged;
+use super::connectivity::Check;
+use super::flow::Flow;
 use super::registrar::{Refused, Request, bad_request};
 use super::security_event::is_protected;
 use super::subscription::{
@@ -30,7 +32,7 @@ use crate::proxy::DEFAULT_PORT;
 const PATH_BYTES_MAX: usize = 1024;
 
 /// Of identities, as they are provisioned.
-type Aors = SmallVec<[u64; 8]>;
+pub(super) type Aors = SmallVec<[u64; 8]>;
 
 /// A REGISTER with credentials that can be read.
 struct Register<'a> {
@@ -39,6 +41,8 @@ struct Register<'a> {
     /// Of (private identity, P-CSCF's Path).
     key: u64,
     cseq: u32,
+    /// The flow that its contact is of.
+    flow: Option<Flow>,
     wanted: Wanted<'a>,
 }
 
@@ -118,9 +122,7 @@ impl Scscf {
         credentials: &Credentials<'_>,
     ) -> Result<Register<'a>, Refused> {
         let cseq = message.cseq().map_err(|_| bad_request(ctx))?.number;
-        // Without a Path nobody would find the way back to the UE (TS 24.229 clause 5.4.1.2.1).
-        let path = message.list(HeaderName::Path).next().ok_or_else(|| bad_request(ctx))?;
-        let key = self.hash.hash2(path, credentials.username);
+        let path = message.list(HeaderName::Path).next();
         let wanted = match message.is_contact_star() {
             true if message.expires().ok().flatten() == Some(0) => Wanted::RemoveAll,
             true => return Err(bad_request(ctx)),
@@ -128,7 +130,25 @@ impl Scscf {
                 .wanted(ctx, message, None)?
                 .map_or(Wanted::List, |(contact, granted_s)| Wanted::Bind(contact, granted_s)),
         };
-        Ok(Register { message, user, key, cseq, wanted })
+        let flow = match wanted {
+            Wanted::Bind(contact, _) => self.flow_of(ctx, message, &contact)?,
+            Wanted::List | Wanted::RemoveAll => None,
+        };
+        // Without a Path nobody would find the way back to the UE (TS 24.229 clause 5.4.1.2.1).
+        let path = path.ok_or_else(|| bad_request(ctx))?;
+        let key = self.registration_key(path, credentials.username);
+        Ok(Register { message, user, key, cseq, flow, wanted })
+    }
+
+    /// What names a registration: the private identity, and the way to the UE, whether the P-CSCF says in it that it keeps a flow, which depends on
+    /// what the REGISTER is about, or not.
+    fn registration_key(&self, path: &[u8], username: &[u8]) -> u64 {
+        let at = path.windows(4).position(|text| matches!(text, b";ob;" | b";ob>"));
+        let (before, behind) = at.map_or((path, &b""[..]), |at| (&path[..at], &path[at + 3..]));
+        let mut way = [0; PATH_BYTES_MAX];
+        let mut way = Writer::new(&mut way);
+        way.put(before).put(behind);
+        self.hash.hash2(way.as_written(), username)
     }
 
     /// The connection that a REGISTER by this way is about; one that is ending only where there is no other.
@@ -191,6 +211,15 @@ impl Scscf {
         }
         if register.address().is_some_and(|address| address != found.contact) {
             ctx.counters.contact_refused += 1;
+            return self.refuse(ctx, from, message, 403, |_| ());
+        }
+        let flow = found.registration.as_ref().and_then(|registration| registration.flow);
+        if let Wanted::Bind(_, granted_s) = register.wanted
+            && flow != register.flow
+            && (granted_s > 0 || register.flow.is_some())
+        {
+            // The connection is that of one flow as long as it lives. Who leaves need not say which it was.
+            ctx.counters.flow_changed += 1;
             return self.refuse(ctx, from, message, 403, |_| ());
         }
         if let Wanted::List = register.wanted {
@@ -260,7 +289,15 @@ impl Scscf {
                 out.header(HeaderName::RetryAfter).decimal(10).end();
             });
         };
-        let aors = match self.bind_all_identities(ctx, register, key) {
+        let made = self.subscriptions.get(key).expect("a connection that was just made");
+        let bound = match self.has_too_many_flows(made) {
+            true => {
+                ctx.counters.flows_refused += 1;
+                Err(Refused(403))
+            }
+            false => self.bind_all_identities(ctx, register, key),
+        };
+        let aors = match bound {
             Ok(aors) => aors,
             Err(refused) => {
                 self.undo_registration(ctx, key);
@@ -271,10 +308,11 @@ impl Scscf {
         self.prolong(ctx, key, Whose::Ue, register.cseq, register.granted_s());
         self.arm_end(ctx, key);
         self.answer_registration(ctx, from, register, key);
-        let told = self.override_earlier(ctx, register.user, key);
+        let told = self.supersede(ctx, register.user, key);
         for aor in aors.into_iter().filter(|aor| !told.contains(aor)) {
             self.registration_changed(ctx, aor);
         }
+        self.check_earlier(ctx, register.user, key);
     }
 
     fn open_registration(
@@ -299,7 +337,13 @@ impl Scscf {
         let call = self.hash.hash(register.message.call_id().unwrap_or_default());
         let subscription = Subscription {
             user,
-            registration: Some(Registration { path, call, watched: Handle::EMPTY }),
+            registration: Some(Registration {
+                path,
+                call,
+                flow: register.flow,
+                check: Check::None,
+                watched: Handle::EMPTY,
+            }),
             key: register.key,
             secret: TokenSecret(ctx.random.next_u64()),
             earlier_secret: None,
@@ -378,21 +422,6 @@ impl Scscf {
         let Register { message, user, cseq, .. } = *register;
         let request = Request { message, connection, user, impu, aor: self.aor(impu), cseq };
         self.answer_register(ctx, to, &request);
-    }
-
-    /// A registration from elsewhere takes the place of the earlier ones (without multiple registrations, TS 24.229 clause 5.4.1.2.2): their
-    /// sessions are released, and their bindings end. Of which identities that has told those who watch them.
-    fn override_earlier(&mut self, ctx: &mut Context<'_>, user: UserId, made: Key) -> Aors {
-        let mut told = Aors::new();
-        for key in self.live_connections(user) {
-            if key != made && self.is_registration(key) {
-                let bindings = self.bindings_over(key);
-                told.extend(bindings.iter().filter_map(|key| Some(self.bindings.get(*key)?.aor)));
-                ctx.counters.aka_registrations_overridden += 1;
-                self.end(ctx, key, Reason::Deactivated);
-            }
-        }
-        told
     }
 
     /// The P-CSCF asks for its own subscription to the registration (TS 24.229 clause 5.2.3).

@@ -3,15 +3,17 @@
 //!
 //! The S-CSCF is a stateless proxy for them (RFC 3261 clause 16.11): the P-CSCFs at both ends keep the transactions and repeat what
 //! is lost; here the same request takes the same way again. So it goes to one contact, the newest of those that callee and caller
-//! prefer most.
+//! prefer most. Only where that is one of several flows of an instance the request is kept, for the next of them.
 
 use std::net::SocketAddr;
 
+use imstorm_base::slab::Key;
 use imstorm_sip::header::HeaderName;
 use imstorm_sip::{Edits, Host, Message, Scheme, Uri};
 
 use super::Scscf;
 use super::binding::BindingParts;
+use super::next_flow::write_branch;
 use crate::event::Context;
 use crate::hss::{Hss, IDENTITIES_BYTES_MAX};
 use crate::identity::IdentityList;
@@ -57,7 +59,9 @@ impl Scscf {
             ctx.counters.not_found += 1;
             return self.refuse(ctx, from, message, 404, |_| ());
         };
-        self.pass_on(ctx, icscf, message, |edits| {
+        let Some(via) = message.list(HeaderName::Via).next() else { return };
+        let branch = self.visible.hash2(via, message.method_text());
+        self.pass_on(ctx, icscf, message, (branch, 0), |edits| {
             edits.pop_first(message, HeaderName::Route);
         });
     }
@@ -78,17 +82,30 @@ impl Scscf {
         message: &Message<'_>,
     ) {
         let Some(targets) = self.targets_or_refuse(ctx, hss, from, message) else { return };
+        let Some(via) = message.list(HeaderName::Via).next() else { return };
+        let branch = self.visible.hash2(via, message.method_text());
         // A proxy without state can't gather the answers of several.
-        let key = targets[0];
-        let binding = self.bindings.get(key).expect("a binding that was found");
+        let (key, number) = self.attempt_of(ctx, from, message, (branch, &targets[0]));
+        if !self.pass_to_binding(ctx, message, key, (branch, number)) {
+            ctx.counters.not_registered += 1;
+            self.refuse(ctx, from, message, 480, |_| ());
+        }
+    }
+
+    /// Passes a standalone request on to a contact. False where it is not bound any more.
+    pub(super) fn pass_to_binding(
+        &self,
+        ctx: &mut Context<'_>,
+        message: &Message<'_>,
+        key: Key,
+        branch: (u64, u8),
+    ) -> bool {
+        let Some(binding) = self.bindings.get(key) else { return false };
         let parts = BindingParts::read(self.strings.get(&binding.strings));
         // The P-CSCF of the connection that it was bound over, which is what its Path begins with.
         let next = self.subscriptions.get(binding.connection).map(|found| found.pcscf);
-        let Some(next) = next else {
-            ctx.counters.not_registered += 1;
-            return self.refuse(ctx, from, message, 480, |_| ());
-        };
-        self.pass_on(ctx, next, message, |edits| {
+        let Some(next) = next else { return false };
+        self.pass_on(ctx, next, message, branch, |edits| {
             edits.request_uri(parts.contact);
             edits.remove(HeaderName::Route);
             edits.insert_first(HeaderName::Route, |out| {
@@ -99,6 +116,7 @@ impl Scscf {
                 out.put(b"<").put(parts.impu).put(b">");
             });
         });
+        true
     }
 
     fn pass_on(
@@ -106,16 +124,15 @@ impl Scscf {
         ctx: &mut Context<'_>,
         next: SocketAddr,
         message: &Message<'_>,
+        (branch, number): (u64, u8),
         more: impl FnOnce(&mut Edits),
     ) {
-        let Some(via) = message.list(HeaderName::Via).next() else { return };
-        let branch = self.visible.hash2(via, message.method_text());
         let hops = message.max_forwards().ok().flatten().unwrap_or(70);
         ctx.counters.standalone_passed += 1;
         ctx.with_edits(|ctx, edits| {
             edits.insert_first(HeaderName::Via, |out| {
                 self.via.write_head(out);
-                out.hex_u64(branch);
+                write_branch(branch, number, out);
             });
             edits.set(message, HeaderName::MaxForwards, |out| {
                 out.decimal(u64::from(hops.saturating_sub(1)));

@@ -7,6 +7,8 @@ use imstorm_base::slab::Key;
 use imstorm_base::strings::{Handle, Strings};
 use imstorm_base::time::Time;
 
+use super::connectivity::Check;
+use super::flow::Flow;
 use crate::hss::UserId;
 use crate::look::Look;
 use zeroize::Zeroize;
@@ -134,6 +136,10 @@ pub struct Registration {
     pub path: Handle,
     /// Of the Call-ID of the last REGISTER.
     pub call: u64,
+    /// The flow that it is.
+    pub flow: Option<Flow>,
+    /// Whether its UE is being asked for.
+    pub check: Check,
     /// The identity whose registration the P-CSCF watches, empty until it does.
     pub watched: Handle,
 }

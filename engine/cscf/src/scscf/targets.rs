@@ -17,8 +17,21 @@ use crate::event::Context;
 use crate::hss::{Hss, IDENTITIES_BYTES_MAX};
 use crate::identity::IdentityList;
 
-/// Keys of the bindings that a request goes to: of equal rank, the newest first.
-pub(super) type Targets = SmallVec<[Key; BINDINGS_PER_IDENTITY_MAX]>;
+/// What a request goes to: of equal rank, the newest first.
+pub(super) type Targets = SmallVec<[Target; BINDINGS_PER_IDENTITY_MAX]>;
+
+/// Keys of the bindings of other flows.
+pub(super) type Flows = SmallVec<[Key; BINDINGS_PER_IDENTITY_MAX]>;
+
+/// A contact that a request goes to.
+pub(super) struct Target {
+    /// The key of its binding.
+    pub binding: Key,
+    /// The other flows of the same instance that may be called, in the order in which they are tried if one fails. No two of an instance's
+    /// are called at once (RFC 5626 clause 7).
+    pub others: Flows,
+    instance: Option<u64>,
+}
 
 /// A whole match, of a contact with what the caller asks for.
 const WHOLE: u32 = 1_000_000;
@@ -82,6 +95,7 @@ impl Scscf {
                 q_millis: binding.q_millis,
                 order: binding.order,
                 params: Params(parts.params),
+                instance: self.instance_of_flow(binding),
             })
         });
         let mut candidates: Candidates<'_> = candidates.collect();
@@ -108,7 +122,13 @@ impl Scscf {
         }
         let parts = BindingParts::read(self.strings.get(&binding.strings));
         let (id, params) = (gruu.binding, Params(parts.params));
-        best(&[Candidate { id, q_millis: 0, order: 0, params }], message)
+        best(&[Candidate { id, q_millis: 0, order: 0, params, instance: None }], message)
+    }
+
+    /// Of the instance of which a binding is a flow.
+    fn instance_of_flow(&self, binding: &Binding) -> Option<u64> {
+        let found = self.subscriptions.get(binding.connection)?.registration.as_ref()?;
+        found.flow.map(|flow| flow.instance)
     }
 }
 
@@ -126,6 +146,8 @@ struct Candidate<'a> {
     order: u64,
     /// Contact's parameters.
     params: Params<'a>,
+    /// Of the instance, where it is one of its flows.
+    instance: Option<u64>,
 }
 
 type Candidates<'a> = SmallVec<[Candidate<'a>; BINDINGS_PER_IDENTITY_MAX]>;
@@ -137,7 +159,7 @@ fn can_read_preferences(message: &Message<'_>) -> bool {
         .all(|name| message.contact_preferences(name).all(|preference| preference.is_ok()))
 }
 
-/// The candidates of the first rank, the newest first (RFC 3841 clause 7.2.4).
+/// The candidates of the first rank, the newest first (RFC 3841 clause 7.2.4), of an instance's flows one, with the others behind it.
 fn best(candidates: &[Candidate<'_>], message: &Message<'_>) -> Targets {
     let is_explicit = message.header(HeaderName::AcceptContact).is_some()
         || message.header(HeaderName::RejectContact).is_some();
@@ -155,10 +177,24 @@ fn best(candidates: &[Candidate<'_>], message: &Message<'_>) -> Targets {
         // They will answer 405 or 489 themselves, which tells the caller more than 480 does.
         ranked = candidates.iter().map(|it| ((it.q_millis, WHOLE), it)).collect();
     }
-    let highest = ranked.iter().map(|(rank, _)| *rank).max();
-    ranked.retain(|(rank, _)| Some(*rank) == highest);
-    ranked.sort_unstable_by_key(|(_, candidate)| Reverse(candidate.order));
-    ranked.iter().map(|(_, candidate)| candidate.id).collect()
+    ranked.sort_unstable_by_key(|(rank, candidate)| Reverse((*rank, candidate.order)));
+    let highest = ranked.first().map(|(rank, _)| *rank);
+    let mut targets = Targets::new();
+    for (rank, candidate) in &ranked {
+        let is_same = |target: &&mut Target| {
+            candidate.instance.is_some() && target.instance == candidate.instance
+        };
+        match targets.iter_mut().find(is_same) {
+            Some(target) => target.others.push(candidate.id),
+            None if Some(*rank) == highest => targets.push(Target {
+                binding: candidate.id,
+                others: Flows::new(),
+                instance: candidate.instance,
+            }),
+            None => {}
+        }
+    }
+    targets
 }
 
 /// How well a contact is what Accept-Contact asks for (Qa), in millionths. `None`: it is not to be called.
@@ -272,10 +308,11 @@ mod tests {
             q_millis: *q_millis,
             order: u64::from(number),
             params: Params(params.as_bytes()),
+            instance: None,
         });
         let candidates: Vec<_> = candidates.collect();
         with(method, lines, |message| {
-            best(&candidates, message).iter().map(|key| key.index).collect()
+            best(&candidates, message).iter().map(|target| target.binding.index).collect()
         })
     }
 
@@ -299,6 +336,41 @@ mod tests {
         assert_eq!(called(&contacts, "INVITE", "Accept-Contact: *;audio\r\n"), [4, 2, 1]);
         assert_eq!(called(&contacts, "INVITE", "Reject-Contact: *;audio\r\n"), [4]);
         assert_eq!(called(&contacts[..3], "INVITE", "Reject-Contact: *;audio\r\n"), [3]);
+    }
+
+    #[test]
+    fn of_an_instances_flows_one_is_called_and_those_behind_it_are_what_may_be_called() {
+        let flow = |number, params: &'static str, instance| Candidate {
+            id: Key { index: number, generation: 1 },
+            q_millis: 500,
+            order: u64::from(number),
+            params: Params(params.as_bytes()),
+            instance,
+        };
+        let flows = [
+            flow(1, ";audio", Some(7)),
+            flow(2, ";audio", Some(8)),
+            flow(3, ";audio", Some(7)),
+            flow(4, ";video", Some(7)),
+            flow(5, ";audio", None),
+            flow(6, ";audio", None),
+        ];
+        let called = |lines: &str| {
+            with("INVITE", lines, |message| {
+                let index = |key: &Key| key.index;
+                let found = best(&flows, message);
+                let each = found.iter();
+                each.map(|it| (it.binding.index, it.others.iter().map(index).collect())).collect()
+            })
+        };
+        let expected: [(u32, Vec<u32>); 4] =
+            [(6, vec![]), (5, vec![]), (4, vec![3, 1]), (2, vec![])];
+        let found: Vec<(u32, Vec<u32>)> = called("");
+        assert_eq!(found, expected);
+        assert_eq!(called("Accept-Contact: *;video;require;explicit\r\n"), [(4, vec![])]);
+        // The ones that are less than the best come behind it all the same.
+        let found = called("Accept-Contact: *;audio;explicit\r\n");
+        assert_eq!(found[2], (3, vec![1, 4]));
     }
 
     #[test]

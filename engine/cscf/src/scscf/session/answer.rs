@@ -8,6 +8,7 @@ use imstorm_sip::header::HeaderName;
 use imstorm_sip::{Message, Method, Writer};
 
 use super::super::Scscf;
+use super::super::next_flow::has_failed;
 use super::onward::{Branch, write_cseq, write_party};
 use super::{EARLY_NS, Invite, SessionStage, Side, Way};
 use crate::event::Context;
@@ -240,6 +241,9 @@ impl Scscf {
 
     fn invite_refused(&mut self, ctx: &mut Context<'_>, message: &Message<'_>, branch: Branch) {
         let key = branch.session;
+        if has_failed(message.status()) && self.call_next_flow(ctx, key, message) {
+            return;
+        }
         if self.fork_refused(ctx, key, message) {
             return self.wait_for_ack(ctx, key);
         }

@@ -7,7 +7,7 @@ use imstorm_base::slab::Key;
 use imstorm_base::strings::Handle;
 use imstorm_base::time::Time;
 use imstorm_sip::header::HeaderName;
-use imstorm_sip::{DialogParts, Message, Uri, dialog};
+use imstorm_sip::{DialogParts, Message, Uri, dialog, parse};
 use smallvec::SmallVec;
 
 use super::super::Scscf;
@@ -19,6 +19,7 @@ use crate::event::Context;
 use crate::hss::{Hss, IDENTITIES_BYTES_MAX, UserId};
 use crate::identity::IdentityList;
 use crate::look::Look;
+use crate::mw::MESSAGE_BYTES_MAX;
 
 /// Keys of the sessions that one INVITE makes.
 pub(super) type Branches = SmallVec<[Key; BINDINGS_PER_IDENTITY_MAX]>;
@@ -122,8 +123,14 @@ impl Scscf {
         let mut branches = Branches::new();
         let mut worst = Stuck::Full;
         for target in &targets {
-            match self.call_contact(ctx, from, message, *target) {
-                Ok(key) => branches.push(key),
+            match self.call_contact(ctx, from, message, target.binding) {
+                Ok(key) => {
+                    branches.push(key);
+                    if !target.others.is_empty() {
+                        let attempt = self.keep_attempt(ctx, from, message, (0, target));
+                        self.sessions.get_mut(key).expect("a session just made").attempt = attempt;
+                    }
+                }
                 Err(stuck) => worst = stuck,
             }
         }
@@ -155,6 +162,39 @@ impl Scscf {
         let parties = Parties { connection, user, caller: Side::Far, target };
         let key = self.begin_session(ctx, from, message, &parties)?;
         self.send_invite(ctx, key, message, called).map(|()| key)
+    }
+
+    /// A contact's flow has failed before its INVITE was answered. True where the INVITE went by the next flow of the same instance.
+    pub(super) fn call_next_flow(
+        &mut self,
+        ctx: &mut Context<'_>,
+        key: Key,
+        message: &Message<'_>,
+    ) -> bool {
+        let is_early = |session: &&mut Session| session.stage == SessionStage::Early;
+        let Some(session) = self.sessions.get_mut(key).filter(is_early) else { return false };
+        let invite = session.invite.as_ref();
+        let is_waiting = invite.is_some_and(|it| !it.refused && it.cancel.is_none());
+        let Some(attempt) = session.attempt.filter(|_| is_waiting) else { return false };
+        let mut text = [0; MESSAGE_BYTES_MAX];
+        while let Some((binding, len)) = self.next_attempt(ctx, attempt, &mut text) {
+            let Some(from) = self.attempts.get(attempt).map(|attempt| attempt.from) else { break };
+            let mut headers = imstorm_sip::Index::default();
+            let Ok(request) = parse(&text[..len], &mut headers) else { break };
+            if let Ok(next) = self.call_contact(ctx, from, &request, binding) {
+                let session = self.sessions.get_mut(key).expect("found above");
+                let fork = session.fork.take();
+                session.attempt = None;
+                let made = self.sessions.get_mut(next).expect("a session just made");
+                made.attempt = Some(attempt);
+                made.fork = fork;
+                self.replace_in_fork(fork, key, next);
+                self.acknowledge_refusal(ctx, key, message);
+                self.drop_session(ctx, key);
+                return true;
+            }
+        }
+        false
     }
 
     /// Makes a session in its early state.
@@ -245,6 +285,7 @@ impl Scscf {
             answers: [None; 2],
             is_orphan: false,
             fork: None,
+            attempt: None,
             expires_at: Time::MAX,
             look: Look::default(),
             next_of_connection: None,

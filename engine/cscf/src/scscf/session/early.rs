@@ -116,6 +116,7 @@ impl Scscf {
             answers: [None; 2],
             is_orphan: false,
             fork: None,
+            attempt: None,
             expires_at: Time::MAX,
             look: Look::default(),
             next_of_connection: None,

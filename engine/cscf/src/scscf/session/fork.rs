@@ -118,6 +118,14 @@ impl Scscf {
         fork.and_then(|place| self.forks.get(place)).is_some_and(|fork| fork.is_answered)
     }
 
+    /// A contact is called by another flow: another session stands for it.
+    pub(super) fn replace_in_fork(&mut self, place: Option<Key>, key: Key, next: Key) {
+        let Some(fork) = place.and_then(|place| self.forks.get_mut(place)) else { return };
+        for branch in fork.branches.iter_mut().filter(|branch| **branch == key) {
+            *branch = next;
+        }
+    }
+
     /// A branch is over.
     pub(super) fn leave_fork(&mut self, place: Key, key: Key) {
         let Some(fork) = self.forks.get_mut(place) else { return };

@@ -209,6 +209,8 @@ pub struct Session {
     is_orphan: bool,
     /// The other contacts that the same INVITE went to.
     fork: Option<Key>,
+    /// The other flows of the contact that it may go to if this one fails.
+    attempt: Option<Key>,
     /// When it ends unless something is heard of it: the session timer's end (RFC 4028), the INVITE's, or the BYE's.
     expires_at: Time,
     look: Look,

@@ -49,6 +49,9 @@ impl Scscf {
         if let Some(fork) = session.fork {
             self.leave_fork(fork, key);
         }
+        if let Some(attempt) = session.attempt {
+            self.drop_attempt(attempt);
+        }
         ctx.counters.sessions_ended += u64::from(session.was_made);
         self.release_leg(session.ue);
         self.release_leg(session.far);

@@ -1,0 +1,157 @@
+//! Whether the UE of an earlier registration is still there (the second paper's section 3, second solution): asked by the access that it
+//! registered over, when its user has registered over another one. By the subscription to the registration that the UE itself has there: only
+//! the UE answers its NOTIFY. A UE that has none is sent OPTIONS by its binding.
+
+use imstorm_base::slab::Key;
+use imstorm_sip::header::HeaderName;
+use imstorm_sip::{DialogParts, Method, Writer, dialog};
+
+use super::Scscf;
+use super::binding::BindingParts;
+use super::notify::Subject;
+use super::simultaneous::Simultaneous;
+use super::subscription::{Reason, Subscription};
+use crate::event::Context;
+use crate::hss::UserId;
+
+/// The check of a registration that is under way.
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
+pub enum Check {
+    /// None.
+    #[default]
+    None,
+    /// By the next answer to a NOTIFY of this subscription to a registration.
+    Notify(Key),
+    /// By the answer to OPTIONS.
+    Options,
+}
+
+impl Scscf {
+    /// A registration has been made, and answered: those of the same user elsewhere are checked, one check of each at a time.
+    pub(super) fn check_earlier(&mut self, ctx: &mut Context<'_>, user: UserId, made: Key) {
+        if self.config.simultaneous != Simultaneous::ConnectivityCheck {
+            return;
+        }
+        for key in self.earlier_registrations(user, made) {
+            if self.check_of(key) == Check::None {
+                ctx.counters.connectivity_checks += 1;
+                self.begin_check(ctx, key);
+            }
+        }
+    }
+
+    fn begin_check(&mut self, ctx: &mut Context<'_>, connection: Key) {
+        let watching = self.watching_over(connection);
+        let usable = |key: &&Key| {
+            self.reg_subscriptions.get(**key).is_some_and(|found| {
+                found.ending.is_none() && !found.watcher.over && found.watcher.granted_s > 0
+            })
+        };
+        let Some(key) = watching.iter().find(usable).copied() else {
+            return self.check_by_options(ctx, connection);
+        };
+        self.set_check(connection, Check::Notify(key));
+        // The new registration may have had it notified already, of the state as it is now.
+        let is_told = self.reg_subscriptions.get(key).is_some_and(|it| it.watcher.is_behind());
+        if !is_told {
+            self.notify_subject(ctx, Subject::Reg(key));
+        }
+    }
+
+    fn check_by_options(&mut self, ctx: &mut Context<'_>, connection: Key) {
+        self.set_check(connection, Check::Options);
+        let mut text = [0; 2048];
+        let asked = self.options_parts(connection, &mut text).and_then(|len| {
+            let to = self.subscriptions.get(connection)?.pcscf;
+            let parts = DialogParts::decode(&text[..len]);
+            let (via, boot) = (self.via.clone(), self.config.boot);
+            self.ask_own(ctx, to, |own, out| {
+                let mut writer = dialog::request(&parts, Method::Options, 1, out);
+                via.write_head(writer.header(HeaderName::Via));
+                writer.hex_u64(own.to_u64()).hex_u64(boot).end();
+                writer.finish().ok()
+            })
+        });
+        match asked.and_then(|asked| self.notifications.get_mut(asked)) {
+            Some(asked) => asked.checks = Some(connection),
+            // Without room nothing is learnt, and so nothing changes.
+            None => self.set_check(connection, Check::None),
+        }
+    }
+
+    /// The names of OPTIONS to the UE of a registration, as those of a dialog; their length in `out`.
+    fn options_parts(&self, connection: Key, out: &mut [u8]) -> Option<usize> {
+        let found = self.subscriptions.get(connection)?;
+        let registration = found.registration.as_ref()?;
+        let binding = self.bindings.get(found.bindings?)?;
+        let parts = BindingParts::read(self.strings.get(&binding.strings));
+        let mut names = [0; 160];
+        let mut writer = Writer::new(&mut names);
+        writer.hex_u64(self.visible.hash(&connection.to_u64().to_be_bytes()));
+        writer.hex_u64(self.bindings_made);
+        let call_id = writer.len();
+        writer.put(b"sip:").socket(self.config.mw);
+        let len = writer.done().ok()?;
+        let (call_id, own) = names[..len].split_at(call_id);
+        let parts = DialogParts {
+            call_id,
+            local_tag: &call_id[..16],
+            remote_tag: b"",
+            local_uri: own,
+            remote_uri: parts.impu,
+            remote_target: parts.contact,
+            routes: self.strings.get(&registration.path),
+        };
+        parts.encode(out).ok()
+    }
+
+    /// The connection that an answer to this NOTIFY is the check of.
+    pub(super) fn checked_by(&self, subject: Option<Subject>) -> Option<Key> {
+        let Some(Subject::Reg(key)) = subject else { return None };
+        let found = self.reg_subscriptions.get(key)?;
+        (self.check_of(found.connection) == Check::Notify(key)).then_some(found.connection)
+    }
+
+    /// A check is over, whatever it has found.
+    pub(super) fn end_check(&mut self, connection: Key) {
+        self.set_check(connection, Check::None);
+    }
+
+    /// What a check has found: a final status, or none in time.
+    pub(super) fn checked(&mut self, ctx: &mut Context<'_>, connection: Key, status: Option<u16>) {
+        let is_live = |found: &Subscription| found.ending.is_none();
+        if !self.subscriptions.get(connection).is_some_and(is_live) {
+            return;
+        }
+        // Of these the P-CSCF says that its UE can't be reached, or knows nothing of it; any other answer is the UE's own.
+        if !matches!(status, None | Some(404 | 408 | 430 | 480 | 481)) {
+            ctx.counters.connectivity_alive += 1;
+            return;
+        }
+        ctx.counters.connectivity_dead += 1;
+        self.end(ctx, connection, Reason::Deactivated);
+    }
+
+    /// A subscription to a registration is none of this connection's any more: a check by it is made another way.
+    pub(super) fn check_otherwise(&mut self, ctx: &mut Context<'_>, connection: Key, gone: Key) {
+        if self.check_of(connection) != Check::Notify(gone) {
+            return;
+        }
+        self.set_check(connection, Check::None);
+        if self.subscriptions.get(connection).is_some_and(|found| found.ending.is_none()) {
+            self.begin_check(ctx, connection);
+        }
+    }
+
+    fn check_of(&self, connection: Key) -> Check {
+        let found = self.subscriptions.get(connection).and_then(|it| it.registration.as_ref());
+        found.map_or(Check::None, |registration| registration.check)
+    }
+
+    fn set_check(&mut self, connection: Key, check: Check) {
+        let found = self.subscriptions.get_mut(connection).and_then(|it| it.registration.as_mut());
+        if let Some(registration) = found {
+            registration.check = check;
+        }
+    }
+}

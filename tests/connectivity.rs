@@ -1,0 +1,313 @@
+//! The second paper's second solution: when a user registers from elsewhere, the S-CSCF checks by the reg event package, through the
+//! previous P-CSCF, whether the UE of the earlier registration is still there.
+
+use std::net::IpAddr;
+
+use imstorm_base::time::seconds;
+use tests::{Layout, ScriptedUe, Text, World};
+
+const CHECKS: &str = "simultaneous = \"connectivity-check\",";
+const LAYOUTS: [Layout; 3] = [Layout::Together, Layout::Apart, Layout::Each];
+
+fn at(place: u8) -> IpAddr {
+    IpAddr::from([127, 16, 1, place])
+}
+
+fn world(layout: Layout) -> World {
+    World::configured_twice(layout, "", CHECKS, "ue_leg = { t1_ms = 200 }\n")
+}
+
+/// A registered user who watches the own registration, or does not.
+fn registered(layout: Layout, watches: bool) -> (World, ScriptedUe) {
+    let mut world = world(layout);
+    let mut ue = world.ue(1);
+    world.register(&mut ue);
+    if watches {
+        let impu = ue.impu.clone();
+        world.watch(&mut ue, &impu);
+    }
+    (world, ue)
+}
+
+/// Checks begun, and how they ended: alive, dead, answered by somebody else.
+fn checks(world: &World) -> [u64; 4] {
+    ["checks", "alive", "dead", "astray"].map(|name| world.counter(&format!("connectivity_{name}")))
+}
+
+/// A connection that rests on a registration still works, in all tables.
+fn works(world: &mut World, ue: &mut ScriptedUe) {
+    let again = ue.register_again(600);
+    world.sealed(ue, &again);
+    let answers = world.messages(ue);
+    for request in answers.iter().filter(|text| text.status() == 0) {
+        world.accept(ue, request);
+    }
+    assert!(answers.iter().any(|text| text.status() == 200), "{answers:#?}");
+}
+
+#[test]
+fn a_ue_that_answers_the_notify_keeps_its_registration() {
+    for layout in LAYOUTS {
+        let (mut world, mut first) = registered(layout, true);
+        let before = world.all_to_ues.len();
+        let mut second = world.register_from(&first, at(1), 1);
+        let told = world.messages(&mut first);
+        assert_eq!(told.len(), 1, "the NOTIFY of the change is the check: {told:#?}");
+        assert_eq!(told[0].method(), "NOTIFY");
+        assert!(told[0].body.contains("state=\"full\""), "{}", told[0]);
+        assert_eq!(told[0].body.matches("<uri>").count(), 2, "{}", told[0]);
+        assert!(world.all_to_ues.len() > before);
+        // The 200 did not wait for the verdict.
+        assert_eq!(checks(&world), [1, 0, 0, 0]);
+        assert_eq!(world.tables().scscf.bindings, 4);
+        world.accept(&mut first, &told[0]);
+        assert_eq!(checks(&world), [1, 1, 0, 0]);
+        assert!(world.take(&mut first).is_empty());
+        assert_eq!((world.tables().pcscf.sets, world.tables().scscf.bindings), (2, 4));
+        works(&mut world, &mut first);
+        works(&mut world, &mut second);
+        assert_eq!(world.counter("aka_registrations_overridden"), 0);
+    }
+}
+
+#[test]
+fn a_ue_that_is_silent_loses_its_registration() {
+    for layout in LAYOUTS {
+        for watches in [true, false] {
+            let (mut world, first) = registered(layout, watches);
+            world.cut_off = Some(first.ip);
+            let mut second = world.register_from(&first, at(1), 1);
+            assert_eq!(world.tables().scscf.bindings, 4, "both, until it is known");
+            world.advance(seconds(60));
+            assert_eq!(checks(&world), [1, 0, 1, 0]);
+            assert_eq!((world.tables().pcscf.sets, world.tables().scscf.bindings), (1, 2));
+            assert_eq!(world.tables().scscf.reg_subscriptions, 0);
+            works(&mut world, &mut second);
+            let leave = second.register_again(0);
+            assert_eq!(world.ask(&mut second, &leave).status(), 200);
+            world.advance(seconds(400));
+            world.assert_empty();
+        }
+    }
+}
+
+#[test]
+fn the_end_of_one_that_is_silent_reaches_its_sessions() {
+    let (mut world, mut first) = registered(Layout::Apart, true);
+    let mut other = world.ue(2);
+    world.register(&mut other);
+    world.call(&mut first, &mut other);
+    world.cut_off = Some(first.ip);
+    world.register_from(&first, at(1), 1);
+    assert!(world.take(&mut other).is_empty());
+    world.advance(seconds(20));
+    assert_eq!(world.messages(&mut other)[0].method(), "BYE");
+    assert_eq!(world.counter("sessions_released"), 1);
+}
+
+#[test]
+fn what_an_answer_to_the_notify_means() {
+    for (status, is_alive) in [
+        (200, true),
+        (500, true),
+        (486, true),
+        (489, true),
+        (404, false),
+        (408, false),
+        (430, false),
+        (480, false),
+        (481, false),
+    ] {
+        let (mut world, mut first) = registered(Layout::Apart, true);
+        world.register_from(&first, at(1), 1);
+        let notify = world.take_one(&mut first).message;
+        let answer = first.respond(&notify, status);
+        world.sealed(&mut first, &answer);
+        let expected = [1, u64::from(is_alive), u64::from(!is_alive), 0];
+        assert_eq!(checks(&world), expected, "{status}");
+        let bindings = if is_alive { 4 } else { 2 };
+        assert_eq!(world.tables().scscf.bindings, bindings, "{status}");
+    }
+}
+
+#[test]
+fn a_ue_without_a_subscription_is_sent_options() {
+    for layout in LAYOUTS {
+        for (status, is_alive) in [(200, true), (405, true), (486, true), (480, false)] {
+            let (mut world, mut first) = registered(layout, false);
+            let mut second = world.register_from(&first, at(1), 1);
+            let options = world.take_one(&mut first).message;
+            assert_eq!(options.method(), "OPTIONS", "{options}");
+            assert_eq!(options.uri(), format!("sip:{}", first.at(first.port_us())));
+            let answer = first.respond(&options, status);
+            let to = format!("{};tag=x", options.expect("To"));
+            world.sealed(&mut first, &answer.with("To", &to));
+            let expected = [1, u64::from(is_alive), u64::from(!is_alive), 0];
+            assert_eq!(checks(&world), expected, "{status}");
+            if is_alive {
+                works(&mut world, &mut first);
+            }
+            works(&mut world, &mut second);
+            assert_eq!(world.tables().scscf.notifications, 0);
+        }
+    }
+}
+
+#[test]
+fn from_the_same_place_it_is_overridden_and_nothing_is_checked() {
+    for layout in LAYOUTS {
+        let (mut world, mut first) = registered(layout, true);
+        works(&mut world, &mut first);
+        first.new_call();
+        world.begin_registration(&mut first);
+        let answer = first.register_answer();
+        world.sealed(&mut first, &answer);
+        assert_eq!(checks(&world), [0; 4]);
+        assert_eq!(world.counter("aka_registrations_overridden"), 1);
+        assert_eq!(world.tables().scscf.bindings, 2);
+    }
+}
+
+#[test]
+fn the_same_address_through_another_pcscf_is_another_ue() {
+    let (mut world, mut first) = registered(Layout::Apart, true);
+    let mut second = world.register_from(&first, first.ip, 1);
+    let notify = world.take_one(&mut first).message;
+    world.accept(&mut first, &notify);
+    assert_eq!(checks(&world), [1, 1, 0, 0]);
+    works(&mut world, &mut second);
+}
+
+#[test]
+fn of_each_registration_one_check_is_under_way_at_a_time() {
+    let (mut world, mut first) = registered(Layout::Apart, false);
+    let mut second = world.register_from(&first, at(1), 1);
+    assert_eq!(checks(&world), [1, 0, 0, 0]);
+    let third = world.register_from(&second, at(2), 1);
+    assert_eq!(checks(&world), [2, 0, 0, 0], "of the second, the first being checked already");
+    let at_first = world.messages(&mut first);
+    assert_eq!(at_first.len(), 1);
+    world.accept(&mut first, &at_first[0]);
+    let at_second = world.take_one(&mut second).message;
+    world.accept(&mut second, &at_second);
+    assert_eq!(checks(&world), [2, 2, 0, 0]);
+    world.register_from(&third, at(3), 1);
+    assert_eq!(checks(&world), [5, 2, 0, 0]);
+    assert_eq!(world.tables().scscf.bindings, 8);
+}
+
+#[test]
+fn who_goes_on_registering_is_checked_again_only_by_another_registration() {
+    let (mut world, mut first) = registered(Layout::Apart, false);
+    let mut second = world.register_from(&first, at(1), 1);
+    let options = world.take_one(&mut first).message;
+    world.accept(&mut first, &options);
+    for _ in 0..3 {
+        world.advance(seconds(100));
+        works(&mut world, &mut first);
+        works(&mut world, &mut second);
+    }
+    assert_eq!(checks(&world), [1, 1, 0, 0]);
+}
+
+#[test]
+fn a_subscription_that_ends_while_it_is_the_check_is_followed_by_options() {
+    let (mut world, mut first) = registered(Layout::Apart, true);
+    let second = world.register_from(&first, at(1), 1);
+    let notify = world.take_one(&mut first).message;
+    // The UE takes its subscription to the new access, and so says nothing of the old one.
+    let watch = first.received.iter().find(|text| text.header("Event") == Some("reg"));
+    assert!(watch.is_some(), "it watches");
+    let refused = first.respond(&notify, 405);
+    world.sealed(&mut first, &refused);
+    assert_eq!(checks(&world), [1, 1, 0, 0], "that was an answer of the UE");
+    assert_eq!(world.tables().scscf.reg_subscriptions, 0);
+    // From now on it is asked by OPTIONS.
+    world.register_from(&second, at(2), 1);
+    assert_eq!(world.take_one(&mut first).message.method(), "OPTIONS");
+}
+
+/// Takes the request of this method for the first P-CSCF out of what waits on Mw.
+fn take_for_pcscf(world: &mut World, method: &str) -> Text {
+    while let Some(wire) = world.mw_waiting.front() {
+        let text = Text::parse(&wire.bytes);
+        let is_it = text.status() == 0
+            && text.method() == method
+            && wire.to == world.pcscf_mw
+            && text.uri().contains(":6101");
+        if is_it {
+            world.mw_waiting.pop_front();
+            return text;
+        }
+        world.pass_held(0);
+    }
+    panic!("no {method} for the first P-CSCF");
+}
+
+#[test]
+fn an_answer_of_another_pcscf_is_ignored() {
+    for (watches, method) in [(true, "NOTIFY"), (false, "OPTIONS")] {
+        let (mut world, mut first) = registered(Layout::Each, watches);
+        let mut second = world.access_of(&first, at(1), 1);
+        world.begin_registration(&mut second);
+        let answer = second.register_answer();
+        world.mw_held = true;
+        world.sealed(&mut second, &answer);
+        let request = take_for_pcscf(&mut world, method);
+        world.mw_held = false;
+        while !world.mw_waiting.is_empty() {
+            world.pass_held(0);
+        }
+        let (before, tables) = (world.counters(), world.tables());
+        for status in [200, 481] {
+            let forged = first.respond(&request, status);
+            let elsewhere = "127.0.0.3:6060".parse().expect("an address");
+            let scscf = world.scscf_mw;
+            world.datagram(elsewhere, scscf, &forged.to_bytes());
+        }
+        assert_eq!(world.risen(&before), [("connectivity_astray", 2)]);
+        assert_eq!(world.tables(), tables);
+        assert_eq!(checks(&world), [1, 0, 0, 2]);
+        // The S-CSCF says it again, and the UE answers.
+        world.advance(seconds(1));
+        let came = world.messages(&mut first).remove(0);
+        assert_eq!(came.method(), method, "{came}");
+        world.accept(&mut first, &came);
+        assert_eq!(checks(&world), [1, 1, 0, 2]);
+        assert_eq!(world.tables().scscf.bindings, 4);
+    }
+}
+
+#[test]
+fn what_rests_on_subscriptions_is_neither_checked_nor_ended() {
+    for layout in LAYOUTS {
+        let mut world = world(layout);
+        let mut first = world.ue(1);
+        world.secure(&mut first);
+        let mut second = world.register_from(&first, at(1), 1);
+        assert_eq!(checks(&world), [0; 4]);
+        assert!(world.take(&mut first).is_empty());
+        world.refresh(&mut first);
+        works(&mut world, &mut second);
+    }
+}
+
+#[test]
+fn a_registration_that_leaves_while_it_is_checked_is_just_over() {
+    for watches in [true, false] {
+        let (mut world, mut first) = registered(Layout::Apart, watches);
+        world.register_from(&first, at(1), 1);
+        let request = world.take_one(&mut first).message;
+        let leave = first.register_again(0);
+        world.sealed(&mut first, &leave);
+        assert_eq!(world.messages(&mut first)[0].status(), 200);
+        world.accept(&mut first, &request);
+        let rest = world.messages(&mut first);
+        for notify in &rest {
+            world.accept(&mut first, notify);
+        }
+        assert_eq!(checks(&world)[2], 0);
+        assert_eq!(world.tables().scscf.bindings, 2);
+        assert_eq!(world.tables().scscf.notifications, 0);
+    }
+}
