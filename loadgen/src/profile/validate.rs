@@ -3,8 +3,8 @@
 use std::fmt::Display;
 
 use super::{
-    Abandon, Access, Call, Network, Procedures, Profile, Registration, Schemes, Security, SwitchRole,
-    Topology, Ue,
+    Abandon, Access, Call, Network, Procedures, Profile, Registration, Schemes, Security,
+    SwitchRole, Topology, Ue,
 };
 use crate::report::Threshold;
 
