@@ -575,7 +575,9 @@ impl Node {
     fn new(text: &str, seed: u8) -> Self {
         let config = EngineConfig::parse("the test's configuration", text).expect("it is right");
         let derivation = config.subscribers.as_ref().and_then(SubscribersSection::derivation);
-        let directory = derivation.map(|derivation| Arc::new(Directory::derived(derivation)));
+        let takes_modified = config.hss.takes_modified_impis();
+        let directory = derivation.map(Directory::derived);
+        let directory = directory.map(|it| Arc::new(it.taking_modified(takes_modified)));
         let topology = Arc::new(Topology::new(&config, 1, directory));
         let mut addresses = Vec::new();
         for pcscf in &config.pcscf {

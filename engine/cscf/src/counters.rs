@@ -178,6 +178,8 @@ counters! {
     aka_registrations_refreshed,
     /// Registrations with AKA that ended because their user registered anew, from another address or another P-CSCF.
     aka_registrations_overridden,
+    /// 403: a modified private identity more than a user may have in use.
+    modified_impis_refused,
     /// 439: the UE's first hop can't keep the flow that it asked for (RFC 5626 clause 6).
     outbound_lacking,
     /// 403: a flow more than a user may have.

@@ -3,7 +3,8 @@
 
 use crate::scscf::Reason;
 
-/// Something that an operator asks for. It concerns all connections of one private identity.
+/// Something that an operator asks for. It concerns all connections of one private identity, those of modified ones included; of a modified
+/// one, what is shortened or ended is its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
     /// Lowers the remaining lifetime, so that the UE authenticates again or loses the connection.

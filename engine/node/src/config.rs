@@ -27,6 +27,9 @@ pub struct EngineConfig {
     pub icscf: Option<IcscfSection>,
     /// The S-CSCF, if it runs here.
     pub scscf: Option<ScscfSection>,
+    /// The HSS.
+    #[serde(default)]
+    pub hss: HssSection,
     /// The subscribers. Needed where an I-CSCF or S-CSCF runs.
     pub subscribers: Option<SubscribersSection>,
     /// Where P-CSCFs find the I-CSCF when it runs elsewhere.
@@ -184,6 +187,28 @@ pub struct ScscfSection {
     pub expires_min_s: u32,
 }
 
+/// The HSS, where an I-CSCF or S-CSCF runs. Both must have the same settings.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct HssSection {
+    /// How many modified private identities (`user+1@realm`) a user may have in use, up to 8; 0: there are none.
+    pub modified_impis_max: Spanned<usize>,
+}
+
+impl Default for HssSection {
+    fn default() -> Self {
+        Self { modified_impis_max: unset() }
+    }
+}
+
+impl HssSection {
+    /// Whether there are modified private identities.
+    #[must_use]
+    pub fn takes_modified_impis(&self) -> bool {
+        *self.modified_impis_max.get_ref() > 0
+    }
+}
+
 /// Who the subscribers are: those of a file, those that a seed derives, or both.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -278,7 +303,7 @@ impl EngineConfig {
                     Simultaneous::Outbound => *scscf.flows_max.get_ref(),
                     Simultaneous::ConnectivityCheck => CHECKED_REGISTRATIONS,
                 };
-                1 + registrations
+                1 + registrations.max(1 + self.hss.modified_impis_max.get_ref())
             }
             (0, None) => 2,
             (per_user, _) => per_user,
@@ -341,6 +366,14 @@ impl EngineConfig {
             );
             return Err((Some(self.admin.span()), problem));
         }
+        let modified = &self.hss.modified_impis_max;
+        if *modified.get_ref() > MODIFIED_IMPIS_MAX {
+            let problem = format!(
+                "modified_impis_max: expected at most {MODIFIED_IMPIS_MAX}, found {}",
+                modified.get_ref()
+            );
+            return Err((Some(modified.span()), problem));
+        }
         let per_user = &self.connections_per_user;
         if !matches!(per_user.get_ref(), 0 | 2..=16) {
             let problem = format!(
@@ -362,6 +395,9 @@ impl EngineConfig {
 const T1_MS: RangeInclusive<u64> = 200..=T1_MS_SPECIFIED;
 /// T1 between UEs and P-CSCFs as TS 24.229 table 7.8 has it, in milliseconds.
 const T1_MS_SPECIFIED: u64 = 2000;
+
+/// The most modified private identities of a user: they are looked through one by one.
+const MODIFIED_IMPIS_MAX: usize = 8;
 
 /// Registrations of a user that stand side by side where nothing but their UEs' answers bounds them.
 const CHECKED_REGISTRATIONS: usize = 3;
@@ -464,6 +500,7 @@ mod tests {
             (format!("{MINIMAL}admin = \"here\"\n"), "test.toml:5:9"),
             (format!("{MINIMAL}ue_leg = {{ t1_ms = 199 }}\n"), "test.toml:5:20"),
             (format!("{MINIMAL}ue_leg = {{ t1_ms = 2001 }}\n"), "test.toml:5:20"),
+            (format!("{MINIMAL}hss = {{ modified_impis_max = 9 }}\n"), "test.toml:5:30"),
             (MINIMAL.replace("6080\"", "6080\", flows_max = 7"), "test.toml:3:46"),
             (MINIMAL.replace("6080\"", "6080\", simultaneous = \"all\""), "test.toml:3:49"),
             (format!("{MINIMAL}admin = \"0.0.0.0:9060\"\n"), "test.toml:5:9"),
@@ -484,6 +521,7 @@ mod tests {
         let outbound = MINIMAL.replace("6080\"", outbound);
         assert_eq!(room(&outbound), 6);
         assert_eq!(room(&format!("{outbound}connections_per_user = 3\n")), 3);
+        assert_eq!(room(&format!("{MINIMAL}hss = {{ modified_impis_max = 2 }}\n")), 4);
     }
 
     #[test]

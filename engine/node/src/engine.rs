@@ -128,7 +128,8 @@ impl Plan {
 fn load_directory(config: &EngineConfig) -> Result<Option<Directory>, ConfigError> {
     let Some(section) = &config.subscribers else { return Ok(None) };
     let Some(file) = &section.file else {
-        return Ok(section.derivation().map(Directory::derived));
+        let directory = section.derivation().map(Directory::derived);
+        return Ok(directory.map(|it| it.taking_modified(config.hss.takes_modified_impis())));
     };
     let path = config.directory.join(file);
     let error = |line: u64, problem: String| ConfigError {
@@ -140,7 +141,7 @@ fn load_directory(config: &EngineConfig) -> Result<Option<Directory>, ConfigErro
     let text = std::fs::read_to_string(&path)
         .map_err(|cause| error(0, format!("can't be read: {cause}")))?;
     Directory::from_csv(&text, section.derivation())
-        .map(Some)
+        .map(|directory| Some(directory.taking_modified(config.hss.takes_modified_impis())))
         .map_err(|cause| error(cause.line, format!("{}: {}", cause.field, cause.problem)))
 }
 

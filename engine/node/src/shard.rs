@@ -168,6 +168,7 @@ impl Shard {
                 security_event: section.security_event,
                 simultaneous: section.simultaneous,
                 flows_max: *section.flows_max.get_ref(),
+                modified_impis_max: *config.hss.modified_impis_max.get_ref(),
                 binding_required_after_s: section.binding_required_after_s,
                 subscriptions_max: connections,
                 strings_bytes: connections * STRINGS_BYTES_PER_CONNECTION + STRINGS_BYTES_BASE,
@@ -251,6 +252,12 @@ impl Shard {
             return Err(Refusal::UserUnknown);
         };
         let user = hss.directory().find(command.impi()).ok_or(Refusal::UserUnknown)?;
+        let is_provisioning =
+            matches!(command, Command::AddIdentity { .. } | Command::RemoveIdentity { .. });
+        if is_provisioning && hss.directory().is_modified(command.impi()) {
+            // What is provisioned is its base's.
+            return Err(Refusal::UserUnknown);
+        }
         if self.topology.owner(command.impi()) != self.number {
             match command {
                 Command::AddIdentity { impu, barred, .. } => {

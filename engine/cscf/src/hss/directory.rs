@@ -62,6 +62,26 @@ pub struct Directory {
     /// All rows with a public identity, by its [`identity_key`], in the order of the file.
     by_impu: HashMap<Box<[u8]>, Holders>,
     derived: Option<Derivation>,
+    /// Whether a private identity may be modified: `user+SUFFIX@realm` is `user@realm`.
+    takes_modified: bool,
+}
+
+/// The longest private identity that may be modified, in bytes.
+const IMPI_BYTES_MAX: usize = 256;
+
+/// The private identity that another one is derived from: `user@realm` for `user+SUFFIX@realm`, the suffix being letters and digits.
+fn base_of<'a>(impi: &[u8], out: &'a mut [u8; IMPI_BYTES_MAX]) -> Option<&'a [u8]> {
+    let (name, realm) = impi.split_at(impi.iter().rposition(|byte| *byte == b'@')?);
+    let (base, suffix) = name.split_at(name.iter().rposition(|byte| *byte == b'+')?);
+    let suffix = &suffix[1..];
+    let is_suffix = !suffix.is_empty() && suffix.iter().all(u8::is_ascii_alphanumeric);
+    if !is_suffix || base.is_empty() {
+        return None;
+    }
+    let out = out.get_mut(..base.len() + realm.len())?;
+    out[..base.len()].copy_from_slice(base);
+    out[base.len()..].copy_from_slice(realm);
+    Some(out)
 }
 
 /// The longest `application/secinfo+xml` body, in bytes: what fits a message on Mw beside its headers.
@@ -241,9 +261,31 @@ impl Directory {
         self.derived.as_ref()
     }
 
-    /// The subscriber with this private identity.
+    /// The same, taking modified private identities or not.
+    #[must_use]
+    pub fn taking_modified(self, takes_modified: bool) -> Self {
+        Self { takes_modified, ..self }
+    }
+
+    /// The subscriber with this private identity: one that is provisioned so, or else, where that is allowed, the one from which it is derived.
     #[must_use]
     pub fn find(&self, impi: &[u8]) -> Option<UserId> {
+        self.find_exact(impi).or_else(|| self.find_base(impi))
+    }
+
+    /// Whether a private identity is derived from that of a subscriber, and is none itself.
+    #[must_use]
+    pub fn is_modified(&self, impi: &[u8]) -> bool {
+        self.takes_modified && self.find_exact(impi).is_none() && self.find_base(impi).is_some()
+    }
+
+    fn find_base(&self, impi: &[u8]) -> Option<UserId> {
+        let mut base = [0; IMPI_BYTES_MAX];
+        let base = self.takes_modified.then(|| base_of(impi, &mut base)).flatten();
+        base.and_then(|base| self.find_exact(base))
+    }
+
+    fn find_exact(&self, impi: &[u8]) -> Option<UserId> {
         if let Some(derived) = &self.derived
             && let Some(number) = derived.number(impi)
         {
@@ -447,6 +489,45 @@ mod tests {
     const HEADER: &str = "impi,impus,k,opc,op,amf,sqn\n";
     const ALICE: &str = "alice@ims.example,sip:alice@ims.example;!tel:+15551,465b5ce8b199b49faa5f0a2ee238a6bc,cd63cb71954a9f4e48a5994e37a02baf,,b9b9,000000000000\n";
     const BOB: &str = "bob@ims.example,sip:bob@ims.example,465b5ce8b199b49faa5f0a2ee238a6bc,,cdc202d5123e20f62b6d676ac72cb318,b9b9,00000000001f\n";
+
+    #[test]
+    fn a_modified_private_identity_leads_to_its_base_unless_it_is_provisioned() {
+        let provisioned =
+            ALICE.replace("alice@ims.example,sip:alice", "bob+1@ims.example,sip:bob1");
+        let text = format!("{HEADER}{ALICE}{BOB}{provisioned}");
+        let derivation = Derivation { seed: 1, size: 10, domain: "ims.example".to_owned() };
+        let directory = Directory::from_csv(&text, Some(derivation)).unwrap();
+        assert_eq!(directory.find(b"alice+1@ims.example"), None);
+        assert!(!directory.is_modified(b"alice+1@ims.example"));
+        let directory = directory.taking_modified(true);
+        for (impi, user, is_modified) in [
+            ("alice@ims.example", Some(0), false),
+            ("alice+1@ims.example", Some(0), true),
+            ("alice+wlan2@ims.example", Some(0), true),
+            ("bob+1@ims.example", Some(2), false),
+            ("bob+2@ims.example", Some(1), true),
+            ("bob+1+2@ims.example", Some(2), true),
+            ("ue00000001+7@ims.example", Some(3), true),
+            ("alice+@ims.example", None, false),
+            ("alice+1-2@ims.example", None, false),
+            ("alice+1+2@ims.example", None, false),
+            ("+1@ims.example", None, false),
+            ("carol+1@ims.example", None, false),
+            ("alice+1@elsewhere.example", None, false),
+            ("alice+1", None, false),
+        ] {
+            let found = directory.find(impi.as_bytes()).map(|user| user.0);
+            assert_eq!(
+                (found, directory.is_modified(impi.as_bytes())),
+                (user, is_modified),
+                "{impi}"
+            );
+        }
+        let (base, modified) = (b"alice@ims.example", b"alice+1@ims.example");
+        assert_eq!(directory.owner(base, 7), directory.owner(modified, 7));
+        let long = format!("{}+1@ims.example", "a".repeat(300));
+        assert_eq!(directory.find(long.as_bytes()), None);
+    }
 
     #[test]
     fn a_file_gives_its_subscribers() {

@@ -17,6 +17,8 @@ use crate::hss::{Hss, UserId};
 /// Whom a challenge is for.
 pub(super) struct Challenged {
     pub user: UserId,
+    /// The modified private identity by which it came.
+    pub modified: Option<Key>,
     /// Of (private identity, Call-ID, From tag).
     pub key: u64,
     pub cseq: u32,
@@ -61,6 +63,7 @@ impl Scscf {
         let vector = hss.multimedia_auth(whom.user, rand);
         let challenge = Challenge {
             user: whom.user,
+            modified: whom.modified,
             key: whom.key,
             vector,
             cseq: whom.cseq,
@@ -73,6 +76,7 @@ impl Scscf {
             }
             None => {
                 let key = self.challenges.insert(challenge).expect("a live connection's room");
+                self.use_again(whom.modified);
                 let indexed = self.by_challenge.insert(whom.key, key.index).is_ok();
                 assert!(indexed, "the index has room for as many as the slab");
                 self.arm(ctx, AWAIT_AUTH_NS, ScscfAlarm::Challenge(key));
@@ -154,6 +158,7 @@ impl Scscf {
     pub(super) fn drop_challenge(&mut self, key: Key) {
         if let Some(challenge) = self.challenges.remove(key) {
             self.by_challenge.remove(challenge.key, |place| place == key.index);
+            self.give_back(challenge.modified);
         }
     }
 

@@ -11,6 +11,7 @@ mod connectivity;
 mod dialog;
 mod flow;
 pub mod gruu;
+mod modified;
 mod next_flow;
 mod notify;
 mod operate;
@@ -53,6 +54,7 @@ use crate::proxy;
 use crate::via::OurVia;
 use binding::Binding;
 use gruu::GruuCipher;
+use modified::ModifiedImpi;
 use next_flow::Attempt;
 use notify::{Notification, Subject};
 use reg_event::RegSubscription;
@@ -103,6 +105,8 @@ pub struct ScscfConfig {
     pub security_event: bool,
     /// What a registration does to the earlier ones of its user.
     pub simultaneous: Simultaneous,
+    /// How many modified private identities a user may have in use at most; 0: there are none.
+    pub modified_impis_max: usize,
     /// How many flows a user may have at most.
     pub flows_max: usize,
     /// A connection that has no binding for so many seconds is ended; 0: it needs none.
@@ -210,6 +214,9 @@ pub struct Scscf {
     by_request: Index,
     /// By user: its newest subscription.
     by_user: Vec<Option<Key>>,
+    modified: Slab<ModifiedImpi>,
+    /// By user: its modified private identities; nothing where there are none.
+    modified_of: Vec<Option<Key>>,
     /// Identities of the users for whom the HSS has pushed other ones than it has in its directory, as packed lists.
     pushed: HashMap<UserId, Box<[u8]>>,
 }
@@ -246,6 +253,15 @@ impl Scscf {
             by_challenge: Index::with_capacity(2 * capacity),
             by_request: Index::with_capacity(capacity),
             by_user: vec![None; users],
+            // Each is in use by a challenge or a connection, or by the request that has just come.
+            modified: Slab::with_capacity(match config.modified_impis_max {
+                0 => 0,
+                _ => 3 * capacity + 1,
+            }),
+            modified_of: match config.modified_impis_max {
+                0 => Vec::new(),
+                _ => vec![None; users],
+            },
             pushed: HashMap::new(),
             config,
         }
@@ -281,6 +297,7 @@ impl Scscf {
                 + self.sessions.len() * size_of::<Session>()
                 + self.forks.len() * size_of::<Fork>()
                 + self.attempts.len() * size_of::<Attempt>()
+                + self.modified.len() * size_of::<ModifiedImpi>()
                 + self.notifications.len() * size_of::<Notification>()
                 + self.strings.used_bytes(),
         }
@@ -305,6 +322,8 @@ impl Scscf {
             + self.by_challenge.reserved_bytes()
             + self.by_request.reserved_bytes()
             + size_of_val(self.by_user.as_slice())
+            + self.modified.reserved_bytes()
+            + size_of_val(self.modified_of.as_slice())
     }
 
     /// Claims the memory for so many users' subscriptions now. Only before the first one.

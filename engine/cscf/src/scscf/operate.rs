@@ -12,7 +12,7 @@ use crate::identity::IdentityList;
 use crate::operator::{Command, Done, Refusal};
 
 impl Scscf {
-    /// Does what the operator asks for, to all live connections of the user.
+    /// Does what the operator asks for, to all live connections of the user, or to those of one modified private identity.
     ///
     /// # Errors
     /// As [`Refusal`] says; nothing changes then.
@@ -23,7 +23,8 @@ impl Scscf {
         command: &Command,
     ) -> Result<Done, Refusal> {
         let user = hss.directory().find(command.impi()).ok_or(Refusal::UserUnknown)?;
-        let connections = self.live_connections(user);
+        let mut connections = self.live_connections(user);
+        connections.retain(|key| self.is_of_impi(*key, command.impi()));
         match command {
             Command::Shorten { expires_s, .. } => {
                 for key in &connections {

@@ -115,6 +115,7 @@ mod tests {
                 security_event: true,
                 simultaneous: super::super::Simultaneous::Override,
                 flows_max: 4,
+                modified_impis_max: 0,
                 binding_required_after_s: 0,
                 realm: "ims.example".to_owned(),
                 subscriptions_max: 4,
@@ -147,6 +148,7 @@ mod tests {
             let (ue, watching_pcscf) = (watcher(), watcher());
             let subscription = Subscription {
                 user: UserId(0),
+                modified: None,
                 registration: None,
                 key: 7,
                 secret: TokenSecret(7),

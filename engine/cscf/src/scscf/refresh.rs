@@ -25,14 +25,16 @@ impl Scscf {
         cseq: u32,
     ) -> bool {
         let subscription = self.subscriptions.get(key).expect("a dialog that was found");
-        let (user, request) = (subscription.user, subscription.key);
+        let (user, modified) = (subscription.user, subscription.modified);
+        let request = subscription.key;
         if let Some(challenge) = self.challenge_of(user, request)
             && self.challenges.get(challenge).is_some_and(|found| found.cseq == cseq)
         {
             self.repeat_challenge(ctx, from, message, challenge, false);
             return false;
         }
-        let mut whom = Challenged { user, key: request, cseq, is_live: true, stale: false };
+        let mut whom =
+            Challenged { user, modified, key: request, cseq, is_live: true, stale: false };
         match self.check_refresh(key, message) {
             Refresh::Right { nc } => {
                 let subscription = self.subscriptions.get_mut(key).expect("found above");

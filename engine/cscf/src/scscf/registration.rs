@@ -103,15 +103,30 @@ impl Scscf {
             Some(connection) => {
                 self.register_again(ctx, hss, from, (&register, &credentials), connection);
             }
-            None => {
-                let Register { key, cseq, .. } = register;
-                let mut whom = Challenged { user, key, cseq, is_live: false, stale: false };
-                let admitted = self.admit(ctx, hss, from, message, (&credentials, &mut whom));
-                if let Some(authenticated) = admitted {
-                    self.set_up_registration(ctx, from, &register, authenticated);
-                }
-            }
+            None => self.register_anew(ctx, hss, from, &register, &credentials),
         }
+    }
+
+    /// A REGISTER of no connection that is known here.
+    fn register_anew(
+        &mut self,
+        ctx: &mut Context<'_>,
+        hss: &mut Hss,
+        from: SocketAddr,
+        register: &Register<'_>,
+        credentials: &Credentials<'_>,
+    ) {
+        let Register { message, user, key, cseq, .. } = *register;
+        let modified = match self.use_modified(ctx, user, credentials.username) {
+            Ok(modified) => modified,
+            Err(refused) => return self.refuse_register(ctx, from, message, &refused),
+        };
+        let mut whom = Challenged { user, modified, key, cseq, is_live: false, stale: false };
+        let admitted = self.admit(ctx, hss, from, message, (credentials, &mut whom));
+        if let Some(authenticated) = admitted {
+            self.set_up_registration(ctx, from, register, (modified, authenticated));
+        }
+        self.give_back(modified);
     }
 
     fn read_register<'a>(
@@ -234,7 +249,8 @@ impl Scscf {
         found.must_challenge |= credentials.response.is_empty();
         if found.must_challenge && granted_s > 0 {
             let Register { user, key, .. } = *register;
-            let mut whom = Challenged { user, key, cseq, is_live: true, stale: false };
+            let modified = found.modified;
+            let mut whom = Challenged { user, modified, key, cseq, is_live: true, stale: false };
             let admitted = self.admit(ctx, hss, from, message, (credentials, &mut whom));
             let Some(authenticated) = admitted else { return };
             let found = self.subscriptions.get_mut(connection).expect("found above");
@@ -270,7 +286,7 @@ impl Scscf {
         ctx: &mut Context<'_>,
         from: SocketAddr,
         register: &Register<'_>,
-        authenticated: Authenticated,
+        authenticated: (Option<Key>, Authenticated),
     ) {
         let message = register.message;
         let pcscf = message.paths().next().and_then(Result::ok);
@@ -319,7 +335,7 @@ impl Scscf {
         &mut self,
         ctx: &mut Context<'_>,
         register: &Register<'_>,
-        authenticated: Authenticated,
+        (modified, authenticated): (Option<Key>, Authenticated),
         contact: SocketAddr,
         pcscf: SocketAddr,
     ) -> Option<Key> {
@@ -335,8 +351,10 @@ impl Scscf {
         }
         let path = self.strings.store(path.as_written()).ok()?;
         let call = self.hash.hash(register.message.call_id().unwrap_or_default());
+        self.use_again(modified);
         let subscription = Subscription {
             user,
+            modified,
             registration: Some(Registration {
                 path,
                 call,

@@ -145,11 +145,17 @@ impl Scscf {
         if protected && let Some(made) = self.made_by(user, key, cseq.number) {
             return self.accept(ctx, from, message, made, Whose::Ue);
         }
-        let mut whom = Challenged { user, key, cseq: cseq.number, is_live: false, stale: false };
+        let modified = match self.use_modified(ctx, user, credentials.username) {
+            Ok(modified) => modified,
+            Err(refused) => return self.refuse(ctx, from, message, refused.0, |_| ()),
+        };
+        let cseq = cseq.number;
+        let mut whom = Challenged { user, modified, key, cseq, is_live: false, stale: false };
         let authenticated = self.admit(ctx, hss, from, message, (&credentials, &mut whom));
         if let Some(authenticated) = authenticated {
             self.set_up(ctx, from, message, &whom, authenticated, asked_s);
         }
+        self.give_back(modified);
     }
 
     /// Lets a request outside dialogs pass if it answers the challenge that it was given; else answers it.
@@ -321,8 +327,10 @@ impl Scscf {
         let made = self.subscriptions.vacant_key().and_then(|key| {
             let tag = dialog_tag(Subject::Security(key, Whose::Ue));
             let blob = self.dialog_blob(&tag, message)?;
+            self.use_again(whom.modified);
             let subscription = Subscription {
                 user,
+                modified: whom.modified,
                 registration: None,
                 key: whom.key,
                 secret: TokenSecret(ctx.random.next_u64()),
@@ -352,7 +360,7 @@ impl Scscf {
         };
         let indexed = self.by_request.insert(whom.key, key.index).is_ok();
         assert!(indexed, "the index has room for as many as the slab");
-        let older = self.older_from(user, contact, pcscf);
+        let older = self.older_from(whom, contact, pcscf);
         self.by_user[user.0 as usize] = Some(key);
         ctx.counters.subscriptions_made += 1;
         self.prolong(ctx, key, Whose::Ue, whom.cseq, asked_s);
@@ -365,19 +373,21 @@ impl Scscf {
         }
     }
 
-    /// The live connections of the user from this address through this P-CSCF: one, unless an end was overtaken. Through another
+    /// The live connections of the private identity from this address through this P-CSCF: one, unless an end was overtaken. Through another
     /// P-CSCF the same address is another UE's: private addresses overlap between accesses.
     fn older_from(
         &self,
-        user: UserId,
+        whom: &Challenged,
         contact: SocketAddr,
         pcscf: SocketAddr,
     ) -> SmallVec<[Key; 2]> {
         let mut found = SmallVec::new();
-        let mut next = self.by_user[user.0 as usize];
+        let mut next = self.by_user[whom.user.0 as usize];
         while let Some(key) = next {
             let subscription = self.subscriptions.get(key).expect("a user's list is whole");
-            let is_same = subscription.contact.ip() == contact.ip() && subscription.pcscf == pcscf;
+            let is_same = subscription.modified == whom.modified
+                && subscription.contact.ip() == contact.ip()
+                && subscription.pcscf == pcscf;
             // A registration is a thing of its own, which only another one takes the place of.
             if is_same && subscription.ending.is_none() && subscription.registration.is_none() {
                 found.push(key);
@@ -573,6 +583,7 @@ impl Scscf {
                 next = other.next_of_user;
             }
         }
+        self.give_back(subscription.modified);
         subscription.release(&mut self.strings);
     }
 }

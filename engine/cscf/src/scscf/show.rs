@@ -57,7 +57,7 @@ impl Scscf {
         parts.write_pub_gruu(&mut gruu);
         Some(BindingRow {
             impu: show::text(parts.impu),
-            impi: show::impi(&self.directory, subscription.user),
+            impi: self.impi_of(subscription),
             contact: show::text(parts.contact),
             session: session_id(binding.connection),
             expires_s: show::seconds_until(now, binding.expires_at),
@@ -87,11 +87,22 @@ impl Scscf {
             Side::Far => (far, ue),
         };
         SessionRow {
-            impi: show::impi(&self.directory, session.user),
+            impi: self
+                .subscriptions
+                .get(session.connection)
+                .map_or_else(|| show::impi(&self.directory, session.user), |it| self.impi_of(it)),
             session: session_id(session.connection),
             call_id: show::text(parts.call_id),
             from,
             to,
+        }
+    }
+
+    /// The private identity that made a connection, as it was written.
+    fn impi_of(&self, subscription: &Subscription) -> String {
+        match subscription.modified.and_then(|key| self.modified_text(key)) {
+            Some(modified) => show::text(modified),
+            None => show::impi(&self.directory, subscription.user),
         }
     }
 
@@ -111,7 +122,7 @@ impl Scscf {
         let is_watching = watching.exists() && !watching.over;
         let mut packed = [0; IDENTITIES_BYTES_MAX];
         SubscriptionRow {
-            impi: show::impi(&self.directory, subscription.user),
+            impi: self.impi_of(subscription),
             session: session_id(key),
             made_by: match registration {
                 Some(_) => "registration",

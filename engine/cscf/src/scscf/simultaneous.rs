@@ -45,13 +45,16 @@ impl Scscf {
         if one.user != other.user {
             return false;
         }
-        let is_same_place = one.contact.ip() == other.contact.ip() && one.pcscf == other.pcscf;
+        // With modified private identities, each of them is one that registers (the third solution).
+        let is_same_impi = one.modified == other.modified;
+        let is_same_place =
+            is_same_impi && one.contact.ip() == other.contact.ip() && one.pcscf == other.pcscf;
         match (self.config.simultaneous, left.flow, right.flow) {
-            (Simultaneous::Override, ..) => true,
-            // RFC 5626 clause 6: what is bound is an instance's reg-id, by whichever access it comes.
+            (Simultaneous::Override, ..) => is_same_impi,
+            // RFC 5626 clause 6: what is bound is an instance's reg-id, by whichever access and private identity of the user it comes.
             (Simultaneous::Outbound, Some(left), Some(right)) => left == right,
             // Those without reg-id are as before among themselves, and leave flows alone ...
-            (Simultaneous::Outbound, None, None) => true,
+            (Simultaneous::Outbound, None, None) => is_same_impi,
             // ... unless it is the same UE that has just begun, or ceased, to use them.
             (Simultaneous::Outbound, ..) | (Simultaneous::ConnectivityCheck, ..) => is_same_place,
         }

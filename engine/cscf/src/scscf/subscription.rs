@@ -17,6 +17,8 @@ use zeroize::Zeroize;
 #[derive(Debug)]
 pub struct Challenge {
     pub user: UserId,
+    /// The modified private identity that it is for, a use of it.
+    pub modified: Option<Key>,
     /// Of (private identity, Call-ID, From tag).
     pub key: u64,
     pub vector: AuthenticationVector,
@@ -148,6 +150,8 @@ pub struct Registration {
 #[derive(Debug)]
 pub struct Subscription {
     pub user: UserId,
+    /// The modified private identity that made it, a use of it; `None` where it was the user's own.
+    pub modified: Option<Key>,
     /// Set where it was made by a registration. Its `ue` is then nobody who is told anything: it has the lifetime, and the last CSeq.
     pub registration: Option<Registration>,
     /// Of (private identity, Call-ID, From tag, P-CSCF's Record-Route), or of (private identity, P-CSCF's Path): finds it when the request that

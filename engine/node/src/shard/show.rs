@@ -12,7 +12,11 @@ impl Shard {
     /// A part of a table. Changes nothing.
     #[must_use]
     pub fn show(&self, now: Time, query: &Query) -> Shown {
-        let user = |impi: &Vec<u8>| self.topology.directory.as_ref().and_then(|all| all.find(impi));
+        let directory = self.topology.directory.as_ref();
+        let user = |impi: &Vec<u8>| directory.and_then(|all| all.find(impi));
+        // Of a modified private identity only its own rows are meant, of its base all.
+        let only = query.impi.as_deref();
+        let only = only.filter(|impi| directory.is_some_and(|all| all.is_modified(impi)));
         let asked = match &query.impi {
             None => Asked::All(u32::try_from(query.from).unwrap_or(u32::MAX)),
             Some(impi) => user(impi).map_or(Asked::Nobody, Asked::User),
@@ -21,17 +25,24 @@ impl Shard {
             Table::Subscribers => shown(self.subscribers(asked), Rows::Subscribers),
             Table::Subscriptions => {
                 let all = |scscf: &Scscf, from| scscf.show_subscriptions(now, from);
-                let of = |scscf: &Scscf, user| scscf.show_subscriptions_of(now, user);
+                let of = |scscf: &Scscf, user| {
+                    named(scscf.show_subscriptions_of(now, user), only, |row| &row.impi)
+                };
                 shown(self.of_scscf(asked, all, of), Rows::Subscriptions)
             }
             Table::Associations => self.associations(now, query),
             Table::Bindings => {
                 let all = |scscf: &Scscf, from| scscf.show_bindings(now, from);
-                let of = |scscf: &Scscf, user| scscf.show_bindings_of(now, user);
+                let of = |scscf: &Scscf, user| {
+                    named(scscf.show_bindings_of(now, user), only, |row| &row.impi)
+                };
                 shown(self.of_scscf(asked, all, of), Rows::Bindings)
             }
             Table::Sessions => {
-                let page = self.of_scscf(asked, Scscf::show_sessions, Scscf::show_sessions_of);
+                let of = |scscf: &Scscf, user| {
+                    named(scscf.show_sessions_of(user), only, |row| &row.impi)
+                };
+                let page = self.of_scscf(asked, Scscf::show_sessions, of);
                 shown(page, Rows::Sessions)
             }
         }
@@ -89,6 +100,14 @@ enum Asked {
     User(UserId),
     /// A user's who is none.
     Nobody,
+}
+
+/// The rows of one modified private identity, or all.
+fn named<Row>(mut rows: Vec<Row>, only: Option<&[u8]>, impi: impl Fn(&Row) -> &str) -> Vec<Row> {
+    if let Some(only) = only {
+        rows.retain(|row| impi(row).as_bytes() == only);
+    }
+    rows
 }
 
 fn shown<Row>(page: Page<Row>, rows: impl FnOnce(Vec<Row>) -> Rows) -> Shown {
