@@ -279,6 +279,61 @@ fn an_answer_of_another_pcscf_is_ignored() {
 }
 
 #[test]
+fn where_sets_are_by_private_identity_the_check_finds_the_earlier_one_dead() {
+    for layout in LAYOUTS {
+        for watches in [true, false] {
+            let mut world = World::configured_twice(layout, "sa_policy = \"impi\",", CHECKS, "");
+            let mut first = world.ue(1);
+            world.register(&mut first);
+            if watches {
+                let impu = first.impu.clone();
+                world.watch(&mut first, &impu);
+            }
+            let mut second = world.register_from(&first, at(1), 0);
+            // Over a hop less the NOTIFY may come before the 200 that deletes the set: its answer can't come any more.
+            world.advance(seconds(140));
+            for request in world.messages(&mut first) {
+                world.accept(&mut first, &request);
+            }
+            assert_eq!(checks(&world)[..3], [1, 0, 1], "{layout:?} {watches}");
+            assert_eq!((world.tables().pcscf.sets, world.tables().scscf.bindings), (1, 2));
+            works(&mut world, &mut second);
+        }
+    }
+}
+
+#[test]
+fn there_are_as_many_side_by_side_as_an_identity_has_room_for() {
+    for layout in LAYOUTS {
+        let mut world = world(layout);
+        let mut ues = vec![world.ue(1)];
+        world.register(&mut ues[0]);
+        for place in 1..6 {
+            let ue = world.register_from(ues.last().expect("one"), at(place), 1);
+            ues.push(ue);
+        }
+        for ue in &mut ues {
+            for options in world.messages(ue) {
+                world.accept(ue, &options);
+            }
+        }
+        assert_eq!(world.tables().scscf.bindings, 12);
+        let mut more = world.access_of(ues.last().expect("one"), at(9), 1);
+        world.begin_registration(&mut more);
+        let answer = more.register_answer();
+        let (before, held) = (world.counters(), world.tables().scscf);
+        assert_eq!(world.ask(&mut more, &answer).status(), 503);
+        assert!(world.risen(&before).contains(&("table_full", 1)));
+        let after = world.tables().scscf;
+        assert_eq!((after.subscriptions, after.bindings), (held.subscriptions, held.bindings));
+        assert_eq!(checks(&world)[2], 0);
+        for ue in &mut ues {
+            works(&mut world, ue);
+        }
+    }
+}
+
+#[test]
 fn what_rests_on_subscriptions_is_neither_checked_nor_ended() {
     for layout in LAYOUTS {
         let mut world = world(layout);

@@ -616,6 +616,77 @@ fn what_keeps_a_nat_open_is_taken_and_ignored() {
 }
 
 #[test]
+fn an_invite_that_was_accepted_is_not_kept_for_other_flows() {
+    let bytes = |flows: bool| {
+        let mut scene = Scene::new(Layout::Each);
+        if !flows {
+            let leave = scene.cellular.register_again(0);
+            assert_eq!(scene.world.ask(&mut scene.cellular, &leave).status(), 200);
+        }
+        let before = scene.world.tables().scscf.strings_bytes;
+        scene.world.call(&mut scene.other, &mut scene.wlan);
+        scene.world.tables().scscf.strings_bytes - before
+    };
+    assert_eq!(bytes(true), bytes(false));
+}
+
+#[test]
+fn any_datagram_on_mw_may_be_lost_or_come_twice_while_a_flow_is_replaced() {
+    let datagrams = |world: &mut World| {
+        let mut first = world.ue(1);
+        as_flow(&mut first, 1, "cellular1");
+        world.register(&mut first);
+        (first, world.mw.len())
+    };
+    let mut clean = world(Layout::Each);
+    let (first, from) = datagrams(&mut clean);
+    let mut moved = flow_of(&clean, &first, 1, 1);
+    clean.register(&mut moved);
+    clean.advance(seconds(1));
+    let until = clean.mw.len();
+    assert!(until > from + 12, "the set-up, and the end of the one before");
+    for number in from..until {
+        for is_lost in [true, false] {
+            let mut world = world(Layout::Each);
+            let (first, _) = datagrams(&mut world);
+            let fault = Some(number);
+            if is_lost {
+                world.mw_lost = fault;
+            } else {
+                world.mw_doubled = fault;
+            }
+            let mut moved = flow_of(&world, &first, 1, 1);
+            let begin = moved.register_first(Credentials::Name);
+            world.plain(&moved, &begin);
+            let challenge = answer_to(&mut world, &mut moved);
+            moved.challenge(&challenge).expect("a challenge that the USIM accepts");
+            let answer = moved.register_answer();
+            world.sealed(&mut moved, &answer);
+            let ok = answer_to(&mut world, &mut moved);
+            assert_eq!(ok.status(), 200, "{number} {is_lost}: {ok}");
+            assert_eq!(ok.all("Require"), ["outbound"]);
+            moved.registered(&ok);
+            world.advance(seconds(200));
+            assert_eq!(world.counter("aka_registrations_overridden"), 1, "{number} {is_lost}");
+            assert_eq!(world.counter("aka_registrations_made"), 2, "{number} {is_lost}");
+            assert_eq!((world.tables().pcscf.sets, world.tables().scscf.bindings), (1, 2));
+            let again = moved.register_again(600);
+            assert_eq!(world.ask(&mut moved, &again).status(), 200);
+        }
+    }
+}
+
+/// The answer that comes at once, or after a datagram was sent again.
+fn answer_to(world: &mut World, ue: &mut ScriptedUe) -> Text {
+    let mut came = world.messages(ue);
+    if came.is_empty() {
+        world.advance(seconds(2));
+        came = world.messages(ue);
+    }
+    came.pop().expect("an answer")
+}
+
+#[test]
 fn each_flow_has_its_row() {
     let scene = Scene::new(Layout::Apart);
     let rows = scene.world.show(Table::Subscriptions, Some(&scene.wlan.impi));

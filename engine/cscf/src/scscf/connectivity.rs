@@ -10,7 +10,7 @@ use super::Scscf;
 use super::binding::BindingParts;
 use super::notify::Subject;
 use super::simultaneous::Simultaneous;
-use super::subscription::{Reason, Subscription};
+use super::subscription::Reason;
 use crate::event::Context;
 use crate::hss::UserId;
 
@@ -117,12 +117,8 @@ impl Scscf {
         self.set_check(connection, Check::None);
     }
 
-    /// What a check has found: a final status, or none in time.
+    /// What a check has found: a final status, or none in time. Each check is counted as one or the other, be its registration over meanwhile or not.
     pub(super) fn checked(&mut self, ctx: &mut Context<'_>, connection: Key, status: Option<u16>) {
-        let is_live = |found: &Subscription| found.ending.is_none();
-        if !self.subscriptions.get(connection).is_some_and(is_live) {
-            return;
-        }
         // Of these the P-CSCF says that its UE can't be reached, or knows nothing of it; any other answer is the UE's own.
         if !matches!(status, None | Some(404 | 408 | 430 | 480 | 481)) {
             ctx.counters.connectivity_alive += 1;

@@ -227,6 +227,9 @@ impl Scscf {
                 session.stage = SessionStage::Confirmed;
             }
             session.was_made = true;
+            if let Some(attempt) = session.attempt.take() {
+                self.drop_attempt(attempt);
+            }
             ctx.counters.sessions_made += 1;
             self.fork_accepted(ctx, key);
             self.drop_other_early(ctx, key);
