@@ -33,12 +33,14 @@ pub struct Population {
 /// Where the file can't be read, is wrong, or has fewer subscribers than the profile has UEs.
 pub fn directory(profile: &Profile) -> Result<Directory, String> {
     let population = &profile.population;
+    let is_modified = profile.schemes.as_ref().is_some_and(|it| it.scheme.modifies_impi());
     let Some(path) = &population.subscribers else {
-        return Ok(Directory::derived(Derivation {
+        let derivation = Derivation {
             seed: population.seed,
             size: population.size,
             domain: population.domain.clone(),
-        }));
+        };
+        return Ok(Directory::derived(derivation).taking_modified(is_modified));
     };
     let file = path.display();
     let text =
@@ -49,7 +51,7 @@ pub fn directory(profile: &Profile) -> Result<Directory, String> {
         let (there, wanted) = (directory.len(), population.size);
         return Err(format!("{file}: {there} subscribers for population.size = {wanted} UEs"));
     }
-    Ok(directory)
+    Ok(directory.taking_modified(is_modified))
 }
 
 impl Population {
