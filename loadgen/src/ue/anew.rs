@@ -4,7 +4,7 @@
 use imstorm_base::slab::Key;
 use imstorm_base::time::NS_PER_S;
 
-use super::call::{LegStage, MOVE_NS_MAX};
+use super::call::{LegStage, move_ns_max};
 use super::handover::{MoveOutcome, Way};
 use super::{UeTimer, UeTimerKind};
 use crate::generator::{Generator, Step};
@@ -50,7 +50,8 @@ impl Generator {
         for _ in 0..count {
             self.measurements.attempted(Procedure::Interruption);
         }
-        if self.ues[from as usize].is_lost {
+        let old = &self.ues[from as usize];
+        if old.is_lost || old.set.is_none() {
             // No BYE will come.
             self.drop_calls(step, from);
         }
@@ -124,7 +125,7 @@ impl Generator {
         if handover.step != Procedure::HandoverSessions {
             return;
         }
-        if step.now < handover.began_at() + MOVE_NS_MAX {
+        if step.now < handover.began_at() + move_ns_max(&self.settings.timings) {
             self.call_again(step, to);
             let (kind, number) = (UeTimerKind::CallAgain, self.ues[to as usize].attempt);
             return self.timers.arm(step.now, TRY_AGAIN_NS, UeTimer { ue: to, kind, number });

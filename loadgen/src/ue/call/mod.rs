@@ -30,7 +30,7 @@ use imstorm_sip::{DialogParts, Message, Method};
 use super::procedures::{FORGET_NS, TIMINGS};
 use crate::generator::Generator;
 use crate::measure::Procedure;
-pub(super) use moving::MOVE_NS_MAX;
+pub(super) use moving::move_ns_max;
 pub use timer::LegTimer;
 
 /// The sessions that a user takes part in at the same time; a call beyond them is answered 486.

@@ -3,11 +3,11 @@
 use imstorm_base::slab::Key;
 use imstorm_base::time::{NS_PER_MS, NS_PER_S};
 use imstorm_sip::header::HeaderName;
+use imstorm_sip::transaction::Timings;
 use imstorm_sip::{DialogParts, Method, Writer, dialog};
 
 use super::super::handover::{Handover, MoveOutcome};
 use super::super::names::Call;
-use super::super::procedures::TIMINGS;
 use super::super::write::Writing;
 use super::caller::cause_of;
 use super::{LegStage, LegTimer, Side, sdp};
@@ -16,7 +16,9 @@ use crate::measure::Cause;
 
 /// For how long a move is tried again that has crossed another request, or met the other party while that was moving itself: twice as
 /// long as a request to an access that is lost takes to fail.
-pub const MOVE_NS_MAX: u64 = 2 * TIMINGS.timer_b_ns();
+pub const fn move_ns_max(timings: &Timings) -> u64 {
+    2 * timings.timer_b_ns()
+}
 
 impl Generator {
     /// Whether nothing is under way in any session of a user.
@@ -187,7 +189,7 @@ impl Generator {
         let Some(leg) = self.legs.get(moving) else { return };
         let may_pass = matches!(status, 408 | 480 | 491 | 500 | 504);
         let began_at = self.handover_of(to).map_or(0, Handover::began_at);
-        if may_pass && step.now < began_at + MOVE_NS_MAX && !is_over {
+        if may_pass && step.now < began_at + move_ns_max(&self.settings.timings) && !is_over {
             let (least_ms, most_ms) =
                 if leg.side == Side::Caller { (2100, 4000) } else { (0, 2000) };
             let wait_ms = least_ms + 10 * self.random.below((most_ms - least_ms) / 10 + 1);
