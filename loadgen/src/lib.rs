@@ -14,6 +14,7 @@ pub mod child;
 pub mod cli;
 pub mod embedded;
 pub mod generator;
+pub(crate) mod link;
 pub mod live;
 pub mod measure;
 pub mod operator;

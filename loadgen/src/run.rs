@@ -19,10 +19,11 @@ use imstorm_uring::{AnyIo, Backend, Clock, SocketSpec, process, udp};
 use crate::child::{ChildError, EngineChild};
 use crate::embedded;
 use crate::generator::{ESP, Generator, GeneratorState, RunSeed, UNPROTECTED};
+use crate::link::Links;
 use crate::live::Live;
 use crate::measure::{Interval, IntervalLogFile};
 use crate::operator::HttpOperator;
-use crate::population;
+use crate::population::{self, Population};
 use crate::profile::Profile;
 use crate::recorder::{self, Capture};
 use crate::report::{CourseReport, Look, Outcome, Report, Sessions};
@@ -309,14 +310,17 @@ impl Worker {
             process::pin_to_core(core)?;
         }
         process::set_timer_slack(1)?;
-        let mut io = backend::open(Backend::best(), sockets, &Sizes::default())?;
+        let clock = Clock::new();
+        let delay_ms = self.profile.schemes.as_ref().and_then(|it| it.delay_ms);
+        let population = Population::new(&self.profile, Arc::clone(&self.directory));
+        let io = backend::open(Backend::best(), sockets, &Sizes::default())?;
+        let mut io = Links::new(io, clock, &population, delay_ms);
         let mut generator = Box::new(Generator::new(
             &self.profile,
             Arc::clone(&self.directory),
             self.seed,
             self.capture.clone(),
         ));
-        let clock = Clock::new();
         let started_at = clock.now();
         let mut beat_at = started_at + NS_PER_S;
         let mut ends = Ends::new(&self.profile, started_at);
@@ -344,7 +348,7 @@ impl Worker {
         let now = clock.now();
         self.beat(&mut generator, now - started_at);
         Ok(Done {
-            socket_drops: drops(&io),
+            socket_drops: drops(io.inner()),
             drained: generator.is_done(),
             course: generator.course().map(|course| CourseReport::new(course, &looks.taken)),
             generator,
