@@ -158,6 +158,18 @@ mod tests {
     use std::collections::HashMap;
 
     #[test]
+    fn a_prefilled_index_is_empty_and_holds_as_many() {
+        let mut index = Index::with_capacity(3);
+        index.prefill();
+        assert!(index.is_empty());
+        for value in 0..3 {
+            index.insert(7, value).unwrap();
+        }
+        assert_eq!(index.insert(7, 3), Err(Full));
+        assert_eq!(index.find(7, |value| value == 2), Some(2));
+    }
+
+    #[test]
     fn full_is_an_error_and_nothing_moves() {
         let mut index = Index::with_capacity(3);
         for i in 0..3 {

@@ -291,6 +291,17 @@ mod tests {
     }
 
     #[test]
+    fn prefilled_timers_are_not_armed() {
+        let mut timers = Timers::with_capacity(&[5, 7], 1);
+        timers.prefill(3, "any");
+        assert!(timers.is_empty() && timers.next_deadline().is_none());
+        timers.arm(1, 5, "first");
+        assert_eq!(timers.poll(5), None);
+        assert_eq!(timers.poll(6), Some("first"));
+        assert_eq!(timers.poll(u64::MAX), None);
+    }
+
+    #[test]
     fn jumping_to_the_next_deadline_always_gets_on() {
         let mut timers: Timers<u64> = Timers::new(&[]);
         let mut random = Random::new(9);

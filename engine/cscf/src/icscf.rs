@@ -98,11 +98,12 @@ impl Icscf {
                 }
             };
         }
-        let (Ok(Some(credentials)), Ok(to)) = (message.authorization(), message.to()) else {
+        // The S-CSCF checks the rest of the credentials.
+        let (Ok(Some(username)), Ok(to)) = (message.username(), message.to()) else {
             ctx.counters.bad_request += 1;
             return self.refuse(ctx, from, message, 403, "Authorization with a username expected");
         };
-        match hss.user_authorization(credentials.username, to.uri_text) {
+        match hss.user_authorization(username, to.uri_text) {
             Ok(user) => {
                 let shard = self.directory.owner_of(user, self.config.scscf.len());
                 self.pass_on(ctx, message, shard, hops);

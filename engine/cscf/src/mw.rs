@@ -59,15 +59,14 @@ pub struct MwQueue {
     waiting: VecDeque<MwMessage>,
     /// Sent since the last [`MwQueue::take`].
     fresh: VecDeque<MwMessage>,
-    /// Addresses of all roles of this process, in order: to these, Mw is memory, and so a reliable transport.
+    /// Addresses of all roles of this process: to these, Mw is memory, and so a reliable transport.
     nearby: Vec<SocketAddr>,
 }
 
 impl MwQueue {
     /// A queue of `buffers` messages. `nearby` lists the Mw addresses of all roles in this process.
     #[must_use]
-    pub fn new(buffers: usize, mut nearby: Vec<SocketAddr>) -> Self {
-        nearby.sort_unstable();
+    pub fn new(buffers: usize, nearby: Vec<SocketAddr>) -> Self {
         let buffer =
             |_| Box::new(Buffer { index: Index::default(), bytes: [0; MESSAGE_BYTES_MAX] });
         let spare = (0..buffers).map(buffer).collect();
@@ -79,7 +78,7 @@ impl MwQueue {
     /// sent twice.
     #[must_use]
     pub fn is_reliable(&self, to: SocketAddr) -> bool {
-        self.nearby.binary_search(&to).is_ok()
+        self.nearby.contains(&to)
     }
 
     /// Checks a request that came from there (RFC 3261 clause 8.1.1). What a role of this process sent was checked when it came in

@@ -173,6 +173,19 @@ mod tests {
     }
 
     #[test]
+    fn prefilled_tombstones_are_none() {
+        let mut tombstones = Tombstones::new(2, 100);
+        tombstones.prefill(5);
+        assert!(tombstones.is_empty());
+        assert_eq!(tombstones.find(0, 0), None);
+        for transaction in [1, 2, 3] {
+            tombstones.bury(10, transaction, KEY, 1, 200);
+        }
+        assert_eq!(tombstones.len(), 2);
+        assert!(tombstones.find(10, 1).is_none() && tombstones.find(10, 3).is_some());
+    }
+
+    #[test]
     fn an_answer_goes_with_its_tombstone() {
         let mut strings = imstorm_base::strings::Strings::with_capacity(1 << 16);
         let mut tombstones = Tombstones::new(8, 100);

@@ -491,8 +491,7 @@ struct Step<'a> {
 
 /// The shard that owns the user whom an unprotected request names.
 fn owner_of(topology: &Topology, message: &Message<'_>) -> Option<usize> {
-    let credentials = message.authorization().ok()??;
-    Some(topology.owner(credentials.username))
+    Some(topology.owner(message.username().ok()??))
 }
 
 /// Strings of one connection: a dialog's is about 400 B at the P-CSCF and 600 B at the S-CSCF, with identities and the private identity, and a

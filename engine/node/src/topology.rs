@@ -38,8 +38,8 @@ pub struct Topology {
     pub shards: usize,
     /// The subscribers, where this process knows them.
     pub directory: Option<Arc<Directory>>,
-    /// Mw addresses of this process's roles, in order: their shard and role.
-    roles: Vec<(SocketAddr, (usize, Role))>,
+    /// This process's roles and their Mw addresses on the first shard.
+    roles: Vec<(Role, SocketAddr)>,
     /// Who may speak on Mw.
     peers: Vec<IpAddr>,
     /// By [`SocketId`], the same on each shard.
@@ -51,31 +51,30 @@ impl Topology {
     #[must_use]
     pub fn new(config: &EngineConfig, shards: usize, directory: Option<Arc<Directory>>) -> Self {
         let mut doors = Vec::new();
-        let mut roles = Vec::new();
-        for (role, base) in mw_bases(config) {
-            for shard in 0..shards {
-                roles.push((on_shard(base, shard), (shard, role)));
-            }
-            if let Role::Pcscf(number) = role {
+        let roles = mw_bases(config);
+        for (role, _) in &roles {
+            if let Role::Pcscf(number) = *role {
                 doors.extend([Door::Unprotected(number), Door::Esp(number)]);
             }
-            doors.push(Door::Mw(role));
+            doors.push(Door::Mw(*role));
         }
-        roles.sort_unstable_by_key(|(address, _)| *address);
         Self { shards, directory, roles, peers: config.peers.clone(), doors }
     }
 
-    /// The role at a Mw address, and its shard.
+    /// The role at a Mw address, and its shard: a role's ports follow each other, a shard each.
     #[must_use]
     pub fn role_at(&self, address: SocketAddr) -> Option<(usize, Role)> {
-        let found = self.roles.binary_search_by_key(&address, |(address, _)| *address).ok()?;
-        self.roles.get(found).map(|(_, role)| *role)
+        self.roles.iter().find_map(|(role, base)| {
+            let shard = usize::from(address.port().checked_sub(base.port())?);
+            (shard < self.shards && address.ip() == base.ip()).then_some((shard, *role))
+        })
     }
 
-    /// All Mw addresses of this process, in order.
+    /// All Mw addresses of this process.
     #[must_use]
     pub fn mw_addresses(&self) -> Vec<SocketAddr> {
-        self.roles.iter().map(|(address, _)| *address).collect()
+        let bases = self.roles.iter().map(|(_, base)| *base);
+        bases.flat_map(|base| (0..self.shards).map(move |shard| on_shard(base, shard))).collect()
     }
 
     /// Whether Mw takes datagrams from there.

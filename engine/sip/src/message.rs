@@ -302,6 +302,15 @@ impl<'b> Message<'b> {
         self.first_of(HeaderName::Authorization, Credentials::parse)
     }
 
+    /// The username of the first Authorization of scheme Digest, empty if that has none: for those who need no more of it. What lies
+    /// behind it is not read, and may be wrong.
+    ///
+    /// # Errors
+    /// If what lies before it can't be read.
+    pub fn username(&self) -> Result<Option<&'b [u8]>, FieldError> {
+        self.first_of(HeaderName::Authorization, Credentials::username_of)
+    }
+
     /// The first WWW-Authenticate of scheme Digest; those of other schemes are passed over.
     ///
     /// # Errors

@@ -321,14 +321,15 @@ fn scheme(text: &[u8]) -> Scheme {
 /// Steps over a host.
 #[inline]
 pub(crate) fn host<'b>(cursor: &mut Cursor<'b>) -> Result<Host<'b>, FieldError> {
-    let text = cursor.while_class(HOST);
-    if text.is_empty() {
-        return ipv6_reference(cursor);
+    let rest = cursor.rest();
+    if let Some((address, len)) = leading_ipv4(rest)
+        && skip(rest, len, HOST) == len
+    {
+        cursor.take(len);
+        return Ok(Host::V4(address));
     }
-    Ok(match ipv4(text) {
-        Some(address) => Host::V4(address),
-        None => Host::Name(text),
-    })
+    let name = cursor.while_class(HOST);
+    if name.is_empty() { ipv6_reference(cursor) } else { Ok(Host::Name(name)) }
 }
 
 fn ipv6_reference<'b>(cursor: &mut Cursor<'b>) -> Result<Host<'b>, FieldError> {
@@ -369,45 +370,36 @@ pub(crate) fn address(text: &[u8]) -> Option<IpAddr> {
     std::str::from_utf8(text).ok()?.parse().ok()
 }
 
-/// Four numbers and three dots.
-#[inline]
+/// The IPv4 address that `text` is.
 fn ipv4(text: &[u8]) -> Option<Ipv4Addr> {
-    // Names that don't end in a digit are the usual case and need no attempt.
-    if !text.last().is_some_and(u8::is_ascii_digit) || text.len() > 15 {
-        return None;
-    }
-    let mut octets = 0;
-    let mut rest = text;
-    for position in 0..4 {
-        if position > 0 {
-            rest = rest.strip_prefix(b".")?;
-        }
-        let (octet, behind) = octet(rest)?;
-        octets = octets << 8 | octet;
-        rest = behind;
-    }
-    rest.is_empty().then(|| Ipv4Addr::from_bits(octets))
+    leading_ipv4(text).filter(|(_, len)| *len == text.len()).map(|(address, _)| address)
 }
 
-/// The number up to 255, without leading zeros, that `text` starts with, and what is behind it.
+/// The IPv4 address that `text` starts with, in numbers without leading zeros, and its length. What is behind it is neither a digit nor a dot.
 #[inline]
-fn octet(text: &[u8]) -> Option<(u32, &[u8])> {
-    let digit = |byte: &u8| u32::from(byte.wrapping_sub(b'0'));
-    let (first, mut rest) = text.split_first()?;
-    let mut octet = digit(first);
-    if octet > 9 {
-        return None;
-    }
-    while octet < 256
-        && let [next, behind @ ..] = rest
-        && digit(next) <= 9
-    {
-        if octet == 0 {
-            return None;
+fn leading_ipv4(text: &[u8]) -> Option<(Ipv4Addr, usize)> {
+    let (mut octets, mut octet, mut digits, mut dots) = (0u32, 0u32, 0, 0);
+    let mut len = 0;
+    for byte in text {
+        let digit = u32::from(byte.wrapping_sub(b'0'));
+        if digit <= 9 {
+            octet = octet * 10 + digit;
+            if octet > 255 || (digits > 0 && octet < 10) {
+                return None;
+            }
+            digits += 1;
+        } else if *byte == b'.' {
+            if digits == 0 || dots == 3 {
+                return None;
+            }
+            octets = octets << 8 | octet;
+            (octet, digits, dots) = (0, 0, dots + 1);
+        } else {
+            break;
         }
-        (octet, rest) = (octet * 10 + digit(next), behind);
+        len += 1;
     }
-    (octet < 256).then_some((octet, rest))
+    (dots == 3 && digits > 0).then(|| (Ipv4Addr::from_bits(octets << 8 | octet), len))
 }
 
 fn same_option(a: Option<&[u8]>, b: Option<&[u8]>, any_case: bool) -> bool {
@@ -575,6 +567,13 @@ mod tests {
         ] {
             assert_eq!(ipv4(text.as_bytes()), text.parse().ok(), "{text}");
         }
+        // An address is the host only if nothing of a name is behind it.
+        for name in ["1.2.3.4.example", "1.2.3.4-a", "1.2.3.4.", "1.2.3.4_", "1.2.3.04"] {
+            let found = Host::parse_with_port(name.as_bytes());
+            assert_eq!(found, Ok((Host::Name(name.as_bytes()), None)));
+        }
+        let found = Host::parse_with_port(b"1.2.3.4:5").unwrap();
+        assert_eq!(found, (Host::V4([1, 2, 3, 4].into()), Some(5)));
     }
 
     fn identity(text: &str) -> Vec<u8> {

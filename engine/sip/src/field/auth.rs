@@ -88,6 +88,24 @@ impl<'b> Credentials<'b> {
         Ok(Some(found))
     }
 
+    /// The `username` of an Authorization value, empty if absent, for those who need no more of it: what lies behind is not read. `None` if
+    /// the scheme is not Digest.
+    ///
+    /// # Errors
+    /// If what lies before it is no scheme with `name=value` pairs.
+    pub(crate) fn username_of(value: &'b [u8]) -> Result<Option<&'b [u8]>, FieldError> {
+        const USERNAME: u64 = folded(b"username");
+        let Some(params) = AuthParams::digest(value) else { return Ok(None) };
+        let mut cursor = params.value;
+        while !cursor.at_end() {
+            let (name, text) = pair(&mut cursor)?;
+            if folded(name) == USERNAME {
+                return Ok(Some(unquote(text)));
+            }
+        }
+        Ok(Some(b""))
+    }
+
     fn take(&mut self, name: &[u8], text: &'b [u8]) {
         const NC: u64 = folded(b"nc");
         const URI: u64 = folded(b"uri");
@@ -276,6 +294,14 @@ mod tests {
             auts=\"xx==\",integrity-protected=yes",
         );
         assert_eq!((found.username, found.realm), (&b"u@h"[..], &b"h"[..]));
+        let name = |text: &'static [u8]| Credentials::username_of(text);
+        assert_eq!(
+            name(b"Digest realm=\"h\", USERNAME=\"u@h\", what is behind"),
+            Ok(Some(&b"u@h"[..]))
+        );
+        assert_eq!(name(b"Digest realm=h"), Ok(Some(&b""[..])));
+        assert_eq!(name(b"Basic username=u"), Ok(None));
+        assert!(name(b"Digest realm, username=u").is_err());
         assert_eq!((found.nonce, found.uri), (&b"AAA[\0,=/+"[..], &b"sip:h"[..]));
         assert_eq!((found.response, found.algorithm), (&b"0011"[..], Some(&b"AKAv1-MD5"[..])));
         assert_eq!((found.cnonce, found.qop), (Some(&b"c"[..]), Some(&b"auth"[..])));
