@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::estimate::Estimate;
 use super::{CourseStep, SaPolicy, Scheme};
+use crate::measure::Latency;
 use crate::report::{CourseReport, Report, StepReport};
 
 /// Security associations that a user has over two accesses, four for each.
@@ -124,6 +125,17 @@ pub struct Cell {
     pub confidence: BTreeMap<String, [f64; 2]>,
 }
 
+/// One of a latency's figures, by its name.
+type Percentile = (&'static str, fn(&Latency) -> f64);
+
+/// Those that a cell has.
+const PERCENTILES: [Percentile; 4] = [
+    ("p50", |it| it.p50 as f64),
+    ("p90", |it| it.p90 as f64),
+    ("p99", |it| it.p99 as f64),
+    ("max", |it| it.max as f64),
+];
+
 /// The steps that a reader asks for, and those whose failure is theirs.
 const PROCEDURES: [(CourseStep, &[CourseStep]); 6] = [
     (CourseStep::Attach, &[]),
@@ -229,17 +241,11 @@ impl Cell {
         let bytes_mw = mean("bytes_mw", per_user(|step| step.mw_bytes as f64));
         let engine_cpu_us = mean("engine_cpu_us", per_user(|step| step.engine_cpu_us));
         let latencies: Vec<_> = steps.iter().map(|step| step.latency_us).collect();
-        let mut percentiles = |what: &str, of: &[crate::measure::Latency]| {
-            let rows: [(&'static str, fn(&crate::measure::Latency) -> f64); 4] = [
-                ("p50", |it| it.p50 as f64),
-                ("p90", |it| it.p90 as f64),
-                ("p99", |it| it.p99 as f64),
-                ("max", |it| it.max as f64),
-            ];
-            let named = rows.into_iter().map(|(name, get)| {
+        let mut percentiles = |what: &str, of: &[Latency]| {
+            let named = PERCENTILES.map(|(name, get)| {
                 (name, mean(&format!("{what}.{name}"), of.iter().map(get).collect()))
             });
-            named.collect::<BTreeMap<_, _>>()
+            BTreeMap::from(named)
         };
         let latency_us = percentiles("latency_us", &latencies);
         let interruptions: Vec<_> = reports
