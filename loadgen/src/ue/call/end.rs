@@ -214,6 +214,11 @@ impl Generator {
             .map(|(key, _)| key)
             .collect();
         for key in &open {
+            if self.legs.get(*key).is_some_and(|leg| leg.is_replaced && leg.stage == LegStage::Up) {
+                // Its BYE is the network's, which may find no way to the UE any more; one that does is still answered.
+                self.end_leg(step, *key);
+                continue;
+            }
             match self.legs.get(*key).map(|leg| (leg.stage, leg.side)) {
                 Some((LegStage::Early, Side::Caller)) => self.give_up(step, *key),
                 Some((LegStage::Early, Side::Callee)) => {
