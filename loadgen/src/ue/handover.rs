@@ -8,7 +8,8 @@
 //! ```
 //!
 //! Where connections rest on registrations there is nothing to move: the network ends what ran over the old one as soon as the new one
-//! is made (the paper's figure 1), and the user makes it anew ([`anew`](super::anew)).
+//! is made (the paper's figure 1), and the user makes it anew ([`anew`](super::anew)). Where a registration may stand beside another one
+//! sessions are moved, the registration state is watched anew, and the old registration ends in the last step.
 //!
 //! The old access is Idle again once its connection is over, and may be moved to. Where it is lost nothing passes it from the moment of
 //! the loss until nothing can come any more.
