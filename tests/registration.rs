@@ -287,6 +287,31 @@ fn the_network_has_it_authenticated_again() {
 }
 
 #[test]
+fn who_answers_no_challenge_is_given_one_and_has_to_answer_it() {
+    let (mut world, mut ue, _) = registered(Layout::Apart);
+    let home = "sip:ims.example";
+    let name = ue.authorization_for("REGISTER", home, Credentials::Name);
+    let bare = ue.register_again(EXPIRES_S).with("Authorization", &name);
+    let challenge = world.ask(&mut ue, &bare);
+    assert_eq!(challenge.status(), 401, "{challenge}");
+    assert_eq!(world.tables().pcscf.sets, 2, "the live set, and the temporary one");
+    // Until it is answered rightly nothing is prolonged, and nothing else is taken for an answer.
+    let again = ue.register_again(EXPIRES_S);
+    let challenge = world.ask(&mut ue, &again);
+    assert_eq!(challenge.status(), 401, "{challenge}");
+    assert_eq!(world.counter("aka_registrations_refreshed"), 0);
+    ue.challenge(&challenge).expect("a challenge that the USIM accepts");
+    let answer = ue.register_answer();
+    world.sealed(&mut ue, &answer);
+    let ok = world.messages(&mut ue).into_iter().find(|text| text.status() == 200);
+    ue.registered(&ok.expect("a 200"));
+    assert_eq!(world.counter("reauthenticated"), 1);
+    assert_eq!(world.counter("aka_registrations_made"), 1);
+    works(&mut world, &mut ue);
+    assert_eq!(world.counter("aka_registrations_refreshed"), 2);
+}
+
+#[test]
 fn a_lifetime_that_was_lowered_ends_it_unless_it_authenticates() {
     let (mut world, ue, _) = registered(Layout::Apart);
     let impi = ue.impi.into_bytes();
