@@ -83,18 +83,7 @@ impl Generator {
                 Some(blob) => DialogParts::decode(blob),
                 None => initial(names, names.impu(), route),
             };
-            let mut writer = dialog::request(&parts, Method::Subscribe, cseq, out);
-            writing.via(writing.settings.port_us, call, cseq, &mut writer);
-            writer.end();
-            writing.contact(writing.settings.port_us, &mut writer);
-            writer.header(HeaderName::Event).text("reg").end();
-            let expires_s = u64::from(writing.settings.reg_event_expires_s);
-            writer.header(HeaderName::Expires).decimal(expires_s).end();
-            writer.header(HeaderName::Accept).text("application/reginfo+xml").end();
-            writer.header(HeaderName::Allow).text(ALLOW).end();
-            writing.preferred(names, &mut writer);
-            writing.agreed(&mut writer);
-            writer.finish().ok()
+            writing.subscribe(&parts, (call, cseq), names, None, out)
         });
         self.start_request(step, ue, Asking::RegEvent, (call, cseq), written);
         self.name_request(ue, owner);
@@ -139,21 +128,7 @@ impl Generator {
                 true => DialogParts { routes: route, ..old },
                 false => initial(names, names.impu(), route),
             };
-            let mut writer = dialog::request(&parts, Method::Subscribe, cseq, out);
-            writing.via(writing.settings.port_us, call, cseq, &mut writer);
-            writer.end();
-            writing.contact(writing.settings.port_us, &mut writer);
-            writer.header(HeaderName::Event).text("reg").end();
-            let expires_s = u64::from(writing.settings.reg_event_expires_s);
-            writer.header(HeaderName::Expires).decimal(expires_s).end();
-            writer.header(HeaderName::Accept).text("application/reginfo+xml").end();
-            writer.header(HeaderName::Allow).text(ALLOW).end();
-            if !in_dialog {
-                writing.replace(&old, &mut writer);
-            }
-            writing.preferred(names, &mut writer);
-            writing.agreed(&mut writer);
-            writer.finish().ok()
+            writing.subscribe(&parts, (call, cseq), names, (!in_dialog).then_some(&old), out)
         });
         if in_dialog {
             // What comes in the dialog from now on comes over the new connection.
@@ -440,6 +415,32 @@ pub(super) fn initial<'a>(names: &'a Names, target: &'a [u8], routes: &'a [u8]) 
 }
 
 impl Writing<'_> {
+    /// A SUBSCRIBE to the registration state, which may replace another one.
+    fn subscribe(
+        &self,
+        parts: &DialogParts<'_>,
+        (call, cseq): (Call, u32),
+        names: &Names,
+        replaced: Option<&DialogParts<'_>>,
+        out: &mut [u8],
+    ) -> Option<usize> {
+        let mut writer = dialog::request(parts, Method::Subscribe, cseq, out);
+        self.via(self.settings.port_us, call, cseq, &mut writer);
+        writer.end();
+        self.contact(self.settings.port_us, &mut writer);
+        writer.header(HeaderName::Event).text("reg").end();
+        let expires_s = u64::from(self.settings.reg_event_expires_s);
+        writer.header(HeaderName::Expires).decimal(expires_s).end();
+        writer.header(HeaderName::Accept).text("application/reginfo+xml").end();
+        writer.header(HeaderName::Allow).text(ALLOW).end();
+        if let Some(replaced) = replaced {
+            self.replace(replaced, &mut writer);
+        }
+        self.preferred(names, &mut writer);
+        self.agreed(&mut writer);
+        writer.finish().ok()
+    }
+
     /// The identity that the UE wants to be known by.
     pub(super) fn preferred(&self, names: &Names, out: &mut Writer<'_>) {
         out.header(HeaderName::PPreferredIdentity).put(b"<").put(names.impu()).put(b">").end();
