@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use imstorm_engine::EngineConfig;
 use imstorm_engine::config::ConfigError;
 
+use crate::course::SaPolicy;
 use crate::profile::{Profile, Schemes};
-use crate::schemes::SaPolicy;
 
 /// Private identities that a user of a comparison derives: one for each access.
 const ACCESSES: i64 = 2;

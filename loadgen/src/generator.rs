@@ -18,6 +18,7 @@ use imstorm_esp::{Datagram, HEADROOM, Keys, LocalPort, SecurityParameters, TAILR
 use imstorm_sip::transaction::Timings;
 use imstorm_sip::{Index, parse};
 
+use crate::course::Course;
 use crate::measure::{Measurements, Procedure};
 use crate::operator::{OperatorCall, OperatorDesk, OperatorKind, Switching};
 use crate::population::{NAME_BYTES_MAX, Population};
@@ -27,7 +28,6 @@ use crate::profile::{
 };
 use crate::recorder::{AssociationKeys, Capture, Direction, Recorder};
 use crate::schedule::Schedule;
-use crate::schemes::Course;
 use crate::ue::call::{LEG_STRINGS_BYTES, LEGS_PER_USER, leg_timers_ns};
 use crate::ue::handover::Handover;
 use crate::ue::procedures::FORGET_NS;

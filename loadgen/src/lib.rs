@@ -13,6 +13,7 @@
 
 pub mod child;
 pub mod cli;
+pub mod course;
 pub mod embedded;
 pub mod generator;
 pub(crate) mod link;

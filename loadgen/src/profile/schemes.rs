@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use crate::schemes::{SaPolicy, Scheme};
+use crate::course::{SaPolicy, Scheme};
 
 /// All users go through the same course of steps together, by one of the ways to be reachable over two accesses.
 #[derive(Debug, Clone, PartialEq, Deserialize)]

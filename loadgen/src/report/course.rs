@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::Engine;
+use crate::course::{Course, CourseStep, StepResult};
 use crate::measure::Latency;
-use crate::schemes::{Course, CourseStep, StepResult};
 
 /// What an engine's state and the UEs' are between two steps.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]

@@ -5,7 +5,7 @@ use std::fmt::{self, Write};
 use super::comparison::Comparison;
 use super::markdown::is_plain;
 use super::matrix::{Cell, Row};
-use super::{CourseStep, SaPolicy, Scheme};
+use crate::course::{CourseStep, SaPolicy, Scheme};
 
 const STYLE: &str = include_str!("style.css");
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::estimate::Estimate;
-use super::{CourseStep, SaPolicy, Scheme};
+use crate::course::{CourseStep, SaPolicy, Scheme};
 use crate::measure::Latency;
 use crate::report::{CourseReport, Report, StepReport};
 

@@ -1,7 +1,7 @@
 //! The ways to hold several registrations at once, side by side: the second paper's three solutions and their combinations, today's
 //! registration, and the subscription-based security of the first paper.
 //!
-//! A [`Comparison`] runs the profile for each [`Variant`] and repeat, over real sockets. In each run all users go through a [`Course`]
+//! A [`Comparison`] runs the profile for each [`Variant`] and repeat, over real sockets. In each run all users go through a [`Course`](crate::course::Course)
 //! together, step by step, and the engine is looked at between the steps, so that every count belongs to one of them. A [`Row`] is
 //! what was seen of a variant: whether it works is observed, never taken from its name. The [`Conclusion`]s of the paper are
 //! then held against the rows. The results go to schemes.json, .csv, .md and .html.
@@ -10,20 +10,15 @@
 
 mod comparison;
 mod conclusion;
-mod course;
 mod csv;
 mod estimate;
 mod html;
 mod markdown;
 mod matrix;
-mod scheme;
 
 pub use comparison::{Comparison, ComparisonError, ComparisonOptions};
 pub use conclusion::Conclusion;
-pub(crate) use course::Ended;
-pub use course::{Course, CourseStep, StepResult};
 pub use matrix::{Cell, Row, Variant};
-pub use scheme::{SaPolicy, Scheme};
 
 /// The comparison as text, for a terminal too.
 #[must_use]

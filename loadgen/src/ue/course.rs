@@ -1,13 +1,13 @@
-//! What a user does in each step of a comparison's [`Course`](crate::schemes::Course), over one or both of its accesses. What ends is noted
+//! What a user does in each step of a comparison's [`Course`](crate::course::Course), over one or both of its accesses. What ends is noted
 //! ([`Generator::note_ended`]) and looked at once per tick, when no procedure is in the middle of anything.
 
 use imstorm_base::time::Time;
 
 use super::write::Credentials;
 use super::{Asking, Stage};
+use crate::course::{Course, CourseStep, Ended, SaPolicy};
 use crate::generator::{Generator, Step};
 use crate::measure::{Cause, Procedure};
-use crate::schemes::{Course, CourseStep, Ended, SaPolicy};
 
 impl Generator {
     /// A procedure over an access has ended; without a comparison nobody asks.

@@ -11,8 +11,8 @@ use imstorm_sip::{DialogParts, Writer, dialog};
 use super::agreement::write_client;
 use super::names::{Call, Names};
 use super::{Asking, Basis, CLIENT_PORTS, Services, Ue};
+use crate::course::SaPolicy;
 use crate::population::{NAME_BYTES_MAX, Population};
-use crate::schemes::SaPolicy;
 
 /// What UEs take.
 pub const ALLOW: &str =

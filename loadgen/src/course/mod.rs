@@ -2,12 +2,16 @@
 //! only when the one before is over for everybody and whoever watches has looked at the engine, so that what is counted between
 //! two looks is of one step.
 
+mod scheme;
+
 use std::collections::BTreeMap;
 
 use imstorm_base::time::{NS_PER_S, Time};
 use imstorm_esp::Suite;
 
 use crate::measure::{Cause, Latency, Procedure, Tally};
+
+pub use scheme::{SaPolicy, Scheme};
 
 /// A step of the course.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
