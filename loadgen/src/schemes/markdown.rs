@@ -15,7 +15,7 @@ pub fn render(comparison: &Comparison) -> String {
 
 fn write_all(it: &Comparison, out: &mut String) -> std::fmt::Result {
     writeln!(out, "# Simultaneous registrations, compared\n")?;
-    let repeats = if it.repeats == 1 { "one run" } else { "runs" };
+    let repeats = if it.repeats == 1 { "run" } else { "runs" };
     writeln!(
         out,
         "{} users with two accesses each, {} {repeats} for each row, seed {}.",
