@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Engine, Report, Row, Rows, Verdict};
+use super::{CourseReport, Engine, Report, Row, Rows, Verdict};
 
 /// The table.
 pub(super) fn render(report: &Report) -> String {
@@ -18,6 +18,9 @@ pub(super) fn render(report: &Report) -> String {
     );
     rows(&mut text, "procedure", &report.measured.procedures);
     rows(&mut text, "transaction", &report.measured.transactions);
+    if let Some(report) = &report.course {
+        course(&mut text, report);
+    }
     sessions(&mut text, report);
     failures(&mut text, report);
     let generator = &report.generator;
@@ -71,6 +74,32 @@ fn rows(text: &mut String, title: &str, rows: &Rows<Row>) {
             let _ = write!(text, " {:>9}", duration(value, latency.max));
         }
         let _ = writeln!(text, " {:>9}", duration(latency.mean.round() as u64, latency.max));
+    }
+    text.push('\n');
+}
+
+/// The steps that all users went through together; what they cost is for each of them.
+fn course(text: &mut String, report: &CourseReport) {
+    let _ = writeln!(
+        text,
+        "{:<29} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9}",
+        "step", "users", "failed", "Gm each", "Mw each", "CPU each", "p50", "p99"
+    );
+    for step in &report.steps {
+        let each = |total: u64| total as f64 / step.users.max(1) as f64;
+        let latency = &step.latency_us;
+        let _ = writeln!(
+            text,
+            "{:<29} {:>9} {:>9} {:>9.1} {:>9.1} {:>6.0} µs {:>9} {:>9}",
+            step.step,
+            grouped(step.users),
+            grouped(step.failed),
+            each(step.gm_messages),
+            each(step.mw_messages),
+            step.engine_cpu_us / step.users.max(1) as f64,
+            duration(latency.p50, latency.max),
+            duration(latency.p99, latency.max)
+        );
     }
     text.push('\n');
 }
