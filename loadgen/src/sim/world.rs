@@ -128,7 +128,7 @@ impl<'a> World<'a> {
         let mesh = Mesh::new(1, 1, SLOT_BYTES).pop().expect("a port for the one shard");
         let run_seed = RunSeed { seed: random.fork(2).next_u64(), run: random.fork(3).next_u32() };
         let generator = Generator::new(profile, directory, run_seed, Capture::None);
-        let invariants = Invariants::new(generator.population.accesses() as usize);
+        let invariants = Invariants::new(profile, generator.population.accesses() as usize);
         Self {
             now: START_NS,
             engine,

@@ -74,7 +74,6 @@ impl Generator {
         let (here, other) = (self.current_access(user), self.population.next_access(user));
         let count = match stage {
             CourseStep::Check | CourseStep::CheckAgain | CourseStep::Both => 2,
-            CourseStep::Leave => self.held_accesses(user).count().max(1),
             _ => 1,
         };
         if let Some(course) = &mut self.course {
@@ -112,11 +111,14 @@ impl Generator {
                 self.begin_secured(step, here, Self::begin_handover);
             }
             CourseStep::HangUp => {
-                if !self.hang_up_all(step, here) {
+                if !self.is_caller(here) || !self.hang_up_all(step, here) {
                     self.note_ended(here, Procedure::CallRelease, Some(Cause::ConnectionLost));
                 }
             }
-            CourseStep::Leave => self.leave_all(step, user),
+            CourseStep::Leave => {
+                self.give_up_left(step, here);
+                self.begin_secured(step, here, Self::begin_release);
+            }
         }
     }
 
@@ -148,20 +150,13 @@ impl Generator {
         self.write_to(step, ue, partner, true);
     }
 
-    /// A user's accesses that have a connection.
-    fn held_accesses(&self, user: u32) -> impl Iterator<Item = u32> {
-        self.population.accesses_of(user).filter(|it| self.ues[*it as usize].is_free())
-    }
-
-    /// Deregisters, or ends the subscription, over all accesses that have a connection; whoever has none is through.
-    fn leave_all(&mut self, step: &mut Step<'_>, user: u32) {
-        let held: Vec<u32> = self.held_accesses(user).collect();
-        if held.is_empty() {
-            self.lack_connection(step, user);
-        }
-        for ue in held {
-            self.ues[ue as usize].is_current = true;
-            self.begin_release(step, ue);
+    /// The accesses that a user has left, other than this one, are over: where an end has deleted the security associations of one, what
+    /// the network tells of its end, and of its sessions', comes to nobody.
+    fn give_up_left(&mut self, step: &mut Step<'_>, here: u32) {
+        for left in self.population.accesses_of(here).filter(|it| *it != here) {
+            if self.ues[left as usize].stage.is_secure() {
+                self.retire(step, left);
+            }
         }
     }
 
