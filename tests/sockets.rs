@@ -321,6 +321,26 @@ fn bad_usage_exits_with_2() {
 }
 
 #[test]
+fn a_comparison_of_nothing_exits_with_2_and_says_what_to_do() {
+    let output = Command::new(IMSTORM).args(["schemes", "quickstart"]).output().expect("it starts");
+    assert_eq!(output.status.code(), Some(2), "{}", shown(&output));
+    assert!(output.stdout.is_empty(), "{}", shown(&output));
+    let expected = "quickstart has no [schemes] table, so there is nothing to compare; start from `imstorm init schemes`";
+    assert!(shown(&output).contains(expected), "{}", shown(&output));
+    for (args, expected) in [
+        (&["--repeat", "0"][..], "'--repeat <N>'"),
+        (&["--repeat", "101"], "'--repeat <N>'"),
+        (&["--set", "schemes.scheme=none"], "schemes.scheme"),
+        (&["--set", "schemes.pcscfs=3"], "schemes.pcscfs"),
+    ] {
+        let mut command = Command::new(IMSTORM);
+        let output = command.args(["schemes", "schemes"]).args(args).output().expect("it starts");
+        assert_eq!(output.status.code(), Some(2), "{args:?}: {}", shown(&output));
+        assert!(shown(&output).contains(expected), "{args:?}: {}", shown(&output));
+    }
+}
+
+#[test]
 fn nobody_at_the_target_exits_with_4() {
     let out = Directory::new("nobody");
     let ip = IpAddr::V4(fresh_ip());

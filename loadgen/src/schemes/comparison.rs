@@ -187,7 +187,7 @@ fn run_one(
         target: None,
         admin: None,
         out: options.out.join("runs").join(format!("{name}-{}", repeat + 1)),
-        seed: options.seed + u64::from(repeat),
+        seed: options.seed.wrapping_add(u64::from(repeat)),
         capture: Capture::None,
         quiet: true,
     };

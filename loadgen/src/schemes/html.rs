@@ -108,11 +108,12 @@ impl Page<'_> {
         for deviation in &it.deviations {
             writeln!(out, "<li>Deviation: {}.</li>", escaped(deviation))?;
         }
-        let doubtful = it.rows.iter().filter(|row| !row.doubts.is_empty()).count();
+        let doubtful = it.rows.iter().filter(|row| !row.doubts.is_empty()).count() as u32;
         if doubtful > 0 {
             writeln!(
                 out,
-                "<li>In {doubtful} rows the load generator could not keep its times: their latencies are to be taken with caution.</li>"
+                "<li>In {doubtful} row{} the load generator could not keep its times: latencies there are to be taken with caution.</li>",
+                plural(doubtful)
             )?;
         }
         writeln!(out, "</ul>\n<h2>The schemes</h2>\n<dl>")?;
@@ -324,7 +325,9 @@ fn write_outcome(row: &Row, out: &mut String) -> fmt::Result {
 }
 
 fn write_costs(row: &Row, cell: &Cell, most: f64, out: &mut String) -> fmt::Result {
-    let ms = |name: &str| cell.latency_us.get(name).map_or(0.0, |us| us / 1e3);
+    let ms = |name: &str| {
+        cell.latency_us.get(name).map_or("–".to_owned(), |us| format!("{:.2} ms", us / 1e3))
+    };
     let part = cell.messages_gm / most * 100.0;
     let failed = if cell.failed > 0 {
         format!(" <span class=\"bad\">{} failed</span>", cell.failed)
@@ -333,7 +336,7 @@ fn write_costs(row: &Row, cell: &Cell, most: f64, out: &mut String) -> fmt::Resu
     };
     writeln!(
         out,
-        "<tr><th scope=\"row\"><code>{}</code>{failed}</th><td><span class=\"bar\" style=\"width:{part:.0}%\"></span>{:.1}</td><td>{:.1}</td><td>{:.0}</td><td>{:.0}</td><td>{:.0} µs</td><td>{:.2} ms</td><td>{:.2} ms</td></tr>",
+        "<tr><th scope=\"row\"><code>{}</code>{failed}</th><td><span class=\"bar\" style=\"width:{part:.0}%\"></span>{:.1}</td><td>{:.1}</td><td>{:.0}</td><td>{:.0}</td><td>{:.0} µs</td><td>{}</td><td>{}</td></tr>",
         row.scheme,
         cell.messages_gm,
         cell.messages_mw,

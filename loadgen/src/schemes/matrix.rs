@@ -116,7 +116,8 @@ pub struct Cell {
     pub bytes_mw: f64,
     /// The engine's processor time, in microseconds, idle turns included.
     pub engine_cpu_us: f64,
-    /// How long it took, in microseconds: percentiles, and their means over the repeats.
+    /// How long it took those that it did not fail for, in microseconds: percentiles, and their means over the repeats. Empty where it
+    /// failed for all.
     pub latency_us: BTreeMap<&'static str, f64>,
     /// For a handover: from the decision to the ACK of the session over the new access.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -163,7 +164,10 @@ impl Row {
         let lost: u64 = courses.iter().map(|course| associations_lost(course)).sum();
         let broken = courses.iter().find_map(|course| broken_of(course));
         let short = (lost > 0).then(|| CourseStep::AddAccess.name());
-        let broken_step = broken.map(|step| procedure_of(step.step).unwrap_or(step.step)).or(short);
+        let failed = broken.map(|step| procedure_of(step.step).unwrap_or(step.step));
+        // What was deleted without a failure at first comes before what fails later for want of it.
+        let is_first = failed == Some(CourseStep::Attach.name());
+        let broken_step = if is_first { failed } else { short.or(failed) };
         let both = courses.first().and_then(|course| after_both(course));
         let per_user = |of: fn(&StepReport) -> u64| {
             both.map_or(0.0, |step| of(step) as f64 / step.users.max(1) as f64)
@@ -240,14 +244,19 @@ impl Cell {
         let bytes_gm = mean("bytes_gm", per_user(|step| step.gm_bytes as f64));
         let bytes_mw = mean("bytes_mw", per_user(|step| step.mw_bytes as f64));
         let engine_cpu_us = mean("engine_cpu_us", per_user(|step| step.engine_cpu_us));
-        let latencies: Vec<_> = steps.iter().map(|step| step.latency_us).collect();
+        // What failed for all has none.
+        let timed = steps.iter().filter(|step| step.failed < step.users);
+        let latencies: Vec<Latency> = timed.map(|step| step.latency_us).collect();
         let mut percentiles = |what: &str, of: &[Latency]| {
             let named = PERCENTILES.map(|(name, get)| {
                 (name, mean(&format!("{what}.{name}"), of.iter().map(get).collect()))
             });
             BTreeMap::from(named)
         };
-        let latency_us = percentiles("latency_us", &latencies);
+        let latency_us = match latencies.is_empty() {
+            false => percentiles("latency_us", &latencies),
+            true => BTreeMap::new(),
+        };
         let interruptions: Vec<_> = reports
             .iter()
             .filter_map(|report| report.measured.procedures.get("interruption"))

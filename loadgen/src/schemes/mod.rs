@@ -15,6 +15,8 @@ mod estimate;
 mod html;
 mod markdown;
 mod matrix;
+#[cfg(test)]
+mod tests;
 
 pub use comparison::{Comparison, ComparisonError, ComparisonOptions};
 pub use conclusion::Conclusion;
