@@ -299,12 +299,16 @@ impl Generator {
             && let Some((ue, at)) = self.schedule.due(now - started_at)
         {
             let intended = started_at + at;
-            let late_ns = now - intended;
-            self.late_ns_max = self.late_ns_max.max(late_ns);
-            if late_ns > LATE_NS {
-                self.measurements.late_start();
-            }
+            self.note_lateness(now - intended);
             self.begin(&mut step, ue, intended);
+        }
+    }
+
+    /// Something has started so long after it was intended.
+    pub(crate) fn note_lateness(&mut self, late_ns: u64) {
+        self.late_ns_max = self.late_ns_max.max(late_ns);
+        if late_ns > LATE_NS {
+            self.measurements.late_start();
         }
     }
 

@@ -287,6 +287,7 @@ struct Done {
     interrupted: bool,
     drained: bool,
     course: Option<CourseReport>,
+    missed_looks: u64,
 }
 
 /// The generator's thread.
@@ -350,6 +351,7 @@ impl Worker {
         Ok(Done {
             socket_drops: drops(io.inner()),
             drained: generator.is_done(),
+            missed_looks: looks.missed,
             course: generator.course().map(|course| CourseReport::new(course, &looks.taken)),
             generator,
             elapsed_ns: now - started_at,
@@ -387,11 +389,13 @@ struct Looks {
     taken: Vec<Look>,
     /// When the step under way was found to be over.
     over_at: Option<Time>,
+    /// Looks at which the engine did not answer: the counts of their steps are of the steps behind them.
+    missed: u64,
 }
 
 impl Looks {
     fn new(admin: Option<String>, compares: bool) -> Self {
-        let mut looks = Self { admin, taken: Vec::new(), over_at: None };
+        let mut looks = Self { admin, taken: Vec::new(), over_at: None, missed: 0 };
         if compares {
             looks.take(0, 0);
         }
@@ -414,7 +418,10 @@ impl Looks {
     }
 
     fn take(&mut self, ue_associations: u64, sessions_lost: u64) {
-        let engine = self.admin.as_deref().and_then(target::status).unwrap_or_default();
+        let asked = self.admin.as_deref().and_then(target::status);
+        self.missed += u64::from(asked.is_none());
+        let before = self.taken.last().map(|look| look.engine).unwrap_or_default();
+        let engine = asked.unwrap_or(before);
         self.taken.push(Look { engine, ue_associations, sessions_lost });
     }
 }
@@ -565,6 +572,12 @@ fn invalid_reasons(done: &Done, state: &GeneratorState) -> Vec<String> {
         reasons.push(format!(
             "the kernel dropped {} datagrams at the generator's own sockets (net.core.rmem_max)",
             done.socket_drops
+        ));
+    }
+    if done.missed_looks > 0 {
+        reasons.push(format!(
+            "the engine's state was not to be had {} times between steps: their counts are not their own",
+            done.missed_looks
         ));
     }
     if state.outbox_full > 0 {

@@ -28,6 +28,7 @@ impl Generator {
             if let Some(ended) = course.ended.pop() {
                 self.course_goes_on(step, ended);
             } else if let Some((user, intended)) = course.due(step.now).filter(|_| !self.stopped) {
+                self.note_lateness(step.now - intended);
                 self.begin_course_step(step, user, intended);
             } else {
                 return course.look();
