@@ -257,6 +257,7 @@ impl Running {
                 number,
                 core: plan.cores[number],
                 io,
+                batch_wait_us: *plan.config.io_batch_wait_us.get_ref(),
                 published: Arc::clone(published),
                 stop: Arc::clone(&running.stop),
             };
@@ -336,6 +337,7 @@ struct Worker {
     number: usize,
     core: usize,
     io: Backend,
+    batch_wait_us: u32,
     published: Arc<Vec<Published>>,
     stop: Arc<AtomicBool>,
 }
@@ -376,6 +378,7 @@ impl Worker {
         ready: &mpsc::Sender<Ready>,
     ) -> io::Result<()> {
         let mut io = backend::open(self.io, sockets, &Sizes::default())?;
+        io.set_batch_wait(self.batch_wait_us);
         mesh.wake_with(io.waker());
         self.published[self.number].publish(&shard);
         let reserved_bytes = shard.reserved_bytes();

@@ -149,6 +149,16 @@ impl AnyIo {
         }
     }
 
+    /// Lets turns that follow busy ones wait for several datagrams, at most `most_us` microseconds
+    /// longer than for the first; 0, as at the start: never. Only io_uring can, since Linux 6.12;
+    /// elsewhere nothing comes of it.
+    pub fn set_batch_wait(&mut self, most_us: u32) {
+        match self {
+            AnyIo::Uring(io) => io.set_batch_wait(most_us),
+            AnyIo::Mmsg(_) => {}
+        }
+    }
+
     /// What it counted.
     #[must_use]
     pub fn counters(&self) -> &Counters {

@@ -14,6 +14,7 @@
 #[cfg(test)]
 mod allocations;
 pub mod backend;
+mod batch;
 mod buf_ring;
 pub mod clock;
 mod counters;

@@ -1,6 +1,7 @@
 //! Both back ends under the same tests. Where io_uring is forbidden its half says so and passes.
 
 use super::*;
+use crate::batch::BATCH;
 use crate::clock::Clock;
 use imstorm_base::NS_PER_MS;
 use std::collections::BTreeSet;
@@ -274,6 +275,105 @@ fn a_wait_is_as_long_as_asked() {
             assert!(took >= wait_ns, "{kind}: {took} of {wait_ns}, {:?}", io.counters());
             assert!(took < wait_ns + 2 * NS_PER_S, "{kind}: {took} of {wait_ns}");
             assert!(io.parts().0.is_empty());
+        }
+    }
+}
+
+/// Both back ends with a wait for batches, and whether there is one.
+fn patient(wait_us: u32) -> Vec<(AnyIo, bool)> {
+    let open_one = |kind| {
+        let mut io = open_on(kind, &["127.0.0.1:0"], &SIZES);
+        io.set_batch_wait(wait_us);
+        let waits = match &io {
+            AnyIo::Uring(ring) => ring.can_wait_for_batches(),
+            AnyIo::Mmsg(_) => false,
+        };
+        (io, waits)
+    };
+    kinds().into_iter().map(open_one).collect()
+}
+
+/// Turns with so many datagrams each that any wait for a batch ends at once.
+fn make_busy(io: &mut AnyIo, peer: &UdpSocket) {
+    let to = io.sockets()[0].local();
+    for _ in 0..20 {
+        for _ in 0..BATCH {
+            peer.send_to(b"busy", to).unwrap();
+        }
+        collect(io, BATCH);
+    }
+}
+
+#[test]
+fn who_is_not_busy_does_not_wait_for_a_batch() {
+    // As long as the turn itself: whoever waited for more than one would show.
+    for (mut io, _) in patient(20_000_000) {
+        let (to, peer) = (io.sockets()[0].local(), plain("127.0.0.1:0"));
+        let clock = Clock::new();
+        for _ in 0..20 {
+            let start = clock.now();
+            peer.send_to(b"alone", to).unwrap();
+            while io.parts().0.is_empty() {
+                io.turn(20 * NS_PER_S).unwrap();
+                assert!(clock.now() - start < 10 * NS_PER_S, "{}: waits", io.kind());
+            }
+            io.parts().0.clear();
+        }
+    }
+}
+
+#[test]
+fn a_wait_for_a_batch_ends_at_its_bound() {
+    let wait_us = 20_000;
+    for (mut io, waits) in patient(wait_us) {
+        let (to, peer) = (io.sockets()[0].local(), plain("127.0.0.1:0"));
+        make_busy(&mut io, &peer);
+        let clock = Clock::new();
+        let start = clock.now();
+        peer.send_to(b"one", to).unwrap();
+        io.turn(20 * NS_PER_S).unwrap();
+        let took = clock.now() - start;
+        assert_eq!(io.parts().0.len(), 1, "{}", io.kind());
+        assert!(!waits || took >= u64::from(wait_us) * 1_000, "{}: {took} ns", io.kind());
+        assert!(took < 10 * NS_PER_S, "{}: {took} ns", io.kind());
+    }
+}
+
+#[test]
+fn a_whole_batch_ends_the_wait_for_it() {
+    for (mut io, _) in patient(20_000_000) {
+        let peer = plain("127.0.0.1:0");
+        let clock = Clock::new();
+        let start = clock.now();
+        make_busy(&mut io, &peer);
+        // Sends of its own are none of the batch, and don't hold it up.
+        let to = io.sockets()[0].local();
+        queue(&mut io, None, peer.local_addr().unwrap(), b"answer");
+        for _ in 0..BATCH {
+            peer.send_to(b"busy", to).unwrap();
+        }
+        io.turn(20 * NS_PER_S).unwrap();
+        assert_eq!(io.parts().0.len(), BATCH, "{}", io.kind());
+        assert!(clock.now() - start < 10 * NS_PER_S, "{}: waits for more", io.kind());
+        assert_eq!(io.counters().sent, 1);
+    }
+}
+
+#[test]
+fn another_thread_ends_a_wait_for_a_batch() {
+    for (mut io, _) in patient(1_000) {
+        let peer = plain("127.0.0.1:0");
+        let clock = Clock::new();
+        for round in 1..=20 {
+            make_busy(&mut io, &peer);
+            let waker = io.waker();
+            let start = clock.now();
+            let thread = std::thread::spawn(move || waker.wake());
+            while io.counters().woken < round {
+                io.turn(20 * NS_PER_S).unwrap();
+                assert!(clock.now() - start < 10 * NS_PER_S, "{}: not woken", io.kind());
+            }
+            thread.join().unwrap();
         }
     }
 }
