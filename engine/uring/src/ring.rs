@@ -359,8 +359,9 @@ impl Uring {
             }
             self.reap();
             self.enter()?;
-            // What ended must be armed again or nothing would end the wait.
-            if self.armed.contains(&false) || !self.wake_armed {
+            // What ended must be armed again or nothing would end the wait; and what was not sent is
+            // to be tried again soon.
+            if self.armed.contains(&false) || !self.wake_armed || !self.retry.is_empty() {
                 break;
             }
             left = end.saturating_sub(clock.now());

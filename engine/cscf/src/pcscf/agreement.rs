@@ -159,6 +159,16 @@ pub struct ServerSide {
 /// Writes the value of Security-Server: every algorithm pair that the P-CSCF has, in its order of preference, with a `q` of its
 /// own each. Without a set (in a 421, or a 494 to a proposal that can't be taken) there are no SPIs and ports.
 pub fn write_server(mode: Mode, side: Option<&ServerSide>, out: &mut Writer<'_>) {
+    // The same in each: written once.
+    let mut text = [0; SIDE_BYTES_MAX];
+    let mut numbers = Writer::new(&mut text);
+    if let Some(side) = side {
+        numbers.put(b";spi-c=").decimal(u64::from(side.spi_pc));
+        numbers.put(b";spi-s=").decimal(u64::from(side.spi_ps));
+        numbers.put(b";port-c=").decimal(u64::from(side.port_pc));
+        numbers.put(b";port-s=").decimal(u64::from(side.port_ps));
+    }
+    assert!(!numbers.has_overflowed(), "two SPIs and two ports");
     for (place, suite) in Suite::ALL.iter().enumerate() {
         if place > 0 {
             out.put(b", ");
@@ -166,15 +176,12 @@ pub fn write_server(mode: Mode, side: Option<&ServerSide>, out: &mut Writer<'_>)
         out.put(MECHANISM).put(b";q=0.").decimal(9 - place as u64);
         out.put(b";alg=").text(suite.integrity.as_str());
         out.put(b";ealg=").text(suite.encryption.as_str());
-        out.put(b";prot=esp;mod=").text(mode.as_str());
-        if let Some(side) = side {
-            out.put(b";spi-c=").decimal(u64::from(side.spi_pc));
-            out.put(b";spi-s=").decimal(u64::from(side.spi_ps));
-            out.put(b";port-c=").decimal(u64::from(side.port_pc));
-            out.put(b";port-s=").decimal(u64::from(side.port_ps));
-        }
+        out.put(b";prot=esp;mod=").text(mode.as_str()).put(numbers.as_written());
     }
 }
+
+/// The SPIs and ports of one mechanism.
+const SIDE_BYTES_MAX: usize = ";spi-c=4294967295;spi-s=4294967295;port-c=65535;port-s=65535".len();
 
 /// Whether Security-Verify repeats the Security-Server that was sent for this set: the same mechanisms in the same order with
 /// the same parameters (RFC 3329 clause 2.3.1).

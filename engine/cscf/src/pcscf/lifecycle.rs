@@ -4,6 +4,7 @@
 use imstorm_base::slab::Key;
 use imstorm_base::strings::Handle;
 use imstorm_base::time::{Time, seconds};
+use imstorm_sip::field::name_addr::NameAddr;
 use imstorm_sip::header::HeaderName;
 use imstorm_sip::transaction::Timings;
 use imstorm_sip::transaction::non_invite_client::{Actions, Event};
@@ -311,8 +312,12 @@ impl Pcscf {
             // The answer to a request that came again: what it granted, it granted then.
             return self.pass_acceptance(ctx, transaction, message);
         }
+        let contact = match basis {
+            Basis::Subscription => message.contact().ok().flatten(),
+            Basis::Registration => None,
+        };
         let granted_s = match basis {
-            Basis::Subscription => self.follow_subscription(ctx, key, message),
+            Basis::Subscription => self.follow_subscription(ctx, key, message, contact.as_ref()),
             Basis::Registration => self.follow_registration(ctx, key, set, message),
         };
         let connection = self.connections.get_mut(key).expect("found above");
@@ -354,7 +359,6 @@ impl Pcscf {
         if granted_s > 0 {
             match basis {
                 Basis::Subscription => {
-                    let contact = message.contact().ok().flatten();
                     self.ask_own(ctx, key, contact.map(|contact| contact.uri_text));
                 }
                 Basis::Registration => self.watch_registration(ctx, key),
@@ -368,13 +372,12 @@ impl Pcscf {
         ctx: &mut Context<'_>,
         key: Key,
         message: &Message<'_>,
+        contact: Option<&NameAddr<'_>>,
     ) -> u32 {
         let to_tag = self.to_tag(message);
-        let contact = message.contact().ok().flatten();
         let connection = self.connections.get_mut(key).expect("a connection that was accepted");
         connection.to_tag = to_tag;
-        connection.notifier =
-            contact.as_ref().and_then(|contact| contact.uri.socket_addr(DEFAULT_PORT));
+        connection.notifier = contact.and_then(|contact| contact.uri.socket_addr(DEFAULT_PORT));
         self.follow_service_route(ctx, key, message, contact.map(|contact| contact.uri_text));
         message.expires().ok().flatten().unwrap_or(0)
     }
