@@ -6,7 +6,7 @@ use imstorm_base::time::seconds;
 use imstorm_engine::tables::Table;
 use tests::message::parameter;
 use tests::ue::bare_uri;
-use tests::{Credentials, Layout, ScriptedUe, Text, World};
+use tests::{Credentials, Layout, ScriptedUe, Text, Wire, World};
 
 const OUTBOUND: &str = "simultaneous = \"outbound\",";
 const LAYOUTS: [Layout; 3] = [Layout::Together, Layout::Apart, Layout::Each];
@@ -467,6 +467,13 @@ fn a_flow_that_is_silent_is_followed_by_the_next_one() {
 
 /// Mw is held until a request of this method comes from the S-CSCF for a P-CSCF, which is taken out and answered in the P-CSCF's place.
 fn answer_as_pcscf(world: &mut World, method: &str, status: u16) -> Text {
+    let wire = take_for_pcscf(world, method);
+    say_as_pcscf(world, &wire, status);
+    Text::parse(&wire.bytes)
+}
+
+/// The request of this method that the S-CSCF sends a P-CSCF, which never sees it.
+fn take_for_pcscf(world: &mut World, method: &str) -> Wire {
     while let Some(wire) = world.mw_waiting.front() {
         let text = Text::parse(&wire.bytes);
         let is_it = text.status() == 0 && text.method() == method && text.uri().contains(":6101");
@@ -474,17 +481,20 @@ fn answer_as_pcscf(world: &mut World, method: &str, status: u16) -> Text {
             world.pass_held(0);
             continue;
         }
-        let wire = world.mw_waiting.pop_front().expect("just seen");
-        let mut answer = Text { start: format!("SIP/2.0 {status} Whatever"), ..text.clone() };
-        answer.body.clear();
-        let keep = ["Via", "From", "To", "Call-ID", "CSeq"];
-        answer.headers.retain(|(name, _)| keep.contains(&name.as_str()));
-        let to = format!("{};tag=pcscf", answer.expect("To"));
-        let answer = answer.with("To", &to);
-        world.datagram(wire.to, wire.from, &answer.to_bytes());
-        return text;
+        return world.mw_waiting.pop_front().expect("just seen");
     }
     panic!("no {method} for a P-CSCF");
+}
+
+fn say_as_pcscf(world: &mut World, wire: &Wire, status: u16) {
+    let text = Text::parse(&wire.bytes);
+    let mut answer = Text { start: format!("SIP/2.0 {status} Whatever"), ..text };
+    answer.body.clear();
+    let keep = ["Via", "From", "To", "Call-ID", "CSeq"];
+    answer.headers.retain(|(name, _)| keep.contains(&name.as_str()));
+    let to = format!("{};tag=pcscf", answer.expect("To"));
+    let answer = answer.with("To", &to);
+    world.datagram(wire.to, wire.from, &answer.to_bytes());
 }
 
 fn pass_all(world: &mut World) {
@@ -499,6 +509,7 @@ fn a_flow_that_its_pcscf_has_lost_is_followed_by_the_next_one() {
     for method in ["MESSAGE", "INVITE"] {
         let mut scene = Scene::new(Layout::Each);
         let Scene { world, cellular, wlan, other } = &mut scene;
+        let strings = world.tables().scscf.strings_bytes;
         let to = cellular.impu.clone();
         let request = match method {
             "INVITE" => other.invite(&to),
@@ -517,7 +528,6 @@ fn a_flow_that_its_pcscf_has_lost_is_followed_by_the_next_one() {
         world.sealed(cellular, &ok);
         assert_eq!(world.messages(other).last().expect("an answer").status(), 200);
         assert_eq!(world.counter("flows_failed_over"), 1);
-        let strings = world.tables().scscf.strings_bytes;
         world.advance(seconds(150));
         if method == "MESSAGE" {
             assert_eq!(world.tables().scscf.strings_bytes, strings, "nothing was kept");
@@ -560,6 +570,103 @@ fn what_the_ue_itself_refuses_goes_to_no_other_flow_and_the_last_failure_is_480(
             assert_eq!(world.tables().scscf.strings_bytes, strings);
         }
     }
+}
+
+/// What an INVITE for the newest flow has heard and caused, before that flow fails.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+enum Course {
+    /// It rings.
+    Rings,
+    /// Only its P-CSCF has answered.
+    Tries,
+    /// The caller has cancelled it.
+    Cancelled { rings: bool },
+    /// Another instance of the user has accepted it.
+    AcceptedElsewhere,
+}
+
+/// Whether the INVITE rings at the next flow when the newest one's fails with this status.
+fn rings_at_the_next(course: Course, status: u16) -> bool {
+    let mut scene = Scene::new(Layout::Each);
+    let mut device = flow_of(&scene.world, &scene.wlan, 2, 2);
+    device.uuid = "00000000-0000-4000-8000-00000000ffff".to_owned();
+    if course == Course::AcceptedElsewhere {
+        scene.world.register(&mut device);
+        let again = scene.wlan.register_again(600);
+        assert_eq!(scene.world.ask(&mut scene.wlan, &again).status(), 200);
+    }
+    let Scene { world, cellular, other, .. } = &mut scene;
+    let invite = other.invite(&cellular.impu);
+    world.mw_held = true;
+    world.sealed(other, &invite);
+    let wire = take_for_pcscf(world, "INVITE");
+    assert!(Text::parse(&wire.bytes).uri().contains("127.16.1.1"), "the newest");
+    pass_all(world);
+    say_as_pcscf(world, &wire, 100);
+    if course != Course::Tries && course != (Course::Cancelled { rings: false }) {
+        say_as_pcscf(world, &wire, 180);
+    }
+    match course {
+        Course::Rings | Course::Tries => {}
+        Course::Cancelled { .. } => {
+            let cancel = other.cancel(&invite);
+            world.sealed(other, &cancel);
+        }
+        Course::AcceptedElsewhere => {
+            let came = world.take_one(&mut device).message;
+            let ok = device.answer_invite(&came, 200);
+            world.sealed(&mut device, &ok);
+        }
+    }
+    let cancels = world.mw.iter().filter(|it| it.to == wire.to && it.bytes.starts_with(b"CANCEL"));
+    let is_cancelled = !matches!(course, Course::Rings | Course::Tries);
+    assert_eq!(cancels.count(), usize::from(is_cancelled), "and the P-CSCF has answered it");
+    say_as_pcscf(world, &wire, status);
+    let came = world.messages(cellular);
+    assert_eq!(world.counter("flows_failed_over"), came.len() as u64);
+    came.iter().any(|text| text.method() == "INVITE")
+}
+
+#[test]
+fn a_call_that_is_over_rings_at_no_other_flow() {
+    for status in [408, 430] {
+        assert!(rings_at_the_next(Course::Tries, status), "{status}");
+        for course in [
+            Course::Cancelled { rings: true },
+            Course::Cancelled { rings: false },
+            Course::AcceptedElsewhere,
+        ] {
+            assert!(!rings_at_the_next(course, status), "{course:?} {status}");
+        }
+    }
+}
+
+#[test]
+fn a_flow_that_rang_until_timer_c_has_not_failed_and_one_that_was_lost_has() {
+    assert!(!rings_at_the_next(Course::Rings, 408));
+    assert!(rings_at_the_next(Course::Rings, 430));
+}
+
+#[test]
+fn a_call_that_was_cancelled_where_the_ue_is_lost_rings_at_no_other_flow() {
+    let pcscf = "sa_policy = \"impi\",";
+    let world = World::configured_twice(Layout::Apart, pcscf, OUTBOUND, "");
+    let Scene { mut world, mut cellular, mut wlan, mut other } = Scene::of(world);
+    let invite = other.invite(&cellular.impu);
+    world.sealed(&mut other, &invite);
+    let came = world.take_one(&mut wlan).message;
+    let ringing = wlan.answer_invite(&came, 180);
+    world.sealed(&mut wlan, &ringing);
+    let cancel = other.cancel(&invite);
+    world.sealed(&mut other, &cancel);
+    // The UE, which has not answered the CANCEL, is elsewhere, through the same P-CSCF.
+    world.further(&wlan, at(7), 1);
+    world.advance(seconds(70));
+    assert!(world.take(&mut cellular).is_empty());
+    let answers = world.messages(&mut other);
+    let of_invite = answers.iter().filter(|it| it.header("CSeq") == invite.header("CSeq"));
+    assert!(of_invite.clone().any(|it| it.status() == 487), "{answers:#?}");
+    assert_eq!(world.counter("flows_failed_over"), 0);
 }
 
 #[test]

@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 
 use imstorm_base::time::seconds;
-use tests::{Credentials, Layout, ScriptedUe, World};
+use tests::{Credentials, Layout, ScriptedUe, Text, World};
 
 const IMPI: &str = "sa_policy = \"impi\",";
 const LAYOUTS: [Layout; 3] = [Layout::Together, Layout::Apart, Layout::Each];
@@ -109,6 +109,57 @@ fn a_set_up_that_fails_deletes_nothing() {
     assert_eq!(world.ask(&mut thief, &answer).status(), 403);
     assert_eq!((world.tables().pcscf.sets, world.counter("sa_sets_overridden")), (2, 0));
     world.refresh(&mut first);
+}
+
+#[test]
+fn a_set_up_that_anybody_may_have_begun_elsewhere_deletes_nothing() {
+    for layout in LAYOUTS {
+        let mut world = World::configured(layout, IMPI, "");
+        let mut first = world.ue(1);
+        world.secure(&mut first);
+        let mut registered = world.register_from(&first, first.ip, 0);
+        // For a challenge nobody needs a key.
+        let mut stranger = world.ue_at(1, elsewhere());
+        stranger.new_call();
+        let begun = stranger.register_first(Credentials::Name);
+        assert_eq!(world.ask_plain(&mut stranger, &begun).status(), 401);
+        let connections = world.tables().pcscf.connections;
+        first.freshness = registered.freshness.clone();
+        world.reauthenticate(&mut first);
+        assert_eq!(world.counter("sa_sets_overridden"), 0);
+        assert_eq!(world.tables().pcscf.connections, connections);
+        let again = registered.register_again(600);
+        assert_eq!(world.ask(&mut registered, &again).status(), 200);
+        world.refresh(&mut first);
+    }
+}
+
+/// A user whose UE rings, and loses its set to another access; whoever has called it.
+fn called_and_lost(cancels: bool) -> Vec<u16> {
+    let mut world = World::configured(Layout::Apart, IMPI, "");
+    let (mut first, mut other) = (world.ue(1), world.ue(2));
+    world.register(&mut first);
+    world.register(&mut other);
+    let invite = other.invite(&first.impu);
+    world.sealed(&mut other, &invite);
+    let came = world.take_one(&mut first).message;
+    let ringing = first.answer_invite(&came, 180);
+    world.sealed(&mut first, &ringing);
+    if cancels {
+        let cancel = other.cancel(&invite);
+        world.sealed(&mut other, &cancel);
+    }
+    world.further(&first, elsewhere(), 0);
+    world.advance(seconds(70));
+    let answers = world.messages(&mut other);
+    let finals = answers.iter().filter(|it| it.header("CSeq") == invite.header("CSeq"));
+    finals.map(Text::status).filter(|status| *status >= 200).collect()
+}
+
+#[test]
+fn an_invite_that_is_under_way_is_answered_by_whoever_has_lost_its_ue() {
+    assert_eq!(called_and_lost(false)[..1], [480]);
+    assert_eq!(called_and_lost(true)[..1], [487]);
 }
 
 #[test]

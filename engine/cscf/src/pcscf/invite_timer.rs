@@ -85,11 +85,12 @@ impl Pcscf {
             return;
         };
         let c_at = invite.c_at;
+        // RFC 5626 clause 5.3.1: what the route named is gone. Who has cancelled does not ask which way it went.
+        let instead = invite.cancelled.unwrap_or(430);
         if is_gone && is_from_ue {
             self.cancel_invite(ctx, key, 487);
         } else if is_gone {
-            // RFC 5626 clause 5.3.1: what the route named is gone.
-            self.answer_upstream(ctx, key, 430);
+            self.answer_upstream(ctx, key, instead);
             self.end_client(ctx, key, true);
         } else if c_at <= ctx.now {
             ctx.counters.transactions_timed_out += 1;

@@ -31,7 +31,7 @@ impl std::str::FromStr for SaPolicy {
 
 impl Pcscf {
     /// A connection has a new set that was successful. Where sets belong to the private identity alone, all others of it go with their
-    /// connections if one of them is of another address. Nobody is told: the core finds out when it next needs one.
+    /// connections if a live one of them is of another address. Nobody is told: the core finds out when it next needs one.
     pub(super) fn override_sets(&mut self, ctx: &mut Context<'_>, made: Key) {
         if self.config.sa_policy == SaPolicy::ImpiContact {
             return;
@@ -49,7 +49,8 @@ impl Pcscf {
                 && other.sending_set().is_some()
                 && self.strings.get(&other.impi) == impi
             {
-                is_elsewhere |= other.ue_ip != ue_ip;
+                // A set-up that is under way may be anybody's, and so is no other access of the user.
+                is_elsewhere |= other.live.is_some() && other.ue_ip != ue_ip;
                 others.push(key);
             }
             false

@@ -134,6 +134,7 @@ impl Scscf {
         let is_it = |it: &&mut Invite| is_last && it.cseq == number && it.way == branch.way;
         let pending = session.invite.as_mut().filter(is_it).map(|invite| {
             invite.heard = true;
+            invite.progressed |= (101..=199).contains(&message.status());
             (invite.is_initial, invite.refused)
         });
         match (message.status(), pending) {

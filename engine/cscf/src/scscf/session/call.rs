@@ -174,8 +174,13 @@ impl Scscf {
         let is_early = |session: &&mut Session| session.stage == SessionStage::Early;
         let Some(session) = self.sessions.get_mut(key).filter(is_early) else { return false };
         let invite = session.invite.as_ref();
-        let is_waiting = invite.is_some_and(|it| !it.refused && it.cancel.is_none());
+        // A flow on which it rang until somebody had enough of it has not failed.
+        let has_rung = |it: &Invite| it.progressed && message.status() == 408;
+        let is_waiting = invite.is_some_and(|it| !it.refused && !it.cancelled && !has_rung(it));
         let Some(attempt) = session.attempt.filter(|_| is_waiting) else { return false };
+        if self.fork_is_answered(key) {
+            return false;
+        }
         let mut text = [0; MESSAGE_BYTES_MAX];
         while let Some((binding, len)) = self.next_attempt(ctx, attempt, &mut text) {
             let Some(from) = self.attempts.get(attempt).map(|attempt| attempt.from) else { break };
@@ -267,7 +272,9 @@ impl Scscf {
             sent: Handle::EMPTY,
             offer: Handle::EMPTY,
             heard: false,
+            progressed: false,
             refused: false,
+            cancelled: false,
             cancel: None,
         };
         let session = Session {

@@ -42,8 +42,9 @@ impl Scscf {
 
     /// Cancels a session's INVITE, unless it has been answered.
     pub(super) fn send_cancel(&mut self, ctx: &mut Context<'_>, key: Key) {
-        let Some(session) = self.sessions.get(key) else { return };
-        let Some(invite) = session.invite.as_ref() else { return };
+        let Some(session) = self.sessions.get_mut(key) else { return };
+        let Some(invite) = session.invite.as_mut() else { return };
+        invite.cancelled |= !invite.refused;
         if invite.refused || invite.cancel.is_some() || invite.sent.is_empty() {
             return;
         }

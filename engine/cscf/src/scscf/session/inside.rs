@@ -247,7 +247,9 @@ impl Scscf {
                 sent: headers,
                 offer,
                 heard: false,
+                progressed: false,
                 refused: false,
+                cancelled: false,
                 cancel: None,
             };
             if let Some(before) = session.invite.replace(invite) {

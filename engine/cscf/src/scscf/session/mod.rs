@@ -165,8 +165,12 @@ pub struct Invite {
     offer: Handle,
     /// There was a response.
     heard: bool,
+    /// There was a provisional response above 100.
+    progressed: bool,
     /// It was refused, and waits for the ACK.
     refused: bool,
+    /// It was to be cancelled, whatever became of the CANCEL.
+    cancelled: bool,
     /// Its CANCEL, among the S-CSCF's own requests.
     cancel: Option<Key>,
 }

@@ -279,7 +279,9 @@ impl Scscf {
             sent,
             offer: Handle::EMPTY,
             heard: false,
+            progressed: false,
             refused: false,
+            cancelled: false,
             cancel: None,
         };
         if let Some(before) = session.invite.replace(invite) {
