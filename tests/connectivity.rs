@@ -112,10 +112,12 @@ fn what_an_answer_to_the_notify_means() {
         (500, true),
         (486, true),
         (489, true),
-        (404, false),
+        (503, true),
+        // Of the UE itself: it knows no such user, or its user wants no calls (RFC 3261 clauses 21.4.5 and 21.4.18).
+        (404, true),
+        (480, true),
         (408, false),
         (430, false),
-        (480, false),
         (481, false),
     ] {
         let (mut world, mut first) = registered(Layout::Apart, true);
@@ -133,7 +135,8 @@ fn what_an_answer_to_the_notify_means() {
 #[test]
 fn a_ue_without_a_subscription_is_sent_options() {
     for layout in LAYOUTS {
-        for (status, is_alive) in [(200, true), (405, true), (486, true), (480, false)] {
+        for (status, is_alive) in [(200, true), (405, true), (486, true), (480, true), (481, false)]
+        {
             let (mut world, mut first) = registered(layout, false);
             let mut second = world.register_from(&first, at(1), 1);
             let options = world.take_one(&mut first).message;
@@ -149,6 +152,40 @@ fn a_ue_without_a_subscription_is_sent_options() {
             }
             works(&mut world, &mut second);
             assert_eq!(world.tables().scscf.notifications, 0);
+        }
+    }
+}
+
+#[test]
+fn requests_of_others_that_a_ue_has_not_answered_yet_are_not_its_silence() {
+    for layout in LAYOUTS {
+        for watches in [true, false] {
+            let (mut world, mut first) = registered(layout, watches);
+            let (mut other, mut third) = (world.ue(2), world.ue(3));
+            world.register(&mut other);
+            world.register(&mut third);
+            for _ in 0..16 {
+                let message = other.message(&first.impu, None);
+                world.sealed(&mut other, &message);
+            }
+            let arrived = world.messages(&mut first);
+            assert_eq!(arrived.len(), 16, "as many as may wait");
+            let message = third.message(&first.impu, None);
+            let refused = world.ask(&mut third, &message);
+            assert_eq!(refused.status(), 503, "{refused}");
+            assert!(refused.header("Retry-After").is_some(), "{refused}");
+            let mut second = world.register_from(&first, at(1), 1);
+            assert_eq!(checks(&world)[2], 0, "{layout:?} {watches}");
+            assert_eq!(world.tables().scscf.bindings, 8);
+            for message in &arrived {
+                world.accept(&mut first, message);
+            }
+            for request in world.messages(&mut first) {
+                world.accept(&mut first, &request);
+            }
+            works(&mut world, &mut first);
+            works(&mut world, &mut second);
+            assert_eq!(checks(&world), [1, 1, 0, 0]);
         }
     }
 }

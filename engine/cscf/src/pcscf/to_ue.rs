@@ -30,6 +30,8 @@ const PASSED: [Method; 9] = [
 ];
 /// The same, as Allow has it.
 const METHODS_TO_UE: &str = "INVITE, ACK, CANCEL, BYE, PRACK, UPDATE, OPTIONS, NOTIFY, MESSAGE";
+/// How long whoever asks too much of a UE is told to wait, in seconds.
+const RETRY_AFTER_S: u64 = 5;
 
 impl Pcscf {
     pub(super) fn mw_response(&mut self, ctx: &mut Context<'_>, message: &Message<'_>) {
@@ -101,7 +103,11 @@ impl Pcscf {
             && let Some(status) = refusal_of_more(connection.pending, message)
         {
             ctx.counters.too_many_pending += 1;
-            return self.refuse(ctx, peer, message, status, |_| ());
+            return self.refuse(ctx, peer, message, status, |out| {
+                if status == 503 {
+                    out.header(HeaderName::RetryAfter).decimal(RETRY_AFTER_S).end();
+                }
+            });
         }
         self.relay_to_ue(ctx, peer, server_key, (key, set), purpose, message);
     }
@@ -233,15 +239,15 @@ impl Pcscf {
 }
 
 /// The status for a request that is one too many for its UE. Calls have a low bound, since they may ring for long, and what belongs to
-/// a dialog a high one.
+/// a dialog a high one. 480 would say that the UE is not there (RFC 3261 clause 21.4.18), by which a subscription ends.
 fn refusal_of_more(pending: Pending, message: &Message<'_>) -> Option<u16> {
     if has_to_tag(message) {
-        return (pending.told >= TOLD_MAX).then_some(480);
+        return (pending.told >= TOLD_MAX).then_some(503);
     }
     if message.method() == Method::Invite && pending.calls >= CALLS_MAX {
         return Some(486);
     }
-    (pending.told - pending.calls >= PENDING_MAX).then_some(480)
+    (pending.told - pending.calls >= PENDING_MAX).then_some(503)
 }
 
 /// Whether Privacy has the value `id` (RFC 3325 clause 9.3). Values are separated by `;` (RFC 3323 clause 4.2), and a comma between

@@ -119,8 +119,9 @@ impl Scscf {
 
     /// What a check has found: a final status, or none in time. Each check is counted as one or the other, be its registration over meanwhile or not.
     pub(super) fn checked(&mut self, ctx: &mut Context<'_>, connection: Key, status: Option<u16>) {
-        // Of these the P-CSCF says that its UE can't be reached, or knows nothing of it; any other answer is the UE's own.
-        if !matches!(status, None | Some(404 | 408 | 430 | 480 | 481)) {
+        // By these the P-CSCF says that its UE can't be reached, or knows nothing of it; any other answer is the UE's own (480: its user wants no
+        // calls), or says nothing of it (503: others ask too much).
+        if !matches!(status, None | Some(408 | 430 | 481)) {
             ctx.counters.connectivity_alive += 1;
             return;
         }
