@@ -6,7 +6,7 @@
 //! associations as well, agrees on lifetime and identities with both, and has the sessions that the S-CSCF has of it.
 //!
 //! Other than that where an end keeps one set of security associations for a private identity that several registrations or subscriptions
-//! share ([`Deletions`]): that is what is compared.
+//! share (`Deletions`): that is what is compared.
 
 use imstorm_base::time::{NS_PER_S, Time, seconds};
 use imstorm_cscf::hss::IDENTITIES_BYTES_MAX;
