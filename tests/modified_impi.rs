@@ -114,6 +114,22 @@ fn the_vectors_and_identities_are_the_bases_and_the_digest_is_over_the_whole_str
     assert_eq!(rows.len(), 1);
 }
 
+#[test]
+fn a_suffix_has_a_length() {
+    for layout in LAYOUTS {
+        let mut world = World::configured_twice(layout, "", "", TWO);
+        let base = world.ue(1);
+        let mut long = access(&world, &base, 1, &format!("+{}", "x".repeat(33)));
+        let (before, tables) = (world.counters(), world.tables());
+        let first = long.register_first(Credentials::Name);
+        assert_eq!(world.ask_plain(&mut long, &first).status(), 403);
+        assert_eq!(world.tables().scscf, tables.scscf);
+        assert!(world.risen(&before).iter().all(|(name, _)| *name != "modified_impis_refused"));
+        let mut longest = access(&world, &base, 2, &format!("+{}", "x".repeat(32)));
+        world.register(&mut longest);
+    }
+}
+
 /// What the S-CSCF holds.
 fn held(world: &World) -> [usize; 5] {
     let tables = world.tables();

@@ -304,10 +304,11 @@ impl EngineConfig {
             (0, Some(scscf)) => {
                 let registrations = match scscf.simultaneous {
                     Simultaneous::Override => 1,
-                    Simultaneous::Outbound => *scscf.flows_max.get_ref(),
+                    // Flows and what is none leave each other alone.
+                    Simultaneous::Outbound => *scscf.flows_max.get_ref() + 1,
                     Simultaneous::ConnectivityCheck => CHECKED_REGISTRATIONS,
                 };
-                1 + registrations.max(1 + self.hss.modified_impis_max.get_ref())
+                1 + registrations + self.hss.modified_impis_max.get_ref()
             }
             (0, None) => 2,
             (per_user, _) => per_user,
@@ -538,7 +539,13 @@ mod tests {
         assert_eq!(room(MINIMAL), 2);
         let outbound = "6080\", simultaneous = \"outbound\", flows_max = 5";
         let outbound = MINIMAL.replace("6080\"", outbound);
-        assert_eq!(room(&outbound), 6);
+        // Flows, one that is none, and one that is about to end.
+        assert_eq!(room(&outbound), 7);
+        let modified = "hss = { modified_impis_max = 2 }\n";
+        assert_eq!(room(&format!("{outbound}{modified}")), 9);
+        let checks = MINIMAL.replace("6080\"", "6080\", simultaneous = \"connectivity-check\"");
+        assert_eq!(room(&checks), 4);
+        assert_eq!(room(&format!("{checks}{modified}")), 6);
         assert_eq!(room(&format!("{outbound}connections_per_user = 3\n")), 3);
         assert_eq!(room(&format!("{MINIMAL}hss = {{ modified_impis_max = 2 }}\n")), 4);
     }

@@ -11,6 +11,7 @@ use imstorm_base::io::{Io, Outbox};
 use imstorm_base::random::SecretRandom;
 use imstorm_base::time::{Time, seconds};
 use imstorm_base::timers::Timers;
+use imstorm_cscf::hss::directory::MODIFIED_IMPI_BYTES_MAX;
 use imstorm_cscf::operator::{Command, Done, Refusal};
 use imstorm_cscf::pcscf::{AWAIT_AUTH_NS, LOOK_AGAIN_NS, PcscfAlarm, PcscfTables};
 use imstorm_cscf::scscf::ScscfTables;
@@ -171,7 +172,9 @@ impl Shard {
                 modified_impis_max: *config.hss.modified_impis_max.get_ref(),
                 binding_required_after_s: section.binding_required_after_s,
                 subscriptions_max: connections,
-                strings_bytes: connections * STRINGS_BYTES_PER_CONNECTION + STRINGS_BYTES_BASE,
+                strings_bytes: connections * STRINGS_BYTES_PER_CONNECTION
+                    + users * config.hss.modified_impis_max.get_ref() * MODIFIED_IMPI_BYTES_MAX
+                    + STRINGS_BYTES_BASE,
                 expires_max_s: section.expires_max_s,
                 expires_min_s: section.expires_min_s,
                 core: Timings::CORE,

@@ -69,12 +69,18 @@ pub struct Directory {
 /// The longest private identity that may be modified, in bytes.
 const IMPI_BYTES_MAX: usize = 256;
 
-/// The private identity that another one is derived from: `user@realm` for `user+SUFFIX@realm`, the suffix being letters and digits.
+/// The longest suffix of a modified private identity, in bytes: whoever sends a first request chooses it, and it is kept.
+const SUFFIX_BYTES_MAX: usize = 32;
+/// The longest modified private identity, in bytes.
+pub const MODIFIED_IMPI_BYTES_MAX: usize = IMPI_BYTES_MAX + 1 + SUFFIX_BYTES_MAX;
+
+/// The private identity that another one is derived from: `user@realm` for `user+SUFFIX@realm`, the suffix being up to 32 letters and digits.
 fn base_of<'a>(impi: &[u8], out: &'a mut [u8; IMPI_BYTES_MAX]) -> Option<&'a [u8]> {
     let (name, realm) = impi.split_at(impi.iter().rposition(|byte| *byte == b'@')?);
     let (base, suffix) = name.split_at(name.iter().rposition(|byte| *byte == b'+')?);
     let suffix = &suffix[1..];
-    let is_suffix = !suffix.is_empty() && suffix.iter().all(u8::is_ascii_alphanumeric);
+    let is_suffix = (1..=SUFFIX_BYTES_MAX).contains(&suffix.len())
+        && suffix.iter().all(u8::is_ascii_alphanumeric);
     if !is_suffix || base.is_empty() {
         return None;
     }
