@@ -37,6 +37,9 @@ const TRAFFIC: [&str; 10] = [
     "agreement_withheld",
 ];
 
+/// The identity that two subscribers share.
+pub const FAMILY: &str = "sip:family@ims.example";
+
 /// Which roles stand together.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub enum Layout {
@@ -118,6 +121,8 @@ pub struct World {
     instances: Cell<u32>,
     /// The configurations of the nodes.
     texts: Vec<String>,
+    /// The file of subscribers beside those that are derived; empty: none.
+    subscribers: String,
     nodes: Vec<Node>,
 }
 
@@ -178,6 +183,27 @@ impl World {
         world
     }
 
+    /// As [`World::configured_twice`], where subscribers 41 and 42, who are in a file, share [`FAMILY`] beside their own identities.
+    ///
+    /// # Panics
+    /// As [`World::configured`].
+    #[must_use]
+    pub fn with_a_family(layout: Layout, scscf: &str) -> Self {
+        let mut world = Self::configured_twice(layout, "", scscf, "");
+        let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        world.subscribers = "impi,impus,k,opc,op,amf,sqn\n".to_owned();
+        for number in 41..=42 {
+            let (ue, amf) = (world.ue(number), world.derivation.keys(number).amf);
+            let (k, opc) = (hex(&ue.keys.0), hex(&ue.keys.1));
+            let row =
+                format!("{},{};{FAMILY},{k},{opc},,{},000000000000\n", ue.impi, ue.impu, hex(&amf));
+            world.subscribers.push_str(&row);
+        }
+        let nodes = world.texts.iter().zip(1..);
+        world.nodes = nodes.map(|(text, seed)| Node::new(text, seed, &world.subscribers)).collect();
+        world
+    }
+
     fn altered(layout: Layout, ip: IpAddr, more: &str, edits: &[(&str, String)]) -> Self {
         let at = |port: u16| SocketAddr::new(ip, port);
         let pcscf = format!("pcscf = [{{ address = \"{}\", mw = \"{}\" }}]\n", at(5060), at(6060));
@@ -208,7 +234,7 @@ impl World {
             edits.iter().fold(text.clone(), |text, (from, to)| text.replacen(from, to, 1))
         };
         let texts: Vec<String> = texts.iter().map(edit).collect();
-        let nodes = texts.iter().zip(1..).map(|(text, seed)| Node::new(text, seed)).collect();
+        let nodes = texts.iter().zip(1..).map(|(text, seed)| Node::new(text, seed, "")).collect();
         Self {
             now: START_NS,
             pcscf: at(5060),
@@ -230,13 +256,14 @@ impl World {
             derivation: Derivation { seed: 1, size: 40, domain: "ims.example".to_owned() },
             instances: Cell::new(0),
             texts,
+            subscribers: String::new(),
             nodes,
         }
     }
 
     /// The process with the P-CSCF is started anew: it knows nothing of what was before.
     pub fn restart_pcscf(&mut self) {
-        self.nodes[0] = Node::new(&self.texts[0], 99);
+        self.nodes[0] = Node::new(&self.texts[0], 99, &self.subscribers);
     }
 
     /// The UE of a subscriber, by number from 1, at an address of its own.
@@ -572,11 +599,14 @@ impl World {
 }
 
 impl Node {
-    fn new(text: &str, seed: u8) -> Self {
+    fn new(text: &str, seed: u8, subscribers: &str) -> Self {
         let config = EngineConfig::parse("the test's configuration", text).expect("it is right");
         let derivation = config.subscribers.as_ref().and_then(SubscribersSection::derivation);
         let takes_modified = config.hss.takes_modified_impis();
-        let directory = derivation.map(Directory::derived);
+        let directory = match subscribers {
+            "" => derivation.map(Directory::derived),
+            csv => derivation.map(|it| Directory::from_csv(csv, Some(it)).expect("a right file")),
+        };
         let directory = directory.map(|it| Arc::new(it.taking_modified(takes_modified)));
         let topology = Arc::new(Topology::new(&config, 1, directory));
         let mut addresses = Vec::new();

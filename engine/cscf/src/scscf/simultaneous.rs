@@ -45,6 +45,10 @@ impl Scscf {
         if one.user != other.user {
             return false;
         }
+        if one.key == other.key {
+            // One way to the UE has one end: a P-CSCF that was started anew has given it to another connection.
+            return true;
+        }
         // With modified private identities, each of them is one that registers (the third solution).
         let is_same_impi = one.modified == other.modified;
         let is_same_place =

@@ -13,8 +13,9 @@ use smallvec::SmallVec;
 use super::Scscf;
 use super::binding::{Binding, BindingParts};
 use super::registrar::BINDINGS_PER_IDENTITY_MAX;
+use super::simultaneous::Simultaneous;
 use crate::event::Context;
-use crate::hss::{Hss, IDENTITIES_BYTES_MAX};
+use crate::hss::{Hss, IDENTITIES_BYTES_MAX, UserId};
 use crate::identity::IdentityList;
 
 /// What a request goes to: of equal rank, the newest first.
@@ -27,11 +28,14 @@ pub(super) type Flows = SmallVec<[Key; BINDINGS_PER_IDENTITY_MAX]>;
 pub(super) struct Target {
     /// The key of its binding.
     pub binding: Key,
-    /// The other flows of the same instance that may be called, in the order in which they are tried if one fails. No two of an instance's
-    /// are called at once (RFC 5626 clause 7).
+    /// The other contacts of the same instance that may be called, in the order in which they are tried if one fails. No two of an instance's
+    /// are called at once, flows or not (RFC 5626 clause 7).
     pub others: Flows,
-    instance: Option<u64>,
+    instance: Option<Instance>,
 }
+
+/// A UA instance of a user, by a hash of its URN: another user of the same identity may say the same URN.
+type Instance = (UserId, u64);
 
 /// A whole match, of a contact with what the caller asks for.
 const WHOLE: u32 = 1_000_000;
@@ -74,7 +78,7 @@ impl Scscf {
     }
 
     /// The bindings of an identity that `message`, whose Request-URI is `uri`, goes to: those that the callee prefers most (`q`), and
-    /// of them those that the caller prefers most. For a public GRUU, the newest of its instance (RFC 5627 clause 6.1). Empty where
+    /// of them those that the caller prefers most. For a public GRUU, the newest of its instance (RFC 5627 clause 6.1), of each user of a shared identity who has it. Empty where
     /// there is none.
     pub(super) fn targets(
         &self,
@@ -95,7 +99,7 @@ impl Scscf {
                 q_millis: binding.q_millis,
                 order: binding.order,
                 params: Params(parts.params),
-                instance: self.instance_of_flow(binding),
+                instance: self.instance_of(binding, &parts),
             })
         });
         let mut candidates: Candidates<'_> = candidates.collect();
@@ -104,8 +108,18 @@ impl Scscf {
             candidates.iter_mut().for_each(|candidate| candidate.q_millis = 0);
         }
         let mut found = best(&candidates, message);
-        if instance.is_some() || message.has_option(HeaderName::RequestDisposition, "no-fork") {
+        if message.has_option(HeaderName::RequestDisposition, "no-fork") {
             found.truncate(1);
+        }
+        if instance.is_some() {
+            // Of each user who has such an instance: of a shared identity nobody takes another's GRUU away.
+            let mut users = SmallVec::<[Option<UserId>; BINDINGS_PER_IDENTITY_MAX]>::new();
+            found.retain(|target| {
+                let user = self.user_of(target.binding);
+                let is_first = !users.contains(&user);
+                users.push(user);
+                is_first
+            });
         }
         found
     }
@@ -125,10 +139,17 @@ impl Scscf {
         best(&[Candidate { id, q_millis: 0, order: 0, params, instance: None }], message)
     }
 
-    /// Of the instance of which a binding is a flow.
-    fn instance_of_flow(&self, binding: &Binding) -> Option<u64> {
-        let found = self.subscriptions.get(binding.connection)?.registration.as_ref()?;
-        found.flow.map(|flow| flow.instance)
+    /// The instance that a binding is of, where those of one are called one after the other.
+    fn instance_of(&self, binding: &Binding, parts: &BindingParts<'_>) -> Option<Instance> {
+        let is_asked = self.config.simultaneous == Simultaneous::Outbound;
+        let user = self.subscriptions.get(binding.connection)?.user;
+        let has_one = is_asked && !parts.instance.is_empty();
+        has_one.then(|| (user, self.hash.hash(parts.instance)))
+    }
+
+    fn user_of(&self, binding: Key) -> Option<UserId> {
+        let binding = self.bindings.get(binding)?;
+        self.subscriptions.get(binding.connection).map(|found| found.user)
     }
 }
 
@@ -146,8 +167,8 @@ struct Candidate<'a> {
     order: u64,
     /// Contact's parameters.
     params: Params<'a>,
-    /// Of the instance, where it is one of its flows.
-    instance: Option<u64>,
+    /// The instance, where those of one are called one after the other.
+    instance: Option<Instance>,
 }
 
 type Candidates<'a> = SmallVec<[Candidate<'a>; BINDINGS_PER_IDENTITY_MAX]>;
@@ -159,7 +180,7 @@ fn can_read_preferences(message: &Message<'_>) -> bool {
         .all(|name| message.contact_preferences(name).all(|preference| preference.is_ok()))
 }
 
-/// The candidates of the first rank, the newest first (RFC 3841 clause 7.2.4), of an instance's flows one, with the others behind it.
+/// The candidates of the first rank, the newest first (RFC 3841 clause 7.2.4), of an instance's contacts one, with the others behind it.
 fn best(candidates: &[Candidate<'_>], message: &Message<'_>) -> Targets {
     let is_explicit = message.header(HeaderName::AcceptContact).is_some()
         || message.header(HeaderName::RejectContact).is_some();
@@ -348,10 +369,10 @@ mod tests {
             instance,
         };
         let flows = [
-            flow(1, ";audio", Some(7)),
-            flow(2, ";audio", Some(8)),
-            flow(3, ";audio", Some(7)),
-            flow(4, ";video", Some(7)),
+            flow(1, ";audio", Some((UserId(1), 7))),
+            flow(2, ";audio", Some((UserId(1), 8))),
+            flow(3, ";audio", Some((UserId(1), 7))),
+            flow(4, ";video", Some((UserId(1), 7))),
             flow(5, ";audio", None),
             flow(6, ";audio", None),
         ];
