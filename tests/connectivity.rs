@@ -248,13 +248,10 @@ fn who_goes_on_registering_is_checked_again_only_by_another_registration() {
 }
 
 #[test]
-fn a_subscription_that_ends_while_it_is_the_check_is_followed_by_options() {
+fn a_subscription_that_was_refused_is_followed_by_options_at_the_next_check() {
     let (mut world, mut first) = registered(Layout::Apart, true);
     let second = world.register_from(&first, at(1), 1);
     let notify = world.take_one(&mut first).message;
-    // The UE takes its subscription to the new access, and so says nothing of the old one.
-    let watch = first.received.iter().find(|text| text.header("Event") == Some("reg"));
-    assert!(watch.is_some(), "it watches");
     let refused = first.respond(&notify, 405);
     world.sealed(&mut first, &refused);
     assert_eq!(checks(&world), [1, 1, 0, 0], "that was an answer of the UE");
@@ -262,6 +259,81 @@ fn a_subscription_that_ends_while_it_is_the_check_is_followed_by_options() {
     // From now on it is asked by OPTIONS.
     world.register_from(&second, at(2), 1);
     assert_eq!(world.take_one(&mut first).message.method(), "OPTIONS");
+}
+
+/// A registered user who watches the own registration, has not answered the NOTIFY of a refresh yet, and registers from elsewhere. With the
+/// SUBSCRIBE, its 200 and that NOTIFY.
+fn told_before() -> (World, ScriptedUe, [Text; 3]) {
+    let mut world = world(Layout::Apart);
+    let mut first = world.ue(1);
+    world.register(&mut first);
+    let impu = first.impu.clone();
+    let (watch, ok, _) = world.watch(&mut first, &impu);
+    let again = first.register_again(600);
+    world.sealed(&mut first, &again);
+    let came = world.messages(&mut first);
+    let before = came.iter().find(|text| text.method() == "NOTIFY" && text.status() == 0);
+    let before = before.expect("a NOTIFY of the refresh").clone();
+    world.register_from(&first, at(1), 1);
+    assert!(world.take(&mut first).is_empty(), "one NOTIFY at a time");
+    assert_eq!(checks(&world), [1, 0, 0, 0]);
+    (world, first, [watch, ok, before])
+}
+
+#[test]
+fn the_answer_to_a_notify_from_before_is_no_answer_to_the_check() {
+    for status in [200, 500, 486] {
+        let (mut world, mut first, [_, _, before]) = told_before();
+        let answer = first.respond(&before, status);
+        world.sealed(&mut first, &answer);
+        assert_eq!(checks(&world), [1, 0, 0, 0], "{status}");
+        world.advance(seconds(6));
+        let told = world.messages(&mut first).remove(0);
+        assert!(told.cseq() > before.cseq());
+        world.accept(&mut first, &told);
+        assert_eq!(checks(&world), [1, 1, 0, 0], "{status}");
+        assert_eq!(world.tables().scscf.bindings, 4);
+    }
+}
+
+#[test]
+fn a_subscription_that_its_ue_ends_while_it_is_the_check_is_followed_by_options() {
+    for (status, is_alive) in [(200, true), (408, false)] {
+        let (mut world, mut first, [watch, ok, before]) = told_before();
+        let leave = first.next_in_dialog(&watch, &ok).with("Expires", "0");
+        assert_eq!(world.ask(&mut first, &leave).status(), 200);
+        world.accept(&mut first, &before);
+        let last = world.take_one(&mut first).message;
+        assert!(last.expect("Subscription-State").starts_with("terminated"), "{last}");
+        // It has forgotten its dialog already, which says nothing against its access.
+        let unknown = first.respond(&last, 481);
+        world.sealed(&mut first, &unknown);
+        assert_eq!(checks(&world), [1, 0, 0, 0]);
+        assert_eq!(world.tables().scscf.reg_subscriptions, 0);
+        let options = world.take_one(&mut first).message;
+        assert_eq!(options.method(), "OPTIONS", "{options}");
+        let answer = first.respond(&options, status);
+        world.sealed(&mut first, &answer);
+        assert_eq!(checks(&world), [1, u64::from(is_alive), u64::from(!is_alive), 0]);
+    }
+}
+
+#[test]
+fn who_registers_over_the_earlier_access_needs_no_further_check() {
+    for watches in [true, false] {
+        let (mut world, mut first) = registered(Layout::Apart, watches);
+        world.register_from(&first, at(1), 1);
+        let request = world.take_one(&mut first).message;
+        let again = first.register_again(600);
+        world.sealed(&mut first, &again);
+        assert_eq!(checks(&world), [1, 1, 0, 0]);
+        // What the check finds is no news any more.
+        let answer = first.respond(&request, 408);
+        world.sealed(&mut first, &answer);
+        world.advance(seconds(60));
+        assert_eq!(checks(&world), [1, 1, 0, 0]);
+        assert_eq!(world.tables().scscf.bindings, 4, "{watches}");
+    }
 }
 
 /// Takes the request of this method for the first P-CSCF out of what waits on Mw.
@@ -398,7 +470,7 @@ fn a_registration_that_leaves_while_it_is_checked_is_just_over() {
         for notify in &rest {
             world.accept(&mut first, notify);
         }
-        assert_eq!(checks(&world)[2], 0);
+        assert_eq!(checks(&world), [1, 1, 0, 0], "who deregisters is there");
         assert_eq!(world.tables().scscf.bindings, 2);
         assert_eq!(world.tables().scscf.notifications, 0);
     }

@@ -605,6 +605,39 @@ fn identities_that_are_taken_away_end_it_with_the_last_one() {
 }
 
 #[test]
+fn a_refresh_binds_all_identities_or_changes_none() {
+    let mut world =
+        World::configured_twice(Layout::Apart, "", "simultaneous = \"connectivity-check\",", "");
+    let mut ues = vec![world.ue(1)];
+    world.register(&mut ues[0]);
+    for place in 1..4 {
+        let from = ues.last().expect("one");
+        let ue = world.register_from(from, std::net::IpAddr::from([127, 16, 1, place]), 1);
+        ues.push(ue);
+    }
+    // In XML each of these is a reference: the body for those who watch it has room for three bindings.
+    let impu = format!("sip:{}@ims.example", "'".repeat(70));
+    let impi = ues[0].impi.clone().into_bytes();
+    let command = Command::AddIdentity { impi, impu: impu.into_bytes(), barred: false };
+    world.operate(&command).expect("a user who is there");
+    world.advance(seconds(100));
+    let (last, before) = ues.split_last_mut().expect("four");
+    let again = |world: &mut World, ue: &mut ScriptedUe| {
+        let again = ue.register_again(600);
+        world.sealed(ue, &again);
+        let answers = world.messages(ue);
+        answers.iter().map(Text::status).find(|status| *status > 0).expect("an answer")
+    };
+    for ue in before {
+        assert_eq!(again(&mut world, ue), 200);
+    }
+    assert_eq!(world.tables().scscf.bindings, 4 * 2 + 3);
+    let rows = world.show(Table::Bindings, None);
+    assert_eq!(again(&mut world, last), 513);
+    assert_eq!(world.show(Table::Bindings, None), rows);
+}
+
+#[test]
 fn a_barred_identity_is_good_enough_to_register_by() {
     let barred = "sip:barred@ims.example";
     let mut world = World::new(Layout::Apart);

@@ -20,10 +20,11 @@ pub enum Check {
     /// None.
     #[default]
     None,
-    /// By the next answer to a NOTIFY of this subscription to a registration.
-    Notify(Key),
-    /// By the answer to OPTIONS.
-    Options,
+    /// By the next answer to a NOTIFY of this subscription to a registration, from this CSeq on: one before may have been sent, and answered,
+    /// while the UE was still there.
+    Notify(Key, u32),
+    /// By the answer to OPTIONS, one of the S-CSCF's own requests.
+    Options(Key),
 }
 
 impl Scscf {
@@ -50,16 +51,22 @@ impl Scscf {
         let Some(key) = watching.iter().find(usable).copied() else {
             return self.check_by_options(ctx, connection);
         };
-        self.set_check(connection, Check::Notify(key));
         // The new registration may have had it notified already, of the state as it is now.
         let is_told = self.reg_subscriptions.get(key).is_some_and(|it| it.watcher.is_behind());
         if !is_told {
             self.notify_subject(ctx, Subject::Reg(key));
         }
+        let Some(found) = self.reg_subscriptions.get(key) else {
+            // It could not be told, and is no more.
+            return self.begin_check(ctx, connection);
+        };
+        let watcher = &found.watcher;
+        let is_under_way = watcher.notifying && !watcher.notify_again;
+        let from = watcher.local_cseq + u32::from(!is_under_way);
+        self.set_check(connection, Check::Notify(key, from));
     }
 
     fn check_by_options(&mut self, ctx: &mut Context<'_>, connection: Key) {
-        self.set_check(connection, Check::Options);
         let mut text = [0; 2048];
         let asked = self.options_parts(connection, &mut text).and_then(|len| {
             let to = self.subscriptions.get(connection)?.pcscf;
@@ -72,10 +79,11 @@ impl Scscf {
                 writer.finish().ok()
             })
         });
-        match asked.and_then(|asked| self.notifications.get_mut(asked)) {
-            Some(asked) => asked.checks = Some(connection),
-            // Without room nothing is learnt, and so nothing changes.
-            None => self.set_check(connection, Check::None),
+        // Without room nothing is learnt, and so nothing changes.
+        let Some(asked) = asked else { return };
+        if let Some(under_way) = self.notifications.get_mut(asked) {
+            under_way.checks = Some(connection);
+            self.set_check(connection, Check::Options(asked));
         }
     }
 
@@ -109,12 +117,30 @@ impl Scscf {
     pub(super) fn checked_by(&self, subject: Option<Subject>) -> Option<Key> {
         let Some(Subject::Reg(key)) = subject else { return None };
         let found = self.reg_subscriptions.get(key)?;
-        (self.check_of(found.connection) == Check::Notify(key)).then_some(found.connection)
+        let Check::Notify(by, from) = self.check_of(found.connection) else { return None };
+        // Of the last one a UE that has left the subscription by itself may know nothing any more: that it has left says nothing.
+        let counts = by == key && found.watcher.local_cseq >= from && !found.watcher.over;
+        counts.then_some(found.connection)
     }
 
     /// A check is over, whatever it has found.
     pub(super) fn end_check(&mut self, connection: Key) {
         self.set_check(connection, Check::None);
+    }
+
+    /// The UE of a registration has registered again over its access: it is there, and what a check still finds is no news.
+    pub(super) fn registers_again(&mut self, ctx: &mut Context<'_>, connection: Key) {
+        match self.check_of(connection) {
+            Check::None => return,
+            Check::Notify(..) => {}
+            Check::Options(asked) => {
+                if let Some(under_way) = self.notifications.get_mut(asked) {
+                    under_way.checks = None;
+                }
+            }
+        }
+        self.end_check(connection);
+        ctx.counters.connectivity_alive += 1;
     }
 
     /// What a check has found: a final status, or none in time. Each check is counted as one or the other, be its registration over meanwhile or not.
@@ -131,7 +157,7 @@ impl Scscf {
 
     /// A subscription to a registration is none of this connection's any more: a check by it is made another way.
     pub(super) fn check_otherwise(&mut self, ctx: &mut Context<'_>, connection: Key, gone: Key) {
-        if self.check_of(connection) != Check::Notify(gone) {
+        if !matches!(self.check_of(connection), Check::Notify(by, _) if by == gone) {
             return;
         }
         self.set_check(connection, Check::None);

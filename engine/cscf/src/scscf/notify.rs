@@ -207,11 +207,7 @@ impl Scscf {
             return;
         }
         let subject = self.close_own(key);
-        // What changed while it was under way is told now, and that NOTIFY is the check as well.
-        let watcher = subject.and_then(|subject| self.watcher(subject));
-        let is_last = watcher.is_none_or(|it| !it.notify_again) || !(200..300).contains(&status);
-        let checked = checks.filter(|_| is_last);
-        if let Some(connection) = checked {
+        if let Some(connection) = checks {
             self.end_check(connection);
         }
         match (subject, status) {
@@ -220,7 +216,7 @@ impl Scscf {
             (Some(subject), status) if is_gone(status) => self.notify_failed(ctx, subject),
             (Some(subject), _) => self.notify_refused(ctx, subject),
         }
-        if let Some(connection) = checked {
+        if let Some(connection) = checks {
             self.checked(ctx, connection, Some(status));
         }
     }

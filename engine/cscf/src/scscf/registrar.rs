@@ -63,6 +63,18 @@ pub(super) struct Request<'a> {
     pub cseq: u32,
 }
 
+/// Room for what a binding keeps of a REGISTER's headers.
+struct BindingRoom {
+    params: [u8; PARAMS_BYTES_MAX],
+    path: [u8; 1024],
+}
+
+impl Default for BindingRoom {
+    fn default() -> Self {
+        Self { params: [0; PARAMS_BYTES_MAX], path: [0; 1024] }
+    }
+}
+
 impl Scscf {
     pub(super) fn register(
         &mut self,
@@ -213,23 +225,47 @@ impl Scscf {
         }
     }
 
-    pub(super) fn bind(
-        &mut self,
+    /// Whether a request may be bound, as far as that can be said beforehand, where as many new bindings are to be made before it; whether it makes
+    /// one.
+    pub(super) fn can_bind(
+        &self,
         ctx: &mut Context<'_>,
         request: &Request<'_>,
         contact: &NameAddr<'_>,
-        granted_s: u32,
+        made_before: usize,
     ) -> Result<bool, Refused> {
         let known = self.bound(ctx, request)?;
-        if matches!(known, Some((_, true))) {
-            // The same request again: the same answer.
-            return Ok(false);
+        let mut room = BindingRoom::default();
+        self.read_binding(ctx, request, contact, &mut room)?;
+        let has_room = self.bindings.len() + made_before < self.bindings.capacity()
+            && self.bindings_beside(request).len() < BINDINGS_PER_IDENTITY_MAX;
+        if known.is_none() && !has_room {
+            ctx.counters.table_full += 1;
+            return Err(Refused(503));
         }
-        let mut params = [0; PARAMS_BYTES_MAX];
-        let mut params = Writer::new(&mut params);
+        Ok(known.is_none())
+    }
+
+    /// Whether other users who share an identity have bindings of it.
+    pub(super) fn is_bound_by_others(&self, request: &Request<'_>) -> bool {
+        self.bindings_beside(request).iter().any(|key| {
+            let over = self.bindings.get(*key).map(|binding| binding.connection);
+            let over = over.and_then(|over| self.subscriptions.get(over));
+            over.is_some_and(|over| over.user != request.user)
+        })
+    }
+
+    /// What a REGISTER binds, if that can be told to all who ask.
+    fn read_binding<'b>(
+        &self,
+        ctx: &mut Context<'_>,
+        request: &Request<'b>,
+        contact: &NameAddr<'b>,
+        room: &'b mut BindingRoom,
+    ) -> Result<BindingParts<'b>, Refused> {
+        let mut params = Writer::new(&mut room.params);
         write_kept_params(contact, &mut params);
-        let mut path = [0; 1024];
-        let mut path = Writer::new(&mut path);
+        let mut path = Writer::new(&mut room.path);
         for (number, entry) in request.message.list(HeaderName::Path).enumerate() {
             path.put(if number > 0 { b", " } else { b"" }).put(entry);
         }
@@ -243,19 +279,37 @@ impl Scscf {
         }
         let instance = instance_of(contact);
         let call_id = request.message.call_id().map_err(|_| bad_request(ctx))?;
+        let (params, path) = (params.done(), path.done());
+        let is_whole = params.is_ok() && path.is_ok();
         let parts = BindingParts {
             impu: request.impu,
             contact: contact.uri_text,
-            params: params.as_written(),
-            path: path.as_written(),
+            params: &room.params[..params.unwrap_or(0)],
+            path: &room.path[..path.unwrap_or(0)],
             instance: instance.unwrap_or_default(),
             call_id,
         };
-        let is_whole = !params.has_overflowed() && !path.has_overflowed();
         if !is_whole || !self.can_be_told(request, &parts) {
             ctx.counters.message_too_large += 1;
             return Err(Refused(513));
         }
+        Ok(parts)
+    }
+
+    pub(super) fn bind(
+        &mut self,
+        ctx: &mut Context<'_>,
+        request: &Request<'_>,
+        contact: &NameAddr<'_>,
+        granted_s: u32,
+    ) -> Result<bool, Refused> {
+        let known = self.bound(ctx, request)?;
+        if matches!(known, Some((_, true))) {
+            // The same request again: the same answer.
+            return Ok(false);
+        }
+        let mut room = BindingRoom::default();
+        let parts = self.read_binding(ctx, request, contact, &mut room)?;
         let expires_at = ctx.now.saturating_add(seconds(u64::from(granted_s)));
         let q_millis = q_millis(contact);
         let key = match known {

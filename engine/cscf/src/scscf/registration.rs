@@ -266,6 +266,7 @@ impl Scscf {
             Ok(aors) => aors,
             Err(refused) => return self.refuse_register(ctx, from, message, &refused),
         };
+        self.registers_again(ctx, connection);
         self.prolong(ctx, connection, Whose::Ue, cseq, granted_s);
         let found = self.subscriptions.get_mut(connection).expect("found above");
         found.registration.as_mut().expect("it rests on one").call = call;
@@ -395,10 +396,11 @@ impl Scscf {
             self.end_binding(ctx, binding, ContactEvent::Deactivated);
             self.drop_binding(ctx, binding);
         }
-        self.drop_subscription(ctx, key);
+        self.forget_subscription(ctx, key);
     }
 
-    /// Binds the implicit registration set: all identities of the user that are not barred (TS 23.228 clause 5.2.1a.1).
+    /// Binds the implicit registration set: all identities of the user that are not barred (TS 23.228 clause 5.2.1a.1), or, where one of them can't
+    /// be bound, none (RFC 3261 clause 10.3, step 7). One that others share, and have left no room for, is left out.
     fn bind_all_identities(
         &mut self,
         ctx: &mut Context<'_>,
@@ -408,19 +410,52 @@ impl Scscf {
         let Wanted::Bind(contact, granted_s) = register.wanted else { return Ok(Aors::new()) };
         let mut packed = [0; IDENTITIES_BYTES_MAX];
         let identities = IdentityList::new(self.profile(register.user, &mut packed));
-        let mut aors = Aors::new();
-        for identity in identities.iter().filter(|identity| !identity.barred) {
-            let (impu, aor) = (identity.uri, self.aor(identity.uri));
-            let Register { message, user, cseq, .. } = *register;
-            let request = Request { message, connection, user, impu, aor, cseq };
-            aors.push(aor);
-            self.bind(ctx, &request, &contact, granted_s)?;
-        }
-        if aors.is_empty() {
+        let usable = || identities.iter().filter(|identity| !identity.barred);
+        if usable().next().is_none() {
             ctx.counters.identity_refused += 1;
             return Err(Refused(403));
         }
-        Ok(aors)
+        let (mut bindable, mut made) = (Aors::new(), 0);
+        let mut lacking = None;
+        for identity in usable() {
+            let request = self.request_for(register, connection, identity.uri);
+            match self.can_bind(ctx, &request, &contact, made) {
+                Ok(is_new) => {
+                    made += usize::from(is_new);
+                    bindable.push(request.aor);
+                }
+                Err(refused) if self.may_leave_out(&request, &refused) => lacking = Some(refused),
+                Err(refused) => return Err(refused),
+            }
+        }
+        if let Some(refused) = lacking.filter(|_| bindable.is_empty()) {
+            return Err(refused);
+        }
+        for identity in usable() {
+            let request = self.request_for(register, connection, identity.uri);
+            if bindable.contains(&request.aor) {
+                self.bind(ctx, &request, &contact, granted_s)?;
+            }
+        }
+        Ok(bindable)
+    }
+
+    /// Whether an identity that can't be bound is one that other users share, who have left no room. What is bound already is never left to expire,
+    /// with which the connection would end.
+    fn may_leave_out(&self, request: &Request<'_>, refused: &Refused) -> bool {
+        matches!(refused.0, 503 | 513)
+            && !self.is_bound_over(request.connection, request.aor)
+            && self.is_bound_by_others(request)
+    }
+
+    fn request_for<'a>(
+        &self,
+        register: &Register<'a>,
+        connection: Key,
+        impu: &'a [u8],
+    ) -> Request<'a> {
+        let Register { message, user, cseq, .. } = *register;
+        Request { message, connection, user, impu, aor: self.aor(impu), cseq }
     }
 
     /// 200 (TS 24.229 clause 5.4.1.2.2F), about the identity in To, or the default one where that is barred: a user may register by an
@@ -437,8 +472,7 @@ impl Scscf {
         let named = register.message.to().ok().and_then(|to| identities.find(to.uri_text));
         let named = named.filter(|identity| !identity.barred).map(|identity| identity.uri);
         let impu = named.or(identities.default_identity()).unwrap_or_default();
-        let Register { message, user, cseq, .. } = *register;
-        let request = Request { message, connection, user, impu, aor: self.aor(impu), cseq };
+        let request = self.request_for(register, connection, impu);
         self.answer_register(ctx, to, &request);
     }
 

@@ -557,14 +557,20 @@ impl Scscf {
         }
     }
 
-    /// Takes a subscription out of all tables.
+    /// A subscription is over: takes it out of all tables.
     pub(super) fn drop_subscription(&mut self, ctx: &mut Context<'_>, key: Key) {
-        self.drop_what_ran_over(ctx, key);
-        let Some(subscription) = self.subscriptions.remove(key) else { return };
+        let Some(subscription) = self.subscriptions.get(key) else { return };
         match subscription.registration {
             Some(_) => ctx.counters.aka_registrations_ended += 1,
             None => ctx.counters.subscriptions_ended += 1,
         }
+        self.forget_subscription(ctx, key);
+    }
+
+    /// Takes a subscription out of all tables, without counting it as one that was made.
+    pub(super) fn forget_subscription(&mut self, ctx: &mut Context<'_>, key: Key) {
+        self.drop_what_ran_over(ctx, key);
+        let Some(subscription) = self.subscriptions.remove(key) else { return };
         self.by_request.remove(subscription.key, |place| place == key.index);
         if let Some(challenge) = self.challenge_of(subscription.user, subscription.key) {
             self.drop_challenge(challenge);
