@@ -6,6 +6,7 @@ use imstorm_base::time::seconds;
 use imstorm_engine::tables::Table;
 use tests::message::parameter;
 use tests::ue::bare_uri;
+use tests::world::FAMILY;
 use tests::{Credentials, Layout, ScriptedUe, Text, Wire, World};
 
 const OUTBOUND: &str = "simultaneous = \"outbound\",";
@@ -331,7 +332,7 @@ fn a_reg_id_without_instance_is_refused() {
 
 #[test]
 fn a_reg_id_that_is_none_is_refused() {
-    for reg_id in ["0", "2147483648", "x", "\"\""] {
+    for reg_id in ["0", "2147483648", "+3", "x", "\"\""] {
         let mut scene = Scene::new(Layout::Apart);
         let mut third = flow_of(&scene.world, &scene.wlan, 2, 3);
         third.contact_more = format!(";reg-id={reg_id}");
@@ -371,6 +372,8 @@ fn a_flow_more_than_is_allowed_is_refused() {
         assert_eq!(scene.world.ask(&mut third, &answer).status(), 403);
         assert_eq!(scene.world.counter("flows_refused"), 1);
         assert_eq!(held(&scene.world), before);
+        assert_eq!(scene.world.counter("aka_registrations_made"), 3);
+        assert_eq!(scene.world.counter("aka_registrations_ended"), 0, "it was never made");
         assert!(scene.goes_to_wlan(None));
         // One that takes the place of another is none more.
         let mut moved = flow_of(&scene.world, &third, 3, 2);
@@ -429,6 +432,10 @@ fn two_contacts_in_a_register_for_a_flow_are_refused() {
     let again = again.with("Contact", &format!("{contact}, {contact}"));
     assert_eq!(scene.world.ask(&mut scene.wlan, &again).status(), 400);
     assert!(scene.goes_to_wlan(None));
+    // One that is to go is none that is bound (RFC 5626 clause 6).
+    let again = scene.wlan.register_again(600);
+    let again = again.with("Contact", &format!("{contact};expires=0, {contact}"));
+    assert_eq!(scene.world.ask(&mut scene.wlan, &again).status(), 200);
 }
 
 #[test]
@@ -687,6 +694,160 @@ fn a_message_that_comes_again_takes_the_way_that_it_has_now() {
     let next = Text::parse(&world.mw[before].bytes);
     assert_eq!(next.all("Via")[0], came.all("Via")[1], "the branch of the second attempt");
     assert_eq!(world.mw[before].to, world.pcscf_mw);
+}
+
+/// Two users of one identity, the second of whom has the first one's instance in its flow, and somebody else.
+fn family(layout: Layout) -> (World, [ScriptedUe; 2], ScriptedUe) {
+    let mut world = World::with_a_family(layout, OUTBOUND);
+    let (mut one, mut two, mut other) = (world.ue(41), world.ue(42), world.ue(2));
+    as_flow(&mut one, 1, "cellular1");
+    as_flow(&mut two, 1, "cellular1");
+    two.uuid = one.uuid.clone();
+    world.register(&mut one);
+    world.register(&mut two);
+    world.register(&mut other);
+    (world, [one, two], other)
+}
+
+#[test]
+fn an_instance_is_its_users_alone_where_users_share_an_identity() {
+    for layout in LAYOUTS {
+        let gruu = format!("{FAMILY};gr=urn:uuid:00000000-0000-4000-8000-000000000041");
+        for to in [FAMILY, gruu.as_str()] {
+            let (mut world, mut both, mut other) = family(layout);
+            let invite = other.invite(to);
+            world.sealed(&mut other, &invite);
+            for ue in &mut both {
+                let came = world.messages(ue);
+                assert_eq!(came.len(), 1, "{to}: {came:#?}");
+                assert_eq!(came[0].method(), "INVITE");
+            }
+            assert_eq!(world.counter("calls_forked"), 1);
+        }
+    }
+}
+
+#[test]
+fn who_fills_a_shared_identity_keeps_nobody_from_registering() {
+    let more = format!("{OUTBOUND} flows_max = 6,");
+    let mut world = World::with_a_family(Layout::Apart, &more);
+    let mut two = world.ue(42);
+    as_flow(&mut two, 1, "wlan1");
+    world.register(&mut two);
+    for place in 2..=6 {
+        let mut more = flow_of(&world, &two, place, u32::from(place));
+        world.register(&mut more);
+        two.freshness = more.freshness;
+    }
+    assert_eq!(world.tables().scscf.bindings, 12);
+    let mut one = world.ue(41);
+    world.register(&mut one);
+    assert_eq!(world.tables().scscf.bindings, 13, "its own identity, without the shared one");
+    let mut other = world.ue(2);
+    world.register(&mut other);
+    let message = other.message(&one.impu, None);
+    world.sealed(&mut other, &message);
+    assert_eq!(world.take_one(&mut one).message.method(), "MESSAGE");
+    // Once there is room, the next REGISTER binds it.
+    let leave = two.register_again(0);
+    assert_eq!(world.ask(&mut two, &leave).status(), 200);
+    assert_eq!(world.tables().scscf.bindings, 13);
+    let again = one.register_again(600);
+    world.sealed(&mut one, &again);
+    assert_eq!(world.tables().scscf.bindings, 14);
+}
+
+#[test]
+fn two_contacts_of_an_instance_are_not_called_at_once_though_one_is_no_flow() {
+    for layout in LAYOUTS {
+        for subscribes in [false, true] {
+            let mut world = world(layout);
+            let (mut first, mut other) = (world.ue(1), world.ue(2));
+            as_flow(&mut first, 1, "cellular1");
+            world.register(&mut first);
+            let mut plain = match subscribes {
+                true => world.further(&first, at(2), 1),
+                false => world.register_from(&first, at(2), 1),
+            };
+            if subscribes {
+                world.bind(&mut plain, &first.impu);
+            }
+            world.register(&mut other);
+            let invite = other.invite(&first.impu);
+            world.sealed(&mut other, &invite);
+            assert_eq!(world.take_one(&mut plain).message.method(), "INVITE");
+            assert!(world.take(&mut first).is_empty());
+            assert_eq!(world.counter("calls_forked"), 0);
+        }
+    }
+}
+
+#[test]
+fn a_pcscf_that_was_started_anew_may_give_two_registrations_one_name() {
+    let mut world = World::configured_twice(Layout::Apart, "", OUTBOUND, "");
+    let mut first = world.ue(1);
+    as_flow(&mut first, 1, "cellular1");
+    let ok = world.register(&mut first);
+    world.restart_pcscf();
+    let mut second = world.access_of(&first, at(1), 0);
+    as_flow(&mut second, 2, "wlan1");
+    let again = world.register(&mut second);
+    assert_eq!(ok.all("Path"), again.all("Path"), "the name");
+    assert_eq!(world.counter("aka_registrations_overridden"), 1);
+    world.advance(seconds(100));
+    assert_eq!(world.tables().scscf.bindings, 2);
+    let again = second.register_again(600);
+    assert_eq!(world.ask(&mut second, &again).status(), 200);
+}
+
+#[test]
+fn a_ue_behind_another_proxy_has_no_flow_at_the_pcscf() {
+    let mut scene = Scene::new(Layout::Apart);
+    let again = scene.cellular.register_again(600);
+    let again = again.and("Via", "SIP/2.0/UDP 192.0.2.9:5060;branch=z9hG4bK-behind");
+    scene.world.sealed(&mut scene.cellular, &again);
+    let sent = scene.world.mw_between(scene.world.pcscf_mw, scene.world.icscf_mw);
+    let sent = sent.iter().rfind(|text| text.method() == "REGISTER").expect("a REGISTER");
+    assert!(sent.expect("Path").ends_with(";lr>"), "{sent}");
+    assert_eq!(scene.world.counter("outbound_lacking"), 1);
+}
+
+#[test]
+fn a_call_for_whose_newest_flow_there_is_no_room_goes_by_the_next() {
+    let mut scene = Scene::new(Layout::Apart);
+    let Scene { world, cellular, wlan, other } = &mut scene;
+    let mut third = world.ue(3);
+    world.register(&mut third);
+    for _ in 0..16 {
+        world.call(other, wlan);
+    }
+    let invite = third.invite(&cellular.impu);
+    world.sealed(&mut third, &invite);
+    assert_eq!(world.take_one(cellular).message.method(), "INVITE");
+    assert!(world.take(wlan).is_empty());
+    assert_eq!(world.counter("flows_failed_over"), 1);
+}
+
+#[test]
+fn a_call_whose_flow_ends_goes_by_the_next() {
+    let mut scene = Scene::new(Layout::Each);
+    let Scene { world, cellular, wlan, other } = &mut scene;
+    let invite = other.invite(&cellular.impu);
+    world.sealed(other, &invite);
+    let came = world.take_one(wlan).message;
+    let ringing = wlan.answer_invite(&came, 180);
+    world.sealed(wlan, &ringing);
+    let leave = wlan.register_again(0);
+    world.sealed(wlan, &leave);
+    assert!(world.messages(wlan).iter().any(|text| text.method() == "CANCEL"));
+    let came = world.take_one(cellular).message;
+    assert_eq!(came.method(), "INVITE", "{came}");
+    assert_eq!(world.counter("flows_failed_over"), 1);
+    let ok = cellular.answer_invite(&came, 200);
+    world.sealed(cellular, &ok);
+    let answers = world.messages(other);
+    let statuses: Vec<u16> = answers.iter().map(Text::status).collect();
+    assert_eq!(statuses, [100, 180, 200], "{answers:#?}");
 }
 
 #[test]

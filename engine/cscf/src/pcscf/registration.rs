@@ -21,7 +21,8 @@ impl Pcscf {
         edits.remove(HeaderName::Path);
         // RFC 5626 clause 5.1: the connection's key is the flow's token.
         let is_flow = message.contacts().flatten().any(|contact| contact.params.has("reg-id"));
-        let is_outbound = self.config.outbound && is_flow;
+        let is_first_hop = message.list(HeaderName::Via).count() == 1;
+        let is_outbound = self.config.outbound && is_flow && is_first_hop;
         edits.append(HeaderName::Path, |out| match is_outbound {
             true => self.write_flow(connection, out),
             false => self.write_route(connection, out),

@@ -43,9 +43,16 @@ impl Scscf {
             return if knows_outbound { Err(bad_request(ctx)) } else { Ok(None) };
         };
         // RFC 5626 clause 11.1: 1 to 2^31 - 1. One registration, one flow (clause 6).
+        let reg_id = reg_id.filter(|text| text.iter().all(u8::is_ascii_digit));
         let reg_id = reg_id.and_then(|text| std::str::from_utf8(text).ok()?.parse().ok());
+        let is_bound = |contact: &NameAddr<'_>| match contact.params.value("expires") {
+            Some(text) => text != b"0",
+            None => message.expires().ok().flatten() != Some(0),
+        };
         match reg_id {
-            Some(reg_id @ 1..=0x7fff_ffff) if message.contacts().count() == 1 => {
+            Some(reg_id @ 1..=0x7fff_ffff)
+                if message.contacts().flatten().filter(is_bound).count() <= 1 =>
+            {
                 Ok(Some(Flow { instance: self.hash.hash(instance), reg_id }))
             }
             _ => Err(bad_request(ctx)),

@@ -155,7 +155,7 @@ impl Scscf {
             return is_failure;
         }
         let mut text = [0; MESSAGE_BYTES_MAX];
-        if is_failure && let Some((binding, len)) = self.next_attempt(ctx, key, &mut text) {
+        while is_failure && let Some((binding, len)) = self.next_attempt(ctx, key, &mut text) {
             let mut headers = Index::default();
             if let Ok(request) = parse(&text[..len], &mut headers) {
                 let number = self.attempts.get(key).map_or(0, |attempt| attempt.number);

@@ -13,6 +13,7 @@ use smallvec::SmallVec;
 use super::super::Scscf;
 use super::super::binding::BindingParts;
 use super::super::registrar::BINDINGS_PER_IDENTITY_MAX;
+use super::super::targets::Target;
 use super::onward::Stuck;
 use super::{EARLY_NS, Invite, Leg, SESSIONS_PER_CONNECTION_MAX, Session, SessionStage, Side, Way};
 use crate::event::Context;
@@ -119,11 +120,11 @@ impl Scscf {
             ctx.counters.replaces_refused += 1;
             return self.refuse(ctx, from, message, 403, |_| ());
         }
-        let Some(targets) = self.targets_or_refuse(ctx, hss, from, message) else { return };
+        let Some(mut targets) = self.targets_or_refuse(ctx, hss, from, message) else { return };
         let mut branches = Branches::new();
         let mut worst = Stuck::Full;
-        for target in &targets {
-            match self.call_contact(ctx, from, message, target.binding) {
+        for target in &mut targets {
+            match self.call_target(ctx, from, message, target) {
                 Ok(key) => {
                     branches.push(key);
                     if !target.others.is_empty() {
@@ -138,6 +139,25 @@ impl Scscf {
             0 => self.refuse(ctx, from, message, worst.status(), |_| ()),
             1 => {}
             _ => self.begin_fork(ctx, branches),
+        }
+    }
+
+    /// Sends an INVITE on to a target's newest flow, or to the next one where that has no room or no way.
+    fn call_target(
+        &mut self,
+        ctx: &mut Context<'_>,
+        from: SocketAddr,
+        message: &Message<'_>,
+        target: &mut Target,
+    ) -> Result<Key, Stuck> {
+        loop {
+            match self.call_contact(ctx, from, message, target.binding) {
+                Err(Stuck::Busy | Stuck::NoWay) if !target.others.is_empty() => {
+                    ctx.counters.flows_failed_over += 1;
+                    target.binding = target.others.remove(0);
+                }
+                called => return called,
+            }
         }
     }
 
@@ -171,12 +191,24 @@ impl Scscf {
         key: Key,
         message: &Message<'_>,
     ) -> bool {
-        let is_early = |session: &&mut Session| session.stage == SessionStage::Early;
-        let Some(session) = self.sessions.get_mut(key).filter(is_early) else { return false };
-        let invite = session.invite.as_ref();
+        let invite = self.sessions.get(key).and_then(|session| session.invite.as_ref());
         // A flow on which it rang until somebody had enough of it has not failed.
-        let has_rung = |it: &Invite| it.progressed && message.status() == 408;
-        let is_waiting = invite.is_some_and(|it| !it.refused && !it.cancelled && !has_rung(it));
+        let has_rung = invite.is_some_and(|it| it.progressed && message.status() == 408);
+        if has_rung || !self.go_by_next_flow(ctx, key) {
+            return false;
+        }
+        self.acknowledge_refusal(ctx, key, message);
+        self.drop_session(ctx, key);
+        true
+    }
+
+    /// A call that is neither answered nor cancelled goes by the next flow of its instance: another session takes its place, towards the caller and in
+    /// its fork. False where there is none.
+    pub(super) fn go_by_next_flow(&mut self, ctx: &mut Context<'_>, key: Key) -> bool {
+        let is_early = |session: &&Session| session.stage == SessionStage::Early;
+        let Some(session) = self.sessions.get(key).filter(is_early) else { return false };
+        let invite = session.invite.as_ref();
+        let is_waiting = invite.is_some_and(|it| !it.refused && !it.cancelled);
         let Some(attempt) = session.attempt.filter(|_| is_waiting) else { return false };
         if self.fork_is_answered(key) {
             return false;
@@ -194,8 +226,6 @@ impl Scscf {
                 made.attempt = Some(attempt);
                 made.fork = fork;
                 self.replace_in_fork(fork, key, next);
-                self.acknowledge_refusal(ctx, key, message);
-                self.drop_session(ctx, key);
                 return true;
             }
         }

@@ -29,9 +29,13 @@ impl Scscf {
 
     /// Ends a session: BYE to both parties, or what ends an INVITE that is under way.
     pub(super) fn release_session(&mut self, ctx: &mut Context<'_>, key: Key, reaches_ue: bool) {
-        let Some(session) = self.sessions.get(key) else { return };
-        match session.stage {
+        let Some(stage) = self.sessions.get(key).map(|session| session.stage) else { return };
+        match stage {
             SessionStage::Ending => {}
+            SessionStage::Early if self.go_by_next_flow(ctx, key) => {
+                self.send_cancel(ctx, key);
+                self.keep_cancelling(key);
+            }
             SessionStage::Early => {
                 ctx.counters.sessions_released += 1;
                 self.give_up_call(ctx, key, 480, reaches_ue);
