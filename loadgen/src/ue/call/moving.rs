@@ -187,7 +187,7 @@ impl Generator {
             self.call_over(step, ue, side);
         }
         let Some(leg) = self.legs.get(moving) else { return };
-        let may_pass = matches!(status, 408 | 480 | 491 | 500 | 504);
+        let may_pass = matches!(status, 408 | 480 | 491 | 500 | 503 | 504);
         let began_at = self.handover_of(to).map_or(0, Handover::began_at);
         if may_pass && step.now < began_at + move_ns_max(&self.settings.timings) && !is_over {
             let (least_ms, most_ms) =
