@@ -77,7 +77,6 @@ pub fn status(admin: &str) -> Option<report::Engine> {
     (status == 200).then_some(())?;
     let value: serde_json::Value = serde_json::from_slice(&body).ok()?;
     let number = |name: &str| value.get(name).and_then(serde_json::Value::as_u64);
-    let optional = |name: &str| number(name).unwrap_or(0);
     Some(report::Engine {
         subscriptions: number("subscriptions")?,
         security_associations: number("security_associations")?,
@@ -87,12 +86,12 @@ pub fn status(admin: &str) -> Option<report::Engine> {
         messages_out: number("messages_out")?,
         esp_rejected: number("esp_rejected")?,
         shard_hops: number("shard_hops")?,
-        gm_messages: optional("gm_messages"),
-        gm_bytes: optional("gm_bytes"),
-        mw_messages: optional("mw_messages"),
-        mw_bytes: optional("mw_bytes"),
-        pcscf_bytes: optional("pcscf_bytes"),
-        scscf_bytes: optional("scscf_bytes"),
+        gm_messages: number("gm_messages")?,
+        gm_bytes: number("gm_bytes")?,
+        mw_messages: number("mw_messages")?,
+        mw_bytes: number("mw_bytes")?,
+        pcscf_bytes: number("pcscf_bytes")?,
+        scscf_bytes: number("scscf_bytes")?,
         cpu_s: value.get("cpu_s")?.as_f64()?,
         rss_bytes: number("rss_bytes")?,
     })
