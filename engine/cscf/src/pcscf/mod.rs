@@ -73,9 +73,9 @@ const OWN_MARGIN_S: u32 = 600;
 const STRINGS_BYTES_PER_USER: usize = 640;
 /// Tombstones of a user's set-up: two requests of the UE and a NOTIFY to it.
 const TOMBSTONES_PER_USER: usize = 3;
-/// Room for transactions where there are fewer connections: those of an INVITE linger for 64 T1 of the UE leg, at both ends of a call.
-/// This is 500 calls a second; what is not used is never touched.
-const TRANSACTIONS_MIN: usize = 1 << 17;
+/// Room for transactions where there are fewer connections: those of an INVITE linger for 64 T1 of the UE leg, at both ends of a call and
+/// of each re-INVITE. This is 4,000 INVITEs a second; what is not used is never touched.
+const TRANSACTIONS_MIN: usize = 1 << 20;
 /// SPIs below are reserved (RFC 4303 clause 2.1).
 const SPI_MIN: u32 = 256;
 /// How many generations of a set's place an SPI tells apart: a late packet of a set that is gone meets an unknown SPI, not
