@@ -223,6 +223,14 @@ impl SaSet {
         [LocalPort::Server, LocalPort::Client].into_iter().find(|&p| self.inbound(p).spi() == spi)
     }
 
+    pub(crate) fn inbound_mut(&mut self, port: LocalPort) -> (&TransformState, &mut Inbound) {
+        (&self.transform, &mut self.inbound[port as usize])
+    }
+
+    pub(crate) fn outbound_mut(&mut self, port: LocalPort) -> (&TransformState, &mut Outbound) {
+        (&self.transform, &mut self.outbound[port as usize])
+    }
+
     /// Seals a payload into a packet from `port`, as [`seal`] does. Over UDP: always
     /// [`LocalPort::Client`].
     ///

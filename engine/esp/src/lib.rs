@@ -12,10 +12,14 @@
 //! front of it and padding and ICV behind, and gives the range of the packet. The outer IP header
 //! ([`Mode::Transport`]) or the outer UDP header with port 4500 ([`Mode::UdpTunnel`]) belongs to
 //! the socket.
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 mod agreement;
+mod batch;
 mod inner;
+mod integrity;
+#[allow(unsafe_code)]
+mod lanes;
 mod packet;
 mod replay;
 mod sa;
@@ -26,7 +30,9 @@ mod tests;
 mod transform;
 
 pub use agreement::{AgreementError, LocalPort, Offer, SaSet, SecurityParameters, choose};
+pub use batch::{BATCH_MAX, OpenBatch, OpenTicket, SealBatch};
 pub use inner::{InnerHeaderError, Selector};
+pub use lanes::{Lanes, prefetch};
 pub use packet::{
     Datagram, HEADROOM, Mode, OpenError, PAYLOAD_LEN_MAX, SealError, TAILROOM, classify, open,
     seal, spi,

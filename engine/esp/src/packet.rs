@@ -3,7 +3,7 @@
 use crate::inner::{self, InnerHeaderError, PROTOCOL_UDP, Selector, UDP_HEADER_LEN};
 use crate::replay::ReplayError;
 use crate::sa::{Inbound, Outbound};
-use crate::transform::{ICV_LEN, TransformState};
+use crate::transform::{BLOCK_LEN, ICV_LEN, TransformState, iv_block};
 use core::fmt;
 use core::ops::Range;
 
@@ -20,7 +20,7 @@ pub const TAILROOM: usize = 15 + 2 + 12;
 pub const PAYLOAD_LEN_MAX: usize = 65_535 - 20 - 8 - HEADROOM - TAILROOM;
 
 /// SPI and sequence number.
-const HEADER_LEN: usize = 8;
+pub(crate) const HEADER_LEN: usize = 8;
 /// Pad length and next header.
 const TRAILER_LEN: usize = 2;
 /// The monotonic padding of RFC 4303 2.4.
@@ -74,6 +74,35 @@ pub fn seal(
     payload_len: usize,
     iv_seed: u64,
 ) -> Result<Range<usize>, SealError> {
+    let written = write_packet(state, sa, mode, buffer, payload_offset, payload_len, iv_seed)?;
+    let (start, icv_start) = (written.start, written.icv_start);
+    state.encrypt(written.iv_block, &mut buffer[start + HEADER_LEN..icv_start]);
+    let icv = state.icv(&buffer[start..icv_start]);
+    let end = icv_start + ICV_LEN;
+    buffer[icv_start..end].copy_from_slice(&icv);
+    Ok(start..end)
+}
+
+/// A packet that is written, and yet to be encrypted and signed.
+pub(crate) struct Written {
+    /// Where in the buffer it starts.
+    pub start: usize,
+    /// Where its ICV belongs.
+    pub icv_start: usize,
+    /// What its IV is the encryption of.
+    pub iv_block: [u8; BLOCK_LEN],
+}
+
+/// Writes all of the next packet of `sa` around the payload except IV and ICV. As [`seal`].
+pub(crate) fn write_packet(
+    state: &TransformState,
+    sa: &mut Outbound,
+    mode: Mode,
+    buffer: &mut [u8],
+    payload_offset: usize,
+    payload_len: usize,
+    iv_seed: u64,
+) -> Result<Written, SealError> {
     let payload_end = payload_offset.saturating_add(payload_len);
     assert!(payload_offset >= HEADROOM, "headroom: {payload_offset} bytes");
     assert!(buffer.len().saturating_sub(payload_end) >= TAILROOM, "no tailroom");
@@ -107,11 +136,7 @@ pub fn seal(
     let start = text_start - HEADER_LEN;
     buffer[start..start + 4].copy_from_slice(&sa.spi().to_be_bytes());
     buffer[start + 4..text_start].copy_from_slice(&sequence.to_be_bytes());
-    state.encrypt(sa.spi(), sequence, iv_seed, &mut buffer[text_start..icv_start]);
-    let icv = state.icv(&buffer[start..icv_start]);
-    let end = icv_start + ICV_LEN;
-    buffer[icv_start..end].copy_from_slice(&icv);
-    Ok(start..end)
+    Ok(Written { start, icv_start, iv_block: iv_block(sa.spi(), sequence, iv_seed) })
 }
 
 /// Opens `packet`, which starts with the SPI, in place, and returns the range of its payload.
@@ -129,10 +154,52 @@ pub fn open(
     mode: Mode,
     packet: &mut [u8],
 ) -> Result<Range<usize>, OpenError> {
-    let text_end = authenticate(state, sa, packet)?;
-    let inner_start = HEADER_LEN + state.iv_len();
+    let (sequence, text_end) = check(state, sa, packet)?;
+    let (authenticated, icv) = packet.split_at(text_end);
+    if !state.verify(authenticated, icv) {
+        return Err(OpenError::IntegrityFailed);
+    }
+    sa.window.update(sequence)?;
     state.decrypt(&mut packet[HEADER_LEN..text_end]);
+    open_checked(state, sa, mode, packet, text_end)
+}
 
+/// Checks lengths, SPI and sequence number, and returns the latter and where the ICV is.
+pub(crate) fn check(
+    state: &TransformState,
+    sa: &Inbound,
+    packet: &[u8],
+) -> Result<(u32, usize), OpenError> {
+    let text_start = HEADER_LEN + state.iv_len();
+    let expected_min_len = text_start + TRAILER_LEN.next_multiple_of(state.alignment()) + ICV_LEN;
+    let got_len = packet.len();
+    let [i0, i1, i2, i3, s0, s1, s2, s3] = match packet.first_chunk::<HEADER_LEN>() {
+        Some(header) if got_len >= expected_min_len => *header,
+        _ => return Err(OpenError::Truncated { expected_min_len, got_len }),
+    };
+    let text_end = got_len - ICV_LEN;
+    // Null encryption aligns, too, but nothing here depends on it: let the peer be sloppy.
+    if state.has_encryption() && !(text_end - text_start).is_multiple_of(BLOCK_LEN) {
+        return Err(OpenError::BlockLength { got_len: text_end - text_start });
+    }
+    let got_spi = u32::from_be_bytes([i0, i1, i2, i3]);
+    if got_spi != sa.spi() {
+        return Err(OpenError::UnknownTransform { expected_spi: sa.spi(), got_spi });
+    }
+    let sequence = u32::from_be_bytes([s0, s1, s2, s3]);
+    sa.window.check(sequence)?;
+    Ok((sequence, text_end))
+}
+
+/// What is left of opening an authentic packet that is decrypted: trailer and inner headers.
+pub(crate) fn open_checked(
+    state: &TransformState,
+    sa: &Inbound,
+    mode: Mode,
+    packet: &[u8],
+    text_end: usize,
+) -> Result<Range<usize>, OpenError> {
+    let inner_start = HEADER_LEN + state.iv_len();
     let text = &packet[inner_start..text_end];
     let (text, next_header) = remove_trailer(text)?;
     let selectors = sa.selectors();
@@ -152,42 +219,10 @@ pub fn open(
     Ok(inner_start + udp.start + UDP_HEADER_LEN..inner_start + udp.end)
 }
 
-/// Checks lengths, SPI, sequence number and ICV, moves the window, and returns where the ICV is.
-fn authenticate(
-    state: &TransformState,
-    sa: &mut Inbound,
-    packet: &[u8],
-) -> Result<usize, OpenError> {
-    let text_start = HEADER_LEN + state.iv_len();
-    let expected_min_len = text_start + TRAILER_LEN.next_multiple_of(state.alignment()) + ICV_LEN;
-    let got_len = packet.len();
-    let [i0, i1, i2, i3, s0, s1, s2, s3] = match packet.first_chunk::<HEADER_LEN>() {
-        Some(header) if got_len >= expected_min_len => *header,
-        _ => return Err(OpenError::Truncated { expected_min_len, got_len }),
-    };
-    let text_end = got_len - ICV_LEN;
-    // Null encryption aligns, too, but nothing here depends on it: let the peer be sloppy.
-    if state.iv_len() > 0 && !(text_end - text_start).is_multiple_of(state.alignment()) {
-        return Err(OpenError::BlockLength { got_len: text_end - text_start });
-    }
-    let got_spi = u32::from_be_bytes([i0, i1, i2, i3]);
-    if got_spi != sa.spi() {
-        return Err(OpenError::UnknownTransform { expected_spi: sa.spi(), got_spi });
-    }
-    let sequence = u32::from_be_bytes([s0, s1, s2, s3]);
-    sa.window.check(sequence)?;
-    let (authenticated, icv) = packet.split_at(text_end);
-    if !state.verify(authenticated, icv) {
-        return Err(OpenError::IntegrityFailed);
-    }
-    sa.window.update(sequence)?;
-    Ok(text_end)
-}
-
 /// Takes padding, pad length and next header off a decrypted text.
 fn remove_trailer(text: &[u8]) -> Result<(&[u8], u8), OpenError> {
     let Some((padded, &[pad_len, next_header])) = text.split_last_chunk::<TRAILER_LEN>() else {
-        unreachable!("authenticate has checked the length");
+        unreachable!("the length was checked");
     };
     let error = OpenError::Padding { got_len: pad_len };
     let padding_start = padded.len().checked_sub(usize::from(pad_len)).ok_or(error)?;

@@ -33,9 +33,20 @@ fn parameters(suite: Suite, mode: Mode, ipv6: bool) -> SecurityParameters {
 
 /// The UE's and the P-CSCF's set.
 fn pair(suite: Suite, mode: Mode, ipv6: bool) -> (SaSet, SaSet) {
+    pair_of(suite, mode, ipv6, &CK, &IK)
+}
+
+/// As [`pair`], with other keys.
+pub(crate) fn pair_of(
+    suite: Suite,
+    mode: Mode,
+    ipv6: bool,
+    ck: &[u8; 16],
+    ik: &[u8; 16],
+) -> (SaSet, SaSet) {
     let parameters = parameters(suite, mode, ipv6);
     assert_eq!(parameters.validate(), Ok(()));
-    (SaSet::for_ue(&parameters, &CK, &IK), SaSet::for_pcscf(&parameters, &CK, &IK))
+    (SaSet::for_ue(&parameters, ck, ik), SaSet::for_pcscf(&parameters, ck, ik))
 }
 
 fn each_pair(mut check: impl FnMut(SaSet, SaSet)) {
@@ -66,7 +77,8 @@ fn forged(from: &SaSet, to: &SaSet, text: &[u8]) -> Vec<u8> {
     let iv_len = from.transform.iv_len();
     let mut packet =
         [&spi.to_be_bytes()[..], &[0, 0, 0, sequence], &vec![0; iv_len], text].concat();
-    from.transform.encrypt(spi, sequence.into(), 0, &mut packet[8..]);
+    let iv_block = crate::transform::iv_block(spi, sequence.into(), 0);
+    from.transform.encrypt(iv_block, &mut packet[8..]);
     let icv = from.transform.icv(&packet);
     [&packet[..], &icv].concat()
 }

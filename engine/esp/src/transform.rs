@@ -1,17 +1,12 @@
 //! The algorithms of ipsec-3gpp, their keys and their state (TS 33.203 annexes H and I).
 
+use crate::integrity::HmacKey;
 use aes::cipher::consts::U16;
 use aes::cipher::{
     Array, BlockCipherEncrypt, BlockModeDecrypt, BlockModeEncrypt, InnerIvInit, KeyInit, KeyIvInit,
 };
 use aes::{Aes128Dec, Aes128Enc, Block};
 use core::fmt;
-use hmac::EagerHash;
-use hmac::block_api::HmacCore;
-use hmac::digest::Output;
-use hmac::digest::block_api::{Buffer, FixedOutputCore, UpdateCore};
-use md5::Md5;
-use sha1::Sha1;
 use subtle::ConstantTimeEq;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
@@ -19,10 +14,10 @@ use zeroize::{Zeroize, ZeroizeOnDrop};
 pub(crate) const ICV_LEN: usize = 12;
 
 /// The length of an AES block, and of AES-CBC's IV.
-const BLOCK_LEN: usize = 16;
+pub(crate) const BLOCK_LEN: usize = 16;
 
 /// What the IVs' key is the encryption of. It is never a CBC input: those are random.
-const IV_KEY_LABEL: [u8; BLOCK_LEN] = *b"imstorm-esp-iv-1";
+pub(crate) const IV_KEY_LABEL: [u8; BLOCK_LEN] = *b"imstorm-esp-iv-1";
 
 /// An integrity algorithm: RFC 3329's `alg`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -174,56 +169,68 @@ impl fmt::Debug for Keys {
 /// What the four associations of a set share: the keys, made ready for use.
 ///
 /// The integrity key is kept as HMAC's two states after their first block, so that no packet pays
-/// for them again. The encryption keys are kept as they are: AES's round keys, in the form that
-/// suits every processor, are ten times larger than all else here, and AES-NI makes them in a few
-/// tens of nanoseconds.
+/// for them again. The encryption key is kept as it is: AES's round keys are three times larger than
+/// all else here, and made in a few tens of nanoseconds. All are wiped on drop.
+#[derive(Zeroize, ZeroizeOnDrop)]
 pub struct TransformState {
-    integrity: Integrity,
-    encryption: Option<Encryption>,
+    integrity: HmacKey,
+    /// Zero where nothing is encrypted.
+    encryption: [u8; BLOCK_LEN],
+    #[zeroize(skip)]
+    suite: Suite,
 }
 
 impl TransformState {
     /// Makes `keys` ready for use.
     #[must_use]
     pub fn new(keys: &Keys) -> Self {
-        let encryption = match keys.suite.encryption {
-            EncryptionAlgorithm::Null => None,
-            EncryptionAlgorithm::AesCbc => Some(Encryption::new(&keys.encryption)),
-        };
-        Self { integrity: Integrity::new(keys), encryption }
+        let suite = keys.suite;
+        let integrity = HmacKey::new(suite.integrity, keys.integrity());
+        Self { integrity, encryption: keys.encryption, suite }
+    }
+
+    /// A copy of the keys, for a packet that outlives its set.
+    pub(crate) fn duplicate(&self) -> Self {
+        Self { integrity: self.integrity.clone(), ..*self }
     }
 
     /// The algorithms.
     #[must_use]
     pub const fn suite(&self) -> Suite {
-        let integrity = match self.integrity {
-            Integrity::Md5(_) => IntegrityAlgorithm::HmacMd5_96,
-            Integrity::Sha1(_) => IntegrityAlgorithm::HmacSha1_96,
-        };
-        let encryption = match self.encryption {
-            None => EncryptionAlgorithm::Null,
-            Some(_) => EncryptionAlgorithm::AesCbc,
-        };
-        Suite::new(integrity, encryption)
+        self.suite
+    }
+
+    pub(crate) const fn integrity(&self) -> &HmacKey {
+        &self.integrity
+    }
+
+    #[cfg(test)]
+    pub(crate) fn set_integrity(&mut self, integrity: HmacKey) {
+        self.integrity = integrity;
+    }
+
+    pub(crate) const fn encryption_key(&self) -> &[u8; BLOCK_LEN] {
+        &self.encryption
+    }
+
+    pub(crate) const fn has_encryption(&self) -> bool {
+        matches!(self.suite.encryption, EncryptionAlgorithm::AesCbc)
     }
 
     /// The length of the IV in front of the ciphertext.
     pub(crate) const fn iv_len(&self) -> usize {
-        if self.encryption.is_some() { BLOCK_LEN } else { 0 }
+        if self.has_encryption() { BLOCK_LEN } else { 0 }
     }
 
     /// What the length of the text from behind the IV to the next header is a multiple of
     /// (RFC 4303 2.4).
     pub(crate) const fn alignment(&self) -> usize {
-        if self.encryption.is_some() { BLOCK_LEN } else { 4 }
+        if self.has_encryption() { BLOCK_LEN } else { 4 }
     }
 
     /// The ICV over `authenticated`: all of the packet in front of the ICV (RFC 4303 2.8).
     pub(crate) fn icv(&self, authenticated: &[u8]) -> [u8; ICV_LEN] {
-        match &self.integrity {
-            Integrity::Md5(core) => hmac_96(core, authenticated),
-            Integrity::Sha1(core) => hmac_96(core, authenticated),
-        }
+        self.integrity.icv(self.suite.integrity, authenticated)
     }
 
     /// Whether `icv` is right, in a time that does not tell where it is wrong.
@@ -231,42 +238,42 @@ impl TransformState {
         self.icv(authenticated).ct_eq(icv).into()
     }
 
-    /// Writes the IV into the first bytes of `text` and encrypts the rest, which is whole blocks.
+    /// Writes the IV, made of `iv_block`, into the first bytes of `text` and encrypts the rest, which is whole blocks.
     ///
     /// The IV is the encryption, under a key of its own, of a block that never comes again under
-    /// this set's keys: the four SPIs of a set differ and sequence numbers do not cycle. So it is
-    /// as unpredictable as AES is a good permutation, without any randomness (NIST SP 800-38A
-    /// appendix C, first method). Both sides of a set may have the same key, since they use
-    /// different SPIs.
-    pub(crate) fn encrypt(&self, spi: u32, sequence: u32, iv_seed: u64, text: &mut [u8]) {
-        let Some(encryption) = &self.encryption else { return };
-        let mut iv = Block::default();
-        iv[..4].copy_from_slice(&spi.to_be_bytes());
-        iv[4..8].copy_from_slice(&sequence.to_be_bytes());
-        iv[8..].copy_from_slice(&iv_seed.to_be_bytes());
-        Aes128Enc::new(&Array(encryption.iv_key)).encrypt_block(&mut iv);
+    /// this set's keys ([`iv_block`]). So it is as unpredictable as AES is a good permutation, without
+    /// any randomness (NIST SP 800-38A appendix C, first method). Both sides of a set may have the same
+    /// key, since they use different SPIs.
+    pub(crate) fn encrypt(&self, iv_block: [u8; BLOCK_LEN], text: &mut [u8]) {
+        if !self.has_encryption() {
+            return;
+        }
+        let cipher = Aes128Enc::new(&Array(self.encryption));
+        let mut iv_key: Block = Array(IV_KEY_LABEL);
+        cipher.encrypt_block(&mut iv_key);
+        let mut iv: Block = Array(iv_block);
+        Aes128Enc::new(&iv_key).encrypt_block(&mut iv);
+        iv_key.0.zeroize();
         let (front, plaintext) = text.split_at_mut(BLOCK_LEN);
         front.copy_from_slice(&iv);
         let (blocks, rest) = Array::<u8, U16>::slice_as_chunks_mut(plaintext);
         assert!(rest.is_empty());
-        let cipher = Aes128Enc::new(&Array(encryption.key));
         cbc::Encryptor::inner_iv_init(&cipher, &iv).encrypt_blocks(blocks);
     }
 
     /// Decrypts what is behind the IV in `text`, whole blocks.
     pub(crate) fn decrypt(&self, text: &mut [u8]) {
-        let Some(encryption) = &self.encryption else { return };
+        if !self.has_encryption() {
+            return;
+        }
         let (front, ciphertext) = text.split_at_mut(BLOCK_LEN);
         let mut iv = Block::default();
         iv.copy_from_slice(front);
         let (blocks, rest) = Array::<u8, U16>::slice_as_chunks_mut(ciphertext);
         assert!(rest.is_empty());
-        cbc::Decryptor::<Aes128Dec>::new(&Array(encryption.key), &iv).decrypt_blocks(blocks);
+        cbc::Decryptor::<Aes128Dec>::new(&Array(self.encryption), &iv).decrypt_blocks(blocks);
     }
 }
-
-// HMAC's states and the keys wipe themselves.
-impl ZeroizeOnDrop for TransformState {}
 
 impl fmt::Debug for TransformState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -274,52 +281,14 @@ impl fmt::Debug for TransformState {
     }
 }
 
-/// HMAC's inner and outer state after the key's blocks. They wipe themselves on drop.
-enum Integrity {
-    Md5(HmacCore<Md5>),
-    Sha1(HmacCore<Sha1>),
-}
-
-impl Integrity {
-    fn new(keys: &Keys) -> Self {
-        const ANY_LEN: &str = "HMAC takes any key length";
-        let key = keys.integrity();
-        match keys.suite.integrity {
-            IntegrityAlgorithm::HmacMd5_96 => {
-                Self::Md5(HmacCore::new_from_slice(key).expect(ANY_LEN))
-            }
-            IntegrityAlgorithm::HmacSha1_96 => {
-                Self::Sha1(HmacCore::new_from_slice(key).expect(ANY_LEN))
-            }
-        }
-    }
-}
-
-/// AES-CBC's key and the one that its IVs are made with.
-#[derive(Zeroize, ZeroizeOnDrop)]
-struct Encryption {
-    key: [u8; BLOCK_LEN],
-    iv_key: [u8; BLOCK_LEN],
-}
-
-impl Encryption {
-    fn new(key: &[u8; BLOCK_LEN]) -> Self {
-        let mut iv_key: Block = Array(IV_KEY_LABEL);
-        Aes128Enc::new(&Array(*key)).encrypt_block(&mut iv_key);
-        Self { key: *key, iv_key: iv_key.0 }
-    }
-}
-
-/// HMAC-96 of `message`, from a copy of the key's states.
-fn hmac_96<D: EagerHash>(core: &HmacCore<D>, message: &[u8]) -> [u8; ICV_LEN] {
-    let mut core = core.clone();
-    let mut buffer = Buffer::<HmacCore<D>>::default();
-    let mut mac = Output::<HmacCore<D>>::default();
-    buffer.digest_blocks(message, |blocks| core.update_blocks(blocks));
-    core.finalize_fixed_core(&mut buffer, &mut mac);
-    let mut icv = [0; ICV_LEN];
-    icv.copy_from_slice(&mac[..ICV_LEN]);
-    icv
+/// What a packet's IV is the encryption of: it comes once under the keys of a set, whose four SPIs differ and whose sequence
+/// numbers do not cycle. `seed` is any number.
+pub(crate) fn iv_block(spi: u32, sequence: u32, seed: u64) -> [u8; BLOCK_LEN] {
+    let mut block = [0; BLOCK_LEN];
+    block[..4].copy_from_slice(&spi.to_be_bytes());
+    block[4..8].copy_from_slice(&sequence.to_be_bytes());
+    block[8..].copy_from_slice(&seed.to_be_bytes());
+    block
 }
 
 pub(crate) fn name_of<A: Copy + PartialEq>(
@@ -374,22 +343,6 @@ mod tests {
     }
 
     #[test]
-    fn hmac_is_that_of_rfc_2202() {
-        let mut tested = 0;
-        for v in esp_vectors()["hmac"].as_array().unwrap() {
-            let (key, data) = (hex(&v["key"]), hex(&v["data"]));
-            let icv = match v["alg"].as_str().unwrap() {
-                "md5" => hmac_96(&HmacCore::<Md5>::new_from_slice(&key).unwrap(), &data),
-                "sha1" => hmac_96(&HmacCore::<Sha1>::new_from_slice(&key).unwrap(), &data),
-                _ => continue,
-            };
-            assert_eq!(icv, *hex(&v["digest96"]), "{}", v["src"]);
-            tested += 1;
-        }
-        assert!(tested >= 14, "RFC 2202 has seven cases for each");
-    }
-
-    #[test]
     fn aes_cbc_is_that_of_rfc_3602() {
         let vectors = esp_vectors();
         let (mut plain, mut packets) = (0, 0);
@@ -419,7 +372,7 @@ mod tests {
         let mut ivs = HashSet::new();
         for (spi, sequence, iv_seed) in [(256, 1, 0), (256, 2, 0), (257, 1, 0), (256, 1, 1)] {
             let mut text = [9; 16 * 12];
-            state.encrypt(spi, sequence, iv_seed, &mut text);
+            state.encrypt(iv_block(spi, sequence, iv_seed), &mut text);
             assert!(ivs.insert(text[..16].to_vec()), "an IV came twice");
             assert_ne!(text[16..], [9; 16 * 11]);
             state.decrypt(&mut text);
@@ -433,9 +386,8 @@ mod tests {
         const fn wipes<T: ZeroizeOnDrop>() {}
         wipes::<Aes128Enc>();
         wipes::<Aes128Dec>();
-        wipes::<<Sha1 as EagerHash>::Core>();
-        wipes::<<Md5 as EagerHash>::Core>();
-        wipes::<Encryption>();
+        wipes::<HmacKey>();
+        wipes::<TransformState>();
     }
 
     #[test]
