@@ -9,6 +9,7 @@
 pub mod call;
 pub mod flows;
 pub mod message;
+pub mod open;
 pub mod registration;
 pub mod scene;
 pub mod ue;

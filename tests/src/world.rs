@@ -204,7 +204,12 @@ impl World {
         world
     }
 
-    fn altered(layout: Layout, ip: IpAddr, more: &str, edits: &[(&str, String)]) -> Self {
+    /// As [`World::with`], where the configurations' texts are edited: each edit replaces its first text by its second, once.
+    ///
+    /// # Panics
+    /// Where that makes no configuration.
+    #[must_use]
+    pub fn altered(layout: Layout, ip: IpAddr, more: &str, edits: &[(&str, String)]) -> Self {
         let at = |port: u16| SocketAddr::new(ip, port);
         let pcscf = format!("pcscf = [{{ address = \"{}\", mw = \"{}\" }}]\n", at(5060), at(6060));
         let core_ip: IpAddr = match ip {

@@ -65,6 +65,8 @@ counters! {
     bad_request,
     /// Requests on the unprotected port that only a security association may carry.
     unprotected_refused,
+    /// 403: requests without protection that belong to no registration, where such ones are taken (`access_security = "none"`).
+    unregistered_refused,
     /// Requests on the unprotected port with more than one Via.
     unprotected_via,
     /// Datagrams on a Mw port from an address that is no configured peer.

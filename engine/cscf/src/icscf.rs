@@ -11,6 +11,7 @@ use imstorm_base::hash::HashSeed;
 use imstorm_sip::header::HeaderName;
 use imstorm_sip::{Message, Method, Room, Uri, Writer, response};
 
+use crate::access::Authentication;
 use crate::event::Context;
 use crate::hss::{CxError, Directory, Hss};
 use crate::mw::MwError;
@@ -25,6 +26,8 @@ pub struct IcscfConfig {
     pub mw: SocketAddr,
     /// The S-CSCF's addresses, one for each of its shards.
     pub scscf: Vec<SocketAddr>,
+    /// A REGISTER without credentials goes to the S-CSCF of the public identity in To, where that authenticates nobody.
+    pub authentication: Authentication,
     /// Seeds the hashes that its branches come from.
     pub seed: u64,
 }
@@ -98,6 +101,9 @@ impl Icscf {
                 }
             };
         }
+        if self.config.authentication == Authentication::None {
+            return self.by_public_identity(ctx, hss, from, message, hops);
+        }
         // The S-CSCF checks the rest of the credentials.
         let (Ok(Some(username)), Ok(to)) = (message.username(), message.to()) else {
             ctx.counters.bad_request += 1;
@@ -118,6 +124,24 @@ impl Icscf {
                 self.refuse(ctx, from, message, 403, why);
             }
         }
+    }
+
+    /// Where nobody is authenticated there need be no private identity: the public one in To leads to the user.
+    fn by_public_identity(
+        &mut self,
+        ctx: &mut Context<'_>,
+        hss: &Hss,
+        from: SocketAddr,
+        message: &Message<'_>,
+        hops: u32,
+    ) {
+        let user = message.to().ok().and_then(|to| hss.registrant(to.uri_text));
+        let Some(user) = user else {
+            ctx.counters.identity_refused += 1;
+            return self.refuse(ctx, from, message, 403, "The public identity is unknown");
+        };
+        let shard = self.directory.owner_of(user, self.config.scscf.len());
+        self.pass_on(ctx, message, shard, hops);
     }
 
     /// The ACK to a failure takes the way of its INVITE (RFC 3261 clause 16.11). Nobody answers an ACK: one that leads nowhere is dropped.

@@ -14,6 +14,7 @@
 //! S-CSCF is registrar, notifier of registrations and proxy. What an operator asks for goes to [`Scscf::operate`].
 #![forbid(unsafe_code)]
 
+pub mod access;
 pub mod counters;
 pub mod event;
 pub mod hss;
@@ -29,6 +30,7 @@ pub mod show;
 pub mod tombstones;
 pub mod via;
 
+pub use access::{AccessSecurity, Authentication};
 pub use counters::Counters;
 pub use event::{Alarm, Context};
 pub use hss::{Directory, Hss};

@@ -74,6 +74,8 @@ pub enum Refusal {
     IdentityMalformed,
     /// The user's identities would not fit a notification any more.
     TooManyIdentities,
+    /// The S-CSCF authenticates nobody, and so can't have anybody authenticate again.
+    NoAuthentication,
 }
 
 impl std::fmt::Display for Refusal {
@@ -85,6 +87,7 @@ impl std::fmt::Display for Refusal {
             Self::IdentityTaken => "the public identity is in use already",
             Self::IdentityMalformed => "expected a sip: or tel: URI",
             Self::TooManyIdentities => "the subscriber's identities would not fit a notification",
+            Self::NoAuthentication => "the S-CSCF authenticates nobody",
         })
     }
 }

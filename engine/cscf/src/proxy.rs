@@ -63,7 +63,7 @@ pub fn write_via_with_source(value: &[u8], source: SocketAddr, out: &mut Writer<
 pub fn response_to_source<'a>(
     request: &Message<'_>,
     status: u16,
-    tag: &[u8],
+    tag: Option<&[u8]>,
     source: SocketAddr,
     out: impl Into<Room<'a>>,
 ) -> Writer<'a> {
@@ -82,7 +82,7 @@ pub fn response_to_source<'a>(
     writer.copy(request, HeaderName::From);
     let has_tag = matches!(request.tag(HeaderName::To), Ok(Some(_)));
     writer.header(HeaderName::To).put(request.header(HeaderName::To).unwrap_or_default());
-    if !has_tag {
+    if let (false, Some(tag)) = (has_tag, tag) {
         writer.put(b";tag=").put(tag);
     }
     writer.end();

@@ -127,7 +127,7 @@ impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
         let status = match refusal {
             Refusal::UserUnknown | Refusal::IdentityUnknown => 404,
-            Refusal::IdentityHeld | Refusal::IdentityTaken => 409,
+            Refusal::IdentityHeld | Refusal::IdentityTaken | Refusal::NoAuthentication => 409,
             Refusal::IdentityMalformed | Refusal::TooManyIdentities => 422,
         };
         Self::new(status, refusal.to_string())
@@ -495,6 +495,7 @@ mod tests {
             (Refusal::IdentityTaken, 409),
             (Refusal::IdentityMalformed, 422),
             (Refusal::TooManyIdentities, 422),
+            (Refusal::NoAuthentication, 409),
         ] {
             assert_eq!(Problem::from(refusal).status, status);
         }

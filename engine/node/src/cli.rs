@@ -167,7 +167,7 @@ fn describe(plan: &Plan, reserved_bytes: usize) -> String {
     if let Some(directory) = &plan.topology.directory {
         let _ = writeln!(text, "{} subscribers", directory.len());
     }
-    if let Some(deviation) = plan.config.ue_leg.deviation() {
+    if let Some(deviation) = plan.config.deviation() {
         let _ = writeln!(text, "deviation: {deviation}");
     }
     let _ = writeln!(

@@ -10,6 +10,7 @@ use imstorm_control::Address;
 use imstorm_cscf::hss::derived::{Derivation, POPULATION_MAX};
 use imstorm_cscf::pcscf::SaPolicy;
 use imstorm_cscf::scscf::{FLOWS_MAX, Simultaneous};
+use imstorm_cscf::{AccessSecurity, Authentication};
 use imstorm_sip::transaction::Timings;
 use imstorm_uring::Backend;
 use serde::Deserialize;
@@ -103,6 +104,10 @@ pub struct PcscfSection {
     /// answered 420, and its unprotected port takes REGISTER only.
     #[serde(default = "yes")]
     pub security_event: bool,
+    /// What protects its UEs' requests: `ipsec-3gpp` (TS 33.203), or `none`, which trusts whoever reaches its unprotected port, and needs an
+    /// `[scscf]` here with `authentication = "none"`.
+    #[serde(default, deserialize_with = "parsed")]
+    pub access_security: AccessSecurity,
     /// What the sets of security associations belong to: `impi-contact`, a private identity at an address, or `impi`, a private identity
     /// alone (TS 33.203 clause 7.4 before there were several registrations of one user).
     #[serde(default, deserialize_with = "parsed")]
@@ -173,6 +178,9 @@ pub struct ScscfSection {
     /// the package 489.
     #[serde(default = "yes")]
     pub security_event: bool,
+    /// How it makes sure of who registers: `aka`, or `none`: not at all. With `none` the P-CSCFs here must have `access_security = "none"`.
+    #[serde(default, deserialize_with = "parsed")]
+    pub authentication: Authentication,
     /// What a registration does to the earlier ones of its user: `override` ends them, `outbound` keeps other flows (RFC 5626), and
     /// `connectivity-check` keeps those whose UE still answers.
     #[serde(default, deserialize_with = "parsed")]
@@ -315,6 +323,47 @@ impl EngineConfig {
         }
     }
 
+    /// Whether nobody is authenticated here.
+    #[must_use]
+    pub fn authentication(&self) -> Authentication {
+        self.scscf.as_ref().map(|scscf| scscf.authentication).unwrap_or_default()
+    }
+
+    /// What is other than the specifications have it, in words for whoever runs the engine.
+    #[must_use]
+    pub fn deviation(&self) -> Option<String> {
+        let trusts = self.trust().map(str::to_owned);
+        let all: Vec<String> = trusts.into_iter().chain(self.ue_leg.deviation()).collect();
+        (!all.is_empty()).then(|| all.join("; "))
+    }
+
+    /// What whoever runs the engine has to know where it authenticates nobody.
+    #[must_use]
+    pub fn trust(&self) -> Option<&'static str> {
+        (self.authentication() == Authentication::None).then_some(
+            "nobody is authenticated and nothing is protected (authentication = \"none\"): whoever reaches this engine is trusted",
+        )
+    }
+
+    /// Access without protection and an S-CSCF that authenticates nobody go together, in one process: a P-CSCF without security associations could keep
+    /// no keys from its UEs, and one with them would get none.
+    fn validate_trust(&self) -> Result<(), (Option<Range<usize>>, String)> {
+        let is_open = self.authentication() == Authentication::None;
+        for pcscf in &self.pcscf {
+            let problem = match (pcscf.access_security, is_open) {
+                (AccessSecurity::None, false) => {
+                    "needs [scscf] here with authentication = \"none\": an S-CSCF that challenges gives keys that such a P-CSCF could not use"
+                }
+                (AccessSecurity::Ipsec3gpp, true) => {
+                    "access_security = \"none\" expected, since [scscf] has authentication = \"none\" and would give no keys for security associations"
+                }
+                _ => continue,
+            };
+            return Err((None, format!("P-CSCF {}: {problem}", pcscf.address)));
+        }
+        Ok(())
+    }
+
     fn validate(&self) -> Result<(), (Option<Range<usize>>, String)> {
         let whole = |problem: &str| Err((None, problem.to_owned()));
         if self.pcscf.is_empty() && self.icscf.is_none() && self.scscf.is_none() {
@@ -329,6 +378,7 @@ impl EngineConfig {
         if (self.icscf.is_some() || self.scscf.is_some()) && self.subscribers.is_none() {
             return whole("an I-CSCF or S-CSCF needs [subscribers]");
         }
+        self.validate_trust()?;
         if let Some(t1_ms) = &self.ue_leg.t1_ms
             && !T1_MS.contains(t1_ms.get_ref())
         {
@@ -530,6 +580,38 @@ mod tests {
         for (text, place) in cases {
             let error = EngineConfig::parse("test.toml", &text).unwrap_err().to_string();
             assert!(error.starts_with(place), "{error}");
+        }
+    }
+
+    #[test]
+    fn who_authenticates_nobody_protects_nothing_and_says_so() {
+        let pcscf = ("{ address", "{ access_security = \"none\", address");
+        let scscf = ("6080\"", "6080\", authentication = \"none\"");
+        let with = |edits: &[(&str, &str)]| {
+            let text = edits
+                .iter()
+                .fold(MINIMAL.to_owned(), |text, (from, to)| text.replacen(from, to, 1));
+            EngineConfig::parse("test.toml", &text)
+        };
+        assert_eq!(with(&[]).unwrap().deviation(), None);
+        let open = with(&[pcscf, scscf]).unwrap();
+        assert!(open.deviation().unwrap().contains("trusted"));
+        // Neither without the other, nor both kinds of P-CSCF.
+        let second = ("}]", "}, { address = \"127.0.0.2:5060\", mw = \"127.0.0.2:6060\" }]");
+        for edits in [&[pcscf][..], &[scscf], &[second, pcscf, scscf]] {
+            let error = with(edits).unwrap_err().to_string();
+            assert!(error.contains("authentication = \"none\""), "{error}");
+        }
+        let alone =
+            MINIMAL.lines().skip(2).collect::<Vec<_>>().join("\n").replacen(scscf.0, scscf.1, 1);
+        EngineConfig::parse("test.toml", &alone).unwrap();
+        let elsewhere = "icscf_at = \"127.0.0.2:6070\"\n";
+        let apart = format!("{}\n{elsewhere}", MINIMAL.lines().next().unwrap());
+        EngineConfig::parse("test.toml", &apart).unwrap();
+        let apart = apart.replacen(pcscf.0, pcscf.1, 1);
+        assert!(EngineConfig::parse("test.toml", &apart).is_err());
+        for (from, to) in [pcscf, scscf].map(|(from, to)| (from, to.replacen("none", "some", 1))) {
+            assert!(with(&[(from, &to)]).is_err(), "{to}");
         }
     }
 

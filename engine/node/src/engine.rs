@@ -172,6 +172,9 @@ impl Engine {
     /// As [`StartError`] says; nothing runs then.
     pub fn start(plan: &Plan) -> Result<Self, StartError> {
         let started = Instant::now();
+        if let Some(trust) = plan.config.trust() {
+            tracing::warn!("{trust}");
+        }
         let io = usable_backend(plan.config.io);
         let shards = plan.topology.shards;
         let sockets = plan.open_sockets()?;
@@ -185,7 +188,7 @@ impl Engine {
             published,
             started,
             io,
-            deviation: plan.config.ue_leg.deviation(),
+            deviation: plan.config.deviation(),
             security_event: Mutex::new(SecurityEvent::new(&plan.config)),
             expires_max_s: plan.config.scscf.as_ref().map(|scscf| scscf.expires_max_s),
         };

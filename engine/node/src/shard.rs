@@ -12,12 +12,13 @@ use imstorm_base::random::SecretRandom;
 use imstorm_base::time::{Time, seconds};
 use imstorm_base::timers::Timers;
 use imstorm_cscf::hss::directory::MODIFIED_IMPI_BYTES_MAX;
+use imstorm_cscf::identity::IDENTITY_BYTES_MAX;
 use imstorm_cscf::operator::{Command, Done, Refusal};
-use imstorm_cscf::pcscf::{AWAIT_AUTH_NS, LOOK_AGAIN_NS, PcscfAlarm, PcscfTables};
+use imstorm_cscf::pcscf::{AWAIT_AUTH_NS, LOOK_AGAIN_NS, PcscfAlarm, PcscfTables, named_identity};
 use imstorm_cscf::scscf::ScscfTables;
 use imstorm_cscf::{
-    Alarm, Context, Counters, Hss, Icscf, IcscfConfig, MwQueue, Pcscf, PcscfConfig, Scscf,
-    ScscfConfig,
+    AccessSecurity, Alarm, Authentication, Context, Counters, Hss, Icscf, IcscfConfig, MwQueue,
+    Pcscf, PcscfConfig, Scscf, ScscfConfig,
 };
 use imstorm_sip::transaction::Timings;
 use imstorm_sip::{Edits, Index, Message, parse};
@@ -112,6 +113,7 @@ impl Shard {
         let users = users_per_shard(config, &topology);
         let ue_leg = config.ue_leg.timings();
         let connections = config.connections_per_user() * users;
+        let is_authenticating = config.authentication() == Authentication::Aka;
         let pcscfs = config.pcscf.iter().zip(0..).map(|(section, place)| {
             let users_here = users;
             Pcscf::new(PcscfConfig {
@@ -127,8 +129,9 @@ impl Shard {
                     (Some(icscf), _) => on_shard(icscf.mw, number),
                     (None, elsewhere) => elsewhere.expect("a checked configuration"),
                 },
+                access_security: section.access_security,
                 strict_identities: section.strict_identities,
-                security_event: section.security_event,
+                security_event: section.security_event && is_authenticating,
                 sa_policy: section.sa_policy,
                 outbound: section.outbound,
                 visited_network: section.visited_network.clone(),
@@ -140,7 +143,7 @@ impl Shard {
                 ue_leg,
                 core: Timings::CORE,
                 seed: random.next_u64(),
-                boot: random.next_u64(),
+                boot: boot_of(random.next_u64(), number),
             })
         });
         let pcscfs = pcscfs.collect();
@@ -153,7 +156,9 @@ impl Shard {
             };
             let directory = topology.directory.clone().expect("a checked configuration");
             let mw = on_shard(section.mw, number);
-            Icscf::new(IcscfConfig { mw, scscf, seed: random.next_u64() }, directory)
+            let authentication = config.authentication();
+            let seed = random.next_u64();
+            Icscf::new(IcscfConfig { mw, scscf, authentication, seed }, directory)
         });
         let scscf = config.scscf.as_ref().map(|section| {
             let settings = ScscfConfig {
@@ -166,7 +171,8 @@ impl Shard {
                 shard: u32::try_from(number).expect("few shards"),
                 service_route_header: section.service_route_header,
                 renew_token: section.renew_token,
-                security_event: section.security_event,
+                security_event: section.security_event && is_authenticating,
+                authentication: section.authentication,
                 simultaneous: section.simultaneous,
                 flows_max: *section.flows_max.get_ref(),
                 modified_impis_max: *config.hss.modified_impis_max.get_ref(),
@@ -397,7 +403,11 @@ impl Shard {
             return;
         };
         if may_hop && self.topology.shards > 1 {
-            let owner = owner_of(&self.topology, &message).unwrap_or(self.number);
+            let owner = match self.pcscfs[usize::from(pcscf)].config().access_security {
+                AccessSecurity::Ipsec3gpp => owner_of(&self.topology, &message),
+                AccessSecurity::None => named_owner_of(&self.topology, &message),
+            };
+            let owner = owner.unwrap_or(self.number);
             if owner != self.number {
                 self.common.counters.shard_hops += 1;
                 let hop = Hop::Unprotected { pcscf, peer };
@@ -496,6 +506,31 @@ struct Step<'a> {
 fn owner_of(topology: &Topology, message: &Message<'_>) -> Option<usize> {
     Some(topology.owner(message.username().ok()??))
 }
+
+/// The same of a message without protection: the user of the public identity in whose name a request comes, and of a response the shard whose
+/// branch it repeats.
+fn named_owner_of(topology: &Topology, message: &Message<'_>) -> Option<usize> {
+    if !message.is_request() {
+        let branch = message.via().ok()?.branch?;
+        let shard = branch.get(branch.len().checked_sub(SHARD_DIGITS)?..)?;
+        let shard = usize::from_str_radix(std::str::from_utf8(shard).ok()?, 16).ok()?;
+        return (shard < topology.shards).then_some(shard);
+    }
+    let mut text = [0; IDENTITY_BYTES_MAX];
+    let identity = named_identity(message, &mut text)?;
+    let directory = topology.directory.as_ref()?;
+    let user = directory.holders(identity).next()?;
+    Some(directory.owner_of(user, topology.shards))
+}
+
+/// A P-CSCF's mark of its start, in all its branches: it ends with the shard, which responses lead back to where no SPI does.
+fn boot_of(random: u64, shard: usize) -> u64 {
+    let shards = 1 << (4 * SHARD_DIGITS);
+    random / shards * shards + shard as u64 % shards
+}
+
+/// Hex digits of the shard in a branch.
+const SHARD_DIGITS: usize = 2;
 
 /// Strings of one connection: a dialog's is about 400 B at the P-CSCF and 600 B at the S-CSCF, with identities and the private identity, and a
 /// session's two legs at the S-CSCF about 800 B.

@@ -3,6 +3,7 @@
 
 use std::net::SocketAddr;
 
+use imstorm_cscf::Authentication;
 use serde_json::{Map, Value};
 
 use crate::config::EngineConfig;
@@ -49,9 +50,11 @@ impl SecurityEvent {
     /// As it is at the start.
     #[must_use]
     pub fn new(config: &EngineConfig) -> Self {
-        let pcscfs = config.pcscf.iter();
+        // Where nobody is authenticated, there is nothing to be switched.
+        let may_know = config.authentication() == Authentication::Aka;
+        let pcscfs = config.pcscf.iter().filter(|_| may_know);
         Self {
-            scscf: config.scscf.as_ref().map(|it| Some(it.security_event)),
+            scscf: config.scscf.as_ref().filter(|_| may_know).map(|it| Some(it.security_event)),
             pcscf: pcscfs.map(|it| (it.address, Some(it.security_event))).collect(),
         }
     }

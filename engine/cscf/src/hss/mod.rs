@@ -139,6 +139,15 @@ impl Hss {
         })
     }
 
+    /// Whose a public identity is that registers without credentials: of several who share one, the first. It may be barred (TS 23.228 clause
+    /// 4.3.3.2).
+    #[must_use]
+    pub fn registrant(&self, impu: &[u8]) -> Option<UserId> {
+        let provisioned = self.directory.holders(impu);
+        let mut all = self.added_identity(impu).into_iter().chain(provisioned);
+        all.find(|user| self.has_identity(*user, impu))
+    }
+
     fn sequence(&mut self, user: UserId) -> &mut Generator {
         let last = self.directory.last_sqn(user);
         self.sequences[user.0 as usize].get_or_insert_with(|| Generator::new(last))

@@ -60,7 +60,7 @@ impl Pcscf {
             let count = sets.iter().flatten().count();
             let fits = match connection.stage {
                 Stage::SettingUp => connection.live.is_none() && count <= 1,
-                Stage::Live => connection.live.is_some() && count <= 2,
+                Stage::Live => connection.live.is_some() == connection.open.is_none() && count <= 2,
                 Stage::Ending => count <= 2,
             };
             if !fits {

@@ -11,7 +11,7 @@ use imstorm_sip::body::{reginfo, secinfo};
 use imstorm_sip::{Message, Method};
 
 use super::agreement::{ClientOffer, ServerSide};
-use super::transaction::{Purpose, Transaction};
+use super::transaction::{Peer, Purpose, Transaction};
 use crate::look::Look;
 
 /// How far a connection is.
@@ -57,7 +57,7 @@ impl Basis {
 pub struct Connection {
     pub basis: Basis,
     pub stage: Stage,
-    /// The private identity, as in Authorization.
+    /// The private identity, as in Authorization; without security associations the public identity, as it was registered.
     pub impi: Handle,
     /// Of (private identity, UE address, Call-ID): the key of a set-up that is under way.
     pub setup: u64,
@@ -67,6 +67,8 @@ pub struct Connection {
     pub call_id: u64,
     /// The UE's address, the inner one of all its sets.
     pub ue_ip: IpAddr,
+    /// Where its UE is reached without security associations; `None` where there are such.
+    pub open: Option<OpenAccess>,
     /// The highest CSeq that the UE has used in the security dialog, or with that Call-ID.
     pub cseq: u32,
     /// Transactions that are not completed.
@@ -104,6 +106,17 @@ pub struct Connection {
     pub identities: Handle,
     /// They are known: `identities` is what the S-CSCF says, even if it is empty.
     pub knows_identities: bool,
+}
+
+/// Where a UE is reached without security associations.
+#[derive(Copy, Clone, Debug)]
+pub struct OpenAccess {
+    /// Where its REGISTERs come from.
+    pub source: SocketAddr,
+    /// Where requests for it go: its Contact.
+    pub contact: SocketAddr,
+    /// When the connection's lifetime is looked after next.
+    pub look: Look,
 }
 
 /// How many transactions of a connection are not completed. What others send to a UE must not keep it from asking, so each has a
@@ -213,6 +226,14 @@ impl Connection {
     /// The set on which the P-CSCF sends to the UE. A NOTIFY may overtake the 200 that makes the new set the live one.
     pub fn sending_set(&self) -> Option<Key> {
         self.live.or(self.temporary)
+    }
+
+    /// The way to the UE, of a request with this Request-URI.
+    pub fn way_to_ue(&self, request_uri: &[u8]) -> Option<Peer> {
+        match &self.open {
+            Some(open) => Some(Peer::Unprotected(open.address_for(request_uri))),
+            None => self.sending_set().map(Peer::Protected),
+        }
     }
 
     /// Gives the strings back.

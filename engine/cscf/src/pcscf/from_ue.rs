@@ -22,7 +22,7 @@ pub const SECURITY_EVENT: &[u8] = b"security";
 const EXTENSIONS: [&str; 8] =
     ["secevt", "sec-agree", "replaces", "100rel", "timer", "path", "gruu", "outbound"];
 /// What a UE may send over its secure connection, where it is not answered before.
-const PASSED: [Method; 8] = [
+pub(super) const PASSED: [Method; 8] = [
     Method::Subscribe,
     Method::Register,
     Method::Message,
@@ -39,6 +39,9 @@ impl Pcscf {
     pub fn unprotected(&mut self, ctx: &mut Context<'_>, from: SocketAddr, message: &Message<'_>) {
         ctx.counters.messages_in += 1;
         ctx.counters.count_gm(message.bytes().len());
+        if self.is_open() {
+            return self.open_message(ctx, from, message);
+        }
         if !message.is_request() || message.method() == Method::Ack {
             ctx.counters.unprotected_refused += 1;
             return;
@@ -132,7 +135,10 @@ impl Pcscf {
             }
         };
         match message.method() {
-            Method::Ack => return self.ack_from_ue(ctx, set, message, &via),
+            Method::Ack => {
+                let key = self.sets.get(set).expect("a set that opened a packet").connection;
+                return self.ack_from_ue(ctx, (peer, key), message, &via);
+            }
             Method::Cancel => return self.cancel_request(ctx, peer, message),
             _ => {}
         }
@@ -154,7 +160,7 @@ impl Pcscf {
             return;
         }
         if !self.is_about_connection(connection_key, message) {
-            return self.other_request(ctx, set, origin, connection_key, message);
+            return self.other_request(ctx, Some(set), origin, connection_key, message);
         }
         match self.check_security_request(ctx, set, message, known) {
             Ok(credentials) => {
@@ -229,7 +235,7 @@ impl Pcscf {
 
     /// 420 where the UE requires of proxies what is not known here (RFC 3261 clause 16.3): `secevt`, unless it `knows` that. True where it
     /// was.
-    fn refuse_extension(
+    pub(super) fn refuse_extension(
         &mut self,
         ctx: &mut Context<'_>,
         peer: Peer,
@@ -300,7 +306,7 @@ impl Pcscf {
         self.server_transaction(key).is_some() || self.tombstones.find(ctx.now, key).is_some()
     }
 
-    fn origin(&self, peer: Peer, message: &Message<'_>, via: &Via<'_>) -> Origin {
+    pub(super) fn origin(&self, peer: Peer, message: &Message<'_>, via: &Via<'_>) -> Origin {
         Origin { peer, transaction: self.server_key(peer, message, via), has_waited: false }
     }
 
@@ -355,7 +361,7 @@ impl Pcscf {
 
     /// A response of the UE, to what was sent to it.
     fn ue_response(&mut self, ctx: &mut Context<'_>, set: Key, message: &Message<'_>) {
-        let found = self.transaction_of(message, &self.via_protected);
+        let found = self.transaction_of(message, &self.via_gm);
         let connection = self.sets.get(set).map(|set| set.connection);
         let Some(key) = found.filter(|key| {
             self.transactions.get(*key).is_some_and(|transaction| {

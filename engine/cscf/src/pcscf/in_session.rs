@@ -24,11 +24,16 @@ impl Pcscf {
     /// - in a subscription's dialog to the service route itself, which the S-CSCF gave as its Contact, or by the service route where the
     ///   dialog moves here from another connection;
     /// - in a session to the S-CSCF of the connection, or, where it moves here, by the service route.
+    ///
+    /// Without security associations Route decides nothing: it is replaced by the service route, as TS 24.229 clause 5.2.6.3 allows.
     pub(super) fn goes_our_way(&self, now: Time, key: Key, message: &Message<'_>) -> bool {
+        if self.is_open() {
+            return !is_in_session(message) || self.is_for_notifier(key, message);
+        }
         let mut routes = message.routes();
         let first = routes.next().and_then(Result::ok);
         let to_us = first.and_then(|route| route.uri.socket_addr(DEFAULT_PORT))
-            == Some(self.protected_address());
+            == Some(self.address_for_ues());
         let second = routes.next();
         let rest_is_empty = routes.next().is_none();
         let ours = |uri: &[u8]| self.is_service_route(now, key, uri);
@@ -63,18 +68,17 @@ impl Pcscf {
     pub(super) fn ack_from_ue(
         &mut self,
         ctx: &mut Context<'_>,
-        set: Key,
+        (peer, key): (Peer, Key),
         message: &Message<'_>,
         via: &Via<'_>,
     ) {
-        let peer = Peer::Protected(set);
         let invite = self.server_transaction(self.server_key(peer, message, via));
         if invite.is_some_and(|invite| !self.acknowledged(ctx, invite)) {
             return;
         }
-        let key = self.sets.get(set).expect("a set that opened a packet").connection;
-        let connection = self.connections.get(key).expect("a set's connection");
-        let is_live = connection.stage == Stage::Live && connection.temporary != Some(set);
+        let connection = self.connections.get(key).expect("a connection that was found");
+        let is_temporary = connection.temporary.map(Peer::Protected) == Some(peer);
+        let is_live = connection.stage == Stage::Live && !is_temporary;
         let hops = message.max_forwards().ok().flatten().unwrap_or(70);
         let notifier = connection.notifier.filter(|_| is_live && hops > 0);
         let may_pass = is_in_session(message) && self.goes_our_way(ctx.now, key, message);
@@ -97,15 +101,17 @@ impl Pcscf {
         if invite.is_some_and(|invite| !self.acknowledged(ctx, invite)) {
             return;
         }
-        let set = self.routed_to(message).and_then(|(_, connection)| connection.sending_set());
+        let way = self.routed_to(message);
+        let target = message.request_uri();
+        let way = way.and_then(|(key, connection)| Some((key, connection.way_to_ue(target)?)));
         let hops = message.max_forwards().ok().flatten().unwrap_or(70);
-        let Some(set) = set.filter(|_| hops > 0) else {
+        let Some((key, to)) = way.filter(|_| hops > 0) else {
             ctx.counters.acks_astray += 1;
             return;
         };
         ctx.with_edits(|ctx, edits| {
-            self.edit_for_ue(edits, message, None, hops);
-            self.send(ctx, Peer::Protected(set), |out| edits.write(message, out).ok());
+            self.edit_for_ue(edits, message, (key, None), hops);
+            self.send(ctx, to, |out| edits.write(message, out).ok());
         });
     }
 }

@@ -16,13 +16,21 @@ use super::transaction::{Invite, InviteTimer, Machine, Origin, Peer, Purpose, Tr
 use super::{LOOK_AGAIN_NS, Pcscf, PcscfAlarm};
 use crate::event::Context;
 use crate::mw::MESSAGE_BYTES_MAX;
-use crate::proxy::respond_upstream;
+use crate::proxy::{respond_upstream, response_to_source};
 
 impl Pcscf {
     /// 100, at once: nobody can say how long the rest takes (RFC 3261 clause 17.2.1). Other requests get none (RFC 4320 clause 4.1).
     pub(super) fn trying(&mut self, ctx: &mut Context<'_>, to: Peer, message: &Message<'_>) {
         if message.method() == Method::Invite {
-            self.send(ctx, to, |out| response(message, 100, None, out).finish().ok());
+            self.send(ctx, to, |out| {
+                let writer = match to {
+                    Peer::Unprotected(source) => {
+                        response_to_source(message, 100, None, source, out)
+                    }
+                    _ => response(message, 100, None, out),
+                };
+                writer.finish().ok()
+            });
         }
     }
 
@@ -264,7 +272,7 @@ impl Pcscf {
         match transaction.purpose {
             Purpose::FromUe => {
                 let to = self.present(connection, upstream);
-                self.pass_back_to_ue(ctx, to, keep, message)
+                self.pass_back_to_ue(ctx, (connection, to), keep, message)
             }
             _ => self.pass_back_to_core(ctx, (connection, upstream), keep, message),
         }

@@ -119,6 +119,7 @@ impl Pcscf {
         let transaction = self.close_transaction(ctx, key, 408);
         match transaction.purpose {
             // RFC 4320 clause 4.2: a late 408 helps nobody; the UE's own Timer F tells it.
+            Purpose::Security if self.is_open() => self.drop_unmade(ctx, transaction.connection),
             Purpose::Security | Purpose::FromUe | Purpose::ToUe | Purpose::Cancel => {}
             Purpose::Notify { terminates: true } => self.leave_own(ctx, transaction.connection),
             Purpose::Notify { terminates: false } => {}
@@ -298,7 +299,11 @@ impl Pcscf {
     ) {
         let key = transaction.connection;
         let Some(basis) = self.connections.get(key).map(|found| found.basis) else { return };
-        let Peer::Protected(set) = transaction.upstream else {
+        let set = match transaction.upstream {
+            Peer::Protected(set) => Some(set),
+            _ => None,
+        };
+        if set.is_none() && !self.is_open() {
             // Nobody is let in on a request without protection, whatever the core says.
             ctx.counters.unprotected_refused += 1;
             let upstream = transaction.upstream;
@@ -307,7 +312,7 @@ impl Pcscf {
                 self.drop_connection(ctx, key);
             }
             return;
-        };
+        }
         if transaction.again.is_some_and(|status| status < 300) {
             // The answer to a request that came again: what it granted, it granted then.
             return self.pass_acceptance(ctx, transaction, message);
@@ -333,10 +338,10 @@ impl Pcscf {
         } else {
             let expires_at = lifetime_end(ctx.now, granted_s);
             connection.expires_at = expires_at;
-            let is_new_set = connection.temporary == Some(set);
+            let is_new_set = set.is_some() && connection.temporary == set;
             if is_new_set {
                 connection.temporary = None;
-                let before = connection.live.replace(set);
+                let before = std::mem::replace(&mut connection.live, set);
                 if let Some(drained) = std::mem::replace(&mut connection.draining, before) {
                     self.sets.remove(drained);
                 }
@@ -345,9 +350,9 @@ impl Pcscf {
             if connection.stage == Stage::SettingUp {
                 connection.stage = Stage::Live;
                 ctx.counters.connections_made += 1;
-                let setup = connection.setup;
-                self.setups.remove(setup, |index| index == key.index);
+                self.leave_setups(key);
             }
+            self.look_at_connection(ctx, key);
             if let Some(set) = self.live_set(key).and_then(|set| self.sets.get_mut(set)) {
                 set.expires_at = expires_at;
             }
@@ -361,6 +366,8 @@ impl Pcscf {
                 Basis::Subscription => {
                     self.ask_own(ctx, key, contact.map(|contact| contact.uri_text));
                 }
+                // There are no identities to be policed by but the 200's, and no security associations to be ended.
+                Basis::Registration if self.is_open() => {}
                 Basis::Registration => self.watch_registration(ctx, key),
             }
         }
@@ -390,7 +397,7 @@ impl Pcscf {
         message: &Message<'_>,
     ) {
         let to = self.present(transaction.connection, transaction.upstream);
-        _ = self.pass_back_to_ue(ctx, to, Keep::Never, message);
+        _ = self.pass_back_to_ue(ctx, (transaction.connection, to), Keep::Never, message);
     }
 
     fn to_tag(&self, message: &Message<'_>) -> u64 {
@@ -404,11 +411,9 @@ impl Pcscf {
         if connection.stage == Stage::Ending {
             return;
         }
-        if connection.stage == Stage::SettingUp {
-            let setup = connection.setup;
-            self.setups.remove(setup, |index| index == key.index);
+        if std::mem::replace(&mut connection.stage, Stage::Ending) == Stage::SettingUp {
+            self.leave_setups(key);
         }
-        connection.stage = Stage::Ending;
         self.arm(ctx, 2 * self.config.ue_leg.timer_f_ns(), PcscfAlarm::Release(key));
     }
 
@@ -434,19 +439,36 @@ impl Pcscf {
 
     /// Ends a connection at once, with all its sets.
     pub(super) fn drop_connection(&mut self, ctx: &mut Context<'_>, key: Key) {
+        if self.connections.get(key).is_some_and(|found| found.stage == Stage::SettingUp) {
+            self.leave_setups(key);
+        }
         let Some(connection) = self.connections.remove(key) else { return };
         let sets = [connection.live, connection.temporary, connection.draining];
         for set in sets.into_iter().flatten() {
             self.sets.remove(set);
         }
-        if connection.stage == Stage::SettingUp {
-            self.setups.remove(connection.setup, |index| index == key.index);
-        } else {
+        if connection.stage != Stage::SettingUp {
             ctx.counters.connections_ended += 1;
         }
         self.accesses.remove(connection.access, |index| index == key.index);
         self.drop_held(key, connection.held);
         connection.release(&mut self.strings);
+    }
+
+    /// Drops a connection that nothing has come of.
+    fn drop_unmade(&mut self, ctx: &mut Context<'_>, key: Key) {
+        let found = self.connections.get(key);
+        if found.is_some_and(|it| it.stage == Stage::SettingUp && it.pending.is_none()) {
+            self.drop_connection(ctx, key);
+        }
+    }
+
+    /// A set-up is over, one way or the other: it is not found by its first request any more.
+    fn leave_setups(&mut self, key: Key) {
+        let Some(connection) = self.connections.get(key) else { return };
+        if connection.open.is_none() {
+            self.setups.remove(connection.setup, |index| index == key.index);
+        }
     }
 
     /// A set-up's time is over: reg-await-auth (TS 24.229 clause 5.2.2).

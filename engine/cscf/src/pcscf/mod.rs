@@ -16,6 +16,7 @@ mod in_session;
 mod invite;
 mod invite_timer;
 mod lifecycle;
+mod open_access;
 mod own_subscription;
 mod registration;
 mod relay;
@@ -43,11 +44,13 @@ use imstorm_sip::transaction::Timings;
 
 pub use audit::ConnectionState;
 
+use crate::access::AccessSecurity;
 use crate::event::Context;
 use crate::tombstones::Tombstones;
 use crate::via::OurVia;
 use connection::{Connection, SecuritySet};
 use held::{HELD_MAX, Held};
+pub use open_access::named_identity;
 pub use sa_policy::SaPolicy;
 pub use transaction::InviteTimer;
 use transaction::Transaction;
@@ -103,6 +106,8 @@ pub struct PcscfConfig {
     pub mw: SocketAddr,
     /// The I-CSCF that is the home network's entry point.
     pub icscf: SocketAddr,
+    /// What protects its UEs' requests.
+    pub access_security: AccessSecurity,
     /// A preferred identity that is not authorised is refused (403), where it would else be replaced by the default one.
     pub strict_identities: bool,
     /// It knows the extension (`secevt`) at first; else it is the P-CSCF of a network of today.
@@ -154,6 +159,8 @@ pub enum PcscfAlarm {
     Own(Key),
     /// A request has waited long enough for the UE's identities.
     Held(Key),
+    /// The lifetime of a connection without security associations may be over.
+    Connection(Key),
     /// One of an INVITE's timers.
     Invite(Key, InviteTimer),
 }
@@ -182,7 +189,7 @@ pub struct Pcscf {
     /// Its Via towards the core.
     via_mw: OurVia,
     /// Its Via towards UEs.
-    via_protected: OurVia,
+    via_gm: OurVia,
     hash: HashSeed,
     /// For what everybody sees: it tells nothing of the tables' hashes.
     visible: HashSeed,
@@ -211,11 +218,10 @@ impl Pcscf {
             spis < u64::from(u32::MAX) - 2 * u64::from(SPI_MIN),
             "too many connections for SPIs"
         );
-        let protected = SocketAddr::new(config.unprotected.ip(), config.port_ps);
         let transactions = connections.max(TRANSACTIONS_MIN);
         Self {
             via_mw: OurVia::new(config.mw),
-            via_protected: OurVia::new(protected),
+            via_gm: OurVia::new(address_for_ues(&config)),
             hash: HashSeed::new(config.seed),
             visible: HashSeed::new(config.boot),
             connections: Slab::with_capacity(connections),
@@ -240,7 +246,7 @@ impl Pcscf {
     /// Switches the extension on or off. Off, only what would begin a connection is refused: those that are live, and set-ups that have been
     /// challenged, go on and end as ever.
     pub fn switch_security_event(&mut self, is_on: bool) {
-        self.config.security_event = is_on;
+        self.config.security_event = is_on && !self.is_open();
     }
 
     /// What it holds.
@@ -336,8 +342,17 @@ impl Pcscf {
             PcscfAlarm::Deregistered(key) => self.settle(ctx, key),
             PcscfAlarm::Own(key) => self.ask_again(ctx, key),
             PcscfAlarm::Held(key) => self.held_is_due(ctx, key),
+            PcscfAlarm::Connection(key) => self.connection_is_due(ctx, key),
             PcscfAlarm::Invite(key, timer) => self.invite_timer(ctx, key, timer),
         }
+    }
+}
+
+/// Where UEs send what does not begin a set-up: the protected server port, or, without security associations, the one port that there is.
+fn address_for_ues(config: &PcscfConfig) -> SocketAddr {
+    match config.access_security {
+        AccessSecurity::Ipsec3gpp => SocketAddr::new(config.unprotected.ip(), config.port_ps),
+        AccessSecurity::None => config.unprotected,
     }
 }
 

@@ -40,11 +40,14 @@ impl Pcscf {
         &mut self,
         ctx: &mut Context<'_>,
         key: Key,
-        set: Key,
+        set: Option<Key>,
         message: &Message<'_>,
     ) -> u32 {
         let connection = self.connections.get_mut(key).expect("a connection that was accepted");
-        let own = self.sets.get(set).map(|set| set.ue_contact(connection));
+        let own = match set {
+            Some(set) => self.sets.get(set).map(|set| set.ue_contact(connection)),
+            None => connection.open.map(|open| open.contact),
+        };
         let route = message.service_routes().next().and_then(Result::ok);
         if let Some(address) = route.and_then(|route| route.uri.socket_addr(DEFAULT_PORT)) {
             connection.notifier = Some(address);

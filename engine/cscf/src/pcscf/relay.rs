@@ -34,11 +34,11 @@ enum Known {
 }
 
 impl Pcscf {
-    /// A request of the UE that is not about its security state.
+    /// A request of the UE that is not about its security state, which came through `set` where there are security associations.
     pub(super) fn other_request(
         &mut self,
         ctx: &mut Context<'_>,
-        set: Key,
+        set: Option<Key>,
         origin: Origin,
         key: Key,
         message: &Message<'_>,
@@ -61,12 +61,12 @@ impl Pcscf {
         };
         if let Err(status) = self.check_other(ctx, set, key, message) {
             return match status {
-                494 => self.refuse_agreement(ctx, peer, message, 494, Some(set)),
+                494 => self.refuse_agreement(ctx, peer, message, 494, set),
                 _ => self.refuse_origin(ctx, origin, message, status),
             };
         }
         let connection = self.connections.get(key).expect("a set's connection");
-        if !connection.knows_identities {
+        if let (false, Some(set)) = (connection.knows_identities, set) {
             return self.hold(ctx, key, set, origin, message);
         }
         if connection.pending.asked >= PENDING_MAX {
@@ -96,6 +96,29 @@ impl Pcscf {
     fn check_other(
         &self,
         ctx: &mut Context<'_>,
+        set: Option<Key>,
+        key: Key,
+        message: &Message<'_>,
+    ) -> Result<(), u16> {
+        match set {
+            Some(set) => self.check_association(ctx, set, key, message)?,
+            None => self.check_open_contact(ctx, key, message)?,
+        }
+        if !self.goes_our_way(ctx.now, key, message) {
+            ctx.counters.wrong_route += 1;
+            return Err(403);
+        }
+        if message.max_forwards().ok().flatten() == Some(0) {
+            ctx.counters.too_many_hops += 1;
+            return Err(483);
+        }
+        Ok(())
+    }
+
+    /// What it must show of the security associations that it came through.
+    fn check_association(
+        &self,
+        ctx: &mut Context<'_>,
         set_key: Key,
         key: Key,
         message: &Message<'_>,
@@ -117,16 +140,7 @@ impl Pcscf {
             ctx.counters.wrong_private_identity += 1;
             return Err(403);
         }
-        self.check_contact(ctx, set_key, message)?;
-        if !self.goes_our_way(ctx.now, key, message) {
-            ctx.counters.wrong_route += 1;
-            return Err(403);
-        }
-        if message.max_forwards().ok().flatten() == Some(0) {
-            ctx.counters.too_many_hops += 1;
-            return Err(483);
-        }
-        Ok(())
+        self.check_contact(ctx, set_key, message)
     }
 
     /// The identity in whose name a request goes: the preferred one where it is authorised, else the default one (TS 24.229 clause
@@ -206,10 +220,16 @@ impl Pcscf {
         // The security association has authenticated the UE; credentials mean nothing here.
         edits.remove(HeaderName::Authorization);
         edits.remove(HeaderName::PPreferredIdentity);
-        if is_in_session(message) {
-            // Its parties know each other by the names that the session began with.
+        let is_in_session = is_in_session(message);
+        // Its parties know each other by the names that the session began with. What need not name the service route goes by it all the same.
+        if is_in_session || self.is_open() {
             self.route_over(edits, message, connection);
-        } else if let (Some(asserted), _) = self.asserted_identity(connection, message) {
+        }
+        let asserted = match is_in_session {
+            true => None,
+            false => self.asserted_identity(connection, message).0,
+        };
+        if let Some(asserted) = asserted {
             edits.append(HeaderName::PAssertedIdentity, |out| {
                 out.put(b"<").put(asserted).put(b">");
             });
@@ -234,6 +254,7 @@ impl Pcscf {
         message: &Message<'_>,
     ) {
         let to = self.present(transaction.connection, transaction.upstream);
+        let to = (transaction.connection, to);
         let answer = self.pass_back_to_ue(ctx, to, keep_of_answer(message), message);
         self.keep_answer(ctx, answer.unwrap_or_default());
     }

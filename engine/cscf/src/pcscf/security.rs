@@ -58,7 +58,7 @@ impl Pcscf {
                 let call_id = self.hash.hash(call_id);
                 let cseq = cseq.number;
                 let begun = Begun { basis, ue_ip: from.ip(), access, setup, call_id, cseq };
-                match self.open_connection(ctx, impi, offer, &begun) {
+                match self.open_connection(ctx, impi, Some(offer), &begun) {
                     Some(key) => key,
                     None => {
                         ctx.counters.table_full += 1;
@@ -180,11 +180,11 @@ impl Pcscf {
         )
     }
 
-    fn open_connection(
+    pub(super) fn open_connection(
         &mut self,
         ctx: &mut Context<'_>,
         impi: &[u8],
-        offer: ClientOffer,
+        offer: Option<ClientOffer>,
         begun: &Begun,
     ) -> Option<Key> {
         if !self.make_room(ctx, begun.access) {
@@ -202,9 +202,10 @@ impl Pcscf {
             access: begun.access,
             call_id: begun.call_id,
             ue_ip: begun.ue_ip,
+            open: None,
             cseq: begun.cseq,
             pending: Pending::default(),
-            offer: Some(offer),
+            offer,
             live: None,
             temporary: None,
             draining: None,
@@ -222,10 +223,12 @@ impl Pcscf {
             knows_identities: false,
         };
         let key = self.connections.insert(connection).expect("room, as just seen");
-        let indexed = self.setups.insert(begun.setup, key.index).is_ok()
-            && self.accesses.insert(begun.access, key.index).is_ok();
+        let mut indexed = self.accesses.insert(begun.access, key.index).is_ok();
+        if !self.is_open() {
+            indexed &= self.setups.insert(begun.setup, key.index).is_ok();
+            self.arm(ctx, AWAIT_AUTH_NS, PcscfAlarm::SetUp(key));
+        }
         assert!(indexed, "the indexes have room for as many as the slab");
-        self.arm(ctx, AWAIT_AUTH_NS, PcscfAlarm::SetUp(key));
         ctx.counters.setups_begun += 1;
         Some(key)
     }
@@ -243,7 +246,8 @@ impl Pcscf {
                 // Whoever has deregistered, and comes again, most likely has its answer.
                 let has_left = connection.answers_until > 0;
                 let begun = if has_left { 0 } else { connection.expires_at };
-                if (has_left || connection.stage == Stage::SettingUp)
+                // Without security associations nobody can be kept from taking another's place.
+                if (has_left || connection.stage == Stage::SettingUp || connection.open.is_some())
                     && oldest.is_none_or(|(other, _)| begun < other)
                 {
                     oldest = Some((begun, key));
@@ -262,7 +266,7 @@ impl Pcscf {
     }
 
     /// Sends such a request on into the core: to the home network's entry point, or in the UE's dialog straight to the notifier.
-    fn forward_security(
+    pub(super) fn forward_security(
         &mut self,
         ctx: &mut Context<'_>,
         connection: Key,
@@ -386,6 +390,10 @@ impl Pcscf {
         if Basis::of(message) == Basis::Registration {
             // It goes to the entry point of the home network, whatever route it names.
             edits.remove(HeaderName::Route);
+            if self.is_open() {
+                // Nobody asks for them.
+                edits.remove(HeaderName::Authorization);
+            }
             return self.edit_path(edits, message, connection);
         }
         edits.insert_first(HeaderName::RecordRoute, |out| self.write_route(connection, out));
@@ -422,13 +430,13 @@ impl Pcscf {
 }
 
 /// How a set-up began.
-struct Begun {
-    basis: Basis,
-    ue_ip: IpAddr,
-    access: u64,
-    setup: u64,
-    call_id: u64,
-    cseq: u32,
+pub(super) struct Begun {
+    pub basis: Basis,
+    pub ue_ip: IpAddr,
+    pub access: u64,
+    pub setup: u64,
+    pub call_id: u64,
+    pub cseq: u32,
 }
 
 /// Authorization with the P-CSCF's own word on how the request came (TS 33.203 clause 7.2A.2): whatever the UE itself says there
@@ -477,7 +485,7 @@ fn write_known_params(credentials: &Credentials<'_>, out: &mut Writer<'_>) {
     }
 }
 
-fn ip_bytes(address: SocketAddr, out: &mut [u8; 16]) -> &[u8] {
+pub(super) fn ip_bytes(address: SocketAddr, out: &mut [u8; 16]) -> &[u8] {
     match address {
         SocketAddr::V4(v4) => {
             out[..4].copy_from_slice(&v4.ip().octets());

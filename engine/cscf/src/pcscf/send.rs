@@ -142,7 +142,7 @@ impl Pcscf {
         self.send(ctx, peer, |out| {
             let mut writer = match peer {
                 Peer::Unprotected(source) => {
-                    proxy::response_to_source(request, status, tag, source, out)
+                    proxy::response_to_source(request, status, Some(tag), source, out)
                 }
                 _ => response(request, status, Some(tag), out),
             };
@@ -181,13 +181,18 @@ impl Pcscf {
         out.put(b";lr;ob>");
     }
 
-    /// The P-CSCF's URI towards UEs: `<sip:address:port_ps;lr>`.
-    pub(super) fn write_protected_uri(&self, out: &mut Writer<'_>) {
-        out.put(b"<sip:").socket(self.protected_address()).put(b";lr>");
+    /// The P-CSCF's URI towards UEs: `<sip:address:port_ps;lr>`. Where no security association says over which connection what it routes comes,
+    /// the URI does.
+    pub(super) fn write_uri_for_ue(&self, connection: Key, out: &mut Writer<'_>) {
+        out.put(b"<sip:");
+        if self.is_open() {
+            out.hex_u64(connection.to_u64()).put(b"@");
+        }
+        out.socket(self.address_for_ues()).put(b";lr>");
     }
 
-    pub(super) fn protected_address(&self) -> SocketAddr {
-        SocketAddr::new(self.config.unprotected.ip(), self.config.port_ps)
+    pub(super) fn address_for_ues(&self) -> SocketAddr {
+        super::address_for_ues(&self.config)
     }
 
     /// Puts our Via on top (RFC 3261 clause 16.6, step 8), its branch the key of the transaction.
@@ -241,14 +246,14 @@ impl Pcscf {
     pub(super) fn pass_back_to_ue(
         &mut self,
         ctx: &mut Context<'_>,
-        to: Peer,
+        (connection, to): (Key, Peer),
         keep: Keep,
         response: &Message<'_>,
     ) -> Result<Handle, u16> {
         ctx.with_edits(|ctx, edits| {
             edits.pop_first(response, HeaderName::Via);
             self.rewrite_record_route(edits, response, self.config.mw, |out| {
-                self.write_protected_uri(out);
+                self.write_uri_for_ue(connection, out);
             });
             if asks_for_privacy_of_id(response) {
                 edits.remove(HeaderName::PAssertedIdentity);
@@ -270,7 +275,7 @@ impl Pcscf {
     ) -> Result<Handle, u16> {
         ctx.with_edits(|ctx, edits| {
             edits.pop_first(response, HeaderName::Via);
-            self.rewrite_record_route(edits, response, self.protected_address(), |out| {
+            self.rewrite_record_route(edits, response, self.address_for_ues(), |out| {
                 self.write_route(connection, out);
             });
             // What only the network may say (RFC 3325 clause 5, RFC 3327, RFC 3608, RFC 7315 clause 4.1).

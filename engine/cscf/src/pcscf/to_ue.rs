@@ -90,7 +90,7 @@ impl Pcscf {
             ctx.counters.dialog_unknown += 1;
             return self.refuse(ctx, peer, message, 430, |_| ());
         };
-        let set = connection.sending_set();
+        let way = connection.way_to_ue(message.request_uri());
         let purpose = match message.method() {
             Method::Notify if is_security_event(message) => {
                 let state = message.subscription_state().ok().flatten();
@@ -109,7 +109,7 @@ impl Pcscf {
                 }
             });
         }
-        self.relay_to_ue(ctx, peer, server_key, (key, set), purpose, message);
+        self.relay_to_ue(ctx, peer, server_key, (key, way), purpose, message);
     }
 
     /// The connection that the topmost Route leads to.
@@ -125,13 +125,13 @@ impl Pcscf {
         Some(Key::from_u64(read_hex_u64(uri.user?)?))
     }
 
-    /// Sends a request on to the UE, through its live set.
+    /// Sends a request on to the UE, through its live set where it has one.
     fn relay_to_ue(
         &mut self,
         ctx: &mut Context<'_>,
         upstream: Peer,
         server_key: u64,
-        (connection, set): (Key, Option<Key>),
+        (connection, way): (Key, Option<Peer>),
         purpose: Purpose,
         message: &Message<'_>,
     ) {
@@ -140,10 +140,9 @@ impl Pcscf {
             ctx.counters.too_many_hops += 1;
             return self.refuse(ctx, upstream, message, 483, |_| ());
         }
-        let Some(set) = set else {
+        let Some(downstream) = way else {
             return self.refuse(ctx, upstream, message, 430, |_| ());
         };
-        let downstream = Peer::Protected(set);
         let transaction = Transaction {
             purpose,
             server_key,
@@ -163,7 +162,7 @@ impl Pcscf {
             self.begin_end(ctx, connection);
         }
         let sent = ctx.with_edits(|ctx, edits| {
-            self.edit_for_ue(edits, message, Some(key), hops);
+            self.edit_for_ue(edits, message, (connection, Some(key)), hops);
             let keep = keep_of(message);
             self.send_kept(ctx, downstream, keep, |out| edits.write(message, out).ok())
         });
@@ -184,12 +183,12 @@ impl Pcscf {
         &self,
         edits: &mut Edits,
         message: &Message<'_>,
-        transaction: Option<Key>,
+        (connection, transaction): (Key, Option<Key>),
         hops: u32,
     ) {
         match transaction {
-            Some(key) => self.push_via(edits, &self.via_protected, key),
-            None => self.push_stateless_via(edits, &self.via_protected, message),
+            Some(key) => self.push_via(edits, &self.via_gm, key),
+            None => self.push_stateless_via(edits, &self.via_gm, message),
         }
         edits.set(message, HeaderName::MaxForwards, |out| {
             out.decimal(u64::from(hops - 1));
@@ -199,7 +198,9 @@ impl Pcscf {
         edits.remove(HeaderName::PChargingVector);
         if matches!(message.method(), Method::Notify | Method::Invite) {
             // The dialog may be formed by this NOTIFY (RFC 6665 clause 4.4.1) or INVITE: it always says how to come back.
-            edits.insert_first(HeaderName::RecordRoute, |out| self.write_protected_uri(out));
+            edits.insert_first(HeaderName::RecordRoute, |out| {
+                self.write_uri_for_ue(connection, out);
+            });
         }
         if asks_for_privacy_of_id(message) {
             // RFC 3325 clause 9.3: the UE is outside the trust domain.

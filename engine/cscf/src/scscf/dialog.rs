@@ -31,7 +31,8 @@ impl Scscf {
         is_known.then_some(key)
     }
 
-    /// The live connection that a request came over: its topmost Route has the token, and it comes from the P-CSCF of the connection.
+    /// The live connection that a request came over: its topmost Route has the token, and it comes from the P-CSCF of the connection. Without
+    /// authentication one that has no Route at all is known by the identity that is asserted.
     /// Any other request is refused.
     pub(super) fn routed_over(
         &self,
@@ -40,7 +41,11 @@ impl Scscf {
         message: &Message<'_>,
     ) -> Option<Key> {
         let route = message.routes().next().and_then(Result::ok);
-        let key = route.and_then(|route| self.connection_at(ctx.now, route.uri_text));
+        let key = match route {
+            // Without authentication there may be nobody in front who could know the token.
+            None if self.is_open() => self.connection_by_name(from, message),
+            route => route.and_then(|route| self.connection_at(ctx.now, route.uri_text)),
+        };
         let key = key.filter(|key| self.is_from_pcscf(*key, from));
         if key.is_none() {
             ctx.counters.wrong_route += 1;

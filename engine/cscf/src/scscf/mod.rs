@@ -14,6 +14,7 @@ pub mod gruu;
 mod modified;
 mod next_flow;
 mod notify;
+mod open_registration;
 mod operate;
 mod put_off;
 mod refresh;
@@ -47,6 +48,7 @@ pub use audit::{SessionState, SubscriptionState};
 pub const FLOWS_MAX: usize = registrar::BINDINGS_PER_IDENTITY_MAX;
 pub use simultaneous::Simultaneous;
 
+use crate::access::Authentication;
 use crate::event::{Alarm, Context};
 use crate::hss::{Directory, Hss, UserId};
 use crate::mw::MwError;
@@ -111,6 +113,8 @@ pub struct ScscfConfig {
     pub flows_max: usize,
     /// A connection that has no binding for so many seconds is ended; 0: it needs none.
     pub binding_required_after_s: u32,
+    /// How it makes sure of who registers.
+    pub authentication: Authentication,
     /// The authentication realm: the home domain.
     pub realm: String,
     /// How many subscriptions it holds at most; also how many challenges.
@@ -276,7 +280,7 @@ impl Scscf {
     /// Switches the `security` event package on or off. Off, only what would begin a connection is refused: those that are live, and set-ups
     /// that have been challenged, go on and end as ever.
     pub fn switch_security_event(&mut self, is_on: bool) {
-        self.config.security_event = is_on;
+        self.config.security_event = is_on && !self.is_open();
     }
 
     /// What it holds.

@@ -26,6 +26,7 @@ impl Scscf {
         let mut connections = self.live_connections(user);
         connections.retain(|key| self.is_of_impi(*key, command.impi()));
         match command {
+            Command::Shorten { .. } if self.is_open() => return Err(Refusal::NoAuthentication),
             Command::Shorten { expires_s, .. } => {
                 for key in &connections {
                     self.shorten(ctx, *key, *expires_s);

@@ -80,7 +80,7 @@ mod tests {
     use imstorm_sip::DialogParts;
 
     use super::super::ScscfConfig;
-    use super::super::subscription::{Authenticated, Reason, Subscription, TokenSecret, Watcher};
+    use super::super::subscription::{Reason, Subscription, TokenSecret, Watcher};
     use super::*;
     use crate::counters::Counters;
     use crate::event::Alarm;
@@ -107,6 +107,7 @@ mod tests {
                 [6260, 6060].map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
             let derivation = Derivation { seed: 1, size: 4, domain: "ims.example".to_owned() };
             let config = ScscfConfig {
+                authentication: crate::Authentication::Aka,
                 mw: scscf_at,
                 icscf: None,
                 shard: 0,
@@ -155,7 +156,7 @@ mod tests {
                 earlier_secret: None,
                 contact: SocketAddr::from(([127, 16, 0, 1], 5060)),
                 pcscf: pcscf_at,
-                authenticated: Authenticated { rand: [0; 16], autn: [0; 16], xres: [0; 8], nc: 0 },
+                authenticated: None,
                 ue,
                 watching_pcscf,
                 must_challenge: false,

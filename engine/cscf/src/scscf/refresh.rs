@@ -38,13 +38,15 @@ impl Scscf {
         match self.check_refresh(key, message) {
             Refresh::Right { nc } => {
                 let subscription = self.subscriptions.get_mut(key).expect("found above");
-                subscription.authenticated.nc = nc;
+                if let Some(authenticated) = &mut subscription.authenticated {
+                    authenticated.nc = nc;
+                }
                 return true;
             }
             Refresh::Answers(challenge, authenticated) => {
                 self.drop_challenge(challenge);
                 let subscription = self.subscriptions.get_mut(key).expect("found above");
-                subscription.authenticated = authenticated;
+                subscription.authenticated = Some(authenticated);
                 subscription.must_challenge = false;
                 ctx.counters.reauthenticated += 1;
                 return true;
@@ -89,7 +91,9 @@ impl Scscf {
                 None => Refresh::Challenge { stale: false, wrong: true },
             };
         }
-        let last = &subscription.authenticated;
+        let Some(last) = &subscription.authenticated else {
+            return Refresh::Challenge { stale: false, wrong: false };
+        };
         if !last.is_nonce(&credentials) {
             return Refresh::Challenge { stale: true, wrong: false };
         }

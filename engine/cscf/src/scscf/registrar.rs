@@ -86,6 +86,9 @@ impl Scscf {
         if self.refuse_replaces(ctx, from, message) {
             return;
         }
+        if self.is_open() {
+            return self.register_openly(ctx, hss, from, message);
+        }
         let has_credentials = message.header(HeaderName::Authorization).is_some();
         if has_credentials && !self.is_from_connection(message) {
             return self.register_with_aka(ctx, hss, from, message);
@@ -490,7 +493,7 @@ impl Scscf {
         });
     }
 
-    fn write_binding(
+    pub(super) fn write_binding(
         &self,
         key: Key,
         binding: &Binding,

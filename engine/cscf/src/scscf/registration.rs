@@ -34,21 +34,21 @@ const PATH_BYTES_MAX: usize = 1024;
 /// Of identities, as they are provisioned.
 pub(super) type Aors = SmallVec<[u64; 8]>;
 
-/// A REGISTER with credentials that can be read.
-struct Register<'a> {
-    message: &'a Message<'a>,
-    user: UserId,
+/// A REGISTER that makes, prolongs or ends a connection, and can be read.
+pub(super) struct Register<'a> {
+    pub message: &'a Message<'a>,
+    pub user: UserId,
     /// Of (private identity, P-CSCF's Path).
-    key: u64,
+    pub key: u64,
     cseq: u32,
     /// The flow that its contact is of.
     flow: Option<Flow>,
-    wanted: Wanted<'a>,
+    pub wanted: Wanted<'a>,
 }
 
 /// What a REGISTER asks for.
 #[derive(Copy, Clone)]
-enum Wanted<'a> {
+pub(super) enum Wanted<'a> {
     /// To be told what is bound (RFC 3261 clause 10.2.3).
     List,
     /// That all contacts go (`*`).
@@ -58,14 +58,14 @@ enum Wanted<'a> {
 }
 
 impl Register<'_> {
-    fn granted_s(&self) -> u32 {
+    pub fn granted_s(&self) -> u32 {
         match self.wanted {
             Wanted::List | Wanted::RemoveAll => 0,
             Wanted::Bind(_, granted_s) => granted_s,
         }
     }
 
-    fn address(&self) -> Option<SocketAddr> {
+    pub fn address(&self) -> Option<SocketAddr> {
         match self.wanted {
             Wanted::List | Wanted::RemoveAll => None,
             Wanted::Bind(contact, _) => contact.uri.socket_addr(DEFAULT_PORT),
@@ -94,14 +94,15 @@ impl Scscf {
             ctx.counters.identity_refused += 1;
             return self.refuse(ctx, from, message, 403, |_| ());
         };
-        let register = match self.read_register(ctx, message, user, &credentials) {
+        let register = match self.read_register(ctx, message, user, credentials.username) {
             Ok(register) => register,
             Err(refused) => return self.refuse_register(ctx, from, message, &refused),
         };
         let known = self.registered_by(user, register.key);
         match known.filter(|known| self.is_again(*known, &register, &credentials)) {
             Some(connection) => {
-                self.register_again(ctx, hss, from, (&register, &credentials), connection);
+                let credentials = Some(&credentials);
+                self.register_again(ctx, Some(hss), from, (&register, credentials), connection);
             }
             None => self.register_anew(ctx, hss, from, &register, &credentials),
         }
@@ -124,17 +125,17 @@ impl Scscf {
         let mut whom = Challenged { user, modified, key, cseq, is_live: false, stale: false };
         let admitted = self.admit(ctx, hss, from, message, (credentials, &mut whom));
         if let Some(authenticated) = admitted {
-            self.set_up_registration(ctx, from, register, (modified, authenticated));
+            self.set_up_registration(ctx, from, register, (modified, Some(authenticated)));
         }
         self.give_back(modified);
     }
 
-    fn read_register<'a>(
+    pub(super) fn read_register<'a>(
         &self,
         ctx: &mut Context<'_>,
         message: &'a Message<'a>,
         user: UserId,
-        credentials: &Credentials<'_>,
+        impi: &[u8],
     ) -> Result<Register<'a>, Refused> {
         let cseq = message.cseq().map_err(|_| bad_request(ctx))?.number;
         let path = message.list(HeaderName::Path).next();
@@ -151,23 +152,23 @@ impl Scscf {
         };
         // Without a Path nobody would find the way back to the UE (TS 24.229 clause 5.4.1.2.1).
         let path = path.ok_or_else(|| bad_request(ctx))?;
-        let key = self.registration_key(path, credentials.username);
+        let key = self.registration_key(path, impi);
         Ok(Register { message, user, key, cseq, flow, wanted })
     }
 
     /// What names a registration: the private identity, and the way to the UE, whether the P-CSCF says in it that it keeps a flow, which depends on
     /// what the REGISTER is about, or not.
-    fn registration_key(&self, path: &[u8], username: &[u8]) -> u64 {
+    fn registration_key(&self, path: &[u8], impi: &[u8]) -> u64 {
         let at = path.windows(4).position(|text| matches!(text, b";ob;" | b";ob>"));
         let (before, behind) = at.map_or((path, &b""[..]), |at| (&path[..at], &path[at + 3..]));
         let mut way = [0; PATH_BYTES_MAX];
         let mut way = Writer::new(&mut way);
         way.put(before).put(behind);
-        self.hash.hash2(way.as_written(), username)
+        self.hash.hash2(way.as_written(), impi)
     }
 
     /// The connection that a REGISTER by this way is about; one that is ending only where there is no other.
-    fn registered_by(&self, user: UserId, key: u64) -> Option<Key> {
+    pub(super) fn registered_by(&self, user: UserId, key: u64) -> Option<Key> {
         let mut last = None;
         let place = self.by_request.find(key, |place| {
             let found = self.subscriptions.key_at(place).and_then(|at| self.subscriptions.get(at));
@@ -198,12 +199,12 @@ impl Scscf {
 
     /// A REGISTER over the connection that an earlier one made. The security association says who it is, so that it is only challenged
     /// where the network wants that, or the UE answers no challenge (TS 24.229 clause 5.4.1.2.2).
-    fn register_again(
+    pub(super) fn register_again(
         &mut self,
         ctx: &mut Context<'_>,
-        hss: &mut Hss,
+        hss: Option<&mut Hss>,
         from: SocketAddr,
-        (register, credentials): (&Register<'_>, &Credentials<'_>),
+        (register, credentials): (&Register<'_>, Option<&Credentials<'_>>),
         connection: Key,
     ) {
         let (message, cseq) = (register.message, register.cseq);
@@ -246,15 +247,18 @@ impl Scscf {
         let granted_s = register.granted_s();
         let found = self.subscriptions.get_mut(connection).expect("found above");
         // A UE that answers no challenge has left it to the network to make one (TS 24.229 clause 5.1.1.5.1).
-        found.must_challenge |= credentials.response.is_empty();
-        if found.must_challenge && granted_s > 0 {
+        found.must_challenge |= credentials.is_some_and(|given| given.response.is_empty());
+        if let (Some(hss), Some(credentials)) = (hss, credentials)
+            && found.must_challenge
+            && granted_s > 0
+        {
             let Register { user, key, .. } = *register;
             let modified = found.modified;
             let mut whom = Challenged { user, modified, key, cseq, is_live: true, stale: false };
             let admitted = self.admit(ctx, hss, from, message, (credentials, &mut whom));
             let Some(authenticated) = admitted else { return };
             let found = self.subscriptions.get_mut(connection).expect("found above");
-            found.authenticated = authenticated;
+            found.authenticated = Some(authenticated);
             found.must_challenge = false;
             ctx.counters.reauthenticated += 1;
         }
@@ -281,13 +285,13 @@ impl Scscf {
         }
     }
 
-    /// The user is authenticated: makes the connection and its bindings, answers, and ends what this registration overrides.
-    fn set_up_registration(
+    /// The user is authenticated, or need not be: makes the connection and its bindings, answers, and ends what this registration overrides.
+    pub(super) fn set_up_registration(
         &mut self,
         ctx: &mut Context<'_>,
         from: SocketAddr,
         register: &Register<'_>,
-        authenticated: (Option<Key>, Authenticated),
+        authenticated: (Option<Key>, Option<Authenticated>),
     ) {
         let message = register.message;
         let pcscf = message.paths().next().and_then(Result::ok);
@@ -336,7 +340,7 @@ impl Scscf {
         &mut self,
         ctx: &mut Context<'_>,
         register: &Register<'_>,
-        (modified, authenticated): (Option<Key>, Authenticated),
+        (modified, authenticated): (Option<Key>, Option<Authenticated>),
         contact: SocketAddr,
         pcscf: SocketAddr,
     ) -> Option<Key> {
@@ -376,7 +380,11 @@ impl Scscf {
             watching: None,
             sessions: None,
             unbound_until: None,
-            unwatched_until: ctx.now.saturating_add(self.config.core.timer_f_ns()),
+            unwatched_until: match self.is_open() {
+                // Its P-CSCF has no security associations that it would have to end in time.
+                true => Time::MAX,
+                false => ctx.now.saturating_add(self.config.core.timer_f_ns()),
+            },
             look: Look::default(),
             ending: None,
             next_of_user: self.by_user[user.0 as usize],

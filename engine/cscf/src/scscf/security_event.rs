@@ -337,7 +337,7 @@ impl Scscf {
                 earlier_secret: None,
                 contact,
                 pcscf,
-                authenticated,
+                authenticated: Some(authenticated),
                 ue: Watcher { dialog: blob, ..Watcher::default() },
                 watching_pcscf: Watcher::default(),
                 must_challenge: false,

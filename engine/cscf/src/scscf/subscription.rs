@@ -165,7 +165,8 @@ pub struct Subscription {
     pub contact: SocketAddr,
     /// The P-CSCF, by the topmost Record-Route of the UE's dialog, or the first Path.
     pub pcscf: SocketAddr,
-    pub authenticated: Authenticated,
+    /// Nothing where it was made without authentication.
+    pub authenticated: Option<Authenticated>,
     pub ue: Watcher,
     pub watching_pcscf: Watcher,
     /// The next refresh is challenged whatever it shows: the network has lowered the lifetime for it.
