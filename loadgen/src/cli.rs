@@ -250,6 +250,9 @@ fn watch_signal(signal: std::ffi::c_int, then: impl Fn() + Send + 'static) -> Re
 
 fn simulate(args: &SimulateArgs) -> Result<u8, Failure> {
     let profile = load(&args.profile)?;
+    if profile.ue.shared_address {
+        return fail(2, "UEs that share an address are not simulated: their servers are no engine");
+    }
     let engine = embedded::config(&profile).or_else(|error| fail(2, error))?;
     let directory = Arc::new(population::directory(&profile).or_else(|error| fail(2, error))?);
     let (first, last) = args.seeds;

@@ -6,7 +6,7 @@ use imstorm_engine::EngineConfig;
 use imstorm_engine::config::ConfigError;
 
 use crate::course::SaPolicy;
-use crate::profile::{Profile, Schemes};
+use crate::profile::{AccessSecurity, Profile, Schemes};
 
 /// Private identities that a user of a comparison derives: one for each access.
 const ACCESSES: i64 = 2;
@@ -17,12 +17,16 @@ const ACCESSES: i64 = 2;
 pub fn config_text(profile: &Profile, admin: &str, cores: &[usize]) -> String {
     let mut config = toml::Table::new();
     let text = |value: String| toml::Value::String(value);
+    let is_open = profile.ue.access_security == AccessSecurity::None;
     let pcscfs = profile.pcscfs().iter().enumerate().map(|(place, address)| {
         let mut pcscf = toml::Table::new();
         pcscf.insert("address".to_owned(), text(address.to_string()));
         pcscf.insert("esp_port".to_owned(), i64::from(profile.topology.pcscf_esp_port).into());
         pcscf.insert("ue_esp_port".to_owned(), i64::from(profile.ue.esp_port).into());
         pcscf.insert("mw".to_owned(), text(mw_address(profile, place).to_string()));
+        if is_open {
+            pcscf.insert("access_security".to_owned(), text("none".to_owned()));
+        }
         toml::Value::Table(pcscf)
     });
     let pcscfs = pcscfs.collect::<Vec<_>>();
@@ -33,6 +37,9 @@ pub fn config_text(profile: &Profile, admin: &str, cores: &[usize]) -> String {
     };
     let mut scscf = role(pcscfs.len() + 1);
     scscf.insert("realm".to_owned(), text(profile.population.domain.clone()));
+    if is_open {
+        scscf.insert("authentication".to_owned(), text("none".to_owned()));
+    }
     let mut subscribers = toml::Table::new();
     let number = |value: u64| toml::Value::Integer(i64::try_from(value).unwrap_or(i64::MAX));
     match &profile.population.subscribers {

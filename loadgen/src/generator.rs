@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use imstorm_aka::Freshness;
 use imstorm_base::SocketId;
-use imstorm_base::io::{Io, Outbox};
+use imstorm_base::io::{Inbox, Io, Outbox};
 use imstorm_base::random::Random;
 use imstorm_base::slab::{Key, Slab};
 use imstorm_base::strings::Strings;
@@ -21,6 +21,7 @@ use imstorm_sip::{Index, parse};
 use crate::course::Course;
 use crate::measure::{Measurements, Procedure};
 use crate::operator::{OperatorCall, OperatorDesk, OperatorKind, Switching};
+use crate::plain::{Around, Counts, Plain};
 use crate::population::{NAME_BYTES_MAX, Population};
 use crate::profile::{
     Abandon, Call as CallPlan, Handover as HandoverPlan, NetworkRelease, Plan, Profile, Refresh,
@@ -147,6 +148,8 @@ pub struct Generator {
     outbox_full: u64,
     late_ns_max: u64,
     schedule: Schedule,
+    /// The UEs where the profile wants them plain: then there are no others.
+    plain: Option<Box<Plain>>,
     pub(crate) started_at: Option<Time>,
     /// Nothing new is begun.
     pub(crate) stopped: bool,
@@ -183,8 +186,10 @@ impl Generator {
         capture: Capture,
     ) -> Self {
         let population = Population::new(profile, directory);
-        let size = population.accesses() as usize;
         let random = Random::new(seed.seed);
+        let plain = Plain::new(profile, &population, seed.run, random.fork(3)).map(Box::new);
+        let users = if plain.is_some() { 0 } else { population.size() as usize };
+        let size = if plain.is_some() { 0 } else { population.accesses() as usize };
         let mut ues = Vec::new();
         ues.resize_with(size, Ue::default);
         let procedures = &profile.procedures;
@@ -222,10 +227,10 @@ impl Generator {
             release: profile.procedures.release.as_ref().map(|it| (it.after_s, it.jitter)),
             refresh,
             ues,
-            freshness: vec![Freshness::default(); population.size() as usize],
+            freshness: vec![Freshness::default(); users],
             sets: Slab::with_capacity(size * SETS_PER_UE),
             services: Slab::with_capacity(size),
-            legs: Slab::with_capacity(population.size() as usize * legs_per_user(profile)),
+            legs: Slab::with_capacity(users * legs_per_user(profile)),
             call: procedures.call.clone().unwrap_or_default(),
             sessions: Sessions::default(),
             handover: procedures.handover.clone().unwrap_or_default(),
@@ -236,10 +241,11 @@ impl Generator {
                 .as_ref()
                 .map(|_| Course::new(population.size(), profile.arrivals.rate_per_s)),
             switches: Switching::all(profile),
-            strings: Strings::with_capacity(strings_bytes(profile, &population)),
+            strings: Strings::with_capacity(strings_bytes(profile, users, size)),
             timers: Timers::new(&timer_durations(&timings)),
             schedule: Schedule::new(&profile.arrivals, population.size(), random.fork(1)),
             random: random.fork(2),
+            plain,
             population,
             measurements: Measurements::new(),
             recorder: Recorder::new(capture),
@@ -273,6 +279,11 @@ impl Generator {
         }
         let started_at = *self.started_at.get_or_insert(now);
         let (inbox, outbox) = io.parts();
+        if let Some(mut plain) = self.plain.take() {
+            self.plain_tick(&mut plain, now, inbox, outbox);
+            self.plain = Some(plain);
+            return;
+        }
         let mut step = Step { now, outbox };
         for place in 0..inbox.len() {
             let (received, datagram) = inbox.get_mut(place);
@@ -302,6 +313,34 @@ impl Generator {
             self.note_lateness(now - intended);
             self.begin(&mut step, ue, intended);
         }
+    }
+
+    /// One tick of plain UEs.
+    fn plain_tick(&mut self, plain: &mut Plain, now: Time, inbox: &mut Inbox, outbox: &mut Outbox) {
+        let elapsed_ns = now - self.started_at.unwrap_or(now);
+        let mut around = Around {
+            now,
+            outbox,
+            population: &self.population,
+            measurements: &mut self.measurements,
+            recorder: &mut self.recorder,
+            stopped: self.stopped,
+            outbox_full: 0,
+        };
+        plain.tick(&mut around, inbox);
+        let mut late_ns_max = 0;
+        while !self.stopped
+            && let Some((ue, at)) = self.schedule.due(elapsed_ns)
+        {
+            let late_ns = elapsed_ns - at;
+            late_ns_max = late_ns.max(late_ns_max);
+            if late_ns > LATE_NS {
+                around.measurements.late_start();
+            }
+            plain.begin(&mut around, ue, now - late_ns);
+        }
+        self.outbox_full += around.outbox_full;
+        self.late_ns_max = self.late_ns_max.max(late_ns_max);
     }
 
     /// Something has started so long after it was intended.
@@ -345,7 +384,11 @@ impl Generator {
             Some(course) => course.next_at(),
             None => self.schedule.next_at().map(|at| started_at + at),
         };
-        [self.timers.next_deadline(), start.filter(|_| !self.stopped)].into_iter().flatten().min()
+        let timer = match &self.plain {
+            Some(plain) => plain.next_deadline(),
+            None => self.timers.next_deadline(),
+        };
+        [timer, start.filter(|_| !self.stopped)].into_iter().flatten().min()
     }
 
     /// Begins nothing new: no UE, no refresh, no release.
@@ -361,6 +404,9 @@ impl Generator {
         }
         let started = u64::from(self.population.size() - self.schedule.remaining());
         let all_started = self.stopped || self.schedule.remaining() == 0;
+        if let Some(plain) = &self.plain {
+            return all_started && plain.is_done(started, self.stopped);
+        }
         all_started && self.under_way == 0 && (self.stopped || self.gone + self.resting >= started)
     }
 
@@ -400,6 +446,9 @@ impl Generator {
     /// How far the run is.
     #[must_use]
     pub fn state(&self) -> GeneratorState {
+        if let Some(plain) = &self.plain {
+            return self.plain_state(plain.counts);
+        }
         GeneratorState {
             under_way: self.under_way,
             secured: self.secured,
@@ -421,6 +470,25 @@ impl Generator {
             late_ns_max: self.late_ns_max,
             sets: self.sets.len(),
             sessions: self.sessions,
+        }
+    }
+
+    /// The same of plain UEs: those that are registered count as secured, though nothing secures them.
+    fn plain_state(&self, counts: Counts) -> GeneratorState {
+        GeneratorState {
+            under_way: counts.under_way,
+            secured: counts.registered,
+            connections: counts.registered,
+            secured_max: counts.registered_max,
+            secured_ever: counts.registered_ever,
+            gone: counts.gone,
+            not_started: u64::from(self.schedule.remaining()),
+            retransmissions: counts.retransmissions,
+            ignored: counts.ignored,
+            outbox_full: self.outbox_full,
+            late_ns_max: self.late_ns_max,
+            sessions: counts.sessions,
+            ..GeneratorState::default()
         }
     }
 
@@ -600,9 +668,9 @@ fn legs_per_user(profile: &Profile) -> usize {
 }
 
 /// Room for all strings of a run.
-fn strings_bytes(profile: &Profile, population: &Population) -> usize {
-    let of_accesses = population.accesses() as usize * STRINGS_BYTES_PER_UE;
-    let of_legs = population.size() as usize * legs_per_user(profile) * LEG_STRINGS_BYTES;
+fn strings_bytes(profile: &Profile, users: usize, accesses: usize) -> usize {
+    let of_accesses = accesses * STRINGS_BYTES_PER_UE;
+    let of_legs = users * legs_per_user(profile) * LEG_STRINGS_BYTES;
     of_accesses + of_legs + STRINGS_BYTES_BASE
 }
 

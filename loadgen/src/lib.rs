@@ -20,6 +20,7 @@ pub(crate) mod link;
 pub mod live;
 pub mod measure;
 pub mod operator;
+pub(crate) mod plain;
 pub mod population;
 pub mod profile;
 pub mod recorder;

@@ -23,6 +23,7 @@ use crate::link::Links;
 use crate::live::Live;
 use crate::measure::{Interval, IntervalLogFile};
 use crate::operator::HttpOperator;
+use crate::plain::bursts::Bursts;
 use crate::population::{self, Population};
 use crate::profile::Profile;
 use crate::recorder::{self, Capture};
@@ -41,6 +42,14 @@ const SETTLE_NS: u64 = 150 * NS_PER_MS;
 const LATE_SHARE_MAX: f64 = 0.05;
 /// The receive buffer of each of the generator's sockets.
 const RECEIVE_BUFFER_BYTES: usize = 16 << 20;
+
+/// Of UEs that share an address: few slots, so that each is used again while it is in the cache, and short ones, as they take no long messages.
+const PLAIN_SIZES: Sizes = Sizes {
+    inbox_slots: 256,
+    inbox_datagram_bytes: 4_096,
+    outbox_slots: 1,
+    outbox_datagram_bytes: 64,
+};
 
 /// What a run is asked to do.
 #[derive(Clone, Debug)]
@@ -123,8 +132,10 @@ pub fn run(
     let mut child = None;
     let admin = match options.target {
         Some(target) => {
-            let answers = target::answers(target)
-                .map_err(|error| RunError::Environment(format!("a socket: {error}")))?;
+            // A server that only takes calls need not know OPTIONS, and may count it as a call gone wrong.
+            let answers = !profile.ue.register
+                || target::answers(target)
+                    .map_err(|error| RunError::Environment(format!("a socket: {error}")))?;
             if !answers {
                 return Err(RunError::NoAnswer(target));
             }
@@ -186,12 +197,14 @@ fn share_cores() -> Result<(Vec<usize>, Option<usize>), RunError> {
     Ok((cores, own))
 }
 
-/// Opens the UEs' two sockets; where their ports are taken and an engine of our own is told, free ones will do.
+/// Opens the UEs' two sockets, or the one of UEs that share an address; where their ports are taken and an engine of our own is told, free ones will do.
 fn open_sockets(
     profile: &mut Profile,
     options: &RunOptions,
 ) -> Result<Vec<udp::BoundSocket>, RunError> {
+    let is_shared = profile.ue.shared_address;
     let any = match profile.population.addresses.network {
+        _ if is_shared => profile.population.addresses.address(0).unwrap_or(IpAddr::from([0; 4])),
         IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
         IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
     };
@@ -201,9 +214,10 @@ fn open_sockets(
             bind: SocketAddr::new(any, port),
             reuse_port: false,
             receive_buffer_bytes: RECEIVE_BUFFER_BYTES,
-            packet_info: true,
+            packet_info: !is_shared,
         };
-        udp::open(&[spec(UNPROTECTED, port), spec(ESP, esp_port)])
+        let specs = [spec(UNPROTECTED, port), spec(ESP, esp_port)];
+        udp::open(if is_shared { &specs[..1] } else { &specs })
     };
     let sockets = match open(profile.ue.port, profile.ue.esp_port) {
         Err(error)
@@ -214,8 +228,10 @@ fn open_sockets(
         opened => opened,
     };
     let sockets = sockets.map_err(|error| RunError::Environment(error.to_string()))?;
-    profile.ue.port = sockets[0].local().port();
-    profile.ue.esp_port = sockets[1].local().port();
+    for (own, socket) in [&mut profile.ue.port, &mut profile.ue.esp_port].into_iter().zip(&sockets)
+    {
+        *own = socket.local().port();
+    }
     Ok(sockets)
 }
 
@@ -312,10 +328,19 @@ impl Worker {
         }
         process::set_timer_slack(1)?;
         let clock = Clock::new();
+        if self.profile.ue.shared_address {
+            let io = backend::open(Backend::Mmsg, sockets, &PLAIN_SIZES)?;
+            let grain_ns = (self.profile.arrivals.grain_ms * 1e6) as u64;
+            return self.drive(Bursts::new(io, grain_ns)?, clock, |io| drops(io.inner()));
+        }
         let delay_ms = self.profile.schemes.as_ref().and_then(|it| it.delay_ms);
         let population = Population::new(&self.profile, Arc::clone(&self.directory));
         let io = backend::open(Backend::best(), sockets, &Sizes::default())?;
-        let mut io = Links::new(io, clock, &population, delay_ms);
+        let io = Links::new(io, clock, &population, delay_ms);
+        self.drive(io, clock, |io| drops(io.inner()))
+    }
+
+    fn drive<I: Io>(self, mut io: I, clock: Clock, drops: fn(&I) -> u64) -> io::Result<Done> {
         let mut generator = Box::new(Generator::new(
             &self.profile,
             Arc::clone(&self.directory),
@@ -349,7 +374,7 @@ impl Worker {
         let now = clock.now();
         self.beat(&mut generator, now - started_at);
         Ok(Done {
-            socket_drops: drops(io.inner()),
+            socket_drops: drops(&io),
             drained: generator.is_done(),
             missed_looks: looks.missed,
             course: generator.course().map(|course| CourseReport::new(course, &looks.taken)),

@@ -10,6 +10,8 @@ use crate::profile::{ArrivalProcess, Arrivals};
 pub struct Schedule {
     process: ArrivalProcess,
     rate_per_s: f64,
+    /// Starts come at multiples of it only, in nanoseconds; 0: each at its own time.
+    grain_ns: u64,
     random: Random,
     /// The next start, since the first tick, in nanoseconds; kept as a sum of exact parts so that a constant rate stays one.
     next_ns: f64,
@@ -24,6 +26,7 @@ impl Schedule {
         let mut schedule = Self {
             process: arrivals.process,
             rate_per_s: arrivals.rate_per_s,
+            grain_ns: (arrivals.grain_ms * 1e6) as u64,
             random,
             next_ns: 0.0,
             next_ue: 0,
@@ -36,7 +39,9 @@ impl Schedule {
     /// When the next UE is to start, counted from the run's start; `None` when all have.
     #[must_use]
     pub fn next_at(&self) -> Option<Time> {
-        (self.next_ue < self.ues).then_some(self.next_ns as Time)
+        let at = self.next_ns as Time;
+        let at = if self.grain_ns > 0 { at.next_multiple_of(self.grain_ns) } else { at };
+        (self.next_ue < self.ues).then_some(at)
     }
 
     /// The next UE whose start is due `elapsed_ns` after the run's start, with its intended time.
@@ -68,7 +73,7 @@ mod tests {
     use super::*;
 
     fn starts(process: ArrivalProcess) -> Vec<Time> {
-        let arrivals = Arrivals { process, rate_per_s: 1000.0 };
+        let arrivals = Arrivals { process, rate_per_s: 1000.0, grain_ms: 0.0 };
         let mut schedule = Schedule::new(&arrivals, 10_000, Random::new(1));
         let starts = std::iter::from_fn(|| schedule.due(u64::MAX)).map(|(_, at)| at).collect();
         assert_eq!(schedule.remaining(), 0);
@@ -94,10 +99,22 @@ mod tests {
 
     #[test]
     fn nothing_starts_before_its_time() {
-        let arrivals = Arrivals { process: ArrivalProcess::Constant, rate_per_s: 10.0 };
+        let process = ArrivalProcess::Constant;
+        let arrivals = Arrivals { process, rate_per_s: 10.0, grain_ms: 0.0 };
         let mut schedule = Schedule::new(&arrivals, 3, Random::new(1));
         assert_eq!(schedule.due(99_999_999), None);
         assert_eq!(schedule.due(100_000_000), Some((0, 100_000_000)));
         assert_eq!(schedule.due(100_000_000), None);
+    }
+
+    #[test]
+    fn starts_of_a_grain_come_together_at_its_end() {
+        let process = ArrivalProcess::Constant;
+        let arrivals = Arrivals { process, rate_per_s: 1000.0, grain_ms: 2.5 };
+        let mut schedule = Schedule::new(&arrivals, 6, Random::new(1));
+        assert_eq!(schedule.due(2_499_999), None);
+        let starts: Vec<_> = std::iter::from_fn(|| schedule.due(u64::MAX)).collect();
+        let at = [2_500_000, 2_500_000, 5_000_000, 5_000_000, 5_000_000, 7_500_000];
+        assert_eq!(starts, (0..).zip(at).collect::<Vec<_>>());
     }
 }

@@ -33,6 +33,8 @@ causes! {
     SqnOutOfRange = "sqn_out_of_range",
     /// A 401 without a challenge that can be answered, or one too many.
     BadChallenge = "bad_challenge",
+    /// 401 or 407 to a UE that has no credentials to give, as its profile wants it.
+    CredentialsWanted = "credentials_wanted",
     /// Security-Server is missing, malformed, or offers nothing that the UE offered.
     BadSecurityServer = "bad_security_server",
     /// The network ended the subscription during the procedure.

@@ -126,6 +126,15 @@ pub struct Ue {
     pub port_us: u16,
     /// What makes a UE's secure connection.
     pub access: Access,
+    /// What protects it.
+    pub access_security: AccessSecurity,
+    /// All UEs have one address, the first of the population's, and one port: they are told apart by what is in messages. They register
+    /// and call a fixed target, and nothing more.
+    pub shared_address: bool,
+    /// UEs register. Those that don't only call.
+    pub register: bool,
+    /// Timer T1 of UEs without access security, in milliseconds, from 100 to 2,000; nothing: 2,000, as TS 24.229 has it. RFC 3261's is 500.
+    pub t1_ms: Option<u32>,
     /// A UE whose first SUBSCRIBE is refused because the network does not know the extension registers instead, and tries the extension
     /// again at the first refresh after so many seconds; nothing: the refusal is a failure.
     pub fallback_s: Option<f64>,
@@ -140,6 +149,18 @@ pub enum Access {
     Subscription,
     /// A registration with AKA, as in today's IMS (TS 24.229 5.1.1): it binds all identities of the user.
     Registration,
+}
+
+/// What protects a UE's connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+pub enum AccessSecurity {
+    /// IPsec with keys from AKA (TS 33.203).
+    #[default]
+    #[serde(rename = "ipsec-3gpp")]
+    Ipsec,
+    /// Nothing: no security agreement, no credentials.
+    #[serde(rename = "none")]
+    None,
 }
 
 impl Access {
@@ -192,6 +213,9 @@ pub struct Arrivals {
     pub process: ArrivalProcess,
     /// The mean number of starts a second, above 0.
     pub rate_per_s: f64,
+    /// Starts come at multiples of so many milliseconds only, those in between at the next one; 0: each at its own time.
+    #[serde(default)]
+    pub grain_ms: f64,
 }
 
 /// How the starts are spaced.
@@ -252,7 +276,7 @@ impl Profile {
             Some(schemes) => {
                 Timings { t1_ns: u64::from(schemes.t1_ms) * NS_PER_MS, ..Timings::UE_LEG }
             }
-            None => Timings::UE_LEG,
+            None => self.ue.t1_ms.map_or(Timings::UE_LEG, timings_of),
         }
     }
 
@@ -321,8 +345,16 @@ pub fn builtin() -> &'static [(&'static str, &'static str)] {
         ("fallback-return", include_str!("../../../profiles/fallback-return.toml")),
         ("schemes", include_str!("../../../profiles/schemes.toml")),
         ("legacy-pcscf", include_str!("../../../profiles/legacy-pcscf.toml")),
+        ("register-plain", include_str!("../../../profiles/register-plain.toml")),
+        ("call-plain", include_str!("../../../profiles/call-plain.toml")),
         ("legacy-scscf", include_str!("../../../profiles/legacy-scscf.toml")),
     ]
+}
+
+/// The timers that follow from a T1: T2 is eight times that in RFC 3261 and TS 24.229 both, T4 is RFC 3261's.
+fn timings_of(t1_ms: u32) -> Timings {
+    let t1_ns = u64::from(t1_ms) * NS_PER_MS;
+    Timings { t1_ns, t2_ns: 8 * t1_ns, ..Timings::CORE }
 }
 
 impl Default for Topology {
@@ -333,9 +365,18 @@ impl Default for Topology {
 
 impl Default for Ue {
     fn default() -> Self {
-        let access = Access::default();
-        let fallback_s = None;
-        Self { port: 5070, esp_port: 4500, port_uc: 6100, port_us: 6101, access, fallback_s }
+        Self {
+            port: 5070,
+            esp_port: 4500,
+            port_uc: 6100,
+            port_us: 6101,
+            access: Access::default(),
+            access_security: AccessSecurity::default(),
+            shared_address: false,
+            register: true,
+            t1_ms: None,
+            fallback_s: None,
+        }
     }
 }
 

@@ -172,6 +172,10 @@ pub struct Call {
     /// What refreshes a session at half of its interval.
     #[serde(default)]
     pub refresh_by: RefreshBy,
+    /// Whom UEs that share an address call: a SIP URI. The caller hangs up, at once where `holding_s` is 0; `ring_s` and what follows it
+    /// in this table are for calls between UEs.
+    #[serde(default)]
+    pub target: Option<String>,
 }
 
 /// What refreshes a session (RFC 4028 clause 7.4).
@@ -200,6 +204,7 @@ impl Default for Call {
             reliable_provisional: true,
             session_expires_s: default_session_expires_s(),
             refresh_by: RefreshBy::Update,
+            target: None,
         }
     }
 }

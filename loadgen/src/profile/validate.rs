@@ -2,9 +2,11 @@
 
 use std::fmt::Display;
 
+use imstorm_cscf::hss::derived::POPULATION_MAX;
+
 use super::{
-    Abandon, Access, Call, Network, Procedures, Profile, Registration, Schemes, Security,
-    SwitchRole, Topology, Ue,
+    Abandon, Access, AccessSecurity, Call, Network, Procedures, Profile, Registration, Schemes,
+    Security, SwitchRole, Topology, Ue,
 };
 use crate::report::Threshold;
 
@@ -37,6 +39,7 @@ pub(super) fn validate(profile: &Profile) -> Result<(), Fault> {
     procedures(profile)?;
     operated(&profile.procedures, profile.procedures.refresh.expires_s)?;
     of_subscriptions(profile)?;
+    plain(profile)?;
     over_connection(&profile.procedures, profile.ue.access, profile.schemes.is_some())?;
     handover(profile)?;
     switches(profile)?;
@@ -59,7 +62,9 @@ fn population(profile: &Profile) -> Result<(), Fault> {
     let possible = (1..=ACCESSES_MAX).contains(&accesses);
     require(possible, "population.accesses", &format!("from 1 to {ACCESSES_MAX}"), accesses)?;
     // Numbers of accesses fit in 32 bits.
-    let most = population.addresses.capacity().min(u64::from(u32::MAX)) / u64::from(accesses);
+    let one_for_all = profile.ue.shared_address;
+    let addresses = if one_for_all { POPULATION_MAX } else { population.addresses.capacity() };
+    let most = addresses.min(u64::from(u32::MAX)) / u64::from(accesses);
     let each = if accesses > 1 { format!(" for {accesses} accesses each") } else { String::new() };
     require(
         population.size <= most,
@@ -214,6 +219,69 @@ fn of_subscriptions(profile: &Profile) -> Result<(), Fault> {
         require(!is_there, &field, expected, "ue.access = \"registration\"")?;
     }
     Ok(())
+}
+
+/// What UEs without security go without, and those that share an address besides.
+fn plain(profile: &Profile) -> Result<(), Fault> {
+    let (ue, it) = (&profile.ue, &profile.procedures);
+    let grain_ms = profile.arrivals.grain_ms;
+    let possible = (0.0..=100.0).contains(&grain_ms);
+    require(possible, "arrivals.grain_ms", "milliseconds, from 0 to 100", grain_ms)?;
+    let is_plain = ue.access_security == AccessSecurity::None;
+    if let Some(t1_ms) = ue.t1_ms {
+        require((100..=2_000).contains(&t1_ms), "ue.t1_ms", "from 100 to 2000", t1_ms)?;
+    }
+    let security = "ue.access_security = \"ipsec-3gpp\"";
+    for (field, is_there) in
+        [("ue.shared_address", ue.shared_address), ("ue.t1_ms", ue.t1_ms.is_some())]
+    {
+        require(is_plain || !is_there, field, "ue.access_security = \"none\"", security)?;
+    }
+    if is_plain {
+        let expected = "ue.access = \"registration\", as there is no security to subscribe to";
+        let registers = ue.access == Access::Registration;
+        require(registers, "ue.access_security", expected, "ue.access = \"subscription\"")?;
+        let none = profile.schemes.is_none();
+        require(none, "schemes", "UEs with security, as it is compared", "access_security none")?;
+    }
+    let field = "procedures.call.target";
+    let target = it.call.as_ref().and_then(|call| call.target.as_deref());
+    if !ue.shared_address {
+        let expected = "UEs that share an address, as only those call a fixed target";
+        require(target.is_none(), field, expected, "ue.shared_address = false")?;
+        let expected = "true, unless UEs share an address";
+        return require(ue.register, "ue.register", expected, "false");
+    }
+    for (name, is_there) in [
+        ("procedures.reg_event", it.reg_event.is_some()),
+        ("procedures.message", it.message.is_some()),
+        ("procedures.handover", it.handover.is_some()),
+        ("population.accesses", profile.population.accesses > 1),
+        ("operator", !profile.operator.is_empty()),
+        ("abandon", profile.abandon != Abandon::default()),
+        ("procedures.refresh.at_s", it.refresh.at_s.is_some()),
+    ] {
+        let expected = "UEs with an address of their own, as only those have this";
+        require(!is_there, name, expected, "ue.shared_address = true")?;
+    }
+    if let Some(call) = &it.call {
+        let expected = "a SIP URI, as UEs that share an address call a fixed target";
+        require(target.is_some(), field, expected, "nothing")?;
+        let text = target.unwrap_or_default();
+        let read = imstorm_sip::Uri::parse(text.as_bytes());
+        let is_sip = read.is_ok_and(|uri| uri.scheme == imstorm_sip::Scheme::Sip);
+        require(is_sip, field, "a SIP URI such as `sip:service@127.0.0.1:5090`", text)?;
+        let share = call.abandoned_share;
+        let field = "procedures.call.abandoned_share";
+        require(share == 0.0, field, "0, as these calls are not given up", share)?;
+    }
+    if ue.register {
+        return Ok(());
+    }
+    let expected = "procedures.call, as UEs that don't register have nothing else to do";
+    require(it.call.is_some(), "ue.register", expected, "none")?;
+    let is_planned = it.release.is_some() || it.refresh.count > 0;
+    require(!is_planned, "ue.register", "true, as registrations are refreshed or ended", "false")
 }
 
 /// What UEs do over their connections.
