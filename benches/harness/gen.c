@@ -7,6 +7,7 @@
  *
  * It knows nothing of any particular server. A request is a template whose fields are patched in place:
  *   @U@@@@@@   8 characters: the user number in decimal, going round --users
+ *   @V@@@@@@   8 characters: the same and --called-offset, for whoever is called
  *   @B@@@@@@   8 characters: the transaction number in base 32, not reused for 12 days of uptime
  *   @SRCPORT@  this generator's UDP port;  @HOPPORT@  the port that a proxy under test is to relay to
  * A template must carry "z9hG4bK-@B@@@@@@" as its branch: responses are matched by it, so that a
@@ -43,7 +44,7 @@ enum {
     RING = 1 << 18,       /* transactions remembered; far more than WINDOW_MAX, so that a slot met again is a loss */
     SECONDS_MAX = 60,
     RATE_MAX = 1000000,
-    STALL_MS = 300,       /* silence after which all that is outstanding counts as lost */
+    STALL_MS = 900,       /* silence after which all that is outstanding counts as lost */
 };
 
 static const char USAGE[] =
@@ -53,6 +54,7 @@ static const char USAGE[] =
     "  --seconds S       stop sending after S seconds (3; at most 60)\n"
     "  --count N         stop sending after N requests\n"
     "  --users N         user numbers go round N (1), from --first-user N (0)\n"
+    "  --called-offset N how far the numbers of those called are from the callers' (0)\n"
     "  --source-port N   UDP port to send from (5070; 0 takes any)\n"
     "  --hop-port N      what @HOPPORT@ stands for (5080)\n"
     "  --any-final       count every final response as ok, not 2xx alone (401 challenges, say)\n"
@@ -63,7 +65,7 @@ static const char USAGE[] =
 struct options {
     struct sockaddr_in target;
     const char *template_path;
-    int raw_bytes, window, users, first_user, source_port, hop_port, any_final, gso, pid_count;
+    int raw_bytes, window, users, first_user, called_offset, source_port, hop_port, any_final, gso, pid_count;
     double seconds, rate;
     int64_t count;
     pid_t pids[PIDS_MAX];
@@ -127,6 +129,7 @@ static struct options parse_options(int argc, char **argv) {
         {"target", 1, 0, 'd'}, {"template", 1, 0, 't'}, {"raw", 1, 0, 'z'}, {"window", 1, 0, 'w'},
         {"rate", 1, 0, 'r'},
         {"seconds", 1, 0, 'T'}, {"count", 1, 0, 'n'}, {"users", 1, 0, 'U'}, {"first-user", 1, 0, 'u'},
+        {"called-offset", 1, 0, 'v'},
         {"source-port", 1, 0, 's'}, {"hop-port", 1, 0, 'H'}, {"any-final", 0, 0, 'a'}, {"gso", 0, 0, 'g'},
         {"pid", 1, 0, 'p'}, {"help", 0, 0, 'h'}, {0}};
     struct options o = {.window = 128, .users = 1, .source_port = 5070, .hop_port = 5080, .seconds = 3,
@@ -141,6 +144,7 @@ static struct options parse_options(int argc, char **argv) {
         case 'n': o.count = atoll(optarg); break;
         case 'U': o.users = atoi(optarg); break;
         case 'u': o.first_user = atoi(optarg); break;
+        case 'v': o.called_offset = atoi(optarg); break;
         case 's': o.source_port = atoi(optarg); break;
         case 'H': o.hop_port = atoi(optarg); break;
         case 'a': o.any_final = 1; break;
@@ -278,10 +282,11 @@ int main(int argc, char **argv) {
     struct options o = parse_options(argc, argv);
     alarm(SECONDS_MAX + 30);
     int source_port, s = open_socket(&o, &source_port), len = o.raw_bytes;
-    struct fields user = {0}, txn = {0};
+    struct fields user = {0}, called = {0}, txn = {0};
     if (o.template_path) {
         len = load_template(&o, source_port, out_buf[0]);
         user = find_fields(out_buf[0], len, "@U@@@@@@");
+        called = find_fields(out_buf[0], len, "@V@@@@@@");
         txn = find_fields(out_buf[0], len, "@B@@@@@@");
     } else {
         memset(out_buf[0], 'x', len);
@@ -319,7 +324,7 @@ int main(int argc, char **argv) {
     for (;;) {
         const double t = now();
         const int stop = t - t0 >= o.seconds || n.sent >= o.count;
-        if (stop && (waiting <= 0 || t - t0 > o.seconds + 2)) break;
+        if (stop && (waiting <= 0 || t - t0 > o.seconds + 3)) break;
         if (n.refused && n.ok + n.errors == 0 && t - t0 > 1) {
             fprintf(stderr, "gen: nothing listens at the target\n");
             return 4;
@@ -332,7 +337,9 @@ int main(int argc, char **argv) {
             if (k > due - n.sent) k = due - n.sent;
             if (o.template_path) for (int i = 0; i < k; i++) {
                 const uint64_t q = n.sent + i;
-                for (int j = 0; j < user.count; j++) put_decimal8(out_buf[i] + user.at[j], o.first_user + q % o.users);
+                const unsigned number = o.first_user + q % o.users;
+                for (int j = 0; j < user.count; j++) put_decimal8(out_buf[i] + user.at[j], number);
+                for (int j = 0; j < called.count; j++) put_decimal8(out_buf[i] + called.at[j], number + o.called_offset);
                 for (int j = 0; j < txn.count; j++) put_base32x8(out_buf[i] + txn.at[j], base + q);
             }
             if (o.gso) {
