@@ -60,7 +60,7 @@ fn see(variant: &Variant, users: u64, seed: u64, more: &[(&str, &str)]) -> Seen 
         suites: course.suites().clone(),
         reauthentications: measurements.procedure(Procedure::Reauthenticate),
         releases: measurements.procedure(Procedure::Release),
-        reauthenticated: world.engine().counters().reauthenticated,
+        reauthenticated: world.engine().counter(|it| it.reauthenticated),
         messages: measurements.procedure(Procedure::Message),
     }
 }

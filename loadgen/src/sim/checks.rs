@@ -19,20 +19,20 @@ pub fn at_the_end(world: &World<'_>, ended: Ended) -> Vec<String> {
             violations.push(what);
         }
     };
-    let tables = world.engine().tables();
+    let engine = world.engine();
     let generator = world.generator();
     let measurements = generator.measurements();
     expect(ended == Ended::Quiet, "the run did not come to rest".to_owned());
     for (count, what) in [
-        (tables.pcscf.connections, "connections at the P-CSCF"),
-        (4 * tables.pcscf.sets, "security associations at the P-CSCF"),
-        (tables.pcscf.transactions, "transactions at the P-CSCF"),
-        (tables.pcscf.strings_bytes, "bytes of strings at the P-CSCF"),
-        (tables.scscf.subscriptions, "subscriptions at the S-CSCF"),
-        (tables.scscf.challenges, "challenges at the S-CSCF"),
-        (tables.scscf.sessions, "sessions at the S-CSCF"),
-        (tables.scscf.notifications, "NOTIFYs at the S-CSCF"),
-        (tables.scscf.strings_bytes, "bytes of strings at the S-CSCF"),
+        (engine.sum(|tables| tables.pcscf.connections), "connections at the P-CSCF"),
+        (4 * engine.sum(|tables| tables.pcscf.sets), "security associations at the P-CSCF"),
+        (engine.sum(|tables| tables.pcscf.transactions), "transactions at the P-CSCF"),
+        (engine.sum(|tables| tables.pcscf.strings_bytes), "bytes of strings at the P-CSCF"),
+        (engine.sum(|tables| tables.scscf.subscriptions), "subscriptions at the S-CSCF"),
+        (engine.sum(|tables| tables.scscf.challenges), "challenges at the S-CSCF"),
+        (engine.sum(|tables| tables.scscf.sessions), "sessions at the S-CSCF"),
+        (engine.sum(|tables| tables.scscf.notifications), "NOTIFYs at the S-CSCF"),
+        (engine.sum(|tables| tables.scscf.strings_bytes), "bytes of strings at the S-CSCF"),
     ] {
         expect(count == 0, format!("{count} {what} left over"));
     }

@@ -17,6 +17,7 @@ use imstorm_cscf::{Pcscf, Scscf};
 use imstorm_engine::Shard;
 use imstorm_sip::body::secinfo::Identity;
 
+use super::shards::Shards;
 use crate::course::SaPolicy;
 use crate::generator::{Generator, LegView};
 use crate::profile::Profile;
@@ -119,7 +120,13 @@ impl Invariants {
     }
 
     /// Looks at everything after an event, or after some in a big population.
-    pub fn check(&mut self, now: Time, since_start_ns: u64, engine: &Shard, generator: &Generator) {
+    pub fn check(
+        &mut self,
+        now: Time,
+        since_start_ns: u64,
+        engine: &Shards,
+        generator: &Generator,
+    ) {
         self.events += 1;
         if !self.events.is_multiple_of(self.every) {
             return;
@@ -149,14 +156,12 @@ impl Invariants {
     fn check_engine(
         &mut self,
         now: Time,
-        engine: &Shard,
+        engine: &Shards,
         generator: &Generator,
     ) -> Result<(), String> {
-        let Some(scscf) = engine.scscf() else { return Ok(()) };
-        scscf.audit()?;
         self.at_pcscf.fill(Seen::default());
         self.at_scscf.fill(Seen::default());
-        for pcscf in engine.pcscfs() {
+        for pcscf in engine.iter().flat_map(Shard::pcscfs) {
             pcscf.audit()?;
             for connection in pcscf.connection_states() {
                 let Some(ue) = generator.population.ue_at(connection.ue_ip) else { continue };
@@ -164,10 +169,13 @@ impl Invariants {
                 count(at, connection.is_live, connection.expires_at);
             }
         }
-        for subscription in scscf.subscription_states() {
-            let Some(ue) = generator.population.ue_at(subscription.ue_ip) else { continue };
-            let at = &mut self.at_scscf[ue as usize];
-            count(at, subscription.is_live, subscription.expires_at);
+        for scscf in engine.iter().filter_map(Shard::scscf) {
+            scscf.audit()?;
+            for subscription in scscf.subscription_states() {
+                let Some(ue) = generator.population.ue_at(subscription.ue_ip) else { continue };
+                let at = &mut self.at_scscf[ue as usize];
+                count(at, subscription.is_live, subscription.expires_at);
+            }
         }
         for (ue, (pcscf, scscf)) in self.at_pcscf.iter().zip(&self.at_scscf).enumerate() {
             if pcscf.live > scscf.live + scscf.ending {
@@ -197,11 +205,11 @@ impl Invariants {
         &mut self,
         now: Time,
         ue: u32,
-        engine: &Shard,
+        engine: &Shards,
         generator: &Generator,
     ) -> Result<(), String> {
         let at = ue as usize;
-        let (Some(scscf), Some(view)) = (engine.scscf(), generator.ue(ue)) else { return Ok(()) };
+        let Some(view) = generator.ue(ue) else { return Ok(()) };
         let is_one = |seen: &Seen| (seen.live, seen.ending) == (1, 0);
         if self.under_way[at] > 0
             || !view.is_secured
@@ -212,10 +220,14 @@ impl Invariants {
             return Ok(());
         }
         let ip = generator.population.address(ue);
-        let mut connections = engine.pcscfs().iter().flat_map(Pcscf::connection_states);
+        let pcscfs = engine.iter().flat_map(Shard::pcscfs);
+        let mut connections = pcscfs.flat_map(Pcscf::connection_states);
         let connection = connections.find(|it| it.ue_ip == ip && it.is_live);
-        let subscription = scscf.subscription_states().find(|it| it.ue_ip == ip && it.is_live);
-        let (Some(connection), Some(subscription)) = (connection, subscription) else {
+        let subscription = engine.iter().filter_map(Shard::scscf).find_map(|scscf| {
+            let mut all = scscf.subscription_states();
+            Some((scscf, all.find(|it| it.ue_ip == ip && it.is_live)?))
+        });
+        let (Some(connection), Some((scscf, subscription))) = (connection, subscription) else {
             return Ok(());
         };
         if connection.pending > 0 || subscription.is_notifying {

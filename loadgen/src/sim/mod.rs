@@ -2,11 +2,13 @@
 //! thread, one seed, no I/O: the same seed gives the same run, event by event.
 //!
 //! A datagram passes from one side's outbox through [`network`], which decides by the seed whether and when it arrives, into
-//! the other side's inbox; [`world`] moves the time to whatever comes next; [`invariants`] says after each event, and [`checks`] at the end, what should not be.
+//! the other side's inbox; [`shards`] are the engine, [`world`] moves the time to whatever comes next; [`invariants`] says after each event, and [`checks`] at the end, what should not be.
 
+mod buffers;
 pub mod checks;
 pub mod invariants;
 pub mod network;
+pub mod shards;
 pub mod world;
 
 use std::io::Write;

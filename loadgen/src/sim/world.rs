@@ -1,23 +1,23 @@
 //! The world of one simulated run: both sides, what is under way between them, and the time.
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::BinaryHeap;
 use std::io::Write;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use imstorm_base::SocketId;
-use imstorm_base::io::{Inbox, Io, Outbox};
 use imstorm_base::random::Random;
 use imstorm_base::time::{Time, seconds};
 use imstorm_cscf::Directory;
 use imstorm_cscf::operator::Command;
-use imstorm_engine::topology::{Door, Topology};
-use imstorm_engine::{EngineConfig, Hop, Shard};
-use imstorm_uring::{Mesh, MeshPort};
+use imstorm_engine::EngineConfig;
+use imstorm_engine::shard::ShardTables;
 
+use super::buffers::Buffers;
 use super::invariants::Invariants;
 use super::network::Links;
+use super::shards::Shards;
 use crate::generator::{ESP, Generator, RunSeed, UNPROTECTED};
 use crate::operator::{Order, order};
 use crate::profile::Profile;
@@ -27,9 +27,6 @@ use crate::recorder::Capture;
 pub const START_NS: Time = seconds(1000);
 /// What is under way after so long will not end any more.
 const RUN_NS_MAX: u64 = seconds(4 * 3600);
-/// Datagrams that a side takes in one tick.
-const SLOTS: usize = 1024;
-const SLOT_BYTES: usize = 4096;
 
 /// How a run ended.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -60,40 +57,12 @@ struct UnderWay {
     bytes: Vec<u8>,
 }
 
-/// Inbox and outbox of a side, without anything behind them.
-#[derive(Debug)]
-struct Buffers {
-    inbox: Inbox,
-    outbox: Outbox,
-}
-
-impl Buffers {
-    fn new() -> Self {
-        Self { inbox: Inbox::new(SLOTS, SLOT_BYTES), outbox: Outbox::new(SLOTS * 4, SLOT_BYTES) }
-    }
-}
-
-impl Io for Buffers {
-    fn turn(&mut self, _wait_ns: u64) -> std::io::Result<()> {
-        self.inbox.clear();
-        Ok(())
-    }
-
-    fn parts(&mut self) -> (&mut Inbox, &mut Outbox) {
-        (&mut self.inbox, &mut self.outbox)
-    }
-}
-
 /// The world of one run.
 pub struct World<'a> {
     now: Time,
-    engine: Shard,
-    mesh: MeshPort<Hop>,
-    engine_io: Buffers,
+    engine: Shards,
     generator: Generator,
     generator_io: Buffers,
-    /// The engine's sockets, by address.
-    engine_sockets: HashMap<SocketAddr, SocketId>,
     ue_port: u16,
     ue_esp_port: u16,
     links: Links,
@@ -115,28 +84,15 @@ impl<'a> World<'a> {
         trace: Option<&'a mut dyn Write>,
     ) -> Self {
         let random = Random::new(seed);
-        let topology = Arc::new(Topology::new(config, 1, Some(Arc::clone(&directory))));
-        let mut engine_seed = [0; 32];
-        random.fork(1).bytes(&mut engine_seed);
-        let engine = Shard::new(config, Arc::clone(&topology), 0, engine_seed);
-        let mut engine_sockets = HashMap::new();
-        for (number, pcscf) in (0_u8..).zip(&config.pcscf) {
-            let esp = SocketAddr::new(pcscf.address.ip(), pcscf.esp_port);
-            engine_sockets.insert(pcscf.address, topology.socket(Door::Unprotected(number)));
-            engine_sockets.insert(esp, topology.socket(Door::Esp(number)));
-        }
-        let mesh = Mesh::new(1, 1, SLOT_BYTES).pop().expect("a port for the one shard");
+        let engine = Shards::new(config, &directory, &random);
         let run_seed = RunSeed { seed: random.fork(2).next_u64(), run: random.fork(3).next_u32() };
         let generator = Generator::new(profile, directory, run_seed, Capture::None);
         let invariants = Invariants::new(profile, generator.population.accesses() as usize);
         Self {
             now: START_NS,
             engine,
-            mesh,
-            engine_io: Buffers::new(),
             generator,
             generator_io: Buffers::new(),
-            engine_sockets,
             ue_port: profile.ue.port,
             ue_esp_port: profile.ue.esp_port,
             invariants,
@@ -177,9 +133,9 @@ impl<'a> World<'a> {
 
     /// An operator's command that no UE's procedure has asked for; the connections that it reached.
     pub fn command(&mut self, command: &Command) -> usize {
-        let done = self.engine.operate(self.now, &mut self.engine_io, &mut self.mesh, command);
+        let connections = self.engine.operate(self.now, command);
         self.send_of_engine();
-        done.map_or(0, |done| done.connections)
+        connections
     }
 
     /// From now on the operator refuses what UEs' procedures ask for.
@@ -206,7 +162,7 @@ impl<'a> World<'a> {
 
     /// The engine.
     #[must_use]
-    pub fn engine(&self) -> &Shard {
+    pub fn engine(&self) -> &Shards {
         &self.engine
     }
 
@@ -229,16 +185,18 @@ impl<'a> World<'a> {
     }
 
     fn is_quiet(&self) -> bool {
-        let tables = self.engine.tables();
+        let holds_nothing = |tables: ShardTables| {
+            tables.pcscf.connections == 0
+                && tables.pcscf.transactions == 0
+                && tables.pcscf.strings_bytes == 0
+                && tables.scscf.subscriptions == 0
+                && tables.scscf.sessions == 0
+                && tables.scscf.challenges == 0
+                && tables.scscf.notifications == 0
+        };
         self.generator.is_done()
             && self.under_way.is_empty()
-            && tables.pcscf.connections == 0
-            && tables.pcscf.transactions == 0
-            && tables.pcscf.strings_bytes == 0
-            && tables.scscf.subscriptions == 0
-            && tables.scscf.sessions == 0
-            && tables.scscf.challenges == 0
-            && tables.scscf.notifications == 0
+            && self.engine.iter().all(|shard| holds_nothing(shard.tables()))
     }
 
     fn next_at(&self) -> Option<Time> {
@@ -251,20 +209,23 @@ impl<'a> World<'a> {
 
     /// Puts what arrives now into the inboxes.
     fn deliver(&mut self) {
-        self.engine_io.inbox.clear();
-        self.generator_io.inbox.clear();
+        self.engine.clear_inboxes();
+        self.generator_io.clear();
         while self.under_way.peek().is_some_and(|Reverse(next)| next.at <= self.now) {
             let Some(Reverse(next)) = self.under_way.pop() else { break };
-            let ue = match next.to {
-                Side::Engine => next.peer.ip(),
-                Side::Ues => next.local,
+            let (ue, has_room) = match next.to {
+                Side::Engine => {
+                    let has_room =
+                        self.engine.deliver(next.socket, next.peer, next.local, &next.bytes);
+                    (next.peer.ip(), has_room)
+                }
+                Side::Ues => {
+                    let UnderWay { socket, peer, local, bytes, .. } = &next;
+                    (next.local, self.generator_io.push(*socket, *peer, *local, bytes))
+                }
             };
-            let inbox = match next.to {
-                Side::Engine => &mut self.engine_io.inbox,
-                Side::Ues => &mut self.generator_io.inbox,
-            };
-            if !inbox.push(next.socket, next.peer, next.local, &next.bytes) {
-                // No room in this tick: it waits in the socket's buffer for the next one.
+            if !has_room {
+                // It waits in the socket's buffer for the next tick.
                 self.under_way.push(Reverse(next));
                 break;
             }
@@ -275,18 +236,14 @@ impl<'a> World<'a> {
     }
 
     fn tick_engine(&mut self) {
-        self.engine.tick(self.now, &mut self.engine_io, &mut self.mesh);
-        self.engine_io.inbox.clear();
+        self.engine.tick(self.now);
         self.send_of_engine();
     }
 
     /// Puts on the network what the engine has to send.
     fn send_of_engine(&mut self) {
-        let Self { engine_io, .. } = self;
         let mut sent = Vec::new();
-        engine_io.outbox.drain(|queued, bytes| {
-            sent.push((queued.socket, None, queued.peer, bytes.to_vec()));
-        });
+        self.engine.drain(|socket, peer, bytes| sent.push((socket, None, peer, bytes.to_vec())));
         for (socket, source, peer, bytes) in sent {
             self.put(Side::Engine, socket, source, peer, bytes);
         }
@@ -307,15 +264,15 @@ impl<'a> World<'a> {
 
     fn tick_generator(&mut self) {
         self.generator.tick(self.now, &mut self.generator_io);
-        self.generator_io.inbox.clear();
+        self.generator_io.clear();
         while self.generator.is_at_border() {
             // Nobody wants to look at the engine.
             self.generator.go_on_course();
             self.generator.tick(self.now, &mut self.generator_io);
         }
-        self.generator_io.inbox.clear();
+        self.generator_io.clear();
         let mut sent = Vec::new();
-        self.generator_io.outbox.drain(|queued, bytes| {
+        self.generator_io.drain(|queued, bytes| {
             sent.push((queued.socket, queued.source, queued.peer, bytes.to_vec()));
         });
         for (socket, source, peer, bytes) in sent {
@@ -336,8 +293,7 @@ impl<'a> World<'a> {
         self.sent += 1;
         let (side, source, there) = match from {
             Side::Engine => {
-                let mut own = self.engine_sockets.iter().filter(|(_, id)| **id == socket);
-                let source = *own.next().expect("a socket of the engine").0;
+                let source = self.engine.address_of(socket);
                 let there = if to.port() == self.ue_esp_port { ESP } else { UNPROTECTED };
                 let known = to.port() == self.ue_esp_port || to.port() == self.ue_port;
                 (Side::Ues, source, known.then_some(there))
@@ -345,7 +301,7 @@ impl<'a> World<'a> {
             Side::Ues => {
                 let port = if socket == ESP { self.ue_esp_port } else { self.ue_port };
                 let source = SocketAddr::new(source.expect("a UE's address"), port);
-                (Side::Engine, source, self.engine_sockets.get(&to).copied())
+                (Side::Engine, source, self.engine.socket_at(to))
             }
         };
         let fate = self.links.fate();
