@@ -24,8 +24,8 @@ use crate::operator::{OperatorCall, OperatorDesk, OperatorKind, Switching};
 use crate::plain::{Around, Counts, Plain};
 use crate::population::{NAME_BYTES_MAX, Population};
 use crate::profile::{
-    Abandon, Call as CallPlan, Handover as HandoverPlan, NetworkRelease, Plan, Profile, Refresh,
-    Registration,
+    Abandon, AccessSecurity, Call as CallPlan, Handover as HandoverPlan, NetworkRelease, Plan,
+    Profile, Refresh, Registration,
 };
 use crate::recorder::{AssociationKeys, Capture, Direction, Recorder};
 use crate::schedule::Schedule;
@@ -196,12 +196,15 @@ impl Generator {
         let refresh = procedures.refresh.clone();
         let lowered = procedures.network_reauthenticate.as_ref();
         let timings = profile.timings();
+        let is_open = profile.ue.access_security == AccessSecurity::None;
         Self {
             settings: UeSettings {
                 domain: profile.population.domain.clone(),
                 port: profile.ue.port,
                 ports_uc: client_ports(profile.ue.port_uc, profile.ue.port_us),
-                port_us: profile.ue.port_us,
+                // Where nothing is protected everything passes the one port.
+                port_us: if is_open { profile.ue.port } else { profile.ue.port_us },
+                is_open,
                 esp_port: profile.ue.esp_port,
                 pcscf_esp_port: profile.topology.pcscf_esp_port,
                 mode: imstorm_esp::Mode::UdpTunnel,
@@ -385,7 +388,7 @@ impl Generator {
             None => self.schedule.next_at().map(|at| started_at + at),
         };
         let timer = match &self.plain {
-            Some(plain) => plain.next_deadline(),
+            Some(plain) => plain.next_deadline(started_at),
             None => self.timers.next_deadline(),
         };
         [timer, start.filter(|_| !self.stopped)].into_iter().flatten().min()
@@ -550,7 +553,7 @@ impl Generator {
         };
         let mut headers = self.headers.take().expect("one message at a time");
         match parse(&datagram[payload], &mut headers) {
-            Ok(message) => self.protected(step, ue, key, &message),
+            Ok(message) => self.received(step, ue, Way::Sealed(key), &message),
             Err(_) => self.ignored += 1,
         }
         self.headers = Some(headers);

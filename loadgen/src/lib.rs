@@ -8,8 +8,8 @@
 //! them, takes what the sockets brought, opens ESP, and gives each message to its UE, a small record with a state machine around
 //! it; what ends well or badly goes into [`measure`] at its age since the intended start, and for chosen UEs into the
 //! [`recorder`]. [`run`] does that over real sockets and writes the [`report`]; [`sim`] does it over a virtual clock and a network
-//! that loses, with the engine's own tick on the other side. [`schemes`] runs a profile once for each way to hold several registrations, and
-//! compares.
+//! that loses, with the engine's own tick on the other side. UEs without security at one address
+//! (`plain`) have a tick of their own. [`schemes`] runs a profile once for each way to hold several registrations, and compares.
 
 pub mod child;
 pub mod cli;

@@ -45,7 +45,7 @@ vocabulary! {
     Procedure {
         /// From no access to a live security subscription: SUBSCRIBE, 401, SUBSCRIBE, 200, NOTIFY.
         Secure = "secure",
-        /// From no access to a registration with AKA: REGISTER, 401, REGISTER, 200.
+        /// From no access to a registration with AKA: REGISTER, 401, REGISTER, 200. Without access security it is REGISTER, 200.
         Registration = "registration",
         /// From the sending of the security SUBSCRIBE that the network has refused, as it does not know the extension, to the 200 to the
         /// REGISTER. The set-up by subscription counts as abandoned.

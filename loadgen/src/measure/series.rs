@@ -61,13 +61,29 @@ impl Tally {
         Self { attempted: 0, completed: 0, failed: 0, abandoned: 0, latency_us }
     }
 
+    /// Nothing counted, to be read: little memory, as most series of an interval are such.
+    fn idle() -> Self {
+        let latency_us = Histogram::new_with_bounds(1, 2, SIGNIFICANT_DIGITS)
+            .expect("the bounds are constants that it takes");
+        Self { attempted: 0, completed: 0, failed: 0, abandoned: 0, latency_us }
+    }
+
+    fn is_idle(&self) -> bool {
+        self.attempted == 0 && self.over() == 0 && self.latency_us.is_empty()
+    }
+
     /// Adds another tally.
     pub fn merge(&mut self, other: &Self) {
         self.attempted += other.attempted;
         self.completed += other.completed;
         self.failed += other.failed;
         self.abandoned += other.abandoned;
-        self.latency_us.add(&other.latency_us).expect("all histograms have the same bounds");
+        if self.latency_us.is_empty() {
+            // It may be an interval's without room for any.
+            self.latency_us.clone_from(&other.latency_us);
+        } else {
+            self.latency_us.add(&other.latency_us).expect("all histograms have the same bounds");
+        }
     }
 
     /// How many are over, in whichever way.
@@ -160,6 +176,9 @@ impl Series {
     }
 
     pub(super) fn interval(&mut self) -> Tally {
+        if self.current.is_idle() {
+            return Tally::idle();
+        }
         let interval = self.current.clone();
         self.ended.merge(&interval);
         self.current.clear();

@@ -117,6 +117,8 @@ pub(crate) struct Plain {
     strings: Strings,
     timers: Timers<Timer>,
     random: Random,
+    /// As the arrivals'.
+    grain_ns: u64,
     /// Where the requests of the dialog with this next hop go, as most have the same.
     next_hop: (Vec<u8>, Option<SocketAddr>),
     headers: Option<Box<Index>>,
@@ -154,6 +156,7 @@ impl Plain {
             refresh,
             call,
             random,
+            grain_ns: (profile.arrivals.grain_ms * 1e6) as u64,
             next_hop: (Vec::new(), None),
             headers: Some(Box::default()),
             other_headers: Some(Box::default()),
@@ -184,9 +187,13 @@ impl Plain {
         }
     }
 
-    /// When the next timer is due.
-    pub fn next_deadline(&self) -> Option<Time> {
-        self.timers.next_deadline()
+    /// When the next timer is due, counted in whole grains from the run's start: it comes along with the starts of that time.
+    pub fn next_deadline(&self, started_at: Time) -> Option<Time> {
+        let at = self.timers.next_deadline()?;
+        if self.grain_ns == 0 {
+            return Some(at);
+        }
+        Some(started_at + at.saturating_sub(started_at).next_multiple_of(self.grain_ns))
     }
 
     /// Whether nothing is under way, and of so many UEs nothing more to come.

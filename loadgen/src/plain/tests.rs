@@ -160,11 +160,12 @@ fn a_registration_has_nothing_of_security_and_is_refreshed_and_ended() {
     scene.pass(7 * NS_PER_MS);
     scene.bind(&first, "");
     assert_eq!(scene.generator.state().secured, 1);
-    assert_eq!(scene.tally(Procedure::Registration).latency_us.max(), 7_000);
+    let latency_us = scene.tally(Procedure::Registration).latency_us.max();
+    assert!((7_000..7_010).contains(&latency_us), "{latency_us}");
     // Its 200 comes again.
     scene.bind(&first, "");
     assert_eq!(scene.generator.state().ignored, 1);
-    scene.pass_by_timers(seconds(11));
+    scene.pass_by_timers(seconds(10) + T1_NS / 2);
     let refresh = scene.take_one();
     assert_eq!(with(&refresh, |it| it.cseq().unwrap().number), 2);
     assert_eq!(
@@ -192,7 +193,7 @@ fn a_registration_that_is_granted_for_less_is_refreshed_at_half_of_it() {
     assert!(scene.generator.is_done(), "it has nothing more to do");
     scene.pass_by_timers(seconds(29));
     assert!(scene.take().is_empty());
-    scene.pass_by_timers(seconds(2));
+    scene.pass_by_timers(seconds(1) + T1_NS / 2);
     let refresh = scene.take_one();
     assert_eq!(with(&refresh, |it| it.cseq().unwrap().number), 2);
     assert!(!scene.generator.is_done());

@@ -375,3 +375,42 @@ fn mixed_has_every_procedure_over_subscriptions_within_nine_minutes() {
     let last_s = arrivals_s + back_s + away_s + release.after_s * (1.0 + release.jitter);
     assert!(last_s < 480.0, "{last_s} s leave too little for calls that end");
 }
+
+#[test]
+fn ues_without_security_go_without_what_needs_it() {
+    let plain = "access = \"registration\"\naccess_security = \"none\"\n";
+    let parse = |ue: &str, more: &str| {
+        let text = format!(
+            "name = \"p\"\n[population]\nsize = 2\n[arrivals]\nrate_per_s = 1\n[ue]\n{ue}\n{more}"
+        );
+        Profile::parse("p.toml", &text, &[]).map_err(|error| error.to_string())
+    };
+    let shared = format!("{plain}shared_address = true\n");
+    let calls = "[procedures.call]\nafter_s = 0\ntarget = \"sip:a@127.0.0.1\"\n";
+    assert!(parse(plain, "").is_ok() && parse(&shared, calls).is_ok());
+    assert!(parse(&format!("{shared}register = false"), calls).is_ok());
+    for (ue, more, field) in [
+        ("access_security = \"none\"", "", "ue.access_security"),
+        ("access_security = \"some\"", "", "access_security"),
+        ("shared_address = true", "", "ue.shared_address"),
+        ("t1_ms = 500", "", "ue.t1_ms"),
+        (&format!("{plain}t1_ms = 5"), "", "ue.t1_ms"),
+        (&format!("{plain}register = false"), "", "ue.register"),
+        (plain, calls, "procedures.call.target"),
+        (&format!("{shared}register = false"), "", "ue.register"),
+        (
+            &format!("{shared}register = false"),
+            &format!("{calls}[procedures.release]\nafter_s = 1\n"),
+            "ue.register",
+        ),
+        (&shared, "[procedures.call]\nafter_s = 0\n", "procedures.call.target"),
+        (&shared, &calls.replace("sip:a@127.0.0.1", "tel:+1"), "procedures.call.target"),
+        (&shared, &format!("{calls}abandoned_share = 0.5\n"), "procedures.call.abandoned_share"),
+        (&shared, "[procedures.message]\nafter_s = 1\n", "procedures.message"),
+        (&shared, "[abandon]\nchallenge_share = 0.5\n", "abandon"),
+        (plain, "[procedures.handover]\nafter_s = 1\n", "procedures.handover"),
+    ] {
+        let error = parse(ue, more).expect_err(field);
+        assert!(error.contains(field), "{field}: {error}");
+    }
+}

@@ -231,6 +231,7 @@ fn plain(profile: &Profile) -> Result<(), Fault> {
     if let Some(t1_ms) = ue.t1_ms {
         require((100..=2_000).contains(&t1_ms), "ue.t1_ms", "from 100 to 2000", t1_ms)?;
     }
+    let security_none = "ue.access_security = \"none\"";
     let security = "ue.access_security = \"ipsec-3gpp\"";
     for (field, is_there) in
         [("ue.shared_address", ue.shared_address), ("ue.t1_ms", ue.t1_ms.is_some())]
@@ -241,8 +242,10 @@ fn plain(profile: &Profile) -> Result<(), Fault> {
         let expected = "ue.access = \"registration\", as there is no security to subscribe to";
         let registers = ue.access == Access::Registration;
         require(registers, "ue.access_security", expected, "ue.access = \"subscription\"")?;
+        let expected = "UEs with security, as their sessions are moved with it";
+        require(it.handover.is_none(), "procedures.handover", expected, security_none)?;
         let none = profile.schemes.is_none();
-        require(none, "schemes", "UEs with security, as it is compared", "access_security none")?;
+        require(none, "schemes", "UEs with security, as it is compared", security_none)?;
     }
     let field = "procedures.call.target";
     let target = it.call.as_ref().and_then(|call| call.target.as_deref());

@@ -12,7 +12,8 @@
 //!                      └───────────────── profile ──────────────────┘
 //! ```
 //!
-//! Where the connection rests on a registration ([`Basis`]) it is the same with REGISTER for SUBSCRIBE, and no NOTIFY.
+//! Where the connection rests on a registration ([`Basis`]) it is the same with REGISTER for SUBSCRIBE, and no NOTIFY. Without access
+//! security the first 200 ends Challenging, and a challenge ends all.
 //!
 //! A UE has one procedure and one request under way at a time; what becomes due meanwhile waits for its end ([`agenda`]).
 
@@ -382,5 +383,7 @@ impl Ue {
     }
 }
 
+#[cfg(test)]
+mod open_tests;
 #[cfg(test)]
 mod tests;

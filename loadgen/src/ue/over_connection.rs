@@ -266,6 +266,9 @@ impl Generator {
     fn write_route(&self, ue: u32, out: &mut [u8]) -> Option<usize> {
         let state = &self.ues[ue as usize];
         let len = self.write_first_hop(ue, out)?;
+        if self.settings.is_open && state.service_route.is_empty() {
+            return Some(len);
+        }
         let mut writer = Writer::new(out.get_mut(len..)?);
         writer.put(b",");
         if state.service_route.is_empty() {
@@ -277,9 +280,12 @@ impl Generator {
         Some(len + writer.done().ok()?)
     }
 
-    /// The P-CSCF's protected port, as the first Route of whatever leaves over the connection.
+    /// The P-CSCF's protected port, or its only one where nothing is protected, as the first Route of whatever leaves over the connection.
     pub(super) fn write_first_hop(&self, ue: u32, out: &mut [u8]) -> Option<usize> {
-        let port_ps = self.sets.get(self.ues[ue as usize].set?)?.port_ps;
+        let port_ps = match self.ues[ue as usize].set {
+            _ if self.settings.is_open => self.pcscf(ue).port(),
+            set => self.sets.get(set?)?.port_ps,
+        };
         let mut writer = Writer::new(out);
         writer.put(b"<sip:").ip(self.pcscf(ue).ip()).put(b":");
         writer.decimal(u64::from(port_ps)).put(b";lr>");
@@ -448,6 +454,9 @@ impl Writing<'_> {
 
     /// What every protected request carries (RFC 3329 clause 2.6).
     fn agreed(&self, out: &mut Writer<'_>) {
+        if self.settings.is_open {
+            return;
+        }
         out.header(HeaderName::Require).text("sec-agree").end();
         out.header(HeaderName::ProxyRequire).text("sec-agree").end();
         self.verify(out);

@@ -1,6 +1,5 @@
 //! What comes to a UE: responses to its requests, NOTIFYs, MESSAGEs.
 
-use imstorm_base::slab::Key;
 use imstorm_base::time::Time;
 use imstorm_sip::header::HeaderName;
 use imstorm_sip::{DialogParts, Message, Method, dialog};
@@ -26,6 +25,9 @@ impl Generator {
     /// A message without protection: only answers to the first request are looked at. Whoever has answered a challenge takes
     /// nothing unprotected any more.
     pub(crate) fn unprotected(&mut self, step: &mut Step<'_>, ue: u32, message: &Message<'_>) {
+        if self.settings.is_open {
+            return self.received(step, ue, Way::Plain, message);
+        }
         let state = &self.ues[ue as usize];
         if state.stage != Stage::Challenging {
             let has_answered = !matches!(state.stage, Stage::Idle | Stage::Away);
@@ -41,16 +43,16 @@ impl Generator {
         self.response(step, ue, message);
     }
 
-    /// A message that came through a set of the UE's security associations.
-    pub(crate) fn protected(
+    /// A message that came through a set of the UE's security associations, or to a UE that has none.
+    pub(crate) fn received(
         &mut self,
         step: &mut Step<'_>,
         ue: u32,
-        set: Key,
+        way: Way,
         message: &Message<'_>,
     ) {
         if message.is_request() {
-            return self.request(step, ue, set, message);
+            return self.request(step, ue, way, message);
         }
         if self.call_response(step, ue, message) {
             return;
@@ -58,9 +60,10 @@ impl Generator {
         let state = &self.ues[ue as usize];
         // The answer to a refresh's challenge is answered on the new set, all else on the one in force.
         let is_expected = state.request.as_ref().is_some_and(|request| match request.asking {
+            _ if way == Way::Plain => true,
             Asking::First => false,
-            Asking::Reanswer => state.other_set == Some(set),
-            _ => state.set == Some(set),
+            Asking::Reanswer => state.other_set.map(Way::Sealed) == Some(way),
+            _ => state.set.map(Way::Sealed) == Some(way),
         });
         if !is_expected || !self.is_answer(ue, message) {
             self.ignored += 1;
@@ -84,7 +87,12 @@ impl Generator {
         let status = message.status();
         let Some((asking, sent_at)) = self.take_response(step, ue, status) else { return };
         let is_registration = self.ues[ue as usize].basis == Basis::Registration;
+        let is_open = self.settings.is_open;
         match (asking, status) {
+            (_, 401 | 407) if is_open => self.fail(step, ue, Cause::CredentialsWanted),
+            (Asking::First, 200..=299) if is_open => {
+                self.accepted(step, ue, asking, sent_at, message);
+            }
             (Asking::First, 401) => self.challenged(step, ue, message),
             (Asking::First, _) if self.goes_another_way(step, ue, sent_at, message) => {}
             (Asking::Refresh, 401) => self.rechallenged(step, ue, message),
@@ -137,7 +145,9 @@ impl Generator {
             self.follow_sa_policy(ue);
         }
         match asking {
-            Asking::Answer if self.ues[ue as usize].has_notify => self.secured(step, ue),
+            Asking::First | Asking::Answer if self.ues[ue as usize].has_notify => {
+                self.secured(step, ue)
+            }
             Asking::Refresh => self.refreshed(step, ue),
             Asking::Reanswer if self.is_refreshed(ue) => self.refreshed(step, ue),
             _ => self.arm_timer_n(step, ue),
@@ -198,38 +208,38 @@ impl Generator {
     }
 
     /// A request to the UE.
-    fn request(&mut self, step: &mut Step<'_>, ue: u32, set: Key, message: &Message<'_>) {
+    fn request(&mut self, step: &mut Step<'_>, ue: u32, way: Way, message: &Message<'_>) {
         if message.check().is_err() {
             self.ignored += 1;
             return;
         }
         match message.method() {
             Method::Ack => self.call_acknowledged(step, ue, message),
-            Method::Invite => self.call_offered(step, ue, set, message),
-            Method::Cancel => self.call_cancelled(step, ue, set, message),
+            Method::Invite => self.call_offered(step, ue, way, message),
+            Method::Cancel => self.call_cancelled(step, ue, way, message),
             Method::Prack | Method::Update | Method::Bye => {
-                self.call_request(step, ue, set, message);
+                self.call_request(step, ue, way, message);
             }
-            Method::Options => self.show_abilities(step, ue, set, message),
-            Method::Notify => self.notify(step, ue, set, message),
+            Method::Options => self.show_abilities(step, ue, way, message),
+            Method::Notify => self.notify(step, ue, way, message),
             // It is shown to nobody; that it came is all that its sender is told.
             Method::Message => {
                 self.messages_received += 1;
                 let status = if self.is_wanted_access(ue, message) { 200 } else { 480 };
-                self.respond(step, ue, set, message, status);
+                self.respond(step, ue, way, message, status);
             }
-            _ => self.respond(step, ue, set, message, 405),
+            _ => self.respond(step, ue, way, message, 405),
         }
     }
 
-    fn notify(&mut self, step: &mut Step<'_>, ue: u32, set: Key, message: &Message<'_>) {
+    fn notify(&mut self, step: &mut Step<'_>, ue: u32, way: Way, message: &Message<'_>) {
         let (Some(call), Ok(cseq), Ok(Some(subscription))) =
             (self.call_of(ue, message), message.cseq(), message.subscription_state())
         else {
             self.notify_unmatched += 1;
-            return self.respond(step, ue, set, message, 481);
+            return self.respond(step, ue, way, message, 481);
         };
-        self.respond(step, ue, set, message, 200);
+        self.respond(step, ue, way, message, 200);
         match call {
             Call::RegEvent(_) => return self.reg_notified(step, ue, cseq.number, &subscription),
             // The end of the connection before this one, again.
@@ -251,7 +261,7 @@ impl Generator {
         if !self.keep_identities(ue, message.body()) {
             return self.bad_body(step, ue);
         }
-        self.notified(step, ue, set, is_lower);
+        self.notified(step, ue, way, is_lower);
     }
 
     /// Which of the UE's subscriptions a NOTIFY is of: that of its connection, of its registration, or of the connection before,
@@ -271,7 +281,7 @@ impl Generator {
         found.map(|(_, call)| call)
     }
 
-    fn notified(&mut self, step: &mut Step<'_>, ue: u32, set: Key, is_lower: bool) {
+    fn notified(&mut self, step: &mut Step<'_>, ue: u32, way: Way, is_lower: bool) {
         let state = &mut self.ues[ue as usize];
         match state.stage {
             Stage::Answering => {
@@ -282,7 +292,7 @@ impl Generator {
             }
             Stage::Reanswering => {
                 // One that comes through the set before is older than the 200 that makes the new one the set in force.
-                state.has_notify |= state.has_200 || state.other_set == Some(set);
+                state.has_notify |= state.has_200 || state.other_set.map(Way::Sealed) == Some(way);
                 if self.is_refreshed(ue) {
                     self.refreshed(step, ue);
                 }
@@ -319,13 +329,13 @@ impl Generator {
         &mut self,
         step: &mut Step<'_>,
         ue: u32,
-        set: Key,
+        way: Way,
         message: &Message<'_>,
         status: u16,
     ) {
         let call = Call::Security(self.ues[ue as usize].attempt);
         let names = DialogNames::new(&self.population, &self.settings, ue, call);
-        self.send(step, ue, Way::Sealed(set), |out| {
+        self.send(step, ue, way, |out| {
             let mut writer = imstorm_sip::response(message, status, Some(names.tag()), out);
             writer.copy(message, HeaderName::RecordRoute);
             writer.finish().ok()

@@ -23,7 +23,9 @@ impl Generator {
         let granted_s = self.own_binding_s(ue, message).filter(|expires_s| *expires_s > 0);
         let granted_s = granted_s.ok_or(Cause::NotBound)?;
         let has_route = message.service_routes().next().is_some_and(|route| route.is_ok());
-        let is_kept = has_route && self.keep_service_route(ue, message).is_some();
+        // A registrar without security may be any, also one that knows no routes.
+        let is_kept =
+            (has_route || self.settings.is_open) && self.keep_service_route(ue, message).is_some();
         is_kept.then_some(()).ok_or(Cause::Parse)?;
         // The first one is the default one (TS 24.229 clause 5.4.1.2.2F); barred ones are not among them.
         let associated = message.associated_uris().flatten().enumerate();

@@ -29,6 +29,8 @@ pub struct UeSettings {
     pub ports_uc: [u16; CLIENT_PORTS],
     /// The protected server port.
     pub port_us: u16,
+    /// UEs have no security and no credentials: all is sent and taken unprotected.
+    pub is_open: bool,
     /// The port at which UEs take ESP in UDP.
     pub esp_port: u16,
     /// The port at which P-CSCFs do.
@@ -169,7 +171,7 @@ pub fn about_connection(
             routes: b"",
         }
     };
-    let protected = asking != Asking::First;
+    let protected = asking != Asking::First && !settings.is_open;
     let port = if protected { settings.port_us } else { settings.port };
     let mut writer = dialog::request(&parts, state.basis.method(), state.cseq, out);
     writing.via(port, call, state.cseq, &mut writer);
@@ -191,6 +193,9 @@ pub fn about_connection(
         Basis::Registration => ("path, gruu", "sec-agree"),
     };
     writer.header(HeaderName::Supported).text(supported).end();
+    if settings.is_open {
+        return writer.finish().ok();
+    }
     writer.header(HeaderName::Require).text(required).end();
     writer.header(HeaderName::ProxyRequire).text(required).end();
     if let Some(old) = replaced {

@@ -8,7 +8,7 @@ use imstorm_sip::{DialogParts, Message, Writer};
 
 use super::super::Stage;
 use super::{Incoming, LegStage, LegTimer, SESSIONS_PER_USER, Side};
-use crate::generator::{Generator, Step};
+use crate::generator::{Generator, Step, Way};
 
 /// RSeq of the only reliable response that a callee gives.
 const RSEQ: u32 = 1;
@@ -19,7 +19,7 @@ impl Generator {
         &mut self,
         step: &mut Step<'_>,
         ue: u32,
-        set: Key,
+        way: Way,
         message: &Message<'_>,
     ) {
         let Ok(cseq) = message.cseq() else { return };
@@ -33,17 +33,17 @@ impl Generator {
             Some(key) => {
                 if !in_dialog && self.legs.get(key).is_some_and(|leg| leg.ue != ue) {
                     // It has come by another way already (RFC 3261 clause 8.2.2.2). In a dialog that is being moved it may.
-                    return self.respond(step, ue, set, message, 482);
+                    return self.respond(step, ue, way, message, 482);
                 }
                 let leg = self.legs.get(key);
                 let incoming = leg.and_then(|leg| leg.incoming.as_ref());
                 if incoming.is_some_and(|it| it.cseq == cseq.number) {
                     return self.offered_again(step, key);
                 }
-                self.offered_in_session(step, ue, set, key, message);
+                self.offered_in_session(step, ue, way, key, message);
             }
-            None if in_dialog => self.respond(step, ue, set, message, 481),
-            None => self.offered_first(step, ue, set, message),
+            None if in_dialog => self.respond(step, ue, way, message, 481),
+            None => self.offered_first(step, ue, way, message),
         }
     }
 
@@ -58,19 +58,19 @@ impl Generator {
     }
 
     /// The first INVITE. Where it is refused nothing is kept: no provisional answer stops it from coming again.
-    fn offered_first(&mut self, step: &mut Step<'_>, ue: u32, set: Key, message: &Message<'_>) {
+    fn offered_first(&mut self, step: &mut Step<'_>, ue: u32, way: Way, message: &Message<'_>) {
         let state = &self.ues[ue as usize];
         // Who is about to leave waits for the partner's call that has begun before.
         let leaves = state.is_leaving && !self.is_called(ue);
         if !state.stage.is_secure() || state.stage == Stage::Releasing || leaves {
-            return self.respond(step, ue, set, message, 480);
+            return self.respond(step, ue, way, message, 480);
         }
         if self.sessions_of(ue) >= SESSIONS_PER_USER {
-            return self.respond(step, ue, set, message, 486);
+            return self.respond(step, ue, way, message, 486);
         }
         let number = self.next_call(ue);
         let key = self.new_leg(ue, Side::Callee, number, message.bytes());
-        let Some(key) = key else { return self.respond(step, ue, set, message, 503) };
+        let Some(key) = key else { return self.respond(step, ue, way, message, 503) };
         let caller = self.calling_leg(message);
         if let Some(leg) = self.legs.get_mut(key) {
             leg.peer = caller;
@@ -81,7 +81,7 @@ impl Generator {
         self.unrest(ue);
         if !self.take_invite(step, key, ue, message) {
             self.drop_leg(key);
-            return self.respond(step, ue, set, message, 503);
+            return self.respond(step, ue, way, message, 503);
         }
         let supports = message.has_option(HeaderName::Supported, "100rel");
         let ring_ns = (self.call.ring_s * 1e9) as u64;
@@ -352,13 +352,13 @@ impl Generator {
         &mut self,
         step: &mut Step<'_>,
         ue: u32,
-        set: Key,
+        way: Way,
         message: &Message<'_>,
     ) {
         let Some(key) = self.leg_that_took(ue, message) else {
-            return self.respond(step, ue, set, message, 481);
+            return self.respond(step, ue, way, message, 481);
         };
-        self.respond(step, ue, set, message, 200);
+        self.respond(step, ue, way, message, 200);
         if self.legs.get(key).is_some_and(|leg| leg.stage == LegStage::Early) {
             self.answer_invite(step, key, 487, |_| {}, false);
             self.end_leg(step, key);
@@ -370,12 +370,12 @@ impl Generator {
         &mut self,
         step: &mut Step<'_>,
         ue: u32,
-        set: Key,
+        way: Way,
         message: &Message<'_>,
     ) {
         let in_dialog = message.tag(HeaderName::To).is_ok_and(|tag| tag.is_some());
         if in_dialog && self.leg_of_request(ue, message).is_none() {
-            return self.respond(step, ue, set, message, 481);
+            return self.respond(step, ue, way, message, 481);
         }
         let status = if self.sessions_of(ue) < SESSIONS_PER_USER { 200 } else { 486 };
         let tag = format!("{}o{ue:08x}", self.settings.run);

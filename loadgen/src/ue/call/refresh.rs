@@ -10,7 +10,7 @@ use super::super::receive::DIALOG_BYTES_MAX;
 use super::callee::refreshed_by_uac;
 use super::caller::cause_of;
 use super::{LegStage, LegTimer, Side};
-use crate::generator::{Generator, Step};
+use crate::generator::{Generator, Step, Way};
 use crate::measure::{Cause, Procedure};
 use crate::profile::RefreshBy;
 
@@ -180,7 +180,7 @@ impl Generator {
         &mut self,
         step: &mut Step<'_>,
         ue: u32,
-        set: Key,
+        way: Way,
         key: Key,
         message: &Message<'_>,
     ) {
@@ -189,18 +189,18 @@ impl Generator {
         let is_answering = leg.stage != LegStage::Up
             || leg.incoming.as_ref().is_some_and(|it| !it.is_acknowledged);
         if leg.stage == LegStage::Ended || leg.stage == LegStage::Ending {
-            return self.respond(step, ue, set, message, 481);
+            return self.respond(step, ue, way, message, 481);
         }
         if self.is_inviting(key) {
             // RFC 3261 clause 14.2.
-            return self.respond(step, ue, set, message, 491);
+            return self.respond(step, ue, way, message, 491);
         }
         if is_old || is_answering {
-            return self.respond(step, ue, set, message, 500);
+            return self.respond(step, ue, way, message, 500);
         }
         self.keep_target(key, message);
         if !self.take_invite(step, key, ue, message) {
-            return self.respond(step, ue, set, message, 503);
+            return self.respond(step, ue, way, message, 503);
         }
         self.accept_invite(step, key, true);
         self.watch_session(step, key, step.now);

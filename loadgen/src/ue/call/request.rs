@@ -8,7 +8,7 @@ use imstorm_sip::{Message, Method, Writer};
 
 use super::super::write::Writing;
 use super::{LegRequest, LegStage, LegTimer};
-use crate::generator::{Generator, Step};
+use crate::generator::{Generator, Step, Way};
 use crate::measure::{Cause, Transaction};
 
 impl Generator {
@@ -162,18 +162,18 @@ impl Generator {
         &mut self,
         step: &mut Step<'_>,
         ue: u32,
-        set: Key,
+        way: Way,
         message: &Message<'_>,
     ) {
         let (Some(key), Ok(cseq)) = (self.leg_of_request(ue, message), message.cseq()) else {
-            return self.respond(step, ue, set, message, 481);
+            return self.respond(step, ue, way, message, 481);
         };
         let Some(leg) = self.legs.get_mut(key) else { return };
         // It may come again when others have come since, or the session is over (RFC 3261 clause 17.2.2).
         let is_again = leg.granted.contains(&cseq.number);
         if cseq.number < leg.remote_cseq && !is_again {
             // RFC 3261 clause 12.2.2.
-            return self.respond(step, ue, set, message, 500);
+            return self.respond(step, ue, way, message, 500);
         }
         let is_new = cseq.number > leg.remote_cseq;
         leg.remote_cseq = leg.remote_cseq.max(cseq.number);
@@ -184,16 +184,16 @@ impl Generator {
         }
         match message.method() {
             Method::Bye => {
-                self.respond(step, ue, set, message, 200);
+                self.respond(step, ue, way, message, 200);
                 if is_new {
                     self.ended_by_peer(step, key);
                 }
             }
             // It is no use to a session that is over.
-            _ if is_over && !is_again => self.respond(step, ue, set, message, 481),
+            _ if is_over && !is_again => self.respond(step, ue, way, message, 481),
             Method::Update => self.take_update(step, ue, key, message, is_new),
             _ => {
-                self.respond(step, ue, set, message, 200);
+                self.respond(step, ue, way, message, 200);
                 self.provisional_acknowledged(step, key);
             }
         }

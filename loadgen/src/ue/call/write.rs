@@ -34,9 +34,10 @@ impl Generator {
     /// clause 2.6): what is kept to be sent again may outlive the security associations that it was written for.
     pub(super) fn send_in_call(&mut self, step: &mut Step<'_>, ue: u32, text: &[u8]) {
         let state = &self.ues[ue as usize];
-        let Some(set) = state.set else { return };
+        let set = state.set.map(Way::Sealed);
+        let Some(way) = set.or(self.settings.is_open.then_some(Way::Plain)) else { return };
         let has_none = [&b"SIP/2.0 "[..], b"ACK ", b"CANCEL "];
-        let verified = !has_none.iter().any(|start| text.starts_with(start));
+        let verified = way != Way::Plain && !has_none.iter().any(|start| text.starts_with(start));
         let mut whole = Vec::with_capacity(TEXT_BYTES_MAX);
         if verified {
             let line = text.iter().position(|byte| *byte == b'\n').map_or(0, |at| at + 1);
@@ -48,7 +49,7 @@ impl Generator {
         } else {
             whole.extend_from_slice(text);
         }
-        self.send(step, ue, Way::Sealed(set), |out| {
+        self.send(step, ue, way, |out| {
             out.get_mut(..whole.len())?.copy_from_slice(&whole);
             Some(whole.len())
         });
@@ -242,6 +243,9 @@ impl Writing<'_> {
 
     /// What a request over the connection requires of the P-CSCF. Its Security-Verify comes when it is sent.
     pub(super) fn require(&self, out: &mut Writer<'_>) {
+        if self.settings.is_open {
+            return;
+        }
         out.header(HeaderName::Require).text("sec-agree").end();
         out.header(HeaderName::ProxyRequire).text("sec-agree").end();
     }
