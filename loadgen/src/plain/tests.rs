@@ -1,4 +1,8 @@
 //! Plain UEs against what a test puts on the wire, in virtual time.
+#![allow(
+    clippy::redundant_closure_for_method_calls,
+    reason = "a method's name alone is not general enough for `with`"
+)]
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -146,7 +146,7 @@ impl Generator {
         }
         match asking {
             Asking::First | Asking::Answer if self.ues[ue as usize].has_notify => {
-                self.secured(step, ue)
+                self.secured(step, ue);
             }
             Asking::Refresh => self.refreshed(step, ue),
             Asking::Reanswer if self.is_refreshed(ue) => self.refreshed(step, ue),
