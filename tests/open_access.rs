@@ -321,14 +321,14 @@ mod alone {
 
     impl Alone {
         fn new() -> Self {
-            let ip = "127.0.0.1".parse().unwrap();
+            let ip = "127.0.0.1".parse().expect("an address");
             let more = "peers = [\"127.0.0.1\"]\n";
             let settings = [
                 (", realm", ", authentication = \"none\", realm".to_owned()),
                 ("{ address =", "{ access_security = \"none\", address =".to_owned()),
             ];
             let world = World::altered(Layout::Together, ip, more, &settings);
-            Self { world, peer: "127.0.0.1:7070".parse().unwrap() }
+            Self { world, peer: "127.0.0.1:7070".parse().expect("an address") }
         }
 
         /// What comes back to the peer for a request.
