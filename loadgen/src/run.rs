@@ -21,7 +21,7 @@ use crate::embedded;
 use crate::generator::{ESP, Generator, GeneratorState, RunSeed, UNPROTECTED};
 use crate::link::Links;
 use crate::live::Live;
-use crate::measure::{Interval, IntervalLogFile};
+use crate::measure::{Interval, IntervalLogFile, Phases};
 use crate::operator::HttpOperator;
 use crate::plain::bursts::Bursts;
 use crate::population::{self, Population};
@@ -177,12 +177,12 @@ pub fn run(
         .name("generator".to_owned())
         .spawn(move || worker.run(std::mem::take(&mut io_sockets)))
         .map_err(|error| RunError::Environment(format!("a thread: {error}")))?;
-    watch(&profile, options, &receiver, epoch_ns)?;
+    let phases = watch(&profile, options, &receiver, epoch_ns)?;
     let done = thread
         .join()
         .map_err(|_| RunError::Environment("the generator panicked".to_owned()))?
         .map_err(|error| RunError::Environment(format!("the generator's sockets: {error}")))?;
-    let report = conclude(&profile, options, &done, admin.as_deref(), epoch_ns)?;
+    let report = conclude(&profile, options, (&done, phases), admin.as_deref(), epoch_ns)?;
     if let Some(child) = &mut child {
         child.stop();
     }
@@ -495,25 +495,27 @@ fn watch(
     options: &RunOptions,
     beats: &Receiver<Beat>,
     epoch_ns: u64,
-) -> Result<(), RunError> {
+) -> Result<Phases, RunError> {
     let mut live = Live::new(profile, options.quiet);
     let failed = |error: io::Error| {
         RunError::Environment(format!("{}/latency.hlog: {error}", options.out.display()))
     };
     let mut log = IntervalLogFile::create(&options.out, epoch_ns).map_err(failed)?;
+    let mut phases = Phases::default();
     while let Ok(beat) = beats.recv() {
         log.write(beat.elapsed_ns, &beat.interval).map_err(failed)?;
+        phases.note(beat.elapsed_ns, &beat.interval);
         live.show(beat.elapsed_ns, &beat.interval, &beat.state);
     }
     live.end();
-    Ok(())
+    Ok(phases)
 }
 
 /// Waits for the engine to come to rest, and writes the report.
 fn conclude(
     profile: &Profile,
     options: &RunOptions,
-    done: &Done,
+    (done, phases): (&Done, Phases),
     admin: Option<&str>,
     epoch_ns: u64,
 ) -> Result<Report, RunError> {
@@ -539,6 +541,7 @@ fn conclude(
         },
         engine,
         course: done.course.clone(),
+        phases,
         invalid_reasons: invalid_reasons(done, &state),
     };
     let mut report = Report::new(profile, done.generator.measurements(), outcome);

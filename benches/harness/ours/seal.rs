@@ -14,14 +14,11 @@ use sha1::Sha1;
 use crate::measure;
 
 /// Lengths of the messages in bytes, one for each association.
-const MESSAGE_BYTES: [usize; 16] = [
-    462, 1_391, 597, 1_017, 318, 786, 1_276, 903, 351, 1_148, 679, 534, 1_333, 408, 859, 1_082,
-];
+const MESSAGE_BYTES: [usize; 16] =
+    [462, 1_391, 597, 1_017, 318, 786, 1_276, 903, 351, 1_148, 679, 534, 1_333, 408, 859, 1_082];
 const PACKETS: u64 = MESSAGE_BYTES.len() as u64;
-const SUITE: Suite = Suite {
-    integrity: IntegrityAlgorithm::HmacSha1_96,
-    encryption: EncryptionAlgorithm::AesCbc,
-};
+const SUITE: Suite =
+    Suite { integrity: IntegrityAlgorithm::HmacSha1_96, encryption: EncryptionAlgorithm::AesCbc };
 /// SPI and sequence number; IV.
 const HEADER_BYTES: usize = 8 + 16;
 /// Inner IPv4 and UDP header, pad length and next header.
@@ -91,9 +88,8 @@ fn mac(number: u64) -> Hmac<Sha1> {
 
 /// The same transforms over as many bytes, one packet after the other, keys expanded once.
 pub fn rustcrypto(seconds: f64) -> String {
-    let mut associations: Vec<_> = (0..PACKETS)
-        .map(|number| (Aes128::new(&Array(key(number, 0xc0))), mac(number)))
-        .collect();
+    let mut associations: Vec<_> =
+        (0..PACKETS).map(|number| (Aes128::new(&Array(key(number, 0xc0))), mac(number))).collect();
     let mut packets =
         MESSAGE_BYTES.map(|bytes| vec![b'x'; HEADER_BYTES + text_bytes(bytes) + ICV_BYTES]);
     measure::repeat(seconds, PACKETS, || {

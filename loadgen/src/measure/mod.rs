@@ -6,10 +6,12 @@
 
 mod cause;
 mod interval_log;
+mod phases;
 mod series;
 
 pub use cause::{CAUSES, Cause, Failures};
 pub use interval_log::{IntervalLog, IntervalLogFile};
+pub use phases::{Phase, Phases};
 pub use series::{LATENCY_MAX_NS, Latency, Series, Tally};
 
 /// Writes a vocabulary down once: its members and the names that files have for them.

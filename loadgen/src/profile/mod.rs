@@ -345,9 +345,11 @@ pub fn builtin() -> &'static [(&'static str, &'static str)] {
         ("fallback-return", include_str!("../../../profiles/fallback-return.toml")),
         ("schemes", include_str!("../../../profiles/schemes.toml")),
         ("legacy-pcscf", include_str!("../../../profiles/legacy-pcscf.toml")),
+        ("legacy-scscf", include_str!("../../../profiles/legacy-scscf.toml")),
         ("register-plain", include_str!("../../../profiles/register-plain.toml")),
         ("call-plain", include_str!("../../../profiles/call-plain.toml")),
-        ("legacy-scscf", include_str!("../../../profiles/legacy-scscf.toml")),
+        ("million", include_str!("../../../profiles/million.toml")),
+        ("four-million", include_str!("../../../profiles/four-million.toml")),
     ]
 }
 

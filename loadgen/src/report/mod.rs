@@ -10,7 +10,7 @@ use std::path::Path;
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
-use crate::measure::{Latency, Measurements, Procedure, Tally, Transaction};
+use crate::measure::{Latency, Measurements, Phase, Phases, Procedure, Tally, Transaction};
 use crate::profile::Profile;
 
 pub use course::{CourseReport, Look, StepReport};
@@ -42,6 +42,8 @@ pub struct Report {
     /// What was measured.
     #[serde(flatten)]
     pub measured: Measured,
+    /// When each procedure was going on.
+    pub phases: Rows<Phase>,
     /// What the generator says of itself.
     pub generator: Generator,
     /// The engine's state at the end; nothing if the core under test is another.
@@ -186,7 +188,7 @@ pub struct Engine {
 }
 
 /// What a run knows at its end, besides its measurements.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Outcome {
     /// From the run's start to its end, in seconds.
     pub duration_s: f64,
@@ -214,6 +216,8 @@ pub struct Outcome {
     pub engine: Option<Engine>,
     /// The steps of a comparison.
     pub course: Option<CourseReport>,
+    /// When each procedure was going on.
+    pub phases: Phases,
     /// Why the run is no result, if it is none.
     pub invalid_reasons: Vec<String>,
 }
@@ -240,6 +244,7 @@ impl Report {
             },
             sessions: outcome.sessions,
             measured: Measured::new(measurements, outcome.duration_s),
+            phases: Rows::of(&outcome.phases),
             generator: Generator {
                 late_starts: counts.late_starts,
                 skipped_starts: counts.skipped_starts,
@@ -353,6 +358,18 @@ impl Row {
             rate_per_s: if duration_s > 0.0 { rounded(completed / duration_s) } else { 0.0 },
             latency_us: tally.latency(),
         }
+    }
+}
+
+impl Rows<Phase> {
+    fn of(phases: &Phases) -> Self {
+        let rounded = |phase: Phase| Phase {
+            began_s: rounded(phase.began_s),
+            ended_s: rounded(phase.ended_s),
+        };
+        let named =
+            |(procedure, phase): (Procedure, _)| (procedure.name().to_owned(), rounded(phase));
+        Self(phases.iter().map(named).collect())
     }
 }
 

@@ -18,6 +18,7 @@ pub(super) fn render(report: &Report) -> String {
     );
     rows(&mut text, "procedure", &report.measured.procedures);
     rows(&mut text, "transaction", &report.measured.transactions);
+    phases(&mut text, report);
     if let Some(report) = &report.course {
         course(&mut text, report);
     }
@@ -76,6 +77,17 @@ fn rows(text: &mut String, title: &str, rows: &Rows<Row>) {
         let _ = writeln!(text, " {:>9}", duration(latency.mean.round() as u64, latency.max));
     }
     text.push('\n');
+}
+
+/// From when to when each procedure was going on.
+fn phases(text: &mut String, report: &Report) {
+    if report.phases.0.is_empty() {
+        return;
+    }
+    let shown = report.phases.0.iter().map(|(name, phase)| {
+        format!("{name} {:.0} to {:.0} s", phase.began_s.floor(), phase.ended_s.ceil())
+    });
+    let _ = writeln!(text, "phases     {}\n", shown.collect::<Vec<_>>().join(", "));
 }
 
 /// The steps that all users went through together; what they cost is for each of them.

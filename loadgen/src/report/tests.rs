@@ -34,7 +34,10 @@ fn measurements() -> Measurements {
 }
 
 fn outcome() -> Outcome {
+    let mut phases = Phases::default();
+    phases.note(12_000_400_000, &measurements().interval());
     Outcome {
+        phases,
         duration_s: 12.000_4,
         secured: 1_197,
         secured_ever: 1_199,

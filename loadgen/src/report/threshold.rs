@@ -5,8 +5,8 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::{Engine, Generator, Measured, Report, SCHEMA, Sessions, Ues, Verdict};
-use crate::measure::{Cause, Measurements};
+use super::{Engine, Generator, Measured, Report, Rows, SCHEMA, Sessions, Ues, Verdict};
+use crate::measure::{Cause, Measurements, Phase, Procedure};
 
 /// A condition: a path into report.json, an operator and a number.
 #[derive(Debug, Clone, PartialEq)]
@@ -191,6 +191,7 @@ fn keys(json: &serde_json::Value) -> Vec<String> {
 }
 
 fn empty_report() -> Report {
+    let no_phase = Phase { began_s: 0.0, ended_s: 0.0 };
     Report {
         course: None,
         schema: SCHEMA,
@@ -202,6 +203,7 @@ fn empty_report() -> Report {
         ues: Ues::default(),
         sessions: Sessions::default(),
         measured: Measured::new(&Measurements::new(), 0.0),
+        phases: Rows(Procedure::ALL.iter().map(|it| (it.name().to_owned(), no_phase)).collect()),
         generator: Generator::default(),
         engine: Some(Engine::default()),
         thresholds: Vec::new(),

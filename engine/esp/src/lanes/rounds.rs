@@ -36,20 +36,20 @@ macro_rules! sha1_rounds {
             };
         }
         macro_rules! twenty {
-                ($f:ident, $k:expr) => {
-                    twenty!(@ $f, $k, 0);
-                    twenty!(@ $f, $k, 5);
-                    twenty!(@ $f, $k, 10);
-                    twenty!(@ $f, $k, 15);
-                };
-                (@ $f:ident, $k:expr, $t:expr) => {
-                    step!(a b c d e, $f, $k, 20 * $k + $t);
-                    step!(e a b c d, $f, $k, 20 * $k + $t + 1);
-                    step!(d e a b c, $f, $k, 20 * $k + $t + 2);
-                    step!(c d e a b, $f, $k, 20 * $k + $t + 3);
-                    step!(b c d e a, $f, $k, 20 * $k + $t + 4);
-                };
-            }
+                    ($f:ident, $k:expr) => {
+                        twenty!(@ $f, $k, 0);
+                        twenty!(@ $f, $k, 5);
+                        twenty!(@ $f, $k, 10);
+                        twenty!(@ $f, $k, 15);
+                    };
+                    (@ $f:ident, $k:expr, $t:expr) => {
+                        step!(a b c d e, $f, $k, 20 * $k + $t);
+                        step!(e a b c d, $f, $k, 20 * $k + $t + 1);
+                        step!(d e a b c, $f, $k, 20 * $k + $t + 2);
+                        step!(c d e a b, $f, $k, 20 * $k + $t + 3);
+                        step!(b c d e a, $f, $k, 20 * $k + $t + 4);
+                    };
+                }
         twenty!(ch, 0);
         twenty!(parity, 1);
         twenty!(maj, 2);
