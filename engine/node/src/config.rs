@@ -236,6 +236,9 @@ pub struct SubscribersSection {
     /// Their home domain.
     #[serde(default = "default_domain")]
     pub domain: String,
+    /// Derived subscribers have a tel: URI beside their sip: URI, both of which a registration binds.
+    #[serde(default = "yes")]
+    pub tel: bool,
 }
 
 impl SubscribersSection {

@@ -129,6 +129,7 @@ fn load_directory(config: &EngineConfig) -> Result<Option<Directory>, ConfigErro
     let Some(section) = &config.subscribers else { return Ok(None) };
     let Some(file) = &section.file else {
         let directory = section.derivation().map(Directory::derived);
+        let directory = directory.map(|it| it.with_tel(section.tel));
         return Ok(directory.map(|it| it.taking_modified(config.hss.takes_modified_impis())));
     };
     let path = config.directory.join(file);
@@ -141,7 +142,8 @@ fn load_directory(config: &EngineConfig) -> Result<Option<Directory>, ConfigErro
     let text = std::fs::read_to_string(&path)
         .map_err(|cause| error(0, format!("can't be read: {cause}")))?;
     Directory::from_csv(&text, section.derivation())
-        .map(|directory| Some(directory.taking_modified(config.hss.takes_modified_impis())))
+        .map(|it| it.taking_modified(config.hss.takes_modified_impis()).with_tel(section.tel))
+        .map(Some)
         .map_err(|cause| error(cause.line, format!("{}: {}", cause.field, cause.problem)))
 }
 

@@ -62,6 +62,8 @@ pub struct Directory {
     /// All rows with a public identity, by its [`identity_key`], in the order of the file.
     by_impu: HashMap<Box<[u8]>, Holders>,
     derived: Option<Derivation>,
+    /// Derived subscribers have no tel: URI.
+    without_tel: bool,
     /// Whether a private identity may be modified: `user+SUFFIX@realm` is `user@realm`.
     takes_modified: bool,
 }
@@ -267,6 +269,12 @@ impl Directory {
         self.derived.as_ref()
     }
 
+    /// The same, where derived subscribers have a second identity, a tel: URI, or the default one alone.
+    #[must_use]
+    pub fn with_tel(self, with_tel: bool) -> Self {
+        Self { without_tel: !with_tel, ..self }
+    }
+
     /// The same, taking modified private identities or not.
     #[must_use]
     pub fn taking_modified(self, takes_modified: bool) -> Self {
@@ -305,7 +313,9 @@ impl Directory {
     /// All subscribers with this public identity as it was provisioned, barred or not.
     pub fn holders(&self, impu: &[u8]) -> impl Iterator<Item = UserId> {
         let derived = |impu: &[u8]| {
-            let number = self.derived.as_ref()?.number_of_impu(impu)?;
+            let derived =
+                self.derived.as_ref().filter(|_| !self.without_tel || impu.starts_with(b"sip:"))?;
+            let number = derived.number_of_impu(impu)?;
             u32::try_from(self.rows.len() as u64 + number - 1).ok()
         };
         let exact = derived(impu);
@@ -399,6 +409,9 @@ impl Directory {
                 derived.write_impu(number, &mut writer);
                 let uri = writer.as_written();
                 list.push(Identity { uri, is_default: true, barred: false })?;
+                if self.without_tel {
+                    return Ok(list.finish());
+                }
                 let mut writer = Writer::new(&mut text);
                 Derivation::write_tel(number, &mut writer);
                 let uri = writer.as_written();
@@ -411,19 +424,26 @@ impl Directory {
     /// Whether a public identity is one of a subscriber's, barred or not.
     #[must_use]
     pub fn has_identity(&self, user: UserId, impu: &[u8]) -> bool {
-        if self.rows.get(user.0 as usize).is_none() {
-            // Nearly always it is the default one, spelled as it was derived.
-            let (derived, number) = self.derivation_of(user);
-            let mut text = [0; 128];
-            let mut writer = Writer::new(&mut text);
-            derived.write_impu(number, &mut writer);
-            if !writer.has_overflowed() && writer.as_written() == impu {
-                return true;
-            }
+        // Nearly always it is.
+        if self.is_derived_default(user, impu) {
+            return true;
         }
         let mut buffer = [0; super::IDENTITIES_BYTES_MAX];
         self.identities(user, &mut buffer)
             .is_ok_and(|packed| IdentityList::new(packed).find(impu).is_some())
+    }
+
+    /// Whether a subscriber is a derived one, and this is the default public identity, spelled as it was derived. It is never barred.
+    #[must_use]
+    pub fn is_derived_default(&self, user: UserId, impu: &[u8]) -> bool {
+        if self.rows.get(user.0 as usize).is_some() {
+            return false;
+        }
+        let (derived, number) = self.derivation_of(user);
+        let mut text = [0; 128];
+        let mut writer = Writer::new(&mut text);
+        derived.write_impu(number, &mut writer);
+        !writer.has_overflowed() && writer.as_written() == impu
     }
 
     fn derivation_of(&self, user: UserId) -> (&Derivation, u64) {

@@ -15,7 +15,7 @@ use imstorm_aka::Milenage;
 use imstorm_aka::{AuthenticationVector, MacSFailure};
 use zeroize::Zeroize;
 
-use crate::identity::IdentityList;
+use crate::identity::{IdentityError, IdentityList};
 pub use directory::{Directory, DirectoryError, UserId};
 
 /// The long-term keys of a subscriber. Zeroed when dropped, and never shown.
@@ -53,6 +53,40 @@ pub enum CxError {
 
 /// The longest packed identity list of one subscriber, in bytes: about thirty identities, and what the strings' pool and a NOTIFY's body take.
 pub const IDENTITIES_BYTES_MAX: usize = directory::BODY_BYTES_MAX;
+
+/// Room for the packed identities of one subscriber: little for nearly all, and as much as there can be for those who have many.
+#[derive(Debug)]
+pub struct IdentitiesRoom {
+    few: [u8; 256],
+    many: Option<[u8; IDENTITIES_BYTES_MAX]>,
+}
+
+impl Default for IdentitiesRoom {
+    fn default() -> Self {
+        Self { few: [0; 256], many: None }
+    }
+}
+
+impl IdentitiesRoom {
+    /// Room for so many bytes, up to [`IDENTITIES_BYTES_MAX`].
+    pub fn of(&mut self, bytes: usize) -> &mut [u8] {
+        match bytes <= self.few.len() {
+            true => &mut self.few,
+            false => self.many.insert([0; IDENTITIES_BYTES_MAX]),
+        }
+    }
+
+    /// What `pack` packs, into little room where that is enough.
+    pub fn pack<'a>(
+        &'a mut self,
+        pack: impl for<'o> Fn(&'o mut [u8]) -> Result<&'o [u8], IdentityError>,
+    ) -> &'a [u8] {
+        if let Ok(packed) = pack(&mut self.few) {
+            return packed;
+        }
+        pack(self.many.insert([0; IDENTITIES_BYTES_MAX])).unwrap_or_default()
+    }
+}
 
 /// One shard's HSS: the shared directory, and the sequence numbers of the users that this shard owns.
 #[derive(Debug)]
@@ -133,8 +167,11 @@ impl Hss {
     pub fn location_info(&self, impu: &[u8]) -> Option<UserId> {
         let provisioned = self.directory.holders(impu);
         self.added_identity(impu).into_iter().chain(provisioned).find(|user| {
-            let mut packed = [0; IDENTITIES_BYTES_MAX];
-            let list = IdentityList::new(self.identities(*user, &mut packed).unwrap_or_default());
+            if self.changed.is_empty() && self.directory.is_derived_default(*user, impu) {
+                return true;
+            }
+            let mut room = IdentitiesRoom::default();
+            let list = IdentityList::new(room.pack(|out| self.identities(*user, out)));
             list.find(impu).is_some_and(|identity| !identity.barred)
         })
     }

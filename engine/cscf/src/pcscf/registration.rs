@@ -8,7 +8,7 @@ use imstorm_sip::{Edits, Message, Uri, Writer};
 
 use super::Pcscf;
 use crate::event::Context;
-use crate::hss::IDENTITIES_BYTES_MAX;
+use crate::hss::IdentitiesRoom;
 use crate::identity::{IDENTITY_BYTES_MAX, Identity, IdentityList, IdentityListWriter};
 use crate::proxy::DEFAULT_PORT;
 
@@ -65,8 +65,11 @@ impl Pcscf {
     /// P-Associated-URI: the identities that the UE may use, the default one first (TS 24.229 clause 5.2.2.1). Without it, it is the one that
     /// was registered.
     fn learn_associated(&mut self, ctx: &mut Context<'_>, key: Key, message: &Message<'_>) {
-        let mut packed = [0; IDENTITIES_BYTES_MAX];
-        let mut list = IdentityListWriter::new(&mut packed);
+        let lines = message.lines(HeaderName::PAssociatedUri).map(|(_, value)| value.len());
+        let bytes = lines.sum::<usize>() + message.header(HeaderName::To).map_or(0, <[u8]>::len);
+        let mut packed = IdentitiesRoom::default();
+        // Each takes three bytes more than its text, and less than its line.
+        let mut list = IdentityListWriter::new(packed.of(bytes + 3));
         let mut is_whole = true;
         let mut is_default = true;
         for entry in message.associated_uris().flatten() {

@@ -127,6 +127,9 @@ impl Scscf {
         user: UserId,
         out: &'a mut [u8; crate::hss::IDENTITIES_BYTES_MAX],
     ) -> &'a [u8] {
-        self.profile(user, out)
+        let mut room = crate::hss::IdentitiesRoom::default();
+        let packed = self.profile(user, &mut room);
+        out[..packed.len()].copy_from_slice(packed);
+        &out[..packed.len()]
     }
 }

@@ -362,7 +362,8 @@ impl Scscf {
         }
         // What a session's or a standalone request requires is for its parties.
         let is_for_us = matches!(message.method(), Method::Subscribe | Method::Register);
-        let knows = self.config.security_event || self.has_begun(ctx.now, hss, message);
+        let knows = self.config.security_event
+            || (!self.is_open() && self.has_begun(ctx.now, hss, message));
         let known = &OPTIONS[usize::from(!knows)..];
         let unknown = proxy::unknown_option(message, HeaderName::Require, known);
         if let Some(option) = unknown.filter(|_| is_for_us) {

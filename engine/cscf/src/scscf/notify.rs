@@ -18,7 +18,7 @@ use super::session::Branch;
 use super::subscription::{Reason, Subscription, TokenSecret, Watcher, Whose};
 use super::{Scscf, ScscfAlarm, ScscfConfig, write_contact};
 use crate::event::Context;
-use crate::hss::IDENTITIES_BYTES_MAX;
+use crate::hss::IdentitiesRoom;
 use crate::identity::IdentityList;
 use crate::mw::MwError;
 use crate::proxy::{DEFAULT_PORT, read_hex_u64};
@@ -511,7 +511,7 @@ impl Scscf {
 
     fn write_secinfo(&self, now: Time, key: Key, version: u32, out: &mut [u8]) -> Option<usize> {
         let subscription = self.subscriptions.get(key)?;
-        let mut packed = [0; IDENTITIES_BYTES_MAX];
+        let mut packed = IdentitiesRoom::default();
         let identities = IdentityList::new(self.profile(subscription.user, &mut packed));
         let mut session = [0; 16];
         let mut writer = Writer::new(&mut session);

@@ -10,7 +10,7 @@ use super::Scscf;
 use super::registration::{Register, Wanted};
 use crate::access::Authentication;
 use crate::event::Context;
-use crate::hss::Hss;
+use crate::hss::{Hss, IdentitiesRoom};
 use crate::identity::IdentityList;
 use crate::proxy::DEFAULT_PORT;
 
@@ -35,7 +35,9 @@ impl Scscf {
             ctx.counters.identity_refused += 1;
             return self.refuse(ctx, from, message, 403, |_| ());
         };
-        let register = match self.read_register(ctx, message, user, &user.0.to_be_bytes()) {
+        let mut packed = IdentitiesRoom::default();
+        let whom = (user, IdentityList::new(self.profile(user, &mut packed)));
+        let register = match self.read_register(ctx, message, whom, &user.0.to_be_bytes()) {
             Ok(register) => register,
             Err(refused) => return self.refuse_register(ctx, from, message, &refused),
         };
@@ -62,9 +64,7 @@ impl Scscf {
     /// and who wanted it gone has it so.
     fn answer_unbound(&self, ctx: &mut Context<'_>, to: SocketAddr, register: &Register<'_>) {
         let message = register.message;
-        let mut packed = [0; crate::hss::IDENTITIES_BYTES_MAX];
-        let identities = IdentityList::new(self.profile(register.user, &mut packed));
-        let named = message.to().ok().and_then(|to| identities.find(to.uri_text));
+        let named = message.to().ok().and_then(|to| register.identities.find(to.uri_text));
         let bound = match (register.wanted, named) {
             (Wanted::List, Some(identity)) => self.bindings_of(self.aor(identity.uri)),
             _ => super::registrar::Bindings::new(),

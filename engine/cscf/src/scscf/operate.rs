@@ -7,7 +7,7 @@ use smallvec::SmallVec;
 use super::Scscf;
 use super::subscription::{Reason, Whose};
 use crate::event::Context;
-use crate::hss::{Hss, IDENTITIES_BYTES_MAX, UserId};
+use crate::hss::{Hss, IdentitiesRoom, UserId};
 use crate::identity::IdentityList;
 use crate::operator::{Command, Done, Refusal};
 
@@ -42,7 +42,7 @@ impl Scscf {
                 self.profile_pushed(ctx, user, packed, &connections);
             }
             Command::RemoveIdentity { impu, .. } => {
-                let mut before = [0; IDENTITIES_BYTES_MAX];
+                let mut before = IdentitiesRoom::default();
                 let before = IdentityList::new(self.profile(user, &mut before)).find(impu);
                 let packed = hss.remove_identity(user, impu)?;
                 if let Some(removed) = before {
@@ -107,18 +107,25 @@ impl Scscf {
         }
     }
 
+    /// Whether a public identity is one of a user's that is not barred.
+    pub(super) fn may_use(&self, user: UserId, impu: &[u8]) -> bool {
+        if self.pushed.is_empty() && self.directory.is_derived_default(user, impu) {
+            return true;
+        }
+        let mut packed = IdentitiesRoom::default();
+        let identities = IdentityList::new(self.profile(user, &mut packed));
+        identities.find(impu).is_some_and(|identity| !identity.barred)
+    }
+
     /// A user's identities as the HSS has told them, as a packed list.
-    pub(super) fn profile<'a>(
-        &self,
-        user: UserId,
-        out: &'a mut [u8; IDENTITIES_BYTES_MAX],
-    ) -> &'a [u8] {
+    pub(super) fn profile<'a>(&self, user: UserId, room: &'a mut IdentitiesRoom) -> &'a [u8] {
         match self.pushed.get(&user).filter(|_| !self.pushed.is_empty()) {
             Some(packed) => {
-                out[..packed.len()].copy_from_slice(packed);
-                &out[..packed.len()]
+                let out = &mut room.of(packed.len())[..packed.len()];
+                out.copy_from_slice(packed);
+                out
             }
-            None => self.directory.identities(user, out).unwrap_or_default(),
+            None => room.pack(|out| self.directory.identities(user, out)),
         }
     }
 }

@@ -19,7 +19,7 @@ use super::registrar::{BINDINGS_PER_IDENTITY_MAX, seconds_until};
 use super::subscription::{Reason, Watcher};
 use super::{Scscf, ScscfAlarm};
 use crate::event::Context;
-use crate::hss::IDENTITIES_BYTES_MAX;
+use crate::hss::IdentitiesRoom;
 use crate::identity::IdentityList;
 use crate::look::Look;
 use crate::proxy::DEFAULT_PORT;
@@ -61,7 +61,7 @@ impl Scscf {
     ) {
         let Some(connection) = self.routed_over(ctx, from, message) else { return };
         let user = self.subscriptions.get(connection).expect("found above").user;
-        let mut packed = [0; IDENTITIES_BYTES_MAX];
+        let mut packed = IdentitiesRoom::default();
         let identities = IdentityList::new(self.profile(user, &mut packed));
         let authorised = |uri: &[u8]| identities.find(uri).filter(|identity| !identity.barred);
         if self.is_registration(connection) && is_from_pcscf(message, from) {
@@ -283,7 +283,18 @@ impl Scscf {
 
     /// What is bound to an identity has changed: everybody who watches it is told.
     pub(super) fn registration_changed(&mut self, ctx: &mut Context<'_>, aor: u64) {
-        let mut watching = SmallVec::<[Key; PER_CONNECTION_MAX]>::new();
+        for key in self.watchers_of(aor) {
+            self.notify_subject(ctx, Subject::Reg(key));
+        }
+        self.tell_pcscfs(ctx, aor);
+    }
+
+    /// The subscriptions to what is bound to an identity.
+    fn watchers_of(&self, aor: u64) -> Watching {
+        let mut watching = Watching::new();
+        if self.reg_subscriptions.is_empty() {
+            return watching;
+        }
         self.by_watched.find(aor, |place| {
             if let Some(key) = self.reg_subscriptions.key_at(place)
                 && self.reg_subscriptions.get(key).is_some_and(|found| found.aor == aor)
@@ -292,10 +303,7 @@ impl Scscf {
             }
             false
         });
-        for key in watching {
-            self.notify_subject(ctx, Subject::Reg(key));
-        }
-        self.tell_pcscfs(ctx, aor);
+        watching
     }
 
     /// Everything that runs over a connection ends with it: sessions, bindings, and subscriptions to registrations (the paper's section 3.1;

@@ -18,7 +18,7 @@ use super::subscription::Reason;
 use super::{Scscf, ScscfAlarm, write_contact};
 use crate::event::Context;
 use crate::hss::directory::BODY_BYTES_MAX;
-use crate::hss::{Hss, IDENTITIES_BYTES_MAX, UserId};
+use crate::hss::{Hss, IdentitiesRoom, UserId};
 use crate::identity::IdentityList;
 use crate::look::Look;
 use crate::mw::MESSAGE_BYTES_MAX;
@@ -32,6 +32,8 @@ const CONTACT_BYTES_MAX: usize = 256;
 const INSTANCE_BYTES_MAX: usize = 128;
 const PARAMS_BYTES_MAX: usize = 400;
 const CALL_ID_BYTES_MAX: usize = 256;
+/// The longest Path, in bytes.
+const PATH_BYTES_MAX: usize = 1024;
 /// The longest 200 to a REGISTER, in bytes: less than a message on Mw, for the status line and for the seal towards the UE.
 const ANSWER_BYTES_MAX: usize = MESSAGE_BYTES_MAX - 256;
 /// What a header's line takes beside its text: P-Associated-URI has the most, and Contact has its expiry.
@@ -57,22 +59,66 @@ pub(super) struct Request<'a> {
     pub message: &'a Message<'a>,
     pub connection: Key,
     pub user: UserId,
+    /// All identities of the user.
+    pub identities: IdentityList<'a>,
     /// The identity as it is provisioned.
     pub impu: &'a [u8],
     pub aor: u64,
     pub cseq: u32,
 }
 
-/// Room for what a binding keeps of a REGISTER's headers.
-struct BindingRoom {
-    params: [u8; PARAMS_BYTES_MAX],
-    path: [u8; 1024],
+/// What a REGISTER asks to have bound: the same for all identities, and so read once.
+pub(super) struct Asked<'a> {
+    /// A binding's strings, the identity left out.
+    parts: BindingParts<'a>,
+    q_millis: u16,
+    /// The 200 asks for GRUUs.
+    with_gruus: bool,
+    /// Bytes of the 200 without its contacts.
+    answer_bytes: usize,
 }
 
-impl Default for BindingRoom {
-    fn default() -> Self {
-        Self { params: [0; PARAMS_BYTES_MAX], path: [0; 1024] }
+/// What is bound to an identity, as a REGISTER finds it.
+pub(super) struct Known {
+    /// The binding over the request's connection, and whether this very request has made it so.
+    own: Option<(Key, bool)>,
+    /// Those over other connections, without those that the request's own overrides: a registration has those end of which it takes the place.
+    beside: Bindings,
+}
+
+impl Known {
+    /// Whether the request is the first one of its connection for this identity.
+    pub fn is_new(&self) -> bool {
+        self.own.is_none()
     }
+}
+
+/// Room for what a binding keeps of a REGISTER's headers.
+#[derive(Default)]
+pub(super) struct BindingRoom {
+    /// Only where the contact has parameters to keep.
+    params: Option<[u8; PARAMS_BYTES_MAX]>,
+    /// Only where Path has several entries, which are one string then.
+    path: PathRoom,
+}
+
+/// Room for a Path of several entries.
+pub(super) type PathRoom = Option<[u8; PATH_BYTES_MAX]>;
+
+/// Path as one string. `None` where it is too long.
+pub(super) fn path_of<'b>(message: &Message<'b>, room: &'b mut PathRoom) -> Option<&'b [u8]> {
+    let mut entries = message.list(HeaderName::Path);
+    let first = entries.next().unwrap_or_default();
+    if entries.next().is_none() {
+        return (first.len() <= PATH_BYTES_MAX).then_some(first);
+    }
+    let room = room.insert([0; PATH_BYTES_MAX]);
+    let mut path = Writer::new(&mut *room);
+    for (number, entry) in message.list(HeaderName::Path).enumerate() {
+        path.put(if number > 0 { b", " } else { b"" }).put(entry);
+    }
+    let len = path.done().ok()?;
+    Some(&room[..len])
 }
 
 impl Scscf {
@@ -95,7 +141,7 @@ impl Scscf {
         }
         let Some(key) = self.routed_over(ctx, from, message) else { return };
         let user = self.subscriptions.get(key).expect("a connection that was found").user;
-        let mut packed = [0; IDENTITIES_BYTES_MAX];
+        let mut packed = IdentitiesRoom::default();
         let identities = IdentityList::new(self.profile(user, &mut packed));
         let (Ok(to), Ok(cseq)) = (message.to(), message.cseq()) else {
             ctx.counters.bad_request += 1;
@@ -109,8 +155,8 @@ impl Scscf {
             return self.refuse(ctx, from, message, 403, |_| ());
         };
         let aor = self.aor(identity.uri);
-        let request =
-            Request { message, connection: key, user, impu: identity.uri, aor, cseq: cseq.number };
+        let (impu, cseq) = (identity.uri, cseq.number);
+        let request = Request { message, connection: key, user, identities, impu, aor, cseq };
         match self.bind_all(ctx, &request) {
             Ok(changed) => {
                 self.answer_register(ctx, from, &request);
@@ -160,7 +206,12 @@ impl Scscf {
         match self.wanted(ctx, message, Some(contact_of_ue))? {
             None => Ok(false),
             Some((_, 0)) => self.unbind(ctx, request),
-            Some((contact, granted_s)) => self.bind(ctx, request, &contact, granted_s),
+            Some((contact, granted_s)) => {
+                let known = self.known(ctx, request)?;
+                let mut room = BindingRoom::default();
+                let asked = self.read_asked(ctx, request, &contact, &mut room)?;
+                self.bind(ctx, request, (&asked, &known), granted_s)
+            }
         }
     }
 
@@ -197,29 +248,32 @@ impl Scscf {
         Ok(wanted)
     }
 
-    /// The binding of the request's identity over the request's connection; an error where the request is older than the binding
-    /// (RFC 3261 clause 10.3, step 7).
-    fn bound(
-        &self,
-        ctx: &mut Context<'_>,
-        request: &Request<'_>,
-    ) -> Result<Option<(Key, bool)>, Refused> {
-        let all = self.bindings_of(request.aor);
-        let mut all = all.iter().filter_map(|key| Some((*key, self.bindings.get(*key)?)));
-        let Some((key, binding)) = all.find(|(_, it)| it.connection == request.connection) else {
-            return Ok(None);
-        };
-        let parts = BindingParts::read(self.strings.get(&binding.strings));
-        let same_call = Ok(parts.call_id) == request.message.call_id();
-        if same_call && request.cseq < binding.cseq {
-            ctx.counters.bad_request += 1;
-            return Err(Refused(500));
+    /// What is bound to the request's identity; an error where the request is older than its own binding (RFC 3261 clause 10.3, step 7).
+    fn known(&self, ctx: &mut Context<'_>, request: &Request<'_>) -> Result<Known, Refused> {
+        let mut known = Known { own: None, beside: Bindings::new() };
+        let Some(own) = self.subscriptions.get(request.connection) else { return Ok(known) };
+        for key in self.bindings_of(request.aor) {
+            let binding = self.bindings.get(key).expect("an indexed binding");
+            if binding.connection != request.connection {
+                let other = self.subscriptions.get(binding.connection);
+                if other.is_none_or(|other| !self.excludes(own, other)) {
+                    known.beside.push(key);
+                }
+                continue;
+            }
+            let parts = BindingParts::read(self.strings.get(&binding.strings));
+            let same_call = Ok(parts.call_id) == request.message.call_id();
+            if same_call && request.cseq < binding.cseq {
+                ctx.counters.bad_request += 1;
+                return Err(Refused(500));
+            }
+            known.own = Some((key, same_call && request.cseq == binding.cseq));
         }
-        Ok(Some((key, same_call && request.cseq == binding.cseq)))
+        Ok(known)
     }
 
     fn unbind(&mut self, ctx: &mut Context<'_>, request: &Request<'_>) -> Result<bool, Refused> {
-        match self.bound(ctx, request)? {
+        match self.known(ctx, request)?.own {
             Some((key, false)) => {
                 self.end_binding(ctx, key, ContactEvent::Unregistered);
                 Ok(true)
@@ -228,51 +282,58 @@ impl Scscf {
         }
     }
 
-    /// Whether a request may be bound, as far as that can be said beforehand, where as many new bindings are to be made before it; whether it makes
-    /// one.
+    /// Whether a request may be bound, as far as that can be said beforehand, where as many new bindings are to be made before it; what is bound
+    /// already.
     pub(super) fn can_bind(
         &self,
         ctx: &mut Context<'_>,
         request: &Request<'_>,
-        contact: &NameAddr<'_>,
+        asked: &Asked<'_>,
         made_before: usize,
-    ) -> Result<bool, Refused> {
-        let known = self.bound(ctx, request)?;
-        let mut room = BindingRoom::default();
-        self.read_binding(ctx, request, contact, &mut room)?;
+    ) -> Result<Known, Refused> {
+        let known = self.known(ctx, request)?;
+        if !self.can_be_told(request, asked, &known.beside) {
+            ctx.counters.message_too_large += 1;
+            return Err(Refused(513));
+        }
         let has_room = self.bindings.len() + made_before < self.bindings.capacity()
-            && self.bindings_beside(request).len() < BINDINGS_PER_IDENTITY_MAX;
-        if known.is_none() && !has_room {
+            && known.beside.len() < BINDINGS_PER_IDENTITY_MAX;
+        if known.is_new() && !has_room {
             ctx.counters.table_full += 1;
             return Err(Refused(503));
         }
-        Ok(known.is_none())
+        Ok(known)
     }
 
     /// Whether other users who share an identity have bindings of it.
     pub(super) fn is_bound_by_others(&self, request: &Request<'_>) -> bool {
-        self.bindings_beside(request).iter().any(|key| {
+        self.bindings_of(request.aor).iter().any(|key| {
             let over = self.bindings.get(*key).map(|binding| binding.connection);
             let over = over.and_then(|over| self.subscriptions.get(over));
             over.is_some_and(|over| over.user != request.user)
         })
     }
 
-    /// What a REGISTER binds, if that can be told to all who ask.
-    fn read_binding<'b>(
+    /// What a REGISTER binds, and what its 200 takes beside the contacts.
+    pub(super) fn read_asked<'b>(
         &self,
         ctx: &mut Context<'_>,
         request: &Request<'b>,
         contact: &NameAddr<'b>,
         room: &'b mut BindingRoom,
-    ) -> Result<BindingParts<'b>, Refused> {
-        let mut params = Writer::new(&mut room.params);
-        write_kept_params(contact, &mut params);
-        let mut path = Writer::new(&mut room.path);
-        for (number, entry) in request.message.list(HeaderName::Path).enumerate() {
-            path.put(if number > 0 { b", " } else { b"" }).put(entry);
-        }
-        let first = request.message.paths().next().and_then(Result::ok);
+    ) -> Result<Asked<'b>, Refused> {
+        let message = request.message;
+        let params = match contact.params.spelled().any(|(name, _)| is_kept_param(name)) {
+            true => {
+                let room = room.params.insert([0; PARAMS_BYTES_MAX]);
+                let mut params = Writer::new(&mut *room);
+                write_kept_params(contact, &mut params);
+                params.done().ok().map(|len| &room[..len])
+            }
+            false => Some(&b""[..]),
+        };
+        let path = path_of(message, &mut room.path);
+        let first = message.paths().next().and_then(Result::ok);
         let first = first.and_then(|first| first.uri.socket_addr(DEFAULT_PORT));
         let pcscf = self.subscriptions.get(request.connection).map(|found| found.pcscf);
         // The way back must be the way that it came (RFC 3327 clause 5.3).
@@ -280,43 +341,59 @@ impl Scscf {
         if !is_own_path {
             return Err(bad_request(ctx));
         }
-        let instance = instance_of(contact);
-        let call_id = request.message.call_id().map_err(|_| bad_request(ctx))?;
-        let (params, path) = (params.done(), path.done());
-        let is_whole = params.is_ok() && path.is_ok();
-        let parts = BindingParts {
-            impu: request.impu,
-            contact: contact.uri_text,
-            params: &room.params[..params.unwrap_or(0)],
-            path: &room.path[..path.unwrap_or(0)],
-            instance: instance.unwrap_or_default(),
-            call_id,
-        };
-        if !is_whole || !self.can_be_told(request, &parts) {
+        let instance = instance_of(contact).unwrap_or_default();
+        let call_id = message.call_id().map_err(|_| bad_request(ctx))?;
+        let is_short = contact.uri_text.len() <= CONTACT_BYTES_MAX
+            && instance.len() <= INSTANCE_BYTES_MAX
+            && call_id.len() <= CALL_ID_BYTES_MAX;
+        let (Some(params), Some(path), true) = (params, path, is_short) else {
             ctx.counters.message_too_large += 1;
             return Err(Refused(513));
-        }
-        Ok(parts)
+        };
+        let parts =
+            BindingParts { impu: b"", contact: contact.uri_text, params, path, instance, call_id };
+        Ok(Asked {
+            parts,
+            q_millis: q_millis(contact),
+            with_gruus: message.has_option(HeaderName::Supported, "gruu"),
+            answer_bytes: self.answer_bytes(request),
+        })
     }
 
     pub(super) fn bind(
         &mut self,
         ctx: &mut Context<'_>,
         request: &Request<'_>,
-        contact: &NameAddr<'_>,
+        (asked, known): (&Asked<'_>, &Known),
         granted_s: u32,
     ) -> Result<bool, Refused> {
-        let known = self.bound(ctx, request)?;
-        if matches!(known, Some((_, true))) {
+        if matches!(known.own, Some((_, true))) {
             // The same request again: the same answer.
             return Ok(false);
         }
-        let mut room = BindingRoom::default();
-        let parts = self.read_binding(ctx, request, contact, &mut room)?;
+        if !self.can_be_told(request, asked, &known.beside) {
+            ctx.counters.message_too_large += 1;
+            return Err(Refused(513));
+        }
+        self.bind_told(ctx, request, (asked, known), granted_s)
+    }
+
+    /// As [`Scscf::bind`], where [`Scscf::can_bind`] has said that it fits.
+    pub(super) fn bind_told(
+        &mut self,
+        ctx: &mut Context<'_>,
+        request: &Request<'_>,
+        (asked, known): (&Asked<'_>, &Known),
+        granted_s: u32,
+    ) -> Result<bool, Refused> {
+        if matches!(known.own, Some((_, true))) {
+            return Ok(false);
+        }
+        let parts = BindingParts { impu: request.impu, ..asked.parts };
         let expires_at = ctx.now.saturating_add(seconds(u64::from(granted_s)));
-        let q_millis = q_millis(contact);
-        let key = match known {
+        let key = match known.own {
             Some((key, _)) => self.rebind(key, &parts).then_some(key),
+            None if known.beside.len() >= BINDINGS_PER_IDENTITY_MAX => None,
             None => self.make_binding(request, &parts),
         };
         let Some(key) = key else {
@@ -327,9 +404,9 @@ impl Scscf {
         let binding = self.bindings.get_mut(key).expect("just bound");
         binding.cseq = request.cseq;
         binding.expires_at = expires_at;
-        binding.q_millis = q_millis;
+        binding.q_millis = asked.q_millis;
         binding.order = self.bindings_made;
-        match known {
+        match known.own {
             Some(_) => ctx.counters.registrations_refreshed += 1,
             None => ctx.counters.registrations_made += 1,
         }
@@ -353,9 +430,7 @@ impl Scscf {
 
     /// Puts a new binding into all tables. `None` where there is no room; nothing changes then.
     fn make_binding(&mut self, request: &Request<'_>, parts: &BindingParts<'_>) -> Option<Key> {
-        if self.bindings.len() == self.bindings.capacity()
-            || self.bindings_beside(request).len() >= BINDINGS_PER_IDENTITY_MAX
-        {
+        if self.bindings.len() == self.bindings.capacity() {
             return None;
         }
         let strings = parts.store(&mut self.strings)?;
@@ -383,12 +458,8 @@ impl Scscf {
         Some(key)
     }
 
-    /// Whether a binding leaves the 200 to a REGISTER, which lists all bindings and identities, and the body for those who watch the
-    /// identity, at a size that can be sent.
-    fn can_be_told(&self, request: &Request<'_>, new: &BindingParts<'_>) -> bool {
-        let is_short = new.contact.len() <= CONTACT_BYTES_MAX
-            && new.instance.len() <= INSTANCE_BYTES_MAX
-            && new.call_id.len() <= CALL_ID_BYTES_MAX;
+    /// What a 200 to a REGISTER takes beside its contacts.
+    fn answer_bytes(&self, request: &Request<'_>) -> usize {
         let message = request.message;
         let copied = [
             HeaderName::Via,
@@ -398,46 +469,52 @@ impl Scscf {
             HeaderName::CSeq,
             HeaderName::Path,
         ];
-        let lines = copied.iter().flat_map(|name| message.lines(*name));
-        let head: usize = lines.map(|(_, value)| value.len() + LINE_BYTES).sum();
-        let mut packed = [0; IDENTITIES_BYTES_MAX];
-        let identities = IdentityList::new(self.profile(request.user, &mut packed));
-        let usable = identities.iter().filter(|identity| !identity.barred);
+        let lines = message.headers().iter().filter(|line| copied.contains(&line.name));
+        let head: usize = lines.map(|line| line.value.len() + LINE_BYTES).sum();
+        let usable = request.identities.iter().filter(|identity| !identity.barred);
         let told: usize = usable.map(|identity| identity.uri.len() + LINE_BYTES).sum();
-        let gruus = match message.has_option(HeaderName::Supported, "gruu") {
+        let route = match self.is_registration(request.connection) {
+            true => SERVICE_ROUTE_BYTES,
+            false => 0,
+        };
+        head + told + route
+    }
+
+    /// Whether a binding leaves the 200 to a REGISTER, which lists all bindings and identities, and the body for those who watch the
+    /// identity, at a size that can be sent.
+    fn can_be_told(&self, request: &Request<'_>, asked: &Asked<'_>, beside: &Bindings) -> bool {
+        let new = BindingParts { impu: request.impu, ..asked.parts };
+        let gruus = match asked.with_gruus {
             true => {
                 new.impu.len() + new.instance.len() + self.config.realm.len() + GRUU_FRAME_BYTES
             }
             false => 0,
         };
-        let route = match self.is_registration(request.connection) {
-            true => SERVICE_ROUTE_BYTES,
-            false => 0,
-        };
-        let (mut answer, mut body) = (head + told + gruus + route, new.told_bytes());
+        let (mut answer, mut body) = (asked.answer_bytes + gruus, new.told_bytes());
         answer += new.contact.len() + new.params.len() + LINE_BYTES;
-        for key in self.bindings_beside(request) {
-            let binding = self.bindings.get(key).expect("an indexed binding");
+        for key in beside {
+            let binding = self.bindings.get(*key).expect("an indexed binding");
             let parts = BindingParts::read(self.strings.get(&binding.strings));
             answer += parts.contact.len() + parts.params.len() + LINE_BYTES;
             body += parts.told_bytes();
         }
         let body_bytes_max = BODY_BYTES_MAX - BODY_FRAME_BYTES - escaped_bytes(new.impu);
-        is_short && answer <= ANSWER_BYTES_MAX && body <= body_bytes_max
+        answer <= ANSWER_BYTES_MAX && body <= body_bytes_max
     }
 
-    /// The identity's bindings over other connections, without those that the request's own overrides: a registration has those end of which it takes
-    /// the place.
-    fn bindings_beside(&self, request: &Request<'_>) -> Bindings {
-        let Some(own) = self.subscriptions.get(request.connection) else { return Bindings::new() };
-        let mut found = self.bindings_of(request.aor);
-        found.retain(|key| {
-            let over = self.bindings.get(*key).expect("an indexed binding").connection;
-            let over_which = self.subscriptions.get(over);
-            let is_overridden = over_which.is_some_and(|other| self.excludes(own, other));
-            over != request.connection && !is_overridden
-        });
-        found
+    /// What a 200 lists: the connection's own binding first, then those beside it.
+    fn told_bindings(&self, request: &Request<'_>) -> Bindings {
+        let mut told = Bindings::new();
+        let Some(own) = self.subscriptions.get(request.connection) else { return told };
+        for key in self.bindings_of(request.aor) {
+            let over = self.bindings.get(key).expect("an indexed binding").connection;
+            if over == request.connection {
+                told.insert(0, key);
+            } else if self.subscriptions.get(over).is_none_or(|other| !self.excludes(own, other)) {
+                told.push(key);
+            }
+        }
+        told
     }
 
     /// 200 with all of the identity's bindings (RFC 3261 clause 10.3, step 8) and, to whoever understands them, GRUUs. The connection's own
@@ -450,17 +527,12 @@ impl Scscf {
     ) {
         let message = request.message;
         let gruus = message.has_option(HeaderName::Supported, "gruu");
-        let mut bindings = self.bindings_of(request.aor);
-        bindings.retain(|key| {
-            self.bindings.get(*key).is_some_and(|found| found.connection == request.connection)
-        });
-        bindings.extend(self.bindings_beside(request));
+        let bindings = self.told_bindings(request);
         let now = ctx.now;
         let connection = self.subscriptions.get(request.connection);
         let registered = connection.filter(|found| found.registration.is_some());
         let leaves = registered.is_some_and(|found| found.ue.granted_s == 0);
-        let mut packed = [0; IDENTITIES_BYTES_MAX];
-        let identities = IdentityList::new(self.profile(request.user, &mut packed));
+        let identities = request.identities;
         self.refuse(ctx, to, message, 200, |out| {
             out.copy(message, HeaderName::Path);
             for key in &bindings {
@@ -646,10 +718,7 @@ pub(super) fn bad_request(ctx: &mut Context<'_>) -> Refused {
 /// The parameters of Contact that stay with the binding, as they are spelled: all but those that a 200 writes itself.
 fn write_kept_params(contact: &NameAddr<'_>, out: &mut Writer<'_>) {
     for (name, text) in contact.params.spelled() {
-        let is_written = [&b"expires"[..], b"pub-gruu", b"temp-gruu"]
-            .iter()
-            .any(|own| name.eq_ignore_ascii_case(own));
-        if is_written {
+        if !is_kept_param(name) {
             continue;
         }
         out.put(b";");
@@ -658,6 +727,11 @@ fn write_kept_params(contact: &NameAddr<'_>, out: &mut Writer<'_>) {
             out.put(piece);
         }
     }
+}
+
+/// Whether a parameter stays with the binding.
+fn is_kept_param(name: &[u8]) -> bool {
+    ![&b"expires"[..], b"pub-gruu", b"temp-gruu"].iter().any(|own| name.eq_ignore_ascii_case(own))
 }
 
 /// The contact's preference in thousandths; without one it is 1 (RFC 3261 clause 20.10).

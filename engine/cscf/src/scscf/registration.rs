@@ -17,13 +17,13 @@ use super::binding::BindingParts;
 use super::challenge::Challenged;
 use super::connectivity::Check;
 use super::flow::Flow;
-use super::registrar::{Refused, Request, bad_request};
+use super::registrar::{BindingRoom, Known, PathRoom, Refused, Request, bad_request, path_of};
 use super::security_event::is_protected;
 use super::subscription::{
     Authenticated, Reason, Registration, Subscription, TokenSecret, Watcher, Whose,
 };
 use crate::event::Context;
-use crate::hss::{Hss, IDENTITIES_BYTES_MAX, UserId};
+use crate::hss::{Hss, IdentitiesRoom, UserId};
 use crate::identity::IdentityList;
 use crate::look::Look;
 use crate::proxy::DEFAULT_PORT;
@@ -38,6 +38,8 @@ pub(super) type Aors = SmallVec<[u64; 8]>;
 pub(super) struct Register<'a> {
     pub message: &'a Message<'a>,
     pub user: UserId,
+    /// The user's identities.
+    pub identities: IdentityList<'a>,
     /// Of (private identity, P-CSCF's Path).
     pub key: u64,
     cseq: u32,
@@ -94,7 +96,9 @@ impl Scscf {
             ctx.counters.identity_refused += 1;
             return self.refuse(ctx, from, message, 403, |_| ());
         };
-        let register = match self.read_register(ctx, message, user, credentials.username) {
+        let mut packed = IdentitiesRoom::default();
+        let whom = (user, IdentityList::new(self.profile(user, &mut packed)));
+        let register = match self.read_register(ctx, message, whom, credentials.username) {
             Ok(register) => register,
             Err(refused) => return self.refuse_register(ctx, from, message, &refused),
         };
@@ -134,7 +138,7 @@ impl Scscf {
         &self,
         ctx: &mut Context<'_>,
         message: &'a Message<'a>,
-        user: UserId,
+        (user, identities): (UserId, IdentityList<'a>),
         impi: &[u8],
     ) -> Result<Register<'a>, Refused> {
         let cseq = message.cseq().map_err(|_| bad_request(ctx))?.number;
@@ -153,14 +157,15 @@ impl Scscf {
         // Without a Path nobody would find the way back to the UE (TS 24.229 clause 5.4.1.2.1).
         let path = path.ok_or_else(|| bad_request(ctx))?;
         let key = self.registration_key(path, impi);
-        Ok(Register { message, user, key, cseq, flow, wanted })
+        Ok(Register { message, user, identities, key, cseq, flow, wanted })
     }
 
     /// What names a registration: the private identity, and the way to the UE, whether the P-CSCF says in it that it keeps a flow, which depends on
     /// what the REGISTER is about, or not.
     fn registration_key(&self, path: &[u8], impi: &[u8]) -> u64 {
         let at = path.windows(4).position(|text| matches!(text, b";ob;" | b";ob>"));
-        let (before, behind) = at.map_or((path, &b""[..]), |at| (&path[..at], &path[at + 3..]));
+        let Some(at) = at else { return self.hash.hash2(path, impi) };
+        let (before, behind) = (&path[..at], &path[at + 3..]);
         let mut way = [0; PATH_BYTES_MAX];
         let mut way = Writer::new(&mut way);
         way.put(before).put(behind);
@@ -346,15 +351,8 @@ impl Scscf {
     ) -> Option<Key> {
         self.subscriptions.vacant_key()?;
         let user = register.user;
-        let mut path = [0; PATH_BYTES_MAX];
-        let mut path = Writer::new(&mut path);
-        for (number, entry) in register.message.list(HeaderName::Path).enumerate() {
-            path.put(if number > 0 { b", " } else { b"" }).put(entry);
-        }
-        if path.has_overflowed() {
-            return None;
-        }
-        let path = self.strings.store(path.as_written()).ok()?;
+        let mut room = PathRoom::default();
+        let path = self.strings.store(path_of(register.message, &mut room)?).ok()?;
         let call = self.hash.hash(register.message.call_id().unwrap_or_default());
         self.use_again(modified);
         let subscription = Subscription {
@@ -416,33 +414,40 @@ impl Scscf {
         connection: Key,
     ) -> Result<Aors, Refused> {
         let Wanted::Bind(contact, granted_s) = register.wanted else { return Ok(Aors::new()) };
-        let mut packed = [0; IDENTITIES_BYTES_MAX];
-        let identities = IdentityList::new(self.profile(register.user, &mut packed));
+        let identities = register.identities;
         let usable = || identities.iter().filter(|identity| !identity.barred);
         if usable().next().is_none() {
             ctx.counters.identity_refused += 1;
             return Err(Refused(403));
         }
+        let mut room = BindingRoom::default();
+        let first = self.request_for(register, connection, b"");
+        let asked = self.read_asked(ctx, &first, &contact, &mut room)?;
         let (mut bindable, mut made) = (Aors::new(), 0);
+        let mut all = SmallVec::<[Option<Known>; 4]>::new();
         let mut lacking = None;
         for identity in usable() {
             let request = self.request_for(register, connection, identity.uri);
-            match self.can_bind(ctx, &request, &contact, made) {
-                Ok(is_new) => {
-                    made += usize::from(is_new);
+            match self.can_bind(ctx, &request, &asked, made) {
+                Ok(known) => {
+                    made += usize::from(known.is_new());
                     bindable.push(request.aor);
+                    all.push(Some(known));
                 }
-                Err(refused) if self.may_leave_out(&request, &refused) => lacking = Some(refused),
+                Err(refused) if self.may_leave_out(&request, &refused) => {
+                    lacking = Some(refused);
+                    all.push(None);
+                }
                 Err(refused) => return Err(refused),
             }
         }
         if let Some(refused) = lacking.filter(|_| bindable.is_empty()) {
             return Err(refused);
         }
-        for identity in usable() {
+        for (identity, known) in usable().zip(&all) {
             let request = self.request_for(register, connection, identity.uri);
-            if bindable.contains(&request.aor) {
-                self.bind(ctx, &request, &contact, granted_s)?;
+            if let Some(known) = known {
+                self.bind_told(ctx, &request, (&asked, known), granted_s)?;
             }
         }
         Ok(bindable)
@@ -462,8 +467,8 @@ impl Scscf {
         connection: Key,
         impu: &'a [u8],
     ) -> Request<'a> {
-        let Register { message, user, cseq, .. } = *register;
-        Request { message, connection, user, impu, aor: self.aor(impu), cseq }
+        let Register { message, user, identities, cseq, .. } = *register;
+        Request { message, connection, user, identities, impu, aor: self.aor(impu), cseq }
     }
 
     /// 200 (TS 24.229 clause 5.4.1.2.2F), about the identity in To, or the default one where that is barred: a user may register by an
@@ -475,8 +480,7 @@ impl Scscf {
         register: &Register<'_>,
         connection: Key,
     ) {
-        let mut packed = [0; IDENTITIES_BYTES_MAX];
-        let identities = IdentityList::new(self.profile(register.user, &mut packed));
+        let identities = register.identities;
         let named = register.message.to().ok().and_then(|to| identities.find(to.uri_text));
         let named = named.filter(|identity| !identity.barred).map(|identity| identity.uri);
         let impu = named.or(identities.default_identity()).unwrap_or_default();
@@ -513,10 +517,12 @@ impl Scscf {
             let is_live = |found: &Subscription| found.ending.is_none();
             let found = self.subscriptions.get(connection).filter(|found| is_live(found));
             let registration = found.and_then(|found| found.registration.as_ref());
-            let is_watched = registration.is_some_and(|registration| {
-                let watched = self.aor(self.strings.get(&registration.watched));
-                watched == aor || !self.is_bound_over(connection, watched)
-            });
+            let is_watching = found.is_some_and(|found| found.watching_pcscf.exists());
+            let is_watched = is_watching
+                && registration.is_some_and(|registration| {
+                    let watched = self.aor(self.strings.get(&registration.watched));
+                    watched == aor || !self.is_bound_over(connection, watched)
+                });
             if is_watched {
                 self.notify(ctx, connection, Whose::Pcscf);
             }

@@ -8,7 +8,7 @@ use super::Scscf;
 use super::binding::{Binding, BindingParts};
 use super::session::{Session, Side};
 use super::subscription::Subscription;
-use crate::hss::{IDENTITIES_BYTES_MAX, UserId};
+use crate::hss::{IdentitiesRoom, UserId};
 use crate::show::{self, BindingRow, IdentityRow, Page, SessionRow, SubscriptionRow};
 
 impl Scscf {
@@ -120,7 +120,7 @@ impl Scscf {
         let registration = subscription.registration.as_ref();
         let watching = &subscription.watching_pcscf;
         let is_watching = watching.exists() && !watching.over;
-        let mut packed = [0; IDENTITIES_BYTES_MAX];
+        let mut packed = IdentitiesRoom::default();
         SubscriptionRow {
             impi: self.impi_of(subscription),
             session: session_id(key),

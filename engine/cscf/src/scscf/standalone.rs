@@ -15,8 +15,7 @@ use super::Scscf;
 use super::binding::BindingParts;
 use super::next_flow::write_branch;
 use crate::event::Context;
-use crate::hss::{Hss, IDENTITIES_BYTES_MAX};
-use crate::identity::IdentityList;
+use crate::hss::Hss;
 use crate::proxy;
 
 impl Scscf {
@@ -45,11 +44,8 @@ impl Scscf {
     fn originate(&mut self, ctx: &mut Context<'_>, from: SocketAddr, message: &Message<'_>) {
         let Some(key) = self.routed_over(ctx, from, message) else { return };
         let user = self.subscriptions.get(key).expect("a connection that was found").user;
-        let mut packed = [0; IDENTITIES_BYTES_MAX];
-        let identities = IdentityList::new(self.profile(user, &mut packed));
         let asserted = message.asserted_identity().next().and_then(Result::ok);
-        let found = asserted.and_then(|asserted| identities.find(asserted.uri_text));
-        if found.is_none_or(|identity| identity.barred) {
+        if !asserted.is_some_and(|asserted| self.may_use(user, asserted.uri_text)) {
             ctx.counters.identity_refused += 1;
             return self.refuse(ctx, from, message, 403, |_| ());
         }

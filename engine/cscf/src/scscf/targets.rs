@@ -15,7 +15,7 @@ use super::binding::{Binding, BindingParts};
 use super::registrar::BINDINGS_PER_IDENTITY_MAX;
 use super::simultaneous::Simultaneous;
 use crate::event::Context;
-use crate::hss::{Hss, IDENTITIES_BYTES_MAX, UserId};
+use crate::hss::{Hss, IdentitiesRoom, UserId};
 use crate::identity::IdentityList;
 
 /// What a request goes to: of equal rank, the newest first.
@@ -64,10 +64,15 @@ impl Scscf {
                 self.refuse(ctx, from, message, 404, |_| ());
                 return None;
             };
-            let mut packed = [0; IDENTITIES_BYTES_MAX];
-            let identities = IdentityList::new(self.profile(user, &mut packed));
-            let identity = identities.find(message.request_uri());
-            identity.map(|it| self.targets(ctx.now, it.uri, &uri, message)).unwrap_or_default()
+            let named = message.request_uri();
+            if self.pushed.is_empty() && self.directory.is_derived_default(user, named) {
+                self.targets(ctx.now, named, &uri, message)
+            } else {
+                let mut packed = IdentitiesRoom::default();
+                let identities = IdentityList::new(self.profile(user, &mut packed));
+                let identity = identities.find(named);
+                identity.map(|it| self.targets(ctx.now, it.uri, &uri, message)).unwrap_or_default()
+            }
         };
         if targets.is_empty() {
             ctx.counters.not_registered += 1;

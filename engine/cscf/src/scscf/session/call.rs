@@ -17,8 +17,7 @@ use super::super::targets::Target;
 use super::onward::Stuck;
 use super::{EARLY_NS, Invite, Leg, SESSIONS_PER_CONNECTION_MAX, Session, SessionStage, Side, Way};
 use crate::event::Context;
-use crate::hss::{Hss, IDENTITIES_BYTES_MAX, UserId};
-use crate::identity::IdentityList;
+use crate::hss::{Hss, UserId};
 use crate::look::Look;
 use crate::mw::MESSAGE_BYTES_MAX;
 
@@ -97,11 +96,8 @@ impl Scscf {
 
     /// Whether the P-CSCF asserts an identity that the user has and may use, which may be news to it that has changed.
     fn is_asserted(&self, user: UserId, message: &Message<'_>) -> bool {
-        let mut packed = [0; IDENTITIES_BYTES_MAX];
-        let identities = IdentityList::new(self.profile(user, &mut packed));
         let asserted = message.asserted_identity().next().and_then(Result::ok);
-        let found = asserted.and_then(|asserted| identities.find(asserted.uri_text));
-        found.is_some_and(|identity| !identity.barred)
+        asserted.is_some_and(|asserted| self.may_use(user, asserted.uri_text))
     }
 
     fn call_for_ue(
