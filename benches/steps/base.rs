@@ -6,7 +6,7 @@ use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion};
 use imstorm_base::{Handle, HashSeed, Index, Key, Random, Slab, Strings, Timers};
 
-const SIZES: [usize; 2] = [10_000, 1_000_000];
+const SIZES: [usize; 3] = [10_000, 1_000_000, 4_000_000];
 const NS_PER_S: u64 = 1_000_000_000;
 /// Of a record: two cache lines.
 type Record = [u64; 16];

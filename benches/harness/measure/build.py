@@ -81,7 +81,8 @@ def require(needs, install):
         lines = [f"  {NEEDS[need][2]}" + (f": Debian's {', '.join(NEEDS[need][1])}" if NEEDS[need][1] else "")
                  for need in missing]
         hint = f"\n`benches/peers --install` runs: apt-get install {' '.join(packages)}" if packages else ""
-        raise Missing("missing:\n" + "\n".join(lines) + hint + "\n`--rows` measures some rows only (`--help` lists what each needs)")
+        rows = "\n`--rows` measures some rows only (`--help` lists what each needs)"
+        raise Missing("missing:\n" + "\n".join(lines) + hint + rows)
 
 
 def apt(packages):
@@ -119,16 +120,17 @@ class Programs:
         self.folder.mkdir(parents=True, exist_ok=True)
         binary = self.folder / name
         say(f"building {name}")
-        done = subprocess.run([program("cc"), *C_FLAGS, "-o", binary, *C_PROGRAMS[name]], cwd=HARNESS, capture_output=True, text=True)
+        argv = [program("cc"), *C_FLAGS, "-o", binary.absolute(), *C_PROGRAMS[name]]
+        done = subprocess.run(argv, cwd=HARNESS, capture_output=True, text=True)
         if done.returncode:
             raise Failure(f"{name} can't be built:\n{done.stderr.strip()}")
-        return binary
+        return binary.absolute()
 
     def _cargo(self, name):
         say(f"building {name} (cargo build --release)")
         argv = [program("cargo"), "build", "--release", "--locked", "--quiet", "--message-format=json", *CARGO_TARGETS[name]]
         if self.cargo_folder:
-            argv += ["--target-dir", str(self.cargo_folder)]
+            argv += ["--target-dir", str(self.cargo_folder.absolute())]
         environment = {key: value for key, value in os.environ.items() if key not in ("RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS")}
         done = subprocess.run(argv, cwd=ROOT, stdout=subprocess.PIPE, text=True, env=environment)
         for line in done.stdout.splitlines() if done.returncode == 0 else []:

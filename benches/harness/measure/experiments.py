@@ -71,7 +71,8 @@ def parsing(context, rows):
             if allocations:
                 raise Failure(f"row {row}: our parser made {allocations} allocations, where there must be none")
             full = {"all_of_sofias_headers": rounded(ratios(of(runs["full"]), of(runs[peer])))} if row == 2 else {}
-            yield result(line_of(row), {SATURATED: ratios(of(runs[mine]), of(runs[peer]))}, {SATURATED: notes}, allocations=0, **full)
+            loads = {SATURATED: ratios(of(runs[mine]), of(runs[peer]))}
+            yield result(line_of(row), loads, {SATURATED: notes}, allocations=0, **full)
 
 
 def sealing(context, rows):
@@ -123,7 +124,7 @@ def securing(context, rows):
     programs, folder = context.programs, context.folder
     users = max(10_000, int(SET_UPS * min(1, context.seconds / 2)))
     say("secure set-ups: how many a second")
-    own_rate = engine.attach_rate(programs, folder, users)
+    own_rate = engine.attach_rate(programs, folder, users // 2)
     with contextlib.ExitStack() as stack:
         saturated = {"ours": lambda: engine.attach_cleanly(programs, folder, users, own_rate)}
         if 8 in rows:
@@ -148,7 +149,8 @@ def securing(context, rows):
     if 8 in rows:
         yield result(line_of(8), {load: load_of(runs[load]["ours"], runs[load]["kamailio"]) for load in runs}, notes, set_ups=users)
     if 11 in rows:
-        yield result(line_of(11), {load: generator_load(runs[load]["ours"], runs[load]["sipp"]) for load in runs}, notes, set_ups=users)
+        loads = {load: generator_load(runs[load]["ours"], runs[load]["sipp"]) for load in runs}
+        yield result(line_of(11), loads, notes, set_ups=users)
     if 12 in rows:
         both = {load: {**ratios(of(runs[load]["ours"], "generator_us"), of(runs[load]["ours"])),
                        "ours_rate": median(runs[load]["ours"], "rate")} for load in runs}
@@ -187,7 +189,8 @@ def registering(context, rows):
     def burst(target, pids, request, rate):
         # A few others first, so that the first of the burst meets a server that runs.
         port = free_port(generator.SOURCE_PORT)
-        run = lambda **more: generator.drive(context.programs, target, pids, request=generator.template(request), source_port=port, **more)
+        run = lambda **more: generator.drive(
+            context.programs, target, pids, request=generator.template(request), source_port=port, **more)
         run(seconds=1, count=WARM_UP_USERS, users=WARM_UP_USERS, first_user=users + 1)
         return run(seconds=30, count=users, users=users, first_user=1, rate=rate)
 
@@ -251,8 +254,8 @@ def relaying(row, name, room=None):
         def ours(rate):
             with open_engine(context, 2 * CALLERS, room=room) as (target, pids), responder(context) as hop_port:
                 port = free_port(generator.SOURCE_PORT)
-                generator.drive(context.programs, target, pids, request=generator.template("register-hop"), seconds=30, count=2 * CALLERS,
-                                users=2 * CALLERS, first_user=1, hop_port=hop_port, source_port=port)
+                generator.drive(context.programs, target, pids, request=generator.template("register-hop"), seconds=30,
+                                count=2 * CALLERS, users=2 * CALLERS, first_user=1, hop_port=hop_port, source_port=port)
                 return loaded(target, pids, f"{name}-ims", hop_port, port, rate)
 
         def peer(rate):
@@ -260,7 +263,8 @@ def relaying(row, name, room=None):
                 return loaded(target, pids, name, hop_port, free_port(generator.SOURCE_PORT), rate)
 
         runs, notes = at_both_loads(context, name.upper(), {"ours": ours, "kamailio": peer}, "kamailio")
-        yield result(line_of(row), {load: load_of(runs[load]["ours"], runs[load]["kamailio"]) for load in runs}, notes, callers=CALLERS)
+        loads = {load: load_of(runs[load]["ours"], runs[load]["kamailio"]) for load in runs}
+        yield result(line_of(row), loads, notes, callers=CALLERS)
     return experiment
 
 
@@ -276,7 +280,7 @@ def responder(context):
 # ---- generators ----
 
 def generating(row, what, profile, rates, settings, completed):
-    """Rows 9 and 10: both generators at the same rates, the most that SIPp gets through and half of it, against the same responder."""
+    """Rows 9 and 10: both generators against the same responder at the same rates, the most that SIPp gets through and half."""
     def experiment(context, _rows):
         with sipp.answering(context.programs, context.folder, calls=row == 10) as target:
             say(f"SIPp: how many {profile} a second")
@@ -311,7 +315,7 @@ CALLING = generating(10, sipp.CALL, "call-plain", SIPP_CALL_RATES,
                      lambda target: {"procedures.call.target": f"sip:service@{target}"}, "call_release")
 
 # Which rows are measured together, how, and what is built for it; in the order in which they are.
-OPEN = ["imstorm-engine", "gen"]
+OPEN, BOTH = ["imstorm-engine", "gen"], ["imstorm", "imstorm-engine"]
 EXPERIMENTS = [
     ({1, 2}, parsing, {1: ["peers-ours"], 2: ["peers-ours", "sofia"]}),
     ({13}, sealing, {13: ["peers-ours", "ipsec_mb"]}),
@@ -320,7 +324,7 @@ EXPERIMENTS = [
     ({5}, subscribing, {5: OPEN}),
     ({6}, relaying(6, "message"), {6: [*OPEN, "uas"]}),
     ({7}, relaying(7, "invite", room=ROOM_FOR_CALLS), {7: [*OPEN, "uas"]}),
-    ({8, 11, 12}, securing, {8: ["imstorm", "imstorm-engine", "gen"], 11: ["imstorm", "imstorm-engine", "uas"], 12: ["imstorm", "imstorm-engine"]}),
+    ({8, 11, 12}, securing, {8: [*BOTH, "gen"], 11: [*BOTH, "uas"], 12: BOTH}),
     ({9}, REGISTERING, {9: ["imstorm", "uas"]}),
     ({10}, CALLING, {10: ["imstorm"]}),
 ]

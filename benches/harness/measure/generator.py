@@ -21,7 +21,8 @@ def drive(programs, target, pids, *, request=None, raw_bytes=None, seconds, coun
 
     Fails where anything was refused or lost: such a run says nothing."""
     argv = [programs.path("gen"), "--target", target, "--seconds", seconds, "--users", users, "--first-user", first_user,
-            "--source-port", source_port or free_port(SOURCE_PORT), "--called-offset", called_offset, "--pid", ",".join(map(str, pids)), *extra]
+            "--source-port", source_port or free_port(SOURCE_PORT), "--called-offset", called_offset,
+            "--pid", ",".join(map(str, pids)), *extra]
     argv += ["--template", request] if request else ["--raw", raw_bytes]
     argv += ["--window", PACED_WINDOW, "--rate", f"{rate:.0f}"] if rate else ["--window", window]
     argv += ["--count", count] if count else []

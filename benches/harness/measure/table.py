@@ -22,11 +22,14 @@ LINES = [
     Line(2, "the same and typed Via, From, To, CSeq, Contact, Route, Event, Authorization, Security-Client", "sofia-sip msg_make",
          0.2, ("cargo", "cc", "sofia")),
     Line(3, "unprotected REGISTER, new binding, the S-CSCF alone, 200", f"{KAMAILIO} save()", 0.5, ("cargo", "cc", "kamailio")),
-    Line(4, "unprotected REGISTER through P-CSCF, I-CSCF and S-CSCF, 200", f"{KAMAILIO} save()", 0.8, ("cargo", "cc", "kamailio"), True),
+    Line(4, "unprotected REGISTER through P-CSCF, I-CSCF and S-CSCF, 200", f"{KAMAILIO} save()", 0.8,
+         ("cargo", "cc", "kamailio"), True),
     Line(5, "SUBSCRIBE, 200 and NOTIFY with an equal body, cold burst of 60,000, the S-CSCF alone", f"{KAMAILIO} presence", 0.25,
          ("cargo", "cc", "kamailio", "kamailio-presence")),
-    Line(6, "MESSAGE, stateful, P-CSCF, S-CSCF, P-CSCF, no ESP", f"{KAMAILIO} one t_relay hop", 0.5, ("cargo", "cc", "kamailio"), True),
-    Line(7, "INVITE, 100, 180, 200, P-CSCF, S-CSCF, P-CSCF, no ESP", f"{KAMAILIO} one t_relay hop", 0.8, ("cargo", "cc", "kamailio"), True),
+    Line(6, "MESSAGE, stateful, P-CSCF, S-CSCF, P-CSCF, no ESP", f"{KAMAILIO} one t_relay hop", 0.5,
+         ("cargo", "cc", "kamailio"), True),
+    Line(7, "INVITE, 100, 180, 200, P-CSCF, S-CSCF, P-CSCF, no ESP", f"{KAMAILIO} one t_relay hop", 0.8,
+         ("cargo", "cc", "kamailio"), True),
     Line(8, "whole secure set-up at the engine", f"{KAMAILIO} bare SUBSCRIBE, 200 and NOTIFY", 1.0,
          ("cargo", "cc", "kamailio", "kamailio-presence"), True),
     Line(9, "generator: REGISTER, 200", "SIPp", 0.4, ("cargo", "cc", "sipp")),
@@ -94,7 +97,8 @@ def render(cells, widths):
     parts = [wrap(cell, width) for cell, width in zip(cells, widths)]
     lines = []
     for number in range(max(map(len, parts))):
-        lines.append("  ".join((part[number] if number < len(part) else "").ljust(width) for part, width in zip(parts, widths)).rstrip())
+        line = [part[number] if number < len(part) else "" for part in parts]
+        lines.append("  ".join(text.ljust(width) for text, width in zip(line, widths)).rstrip())
     return "\n".join(lines)
 
 
