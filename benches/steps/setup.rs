@@ -15,7 +15,12 @@ pub fn benchmarks(criterion: &mut Criterion) {
         Profile::parse("setup.toml", SETUP_PROFILE, overrides).expect("a profile")
     };
     run(criterion, "setup/secure and release", &[], setup);
-    run(criterion, "setup/secure, refresh and release", &[("procedures.refresh.count", "1")], setup);
+    run(
+        criterion,
+        "setup/secure, refresh and release",
+        &[("procedures.refresh.count", "1")],
+        setup,
+    );
     let wave = |overrides: &[(String, String)]| {
         Profile::load("handover-wave", overrides).expect("a built-in profile")
     };

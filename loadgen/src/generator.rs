@@ -3,18 +3,22 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
+use std::ops::Range;
 use std::sync::Arc;
 
 use imstorm_aka::Freshness;
 use imstorm_base::SocketId;
-use imstorm_base::io::{Inbox, Io, Outbox};
+use imstorm_base::io::{Inbox, Io, Outbox, Received};
 use imstorm_base::random::Random;
 use imstorm_base::slab::{Key, Slab};
 use imstorm_base::strings::Strings;
 use imstorm_base::time::{NS_PER_MS, Time};
 use imstorm_base::timers::Timers;
 use imstorm_cscf::Directory;
-use imstorm_esp::{Datagram, HEADROOM, Keys, LocalPort, SecurityParameters, TAILROOM, classify};
+use imstorm_esp::{
+    BATCH_MAX, Datagram, HEADROOM, Keys, Lanes, LocalPort, OpenBatch, OpenTicket, SealBatch,
+    SecurityParameters, TAILROOM, classify, prefetch,
+};
 use imstorm_sip::transaction::Timings;
 use imstorm_sip::{Index, parse};
 
@@ -147,6 +151,11 @@ pub struct Generator {
     pub(crate) messages_received: u64,
     outbox_full: u64,
     late_ns_max: u64,
+    /// Packets that lie in the outbox and are yet to be sealed.
+    seals: SealBatch,
+    /// The packets of the datagrams that are looked at now, and each datagram's own: its set and its number there.
+    opens: OpenBatch,
+    openings: [Option<(Key, OpenTicket)>; BATCH_MAX],
     schedule: Schedule,
     /// The UEs where the profile wants them plain: then there are no others.
     plain: Option<Box<Plain>>,
@@ -267,6 +276,9 @@ impl Generator {
             messages_received: 0,
             outbox_full: 0,
             late_ns_max: 0,
+            seals: SealBatch::new(Lanes::detect()),
+            opens: OpenBatch::new(Lanes::detect()),
+            openings: [None; BATCH_MAX],
             started_at: None,
             stopped: false,
             headers: Some(Box::default()),
@@ -288,13 +300,17 @@ impl Generator {
             return;
         }
         let mut step = Step { now, outbox };
-        for place in 0..inbox.len() {
-            let (received, datagram) = inbox.get_mut(place);
-            let (peer, local) = (received.peer, received.local);
-            if received.socket == ESP {
-                self.esp_datagram(&mut step, peer, local, datagram);
-            } else {
-                self.plain_datagram(&mut step, peer, local, datagram);
+        for first in (0..inbox.len()).step_by(BATCH_MAX) {
+            let places = first..inbox.len().min(first + BATCH_MAX);
+            self.open_ahead(inbox, places.clone());
+            for place in places {
+                let (received, datagram) = inbox.get_mut(place);
+                if received.socket == ESP {
+                    let opening = self.openings[place - first];
+                    self.esp_datagram(&mut step, &received, datagram, opening);
+                } else {
+                    self.plain_datagram(&mut step, received.peer, received.local, datagram);
+                }
             }
         }
         while let Some((call, is_done)) = self.operator.next_over() {
@@ -316,6 +332,12 @@ impl Generator {
             self.note_lateness(now - intended);
             self.begin(&mut step, ue, intended);
         }
+        self.seal_all(outbox);
+    }
+
+    /// Seals what lies in the outbox unfinished.
+    fn seal_all(&mut self, outbox: &mut Outbox) {
+        outbox.finish(|memory| self.seals.seal_all(memory));
     }
 
     /// One tick of plain UEs.
@@ -522,13 +544,56 @@ impl Generator {
         self.headers = Some(headers);
     }
 
+    /// Opens the ESP packets among the datagrams at `places` side by side, all under keys of their own. Whether a packet is still in
+    /// order is found out when its turn comes.
+    fn open_ahead(&mut self, inbox: &mut Inbox, places: Range<usize>) {
+        self.opens.clear();
+        self.openings = [None; BATCH_MAX];
+        let ue_of = |inbox: &mut Inbox, place| {
+            let (received, _) = inbox.get_mut(place);
+            let ue = self.population.ue_at(received.local)?;
+            (received.socket == ESP).then_some(ue)
+        };
+        for place in places.clone() {
+            if let Some(ue) = ue_of(inbox, place) {
+                prefetch(&self.ues[ue as usize]);
+            }
+        }
+        for place in places.clone() {
+            let Some(ue) = ue_of(inbox, place) else { continue };
+            let ue = &self.ues[ue as usize];
+            for key in [ue.set, ue.other_set].into_iter().flatten() {
+                if let Some(place) = self.sets.place(key.index) {
+                    prefetch(place);
+                }
+            }
+        }
+        for (number, place) in places.enumerate() {
+            let Some(ue) = ue_of(inbox, place) else { continue };
+            let (received, datagram) = inbox.get_mut(place);
+            // Who is recorded is recorded as it came.
+            if self.ues[ue as usize].is_lost || self.recorder.wants(self.recorded_as(ue)) {
+                continue;
+            }
+            let Datagram::Esp(spi) = classify(datagram) else { continue };
+            let Some(key) = self.set_of_spi(ue, spi) else { continue };
+            let Some(set) = self.sets.get(key) else { continue };
+            let Some(port) = set.sa.port_of_spi(spi) else { continue };
+            let start = received.range().start;
+            let ticket = set.sa.open_later(port, &mut self.opens, datagram, start);
+            self.openings[number] = ticket.map(|ticket| (key, ticket));
+        }
+        self.opens.run(inbox.memory_mut());
+    }
+
     fn esp_datagram(
         &mut self,
         step: &mut Step<'_>,
-        peer: SocketAddr,
-        local: IpAddr,
+        received: &Received,
         datagram: &mut [u8],
+        opening: Option<(Key, OpenTicket)>,
     ) {
+        let (peer, local) = (received.peer, received.local);
         let Datagram::Esp(spi) = classify(datagram) else { return };
         let Some(ue) = self.population.ue_at(local) else { return };
         if self.ues[ue as usize].is_lost {
@@ -536,11 +601,16 @@ impl Generator {
         }
         let number = self.recorded_as(ue);
         let recorded = self.recorder.wants(number).then(|| datagram.to_vec());
-        let key = self.set_of_spi(ue, spi);
+        // What was opened with the keys of a set that is gone has come too late for it.
+        let is_of = |key: &Key| opening.is_none_or(|(set, _)| set == *key);
+        let key = self.set_of_spi(ue, spi).filter(is_of);
         let opened = key.and_then(|key| {
             let set = self.sets.get_mut(key)?;
             let port = set.sa.port_of_spi(spi)?;
-            set.sa.open(port, datagram).ok()
+            match opening {
+                Some((_, ticket)) => set.sa.open_now(port, &self.opens, ticket, datagram).ok(),
+                None => set.sa.open(port, datagram).ok(),
+            }
         });
         if let Some(wire) = recorded {
             let to = SocketAddr::new(local, self.settings.esp_port);
@@ -580,18 +650,30 @@ impl Generator {
             let to = SocketAddr::new(pcscf.ip(), self.settings.pcscf_esp_port);
             let from = SocketAddr::new(source, self.settings.esp_port);
             let seed = self.random.next_u64();
-            step.outbox.send(ESP, Some(source), to, |slot| {
-                let end = slot.len().checked_sub(TAILROOM)?;
-                let len = write(slot.get_mut(HEADROOM..end)?)?;
-                let plain = recorder.is_some().then(|| slot[HEADROOM..HEADROOM + len].to_vec());
-                // Over UDP everything goes from port_uc to port_ps (TS 33.203 clause 7.1, SA 1a).
-                let range = set.sa.seal(LocalPort::Client, slot, HEADROOM, len, seed).ok()?;
-                if let Some(recorder) = recorder {
+            if let Some(recorder) = recorder {
+                // As it leaves, which must be known at once.
+                step.outbox.send(ESP, Some(source), to, |slot| {
+                    let end = slot.len().checked_sub(TAILROOM)?;
+                    let len = write(slot.get_mut(HEADROOM..end)?)?;
+                    let plain = slot[HEADROOM..HEADROOM + len].to_vec();
+                    let range = set.sa.seal(LocalPort::Client, slot, HEADROOM, len, seed).ok()?;
                     let wire = &slot[range.clone()];
-                    recorder.note(number, now, Direction::Out, from, to, wire, plain.as_deref());
+                    recorder.note(number, now, Direction::Out, from, to, wire, Some(&plain));
+                    Some(range)
+                })
+            } else {
+                let seals = &mut self.seals;
+                if seals.is_full() {
+                    step.outbox.finish(|memory| seals.seal_all(memory));
                 }
-                Some(range)
-            })
+                step.outbox.send_unfinished(ESP, Some(source), to, |slot, start| {
+                    let end = slot.len().checked_sub(TAILROOM)?;
+                    let len = write(slot.get_mut(HEADROOM..end)?)?;
+                    let payload = HEADROOM..HEADROOM + len;
+                    // Over UDP everything goes from port_uc to port_ps (TS 33.203 clause 7.1, SA 1a).
+                    set.sa.seal_later(LocalPort::Client, seals, slot, start, payload, seed).ok()
+                })
+            }
         } else {
             let from = SocketAddr::new(source, self.settings.port);
             step.outbox.send(UNPROTECTED, Some(source), pcscf, |slot| {

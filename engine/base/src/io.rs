@@ -26,6 +26,12 @@ pub struct Received {
 }
 
 impl Received {
+    /// Where in `Inbox::memory` its bytes are.
+    #[must_use]
+    pub fn range(&self) -> Range<usize> {
+        self.start as usize..self.start as usize + self.len as usize
+    }
+
     /// Bytes of the datagram.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -213,12 +219,23 @@ impl Queued {
     }
 }
 
+/// What is left free behind an outbox's slot: three cache lines, so that the same places of slots of 4 KiB are not the same places of
+/// the cache. Many datagrams are worked on side by side (ESP), at the same distance from their starts.
+const SLOT_SHIFT: usize = 192;
+
 /// Datagrams to send, each in a slot of its own that is free again when the back end is done with
 /// it.
+///
+/// A datagram may be queued unfinished ([`Outbox::send_unfinished`]): no datagram leaves until
+/// [`Outbox::finish`] has been told that all such are complete.
 #[derive(Debug)]
 pub struct Outbox {
     memory: Box<[u8]>,
     slot_bytes: usize,
+    /// From one slot's start to the next one's.
+    stride: usize,
+    /// Queued datagrams that lack something.
+    unfinished: usize,
     slots: usize,
     queue: VecDeque<Queued>,
     free: Vec<u32>,
@@ -235,10 +252,13 @@ impl Outbox {
     #[must_use]
     pub fn new(slots: usize, slot_bytes: usize) -> Outbox {
         assert!(slots > 0 && slot_bytes > 0, "an outbox without room");
-        assert!(slots.saturating_mul(slot_bytes) <= u32::MAX as usize, "outbox offsets: 32 bits");
+        let stride = slot_bytes + SLOT_SHIFT;
+        assert!(slots.saturating_mul(stride) <= u32::MAX as usize, "outbox offsets: 32 bits");
         Outbox {
-            memory: vec![0; slots * slot_bytes].into_boxed_slice(),
+            memory: vec![0; slots * stride].into_boxed_slice(),
             slot_bytes,
+            stride,
+            unfinished: 0,
             slots,
             queue: VecDeque::with_capacity(slots),
             free: (0..slots as u32).rev().collect(),
@@ -264,12 +284,43 @@ impl Outbox {
         peer: SocketAddr,
         write: impl FnOnce(&mut [u8]) -> Option<Range<usize>>,
     ) -> Result<usize, OutboxError> {
+        self.queue(socket, source, peer, |slot, _| write(slot))
+    }
+
+    /// As `send`, except that the datagram lacks something until `finish`. `write` is also told where in the memory its slot begins.
+    pub fn send_unfinished(
+        &mut self,
+        socket: SocketId,
+        source: Option<IpAddr>,
+        peer: SocketAddr,
+        write: impl FnOnce(&mut [u8], usize) -> Option<Range<usize>>,
+    ) -> Result<usize, OutboxError> {
+        let len = self.queue(socket, source, peer, write)?;
+        self.unfinished += 1;
+        Ok(len)
+    }
+
+    /// Has `complete` do what unfinished datagrams lack, in the memory of all slots; it says how many it has done. Asserts that these
+    /// were all.
+    pub fn finish(&mut self, complete: impl FnOnce(&mut [u8]) -> usize) {
+        let done = complete(&mut self.memory);
+        assert!(done == self.unfinished, "{done} of {} datagrams are finished", self.unfinished);
+        self.unfinished = 0;
+    }
+
+    fn queue(
+        &mut self,
+        socket: SocketId,
+        source: Option<IpAddr>,
+        peer: SocketAddr,
+        write: impl FnOnce(&mut [u8], usize) -> Option<Range<usize>>,
+    ) -> Result<usize, OutboxError> {
         let Some(&slot) = self.free.last() else {
             self.full += 1;
             return Err(OutboxError::Full);
         };
-        let base = slot as usize * self.slot_bytes;
-        let Some(range) = write(&mut self.memory[base..base + self.slot_bytes]) else {
+        let base = slot as usize * self.stride;
+        let Some(range) = write(&mut self.memory[base..base + self.slot_bytes], base) else {
             self.not_written += 1;
             return Err(OutboxError::NotWritten);
         };
@@ -323,14 +374,17 @@ impl Outbox {
         self.not_written
     }
 
-    /// For back ends: takes the datagram queued first. Its slot stays taken until `complete`.
+    /// For back ends: takes the datagram queued first. Its slot stays taken until `complete`. Asserts that no datagram is
+    /// unfinished.
     pub fn take(&mut self) -> Option<Queued> {
+        assert!(self.unfinished == 0, "a datagram would leave unfinished");
         self.queue.pop_front()
     }
 
-    /// For back ends: the datagram queued first.
+    /// For back ends: the datagram queued first. Asserts that no datagram is unfinished.
     #[must_use]
     pub fn peek(&self, ahead: usize) -> Option<&Queued> {
+        assert!(self.unfinished == 0, "a datagram would leave unfinished");
         self.queue.get(ahead)
     }
 
@@ -489,6 +543,46 @@ mod tests {
         let queued = outbox.take().unwrap();
         outbox.complete(queued.slot);
         outbox.complete(queued.slot);
+    }
+
+    #[test]
+    fn an_unfinished_datagram_is_finished_in_its_slot() {
+        let mut outbox = Outbox::new(2, 8);
+        outbox.send(SocketId(0), None, PEER, |_| Some(0..1)).unwrap();
+        let mut at = 0;
+        let sent = outbox.send_unfinished(SocketId(0), None, PEER, |slot, start| {
+            slot[..4].copy_from_slice(b"end?");
+            at = start;
+            Some(0..4)
+        });
+        assert_eq!(sent, Ok(4));
+        outbox.finish(|memory| {
+            assert_eq!(memory[at..at + 4], *b"end?");
+            memory[at + 3] = b'.';
+            1
+        });
+        outbox.take().unwrap();
+        let second = outbox.take().unwrap();
+        assert_eq!(outbox.bytes(&second), b"end.");
+    }
+
+    #[test]
+    #[should_panic(expected = "would leave unfinished")]
+    fn no_datagram_leaves_unfinished() {
+        let mut outbox = Outbox::new(2, 8);
+        outbox.send(SocketId(0), None, PEER, |_| Some(0..1)).unwrap();
+        outbox.send_unfinished(SocketId(0), None, PEER, |_, _| Some(0..1)).unwrap();
+        let _ = outbox.take();
+    }
+
+    #[test]
+    #[should_panic(expected = "1 of 2 datagrams")]
+    fn each_unfinished_datagram_is_finished() {
+        let mut outbox = Outbox::new(2, 8);
+        for _ in 0..2 {
+            outbox.send_unfinished(SocketId(0), None, PEER, |_, _| Some(0..1)).unwrap();
+        }
+        outbox.finish(|_| 1);
     }
 
     #[test]

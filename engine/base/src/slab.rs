@@ -148,6 +148,12 @@ impl<T> Slab<T> {
         place.value.as_ref().map(|_| Key { index, generation: place.generation })
     }
 
+    /// The memory of the place at `index`, to be fetched ahead of its use: nothing can be read there.
+    #[must_use]
+    pub fn place(&self, index: u32) -> Option<&impl Sized> {
+        self.places.get(index as usize)
+    }
+
     /// How many places have been used or prefilled: all values are below this index.
     #[must_use]
     pub fn places(&self) -> usize {

@@ -4,6 +4,7 @@ use imstorm_base::io::Outbox;
 use imstorm_base::random::SecretRandom;
 use imstorm_base::time::Time;
 use imstorm_base::timers::Timers;
+use imstorm_esp::SealBatch;
 use imstorm_sip::Edits;
 
 use crate::counters::Counters;
@@ -28,6 +29,8 @@ pub struct Context<'a> {
     pub now: Time,
     /// Datagrams to UEs go here.
     pub outbox: &'a mut Outbox,
+    /// Those of them that are to be sealed: they lie in the outbox unfinished.
+    pub seals: &'a mut SealBatch,
     /// Messages to other roles go here.
     pub mw: &'a mut MwQueue,
     /// The shard's timers.
@@ -41,6 +44,12 @@ pub struct Context<'a> {
 }
 
 impl Context<'_> {
+    /// Seals what lies in the outbox unfinished. To be done before the outbox is sent.
+    pub fn seal_all(&mut self) {
+        let seals = &mut *self.seals;
+        self.outbox.finish(|memory| seals.seal_all(memory));
+    }
+
     /// Lends the shard's list of edits, empty, to whoever changes a message: one list for all, since its room for text is
     /// larger than what one message fills.
     pub fn with_edits<T>(&mut self, edit: impl FnOnce(&mut Self, &mut Edits) -> T) -> T {

@@ -121,11 +121,10 @@ impl fmt::Display for AgreementError {
 
 impl core::error::Error for AgreementError {}
 
-// A P-CSCF has one for each UE, and two while a UE authenticates anew. Two inbound at 64 bytes: SPI
-// 4, window 4 + 16, selectors 38 (two addresses of 17 and two ports); two outbound at 48: SPI 4,
-// sequence number 4, selectors 38; the shared transform 112: HMAC's two states 64, AES's two
-// keys 32, tags; the mode.
-const _: () = assert!(size_of::<SaSet>() <= 344);
+// A P-CSCF has one for each UE, and two while a UE authenticates anew: the shared transform 60 (HMAC's two states 40, AES's key 16,
+// tags), two inbound at 24 (SPI 4, window 4 + 16), two outbound at 8 (SPI, sequence number), two addresses of 17, four ports, the
+// mode.
+const _: () = assert!(size_of::<SaSet>() <= 168);
 
 /// One of a side's own two protected ports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -154,6 +153,10 @@ pub struct SaSet {
     pub mode: Mode,
     inbound: [Inbound; 2],
     outbound: [Outbound; 2],
+    local_ip: IpAddr,
+    remote_ip: IpAddr,
+    /// Of each of the side's own ports: itself, and the peer's that both of its associations lead to.
+    ports: [(u16, u16); 2],
 }
 
 impl SaSet {
@@ -161,23 +164,14 @@ impl SaSet {
     #[must_use]
     pub fn for_pcscf(parameters: &SecurityParameters, ck: &[u8; 16], ik: &[u8; 16]) -> Self {
         let p = parameters;
-        let at = |local_port, remote_port| Selectors {
-            local_ip: p.pcscf_ip,
-            remote_ip: p.ue_ip,
-            local_port,
-            remote_port,
-        };
         Self {
             transform: transform(p, ck, ik),
             mode: p.mode,
-            inbound: [
-                Inbound::new(p.spi_pc, at(p.port_pc, p.port_us)),
-                Inbound::new(p.spi_ps, at(p.port_ps, p.port_uc)),
-            ],
-            outbound: [
-                Outbound::new(p.spi_us, at(p.port_pc, p.port_us)),
-                Outbound::new(p.spi_uc, at(p.port_ps, p.port_uc)),
-            ],
+            inbound: [Inbound::new(p.spi_pc), Inbound::new(p.spi_ps)],
+            outbound: [Outbound::new(p.spi_us), Outbound::new(p.spi_uc)],
+            local_ip: p.pcscf_ip,
+            remote_ip: p.ue_ip,
+            ports: [(p.port_pc, p.port_us), (p.port_ps, p.port_uc)],
         }
     }
 
@@ -185,23 +179,14 @@ impl SaSet {
     #[must_use]
     pub fn for_ue(parameters: &SecurityParameters, ck: &[u8; 16], ik: &[u8; 16]) -> Self {
         let p = parameters;
-        let at = |local_port, remote_port| Selectors {
-            local_ip: p.ue_ip,
-            remote_ip: p.pcscf_ip,
-            local_port,
-            remote_port,
-        };
         Self {
             transform: transform(p, ck, ik),
             mode: p.mode,
-            inbound: [
-                Inbound::new(p.spi_uc, at(p.port_uc, p.port_ps)),
-                Inbound::new(p.spi_us, at(p.port_us, p.port_pc)),
-            ],
-            outbound: [
-                Outbound::new(p.spi_ps, at(p.port_uc, p.port_ps)),
-                Outbound::new(p.spi_pc, at(p.port_us, p.port_pc)),
-            ],
+            inbound: [Inbound::new(p.spi_uc), Inbound::new(p.spi_us)],
+            outbound: [Outbound::new(p.spi_ps), Outbound::new(p.spi_pc)],
+            local_ip: p.ue_ip,
+            remote_ip: p.pcscf_ip,
+            ports: [(p.port_uc, p.port_ps), (p.port_us, p.port_pc)],
         }
     }
 
@@ -215,6 +200,14 @@ impl SaSet {
     #[must_use]
     pub const fn outbound(&self, port: LocalPort) -> &Outbound {
         &self.outbound[port as usize]
+    }
+
+    /// What traffic the two associations of `port` carry, the one in, the other out.
+    #[must_use]
+    pub const fn selectors(&self, port: LocalPort) -> Selectors {
+        let (local_port, remote_port) = self.ports[port as usize];
+        let (local_ip, remote_ip) = (self.local_ip, self.remote_ip);
+        Selectors { local_ip, remote_ip, local_port, remote_port }
     }
 
     /// The own port of the association that receives packets with `spi`, if it is of this set.
@@ -247,8 +240,10 @@ impl SaSet {
         payload_len: usize,
         iv_seed: u64,
     ) -> Result<Range<usize>, SealError> {
+        let selectors = self.selectors(port);
+        let payload = payload_offset..payload_offset.saturating_add(payload_len);
         let sa = &mut self.outbound[port as usize];
-        seal(&self.transform, sa, self.mode, buffer, payload_offset, payload_len, iv_seed)
+        seal(&self.transform, sa, &selectors, self.mode, buffer, payload, iv_seed)
     }
 
     /// Opens a packet that came at `port`, as [`open`] does.
@@ -256,7 +251,8 @@ impl SaSet {
     /// # Errors
     /// As [`open`].
     pub fn open(&mut self, port: LocalPort, packet: &mut [u8]) -> Result<Range<usize>, OpenError> {
-        open(&self.transform, &mut self.inbound[port as usize], self.mode, packet)
+        let selectors = self.selectors(port);
+        open(&self.transform, &mut self.inbound[port as usize], &selectors, self.mode, packet)
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::agreement::{LocalPort, SaSet};
 use crate::lanes::{Job, Lanes};
 use crate::packet::{OpenError, SealError, check, open_checked, write_packet};
-use crate::transform::{ICV_LEN, IntegrityAlgorithm};
+use crate::transform::{ICV_LEN, IntegrityAlgorithm, Suite};
 use core::cmp::Reverse;
 use core::ops::Range;
 use subtle::ConstantTimeEq;
@@ -52,9 +52,12 @@ impl SealBatch {
     /// If a packet is not within `memory`.
     pub fn seal_all(&mut self, memory: &mut [u8]) -> usize {
         let count = self.jobs.len();
-        let encrypted = Places::of(&self.jobs, self.lanes, |job| job.transform.has_encryption());
-        self.lanes.encrypt(&self.jobs, encrypted.as_slice(), memory);
-        compute_icvs(self.lanes, &mut self.jobs, memory);
+        for suite in Suite::ALL {
+            let places = Places::of(&self.jobs, self.lanes, |job| job.transform.suite() == suite);
+            for group in places.as_slice().chunks(self.lanes.width()) {
+                self.lanes.seal(suite, &mut self.jobs, group, memory);
+            }
+        }
         for job in &self.jobs {
             memory[job.icv_range()].copy_from_slice(&job.icv);
         }
@@ -93,7 +96,13 @@ impl OpenBatch {
     /// # Panics
     /// If a packet is not within `memory`.
     pub fn run(&mut self, memory: &mut [u8]) {
-        compute_icvs(self.lanes, &mut self.jobs, memory);
+        for algorithm in [IntegrityAlgorithm::HmacSha1_96, IntegrityAlgorithm::HmacMd5_96] {
+            let is_in = |job: &Job| job.transform.suite().integrity == algorithm;
+            let places = Places::of(&self.jobs, self.lanes, is_in);
+            for group in places.as_slice().chunks(self.lanes.width()) {
+                self.lanes.icvs(algorithm, &mut self.jobs, group, memory);
+            }
+        }
         for (job, is_authentic) in self.jobs.iter().zip(&mut self.is_authentic) {
             *is_authentic = job.icv.ct_eq(&memory[job.icv_range()]).into();
             if *is_authentic && job.transform.has_encryption() {
@@ -123,10 +132,10 @@ impl SaSet {
         iv_seed: u64,
     ) -> Result<Range<usize>, SealError> {
         assert!(!batch.is_full(), "a batch that is full is sealed first");
-        let mode = self.mode;
+        let (mode, selectors, lanes) = (self.mode, self.selectors(port), batch.lanes);
         let (transform, sa) = self.outbound_mut(port);
         let written =
-            write_packet(transform, sa, mode, buffer, payload.start, payload.len(), iv_seed)?;
+            write_packet(lanes, transform, sa, &selectors, mode, buffer, payload, iv_seed)?;
         let at = |place: usize| u32::try_from(buffer_start + place).expect("a memory below 4 GiB");
         batch.jobs.push(Job {
             transform: transform.duplicate(),
@@ -180,7 +189,7 @@ impl SaSet {
         ticket: OpenTicket,
         packet: &[u8],
     ) -> Result<Range<usize>, OpenError> {
-        let mode = self.mode;
+        let (mode, selectors) = (self.mode, self.selectors(port));
         let (transform, sa) = self.inbound_mut(port);
         // Packets before this one may have moved the window.
         let (sequence, text_end) = check(transform, sa, packet)?;
@@ -188,14 +197,7 @@ impl SaSet {
             return Err(OpenError::IntegrityFailed);
         }
         sa.window.update(sequence)?;
-        open_checked(transform, sa, mode, packet, text_end)
-    }
-}
-
-fn compute_icvs(lanes: Lanes, jobs: &mut [Job], memory: &[u8]) {
-    for algorithm in [IntegrityAlgorithm::HmacSha1_96, IntegrityAlgorithm::HmacMd5_96] {
-        let places = Places::of(jobs, lanes, |job| job.transform.suite().integrity == algorithm);
-        lanes.icvs(algorithm, jobs, places.as_slice(), memory);
+        open_checked(batch.lanes, transform, &selectors, mode, packet, text_end)
     }
 }
 

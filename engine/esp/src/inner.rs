@@ -1,5 +1,6 @@
 //! What ESP protects: a UDP datagram, in tunnel mode with its own IP header.
 
+use crate::lanes::Lanes;
 use crate::packet::OpenError;
 use crate::sa::Selectors;
 use core::fmt;
@@ -88,13 +89,13 @@ pub(crate) const fn ip_protocol(selectors: &Selectors) -> u8 {
 }
 
 /// Fills in the UDP header in front of the payload; `datagram` is both.
-pub(crate) fn write_udp(selectors: &Selectors, datagram: &mut [u8]) {
+pub(crate) fn write_udp(lanes: Lanes, selectors: &Selectors, datagram: &mut [u8]) {
     let len = u16::try_from(datagram.len()).expect("PAYLOAD_LEN_MAX bounds it");
     datagram[0..2].copy_from_slice(&selectors.local_port.to_be_bytes());
     datagram[2..4].copy_from_slice(&selectors.remote_port.to_be_bytes());
     datagram[4..6].copy_from_slice(&len.to_be_bytes());
     datagram[6..8].copy_from_slice(&[0; 2]);
-    let sum = fold(sum_of(datagram) + pseudo_header(selectors, len));
+    let sum = fold(lanes.sum(datagram) + pseudo_header(selectors, len));
     // A computed zero is sent as its other form: zero says that there is no checksum (RFC 768).
     let checksum = if sum == 0xffff { 0xffff } else { !sum };
     datagram[6..8].copy_from_slice(&checksum.to_ne_bytes());
@@ -141,7 +142,11 @@ pub(crate) fn check_ip(selectors: &Selectors, packet: &[u8]) -> Result<Range<usi
 }
 
 /// Checks the UDP header against the selectors, and the checksum.
-pub(crate) fn check_udp(selectors: &Selectors, datagram: &[u8]) -> Result<(), OpenError> {
+pub(crate) fn check_udp(
+    lanes: Lanes,
+    selectors: &Selectors,
+    datagram: &[u8],
+) -> Result<(), OpenError> {
     let [s0, s1, d0, d1, l0, l1, checksum @ ..]: [u8; UDP_HEADER_LEN] =
         *datagram.first_chunk().ok_or_else(|| length(datagram.len(), UDP_HEADER_LEN))?;
     let len = u16::from_be_bytes([l0, l1]);
@@ -158,7 +163,7 @@ pub(crate) fn check_udp(selectors: &Selectors, datagram: &[u8]) -> Result<(), Op
     if checksum == [0; 2] && selectors.local_ip.is_ipv4() {
         return Ok(());
     }
-    if fold(sum_of(datagram) + pseudo_header(selectors, len)) != 0xffff || checksum == [0; 2] {
+    if fold(lanes.sum(datagram) + pseudo_header(selectors, len)) != 0xffff || checksum == [0; 2] {
         return Err(OpenError::InnerChecksum);
     }
     Ok(())
@@ -250,7 +255,7 @@ fn pseudo_header(selectors: &Selectors, udp_len: u16) -> u64 {
 /// The words are taken in the machine's byte order: the one's complement sum is the same with its
 /// bytes exchanged (RFC 1071 2B), so that the result must be stored in the machine's order, too.
 /// They are summed four bytes at a time, in 64 bits: that cannot overflow below 16 GiB.
-fn sum_of(bytes: &[u8]) -> u64 {
+pub(crate) fn sum_of(bytes: &[u8]) -> u64 {
     let (words, rest) = bytes.as_chunks::<4>();
     let mut sum: u64 = words.iter().map(|word| u64::from(u32::from_ne_bytes(*word))).sum();
     let mut last = [0; 4];

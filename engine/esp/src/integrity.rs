@@ -62,7 +62,8 @@ impl fmt::Debug for HmacKey {
 /// The state before the first block: MD5's (RFC 1321 clause 3.3) is SHA-1's (RFC 3174 clause 6.1) without the last word.
 const START: [u32; 5] = [0x6745_2301, 0xefcd_ab89, 0x98ba_dcfe, 0x1032_5476, 0xc3d2_e1f0];
 
-fn compress(algorithm: IntegrityAlgorithm, state: &mut [u32; 5], blocks: &[HashBlock]) {
+/// Takes blocks into a state.
+pub(crate) fn compress(algorithm: IntegrityAlgorithm, state: &mut [u32; 5], blocks: &[HashBlock]) {
     match algorithm {
         IntegrityAlgorithm::HmacSha1_96 => sha1::block_api::compress(state, blocks),
         IntegrityAlgorithm::HmacMd5_96 => {

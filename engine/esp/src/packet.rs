@@ -1,8 +1,9 @@
 //! ESP packets (RFC 4303), sealed and opened in place.
 
 use crate::inner::{self, InnerHeaderError, PROTOCOL_UDP, Selector, UDP_HEADER_LEN};
+use crate::lanes::Lanes;
 use crate::replay::ReplayError;
-use crate::sa::{Inbound, Outbound};
+use crate::sa::{Inbound, Outbound, Selectors};
 use crate::transform::{BLOCK_LEN, ICV_LEN, TransformState, iv_block};
 use core::fmt;
 use core::ops::Range;
@@ -55,7 +56,7 @@ impl Mode {
     }
 }
 
-/// Seals the payload that the caller wrote at `payload_offset` of `buffer` into the next packet of
+/// Seals the payload that the caller wrote at `payload` of `buffer` into the next packet of
 /// `sa`, in place, and returns the packet's range: SPI, sequence number, IV, ciphertext, ICV.
 ///
 /// `iv_seed` is any number; it goes into the IV together with SPI and sequence number.
@@ -68,13 +69,14 @@ impl Mode {
 pub fn seal(
     state: &TransformState,
     sa: &mut Outbound,
+    selectors: &Selectors,
     mode: Mode,
     buffer: &mut [u8],
-    payload_offset: usize,
-    payload_len: usize,
+    payload: Range<usize>,
     iv_seed: u64,
 ) -> Result<Range<usize>, SealError> {
-    let written = write_packet(state, sa, mode, buffer, payload_offset, payload_len, iv_seed)?;
+    let written =
+        write_packet(Lanes::PORTABLE, state, sa, selectors, mode, buffer, payload, iv_seed)?;
     let (start, icv_start) = (written.start, written.icv_start);
     state.encrypt(written.iv_block, &mut buffer[start + HEADER_LEN..icv_start]);
     let icv = state.icv(&buffer[start..icv_start]);
@@ -95,32 +97,32 @@ pub(crate) struct Written {
 
 /// Writes all of the next packet of `sa` around the payload except IV and ICV. As [`seal`].
 pub(crate) fn write_packet(
+    lanes: Lanes,
     state: &TransformState,
     sa: &mut Outbound,
+    selectors: &Selectors,
     mode: Mode,
     buffer: &mut [u8],
-    payload_offset: usize,
-    payload_len: usize,
+    payload: Range<usize>,
     iv_seed: u64,
 ) -> Result<Written, SealError> {
-    let payload_end = payload_offset.saturating_add(payload_len);
+    let (payload_offset, payload_end, payload_len) = (payload.start, payload.end, payload.len());
     assert!(payload_offset >= HEADROOM, "headroom: {payload_offset} bytes");
     assert!(buffer.len().saturating_sub(payload_end) >= TAILROOM, "no tailroom");
     if payload_len > PAYLOAD_LEN_MAX {
         return Err(SealError::TooLong { got_len: payload_len });
     }
-    let selectors = *sa.selectors();
-    let ip_header_len = inner::ip_header_len(&selectors).ok_or(SealError::AddressFamilies)?;
+    let ip_header_len = inner::ip_header_len(selectors).ok_or(SealError::AddressFamilies)?;
     let sequence = sa.next_sequence().ok_or(SealError::SequenceExhausted)?;
 
     let udp_start = payload_offset - UDP_HEADER_LEN;
-    inner::write_udp(&selectors, &mut buffer[udp_start..payload_end]);
+    inner::write_udp(lanes, selectors, &mut buffer[udp_start..payload_end]);
     let (inner_start, next_header) = match mode {
         Mode::Transport => (udp_start, PROTOCOL_UDP),
         Mode::UdpTunnel => {
             let ip_start = udp_start - ip_header_len;
-            inner::write_ip(&selectors, &mut buffer[ip_start..payload_end]);
-            (ip_start, inner::ip_protocol(&selectors))
+            inner::write_ip(selectors, &mut buffer[ip_start..payload_end]);
+            (ip_start, inner::ip_protocol(selectors))
         }
     };
 
@@ -143,7 +145,7 @@ pub(crate) fn write_packet(
 ///
 /// In [`Mode::Transport`] the outer IP addresses are not in `packet`: the UDP checksum covers
 /// them as the selectors have them, and the caller compares what its socket says with
-/// [`Inbound::selectors`].
+/// them.
 ///
 /// # Errors
 /// [`OpenError`]: the packet is to be dropped and counted. The replay window has moved if and only
@@ -151,6 +153,7 @@ pub(crate) fn write_packet(
 pub fn open(
     state: &TransformState,
     sa: &mut Inbound,
+    selectors: &Selectors,
     mode: Mode,
     packet: &mut [u8],
 ) -> Result<Range<usize>, OpenError> {
@@ -161,7 +164,7 @@ pub fn open(
     }
     sa.window.update(sequence)?;
     state.decrypt(&mut packet[HEADER_LEN..text_end]);
-    open_checked(state, sa, mode, packet, text_end)
+    open_checked(Lanes::PORTABLE, state, selectors, mode, packet, text_end)
 }
 
 /// Checks lengths, SPI and sequence number, and returns the latter and where the ICV is.
@@ -175,7 +178,9 @@ pub(crate) fn check(
     let got_len = packet.len();
     let [i0, i1, i2, i3, s0, s1, s2, s3] = match packet.first_chunk::<HEADER_LEN>() {
         Some(header) if got_len >= expected_min_len => *header,
-        _ => return Err(OpenError::Truncated { expected_min_len, got_len }),
+        _ => {
+            return Err(OpenError::Truncated { expected_min_len, got_len });
+        }
     };
     let text_end = got_len - ICV_LEN;
     // Null encryption aligns, too, but nothing here depends on it: let the peer be sloppy.
@@ -193,8 +198,9 @@ pub(crate) fn check(
 
 /// What is left of opening an authentic packet that is decrypted: trailer and inner headers.
 pub(crate) fn open_checked(
+    lanes: Lanes,
     state: &TransformState,
-    sa: &Inbound,
+    selectors: &Selectors,
     mode: Mode,
     packet: &[u8],
     text_end: usize,
@@ -202,7 +208,6 @@ pub(crate) fn open_checked(
     let inner_start = HEADER_LEN + state.iv_len();
     let text = &packet[inner_start..text_end];
     let (text, next_header) = remove_trailer(text)?;
-    let selectors = sa.selectors();
     let expected = match mode {
         Mode::Transport => PROTOCOL_UDP,
         Mode::UdpTunnel => inner::ip_protocol(selectors),
@@ -215,7 +220,7 @@ pub(crate) fn open_checked(
         Mode::Transport => 0..text.len(),
         Mode::UdpTunnel => inner::check_ip(selectors, text)?,
     };
-    inner::check_udp(selectors, &text[udp.clone()])?;
+    inner::check_udp(lanes, selectors, &text[udp.clone()])?;
     Ok(inner_start + udp.start + UDP_HEADER_LEN..inner_start + udp.end)
 }
 

@@ -21,26 +21,19 @@ pub struct Selectors {
 pub struct Inbound {
     spi: u32,
     pub(crate) window: ReplayWindow,
-    selectors: Selectors,
 }
 
 impl Inbound {
     /// A new one: `spi` is one that this side has chosen.
     #[must_use]
-    pub const fn new(spi: u32, selectors: Selectors) -> Self {
-        Self { spi, window: ReplayWindow::new(), selectors }
+    pub const fn new(spi: u32) -> Self {
+        Self { spi, window: ReplayWindow::new() }
     }
 
     /// The SPI in received packets.
     #[must_use]
     pub const fn spi(&self) -> u32 {
         self.spi
-    }
-
-    /// What may come out of the packets.
-    #[must_use]
-    pub const fn selectors(&self) -> &Selectors {
-        &self.selectors
     }
 
     /// The highest sequence number of an authentic packet, 0 before the first.
@@ -55,26 +48,19 @@ impl Inbound {
 pub struct Outbound {
     spi: u32,
     sequence: u32,
-    selectors: Selectors,
 }
 
 impl Outbound {
     /// A new one: `spi` is one that the peer has chosen.
     #[must_use]
-    pub const fn new(spi: u32, selectors: Selectors) -> Self {
-        Self { spi, sequence: 0, selectors }
+    pub const fn new(spi: u32) -> Self {
+        Self { spi, sequence: 0 }
     }
 
     /// The SPI in sent packets.
     #[must_use]
     pub const fn spi(&self) -> u32 {
         self.spi
-    }
-
-    /// What goes into the packets.
-    #[must_use]
-    pub const fn selectors(&self) -> &Selectors {
-        &self.selectors
     }
 
     /// The sequence number of the last packet, 0 before the first.
@@ -104,14 +90,17 @@ mod tests {
     fn sequence_numbers_end_and_do_not_cycle() {
         let ip = "127.0.0.1".parse().unwrap();
         let selectors = Selectors { local_ip: ip, remote_ip: ip, local_port: 1, remote_port: 2 };
-        let mut sa = Outbound::new(256, selectors);
+        let mut sa = Outbound::new(256);
         sa.sequence = u32::MAX - 1;
         let (integrity, encryption) = (IntegrityAlgorithm::HmacMd5_96, EncryptionAlgorithm::Null);
         let keys = Keys::expand(&[0; 16], &[0; 16], integrity, encryption);
         let state = TransformState::new(&keys);
         let mut buffer = [0; HEADROOM + TAILROOM];
-        let mut seal =
-            || seal(&state, &mut sa, Mode::Transport, &mut buffer, HEADROOM, 0, 0).map(|_| ());
+        let payload = HEADROOM..HEADROOM;
+        let mut seal = || {
+            let (mode, payload) = (Mode::Transport, payload.clone());
+            seal(&state, &mut sa, &selectors, mode, &mut buffer, payload, 0).map(|_| ())
+        };
         assert_eq!(seal(), Ok(()));
         assert_eq!(seal(), Err(SealError::SequenceExhausted));
         assert_eq!(seal(), Err(SealError::SequenceExhausted));

@@ -111,9 +111,9 @@ fn a_message_goes_through_each_association_of_each_suite_and_mode() {
 #[test]
 fn spis_and_ports_are_those_of_ts_33_203() {
     let (ue, pcscf) = pair(Suite::ALL[0], Mode::Transport, false);
-    let sa = |spi, selectors: &Selectors| (spi, selectors.local_port, selectors.remote_port);
-    let inbound = |set: &SaSet, port| sa(set.inbound(port).spi(), set.inbound(port).selectors());
-    let outbound = |set: &SaSet, port| sa(set.outbound(port).spi(), set.outbound(port).selectors());
+    let sa = |spi, selectors: Selectors| (spi, selectors.local_port, selectors.remote_port);
+    let inbound = |set: &SaSet, port| sa(set.inbound(port).spi(), set.selectors(port));
+    let outbound = |set: &SaSet, port| sa(set.outbound(port).spi(), set.selectors(port));
     // 1a, 1b, 2a, 2b, at the sender and at the receiver.
     assert_eq!(outbound(&ue, LocalPort::Client), (0x2002, 30_001, 5064));
     assert_eq!(inbound(&pcscf, LocalPort::Server), (0x2002, 5064, 30_001));
@@ -146,9 +146,9 @@ fn the_packets_of_another_implementation_open() {
             local_port: number("dport") as u16,
             remote_port: number("sport") as u16,
         };
-        let mut sa = Inbound::new(number("spi") as u32, selectors);
+        let mut sa = Inbound::new(number("spi") as u32);
         let mut packet = hex(&v["esp"]);
-        let range = open(&state, &mut sa, Mode::Transport, &mut packet).unwrap();
+        let range = open(&state, &mut sa, &selectors, Mode::Transport, &mut packet).unwrap();
         assert_eq!(packet[range], hex(&v["udp"])[8..]);
         opened += 1;
     }

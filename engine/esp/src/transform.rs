@@ -173,6 +173,8 @@ impl fmt::Debug for Keys {
 /// all else here, and made in a few tens of nanoseconds. All are wiped on drop.
 #[derive(Zeroize, ZeroizeOnDrop)]
 pub struct TransformState {
+    /// It wipes itself.
+    #[zeroize(skip)]
     integrity: HmacKey,
     /// Zero where nothing is encrypted.
     encryption: [u8; BLOCK_LEN],

@@ -4,22 +4,25 @@
 mod show;
 
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::sync::Arc;
 
-use imstorm_base::SocketId;
-use imstorm_base::io::{Io, Outbox};
+use imstorm_base::io::{Inbox, Io, Outbox, Received};
 use imstorm_base::random::SecretRandom;
 use imstorm_base::time::{Time, seconds};
 use imstorm_base::timers::Timers;
 use imstorm_cscf::hss::directory::MODIFIED_IMPI_BYTES_MAX;
 use imstorm_cscf::identity::IDENTITY_BYTES_MAX;
 use imstorm_cscf::operator::{Command, Done, Refusal};
-use imstorm_cscf::pcscf::{AWAIT_AUTH_NS, LOOK_AGAIN_NS, PcscfAlarm, PcscfTables, named_identity};
+use imstorm_cscf::pcscf::{
+    AWAIT_AUTH_NS, LOOK_AGAIN_NS, Opening, PcscfAlarm, PcscfTables, named_identity,
+};
 use imstorm_cscf::scscf::ScscfTables;
 use imstorm_cscf::{
     AccessSecurity, Alarm, Authentication, Context, Counters, Hss, Icscf, IcscfConfig, MwQueue,
     Pcscf, PcscfConfig, Scscf, ScscfConfig,
 };
+use imstorm_esp::{BATCH_MAX, Lanes, OpenBatch, SealBatch};
 use imstorm_sip::transaction::Timings;
 use imstorm_sip::{Edits, Index, Message, parse};
 use imstorm_uring::MeshPort;
@@ -59,6 +62,7 @@ struct Common {
     random: SecretRandom,
     counters: Counters,
     edits: Box<Edits>,
+    seals: SealBatch,
 }
 
 impl Common {
@@ -66,6 +70,7 @@ impl Common {
         Context {
             now,
             outbox,
+            seals: &mut self.seals,
             mw: &mut self.mw,
             timers: &mut self.timers,
             random: &mut self.random,
@@ -97,6 +102,9 @@ pub struct Shard {
     hss: Option<Hss>,
     common: Common,
     headers: Index,
+    /// The packets of the datagrams that are looked at now, and each datagram's own.
+    opens: OpenBatch,
+    openings: [Option<Opening>; BATCH_MAX],
 }
 
 impl Shard {
@@ -194,6 +202,7 @@ impl Shard {
             Scscf::new(settings, directory, gruu_key)
         });
         let hss = topology.directory.clone().map(Hss::new);
+        let lanes = Lanes::detect();
         let common = Common {
             mw: MwQueue::new(MW_BUFFERS, topology.mw_addresses()),
             timers: Timers::with_capacity(
@@ -203,8 +212,20 @@ impl Shard {
             random,
             counters: Counters::default(),
             edits: Box::default(),
+            seals: SealBatch::new(lanes),
         };
-        Self { number, topology, pcscfs, icscf, scscf, hss, common, headers: Index::default() }
+        Self {
+            number,
+            topology,
+            pcscfs,
+            icscf,
+            scscf,
+            hss,
+            common,
+            headers: Index::default(),
+            opens: OpenBatch::new(lanes),
+            openings: [None; BATCH_MAX],
+        }
     }
 
     /// Claims the memory for the first users now: all of a small population, and of a large one as much as costs a fraction of a
@@ -225,11 +246,16 @@ impl Shard {
     pub fn tick<I: Io>(&mut self, now: Time, io: &mut I, mesh: &mut MeshPort<Hop>) {
         let (inbox, outbox) = io.parts();
         let MeshPort { sender, receiver, .. } = mesh;
-        for place in 0..inbox.len() {
-            let (received, datagram) = inbox.get_mut(place);
-            let mut step = Step { now, outbox, sender };
-            self.datagram(&mut step, received.socket, received.peer, datagram);
-            self.between_roles(&mut step);
+        for first in (0..inbox.len()).step_by(BATCH_MAX) {
+            let places = first..inbox.len().min(first + BATCH_MAX);
+            self.open_ahead(inbox, places.clone());
+            for place in places {
+                let (received, datagram) = inbox.get_mut(place);
+                let opening = self.openings[place - first];
+                let mut step = Step { now, outbox, sender };
+                self.datagram(&mut step, &received, datagram, opening);
+                self.between_roles(&mut step);
+            }
         }
         receiver.receive(|hop, datagram| {
             let mut step = Step { now, outbox, sender };
@@ -241,6 +267,7 @@ impl Shard {
             self.alarm(&mut step, alarm);
             self.between_roles(&mut step);
         }
+        self.common.context(now, outbox).seal_all();
         self.common.counters.datagrams_out += outbox.len() as u64;
     }
 
@@ -284,6 +311,7 @@ impl Shard {
         let done = scscf.operate(ctx, hss, command);
         let sender = &mut mesh.sender;
         self.between_roles(&mut Step { now, outbox, sender });
+        self.common.context(now, outbox).seal_all();
         self.common.counters.datagrams_out += (outbox.len() - queued) as u64;
         done
     }
@@ -355,18 +383,43 @@ impl Shard {
         tables
     }
 
+    /// Opens the ESP packets among the datagrams at `places` side by side, all under keys of their own. What a packet then does, and
+    /// whether it is still in order, is found out when its turn comes.
+    fn open_ahead(&mut self, inbox: &mut Inbox, places: Range<usize>) {
+        self.opens.clear();
+        self.openings = [None; BATCH_MAX];
+        for place in places.clone() {
+            let (received, datagram) = inbox.get_mut(place);
+            if let Door::Esp(pcscf) = self.topology.door(received.socket) {
+                self.pcscfs[usize::from(pcscf)].fetch_ahead(datagram);
+            }
+        }
+        for (opening, place) in self.openings.iter_mut().zip(places) {
+            let (received, datagram) = inbox.get_mut(place);
+            if let Door::Esp(pcscf) = self.topology.door(received.socket) {
+                let start = received.range().start;
+                let pcscf = &self.pcscfs[usize::from(pcscf)];
+                *opening = pcscf.open_ahead(&mut self.opens, datagram, start);
+            }
+        }
+        self.opens.run(inbox.memory_mut());
+    }
+
     fn datagram(
         &mut self,
         step: &mut Step<'_>,
-        socket: SocketId,
-        peer: SocketAddr,
+        received: &Received,
         datagram: &mut [u8],
+        opening: Option<Opening>,
     ) {
         self.common.counters.datagrams_in += 1;
-        match self.topology.door(socket) {
+        let peer = received.peer;
+        match self.topology.door(received.socket) {
             Door::Esp(pcscf) => {
                 let ctx = &mut self.common.context(step.now, step.outbox);
-                self.pcscfs[usize::from(pcscf)].esp(ctx, &mut self.headers, peer, datagram);
+                let opened = opening.map(|opening| (opening, &self.opens));
+                let pcscf = &mut self.pcscfs[usize::from(pcscf)];
+                pcscf.esp(ctx, &mut self.headers, peer, datagram, opened);
             }
             Door::Unprotected(pcscf) => self.unprotected(step, pcscf, peer, datagram, true),
             Door::Mw(role) if self.topology.is_peer(peer.ip()) => {

@@ -217,7 +217,7 @@ pub struct SecuritySet {
 impl SecuritySet {
     /// The UE's contact, which is where these associations lead: its address and its protected server port.
     pub fn ue_contact(&self, connection: &Connection) -> SocketAddr {
-        let port_us = self.sa.inbound(LocalPort::Client).selectors().remote_port;
+        let port_us = self.sa.selectors(LocalPort::Client).remote_port;
         SocketAddr::new(connection.ue_ip, port_us)
     }
 }

@@ -37,7 +37,7 @@ use imstorm_base::io::SocketId;
 use imstorm_base::slab::{Key, Slab};
 use imstorm_base::strings::Strings;
 use imstorm_base::time::seconds;
-use imstorm_esp::{Datagram, Mode, OpenError, classify};
+use imstorm_esp::{Datagram, Mode, OpenBatch, OpenError, classify};
 use imstorm_sip::Message;
 use imstorm_sip::parse::parse;
 use imstorm_sip::transaction::Timings;
@@ -52,6 +52,7 @@ use connection::{Connection, SecuritySet};
 use held::{HELD_MAX, Held};
 pub use open_access::named_identity;
 pub use sa_policy::SaPolicy;
+pub use sets::Opening;
 pub use transaction::InviteTimer;
 use transaction::Transaction;
 
@@ -291,22 +292,29 @@ impl Pcscf {
         self.strings.prefill(users * STRINGS_BYTES_PER_USER);
     }
 
-    /// A datagram on the ESP port, from `peer`.
+    /// A datagram on the ESP port, from `peer`; `opened` if it was opened ahead of its turn, and with which others.
     pub fn esp(
         &mut self,
         ctx: &mut Context<'_>,
         headers: &mut imstorm_sip::Index,
         peer: SocketAddr,
         datagram: &mut [u8],
+        opened: Option<(Opening, &OpenBatch)>,
     ) {
         let Datagram::Esp(spi) = classify(datagram) else { return };
-        let Some((key, port)) = self.set_of_spi(spi) else {
+        // What was opened with the keys of a set that is gone has come too late for it.
+        let is_of = |key: Key| opened.is_none_or(|(opening, _)| opening.set == key);
+        let Some((key, port)) = self.set_of_spi(spi).filter(|(key, _)| is_of(*key)) else {
             ctx.counters.esp_rejected += 1;
             ctx.counters.esp_unknown_spi += 1;
             return;
         };
         let set = self.sets.get_mut(key).expect("a set that was just found");
-        let payload = match set.sa.open(port, datagram) {
+        let payload = match opened {
+            Some((opening, batch)) => set.sa.open_now(port, batch, opening.ticket, datagram),
+            None => set.sa.open(port, datagram),
+        };
+        let payload = match payload {
             Ok(payload) => payload,
             Err(error) => return count_open_error(ctx, &error),
         };

@@ -350,12 +350,17 @@ fn send_protected(
     write: impl FnOnce(Room<'_>) -> Option<usize>,
 ) -> bool {
     let seed = ctx.random.next_u64();
+    if ctx.seals.is_full() {
+        ctx.seal_all();
+    }
     let (mut refused, mut bytes) = (false, 0);
-    let sent = ctx.outbox.send(config.esp_socket, None, set.outer, |slot| {
+    let seals = &mut *ctx.seals;
+    let sent = ctx.outbox.send_unfinished(config.esp_socket, None, set.outer, |slot, start| {
         let end = slot.len().checked_sub(TAILROOM)?;
         let len = write(slot.get_mut(HEADROOM..end)?.into())?;
+        let payload = HEADROOM..HEADROOM + len;
         // Over UDP everything goes from port_pc to port_us (TS 33.203 clause 7.1, SA 2a).
-        let sealed = set.sa.seal(LocalPort::Client, slot, HEADROOM, len, seed);
+        let sealed = set.sa.seal_later(LocalPort::Client, seals, slot, start, payload, seed);
         refused = sealed.is_err();
         bytes = sealed.as_ref().map_or(0, std::ops::Range::len);
         sealed.ok()

@@ -3,7 +3,9 @@
 use std::net::SocketAddr;
 
 use imstorm_base::slab::Key;
-use imstorm_esp::{LocalPort, SaSet, SecurityParameters};
+use imstorm_esp::{
+    Datagram, LocalPort, OpenBatch, OpenTicket, SaSet, SecurityParameters, classify, prefetch,
+};
 use imstorm_sip::Message;
 
 use super::agreement::{ClientOffer, ServerSide};
@@ -146,6 +148,13 @@ impl Pcscf {
 
     /// The set that an SPI names, and the port of ours that it is for.
     pub(super) fn set_of_spi(&self, spi: u32) -> Option<(Key, LocalPort)> {
+        let (place, generation, port) = self.place_of_spi(spi)?;
+        let key = self.sets.key_at(place)?;
+        (key.generation % SPI_GENERATIONS == generation).then_some((key, port))
+    }
+
+    /// Where the set would be that an SPI names: place and generation.
+    fn place_of_spi(&self, spi: u32) -> Option<(u32, u32, LocalPort)> {
         let number = spi.checked_sub(self.spi_base())?;
         if number % self.config.shards != self.config.shard {
             return None;
@@ -153,13 +162,46 @@ impl Pcscf {
         let number = number / self.config.shards;
         let sets = u32::try_from(self.sets.capacity()).ok()?;
         let (place, generation) = ((number / 2) % sets, number / 2 / sets);
-        let key = self.sets.key_at(place)?;
-        if key.generation % SPI_GENERATIONS != generation {
-            return None;
-        }
         let port = if number.is_multiple_of(2) { LocalPort::Server } else { LocalPort::Client };
-        Some((key, port))
+        Some((place, generation, port))
     }
+
+    /// Asks for the memory of the set that a datagram on the ESP port names, ahead of its use.
+    pub fn fetch_ahead(&self, datagram: &[u8]) {
+        if let Datagram::Esp(spi) = classify(datagram)
+            && let Some((place, ..)) = self.place_of_spi(spi)
+            && let Some(place) = self.sets.place(place)
+        {
+            prefetch(place);
+        }
+    }
+
+    /// Has a datagram on the ESP port opened together with others, those of `batch`, ahead of its turn, which comes with
+    /// [`Pcscf::esp`]. It begins at `start` of the memory in which they are. Nothing if it is to be opened on its own, or is to be
+    /// refused.
+    pub fn open_ahead(
+        &self,
+        batch: &mut OpenBatch,
+        datagram: &[u8],
+        start: usize,
+    ) -> Option<Opening> {
+        let Datagram::Esp(spi) = classify(datagram) else { return None };
+        let (key, port) = self.set_of_spi(spi)?;
+        let set = self.sets.get(key)?;
+        if let Some(place) = self.connections.place(set.connection.index) {
+            prefetch(place);
+        }
+        let ticket = set.sa.open_later(port, batch, datagram, start)?;
+        Some(Opening { set: key, ticket })
+    }
+}
+
+/// A datagram that is opened ahead of its turn.
+#[derive(Copy, Clone, Debug)]
+pub struct Opening {
+    /// Its set at that time: if its turn comes and the set is gone, then so is what opened it.
+    pub(super) set: Key,
+    pub(super) ticket: OpenTicket,
 }
 
 /// IK or CK from WWW-Authenticate: 32 hex digits.

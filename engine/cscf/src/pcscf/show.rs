@@ -45,8 +45,8 @@ impl Pcscf {
         name: &'static str,
     ) -> AssociationRow {
         let sa = &set.sa;
-        let client = sa.inbound(LocalPort::Client).selectors();
-        let server = sa.inbound(LocalPort::Server).selectors();
+        let client = sa.selectors(LocalPort::Client);
+        let server = sa.selectors(LocalPort::Server);
         let suite = sa.transform.suite();
         AssociationRow {
             impi: show::text(self.strings.get(&connection.impi)),

@@ -77,6 +77,7 @@ mod tests {
 
     use imstorm_base::slab::Key;
     use imstorm_base::time::Time;
+    use imstorm_esp::{Lanes, SealBatch};
     use imstorm_sip::DialogParts;
 
     use super::super::ScscfConfig;
@@ -95,6 +96,7 @@ mod tests {
         key: Key,
         now: Time,
         outbox: Outbox,
+        seals: SealBatch,
         mw: MwQueue,
         timers: Timers<Alarm>,
         random: SecretRandom,
@@ -175,6 +177,7 @@ mod tests {
                 key,
                 now: seconds(1000),
                 outbox: Outbox::new(1, 4096),
+                seals: SealBatch::new(Lanes::detect()),
                 mw: MwQueue::new(1, vec![pcscf_at]),
                 timers: Timers::new(&[]),
                 random: SecretRandom::new([1; 32]),
@@ -186,6 +189,7 @@ mod tests {
             let ctx = &mut Context {
                 now: self.now,
                 outbox: &mut self.outbox,
+                seals: &mut self.seals,
                 mw: &mut self.mw,
                 timers: &mut self.timers,
                 random: &mut self.random,

@@ -2,7 +2,7 @@
 
 use super::cbc::{BlockCipher, Chain};
 use super::hmac::{Hash, Words};
-use super::rounds::{MD5_K, SHA1_K, md5_rounds, sha1_rounds};
+use super::rounds::{MD5_K, SHA1_K, md5_rounds, nothing, sha1_rounds};
 use crate::transform::IntegrityAlgorithm;
 use core::arch::x86_64::*;
 
@@ -154,7 +154,7 @@ unsafe fn sha1(words: &mut Words<5, LANES>, blocks: &[*const u8; LANES], count: 
     for number in 0..count {
         // SAFETY: the caller says that `count` blocks can be read.
         let block = unsafe { load::<true>(blocks, number) };
-        state = sha1_rounds!(state, block);
+        state = sha1_rounds!(state, block, nothing);
     }
     store_words(state, words);
 }
@@ -175,6 +175,8 @@ pub(super) struct Sha1;
 
 impl Hash<5, LANES> for Sha1 {
     const ALGORITHM: IntegrityAlgorithm = IntegrityAlgorithm::HmacSha1_96;
+    // The processors that have these registers have instructions for SHA-1, too.
+    const FEW: usize = 4;
 
     unsafe fn compress(words: &mut Words<5, LANES>, blocks: &[*const u8; LANES], count: usize) {
         // SAFETY: as the caller says; the features too.
@@ -187,6 +189,7 @@ pub(super) struct Md5;
 
 impl Hash<4, LANES> for Md5 {
     const ALGORITHM: IntegrityAlgorithm = IntegrityAlgorithm::HmacMd5_96;
+    const FEW: usize = 1;
 
     unsafe fn compress(words: &mut Words<4, LANES>, blocks: &[*const u8; LANES], count: usize) {
         // SAFETY: as the caller says; the features too.
@@ -277,27 +280,25 @@ fn encrypt_blocks(aes: &Aes, blocks: &mut Chain<LANES>) {
 unsafe fn encrypt_cbc(
     aes: &Aes,
     chain: &mut Chain<LANES>,
-    sources: &mut [*const u8; LANES],
-    targets: &mut [*mut u8; LANES],
+    texts: &mut [*mut u8; LANES],
     strides: &[usize; LANES],
     count: usize,
 ) {
     let mut x = load_blocks(chain);
     for _ in 0..count {
         for lane in 0..LANES {
-            // SAFETY: the caller says that a block can be read at each source.
-            let text = unsafe { _mm_loadu_si128(sources[lane].cast()) };
+            // SAFETY: the caller says that a block can be read at each of `texts`.
+            let text = unsafe { _mm_loadu_si128(texts[lane].cast()) };
             // First the plaintext and the key, which are there: then the chain, which is waited for.
             x[lane] = _mm_xor_si128(_mm_xor_si128(text, aes.0[0][lane]), x[lane]);
         }
         x = encrypt(aes, x);
         for lane in 0..LANES {
-            // SAFETY: the caller says that a block can be written at each target.
-            unsafe { _mm_storeu_si128(targets[lane].cast(), x[lane]) };
+            // SAFETY: the caller says that a block can be written there.
+            unsafe { _mm_storeu_si128(texts[lane].cast(), x[lane]) };
         }
         for lane in 0..LANES {
-            sources[lane] = sources[lane].wrapping_add(strides[lane]);
-            targets[lane] = targets[lane].wrapping_add(strides[lane]);
+            texts[lane] = texts[lane].wrapping_add(strides[lane]);
         }
     }
     store_blocks(x, chain);
@@ -317,12 +318,38 @@ impl BlockCipher<LANES> for Aes {
     unsafe fn encrypt_cbc(
         &self,
         chain: &mut Chain<LANES>,
-        sources: &mut [*const u8; LANES],
-        targets: &mut [*mut u8; LANES],
+        texts: &mut [*mut u8; LANES],
         strides: &[usize; LANES],
         count: usize,
     ) {
         // SAFETY: as the caller says; the features too.
-        unsafe { encrypt_cbc(self, chain, sources, targets, strides, count) };
+        unsafe { encrypt_cbc(self, chain, texts, strides, count) };
     }
+}
+
+/// The sum of the 16-bit words of `bytes`, in the machine's byte order, the odd last ones left to `sum_of_rest`.
+///
+/// # Safety
+/// [`is_available`] has said so.
+pub(super) unsafe fn sum(bytes: &[u8], sum_of_rest: impl Fn(&[u8]) -> u64) -> u64 {
+    let (blocks, rest) = bytes.as_chunks();
+    // SAFETY: the caller says that the processor has the features.
+    unsafe { sum_blocks(blocks) + sum_of_rest(rest) }
+}
+
+/// Each of the eight sums is of at most 4,096 words: a datagram has no more than 65,535 bytes.
+#[target_feature(enable = "avx2")]
+fn sum_blocks(blocks: &[[u8; 32]]) -> u64 {
+    assert!(blocks.len() <= 2048);
+    let low = splat(0xffff);
+    let mut sum = _mm256_setzero_si256();
+    for block in blocks {
+        // SAFETY: a block has 32 bytes.
+        let words = unsafe { _mm256_loadu_si256(block.as_ptr().cast()) };
+        sum = add(sum, add(_mm256_and_si256(words, low), _mm256_srli_epi32::<16>(words)));
+    }
+    let mut sums = [0_u32; LANES];
+    // SAFETY: eight words of 32 bits are 32 bytes.
+    unsafe { _mm256_storeu_si256(sums.as_mut_ptr().cast(), sum) };
+    sums.into_iter().map(u64::from).sum()
 }

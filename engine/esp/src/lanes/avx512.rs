@@ -1,9 +1,11 @@
 //! Sixteen lanes of 32 bits, and four AES blocks a register: AVX-512 and VAES.
 
 use super::cbc::{BlockCipher, Chain};
+use super::fused::Beside;
 use super::hmac::{Hash, Words};
-use super::rounds::{MD5_K, SHA1_K, md5_rounds, sha1_rounds};
+use super::rounds::{MD5_K, SHA1_K, md5_rounds, nothing, sha1_rounds};
 use crate::transform::IntegrityAlgorithm;
+use core::arch::asm;
 use core::arch::x86_64::*;
 
 /// Whether the processor has what this module is compiled for.
@@ -15,6 +17,8 @@ pub(super) fn is_available() -> bool {
 }
 
 const LANES: usize = 16;
+/// Registers of four AES blocks.
+const GROUPS: usize = LANES / 4;
 
 #[inline]
 #[target_feature(enable = "avx512f")]
@@ -155,7 +159,7 @@ unsafe fn sha1(words: &mut Words<5, LANES>, blocks: &[*const u8; LANES], count: 
         for row in &mut rows {
             *row = _mm512_shuffle_epi8(*row, swap);
         }
-        state = sha1_rounds!(state, transpose(rows));
+        state = sha1_rounds!(state, transpose(rows), nothing);
     }
     store_words(state, words);
 }
@@ -171,11 +175,113 @@ unsafe fn md5(words: &mut Words<4, LANES>, blocks: &[*const u8; LANES], count: u
     store_words(state, words);
 }
 
+/// As [`encrypt_cbc`] by four blocks a lane and [`sha1`] by one, `count` times, at the same time: the one waits for its own results
+/// most of the time, the other hardly ever.
+///
+/// # Safety
+/// [`is_available`] has said so; `count` × 64 bytes can be read from each of `blocks` on, and written where `texts` move by `strides`.
+#[target_feature(enable = "avx512f,avx512bw,vaes")]
+unsafe fn encrypt_beside_sha1(
+    aes: &Aes,
+    chain: &mut Chain<LANES>,
+    texts: &mut [*mut u8; LANES],
+    strides: &[usize; LANES],
+    words: &mut Words<5, LANES>,
+    blocks: &[*const u8; LANES],
+    count: usize,
+) {
+    let swap = _mm512_broadcast_i32x4(_mm_set_epi64x(0x0c0d_0e0f_0809_0a0b, 0x0405_0607_0001_0203));
+    let mut state = load_words(words);
+    let mut x = load_blocks(chain);
+    let mut keys = &aes.0;
+    // Each 20 rounds of SHA-1 go with one block: the plaintext in the first, AES's rounds in every other, and the rest in the last.
+    macro_rules! aes {
+        ($t:expr, $made:ident) => {
+            let (block, step) = ($t / 20, $t % 20);
+            for g in 0..GROUPS {
+                if step == 0 {
+                    // SAFETY: the caller says that these blocks can be read.
+                    let text = unsafe { gather(texts, g, 16 * block) };
+                    x[g] = xor3(text, keys[0][g], x[g]);
+                } else if step == 19 {
+                    x[g] = _mm512_aesenclast_epi128(x[g], keys[10][g]);
+                    // SAFETY: the caller says that these blocks can be written.
+                    unsafe { scatter(x[g], texts, g, 16 * block) };
+                } else if step % 2 == 0 {
+                    x[g] = _mm512_aesenc_epi128(x[g], keys[step / 2][g]);
+                }
+            }
+            // SAFETY: there is no instruction. It keeps the compiler from gathering the rounds of either.
+            unsafe {
+                asm!(
+                    "/* {0} {1} {2} {3} {4} */",
+                    inout(zmm_reg) x[0], inout(zmm_reg) x[1], inout(zmm_reg) x[2], inout(zmm_reg) x[3],
+                    inout(zmm_reg) $made,
+                    options(nomem, nostack, preserves_flags)
+                );
+            }
+        };
+    }
+    for number in 0..count {
+        // SAFETY: the caller says that `count` blocks can be read.
+        let mut rows = unsafe { load(blocks, number) };
+        for row in &mut rows {
+            *row = _mm512_shuffle_epi8(*row, swap);
+        }
+        keys = in_memory(keys);
+        state = sha1_rounds!(state, transpose(rows), aes);
+        for lane in 0..LANES {
+            texts[lane] = texts[lane].wrapping_add(strides[lane]);
+        }
+    }
+    store_words(state, words);
+    store_blocks(x, chain);
+}
+
+/// Has the round keys read where they are used: the compiler would first copy them all, which takes as long as a few blocks.
+#[inline(always)]
+fn in_memory<T>(keys: &T) -> &T {
+    let mut at = core::ptr::from_ref(keys);
+    // SAFETY: there is no instruction, and the pointer stays what it is.
+    unsafe {
+        asm!("/* {0} */", inout(reg) at, options(readonly, nostack, preserves_flags));
+        &*at
+    }
+}
+
+/// The blocks of group `g` that are `at` bytes behind their pointers.
+#[inline]
+#[target_feature(enable = "avx512f")]
+unsafe fn gather(texts: &[*mut u8; LANES], g: usize, at: usize) -> __m512i {
+    // SAFETY: the caller says that they can be read.
+    let block = |lane: usize| unsafe { _mm_loadu_si128(texts[4 * g + lane].add(at).cast()) };
+    let text = _mm512_castsi128_si512(block(0));
+    let text = _mm512_inserti32x4::<1>(text, block(1));
+    let text = _mm512_inserti32x4::<2>(text, block(2));
+    _mm512_inserti32x4::<3>(text, block(3))
+}
+
+/// Writes the blocks of group `g`, `at` bytes behind their pointers.
+#[inline]
+#[target_feature(enable = "avx512f")]
+unsafe fn scatter(x: __m512i, texts: &[*mut u8; LANES], g: usize, at: usize) {
+    let store = |lane: usize, block| {
+        // SAFETY: the caller says that they can be written.
+        unsafe { _mm_storeu_si128(texts[4 * g + lane].add(at).cast(), block) };
+    };
+    store(0, _mm512_castsi512_si128(x));
+    store(1, _mm512_extracti32x4_epi32::<1>(x));
+    store(2, _mm512_extracti32x4_epi32::<2>(x));
+    store(3, _mm512_extracti32x4_epi32::<3>(x));
+}
+
 /// SHA-1 in sixteen lanes.
 pub(super) struct Sha1;
 
 impl Hash<5, LANES> for Sha1 {
     const ALGORITHM: IntegrityAlgorithm = IntegrityAlgorithm::HmacSha1_96;
+    // The processors that have these registers have instructions for SHA-1, too.
+    const FEW: usize = 3;
 
     unsafe fn compress(words: &mut Words<5, LANES>, blocks: &[*const u8; LANES], count: usize) {
         // SAFETY: as the caller says; the features too.
@@ -188,6 +294,7 @@ pub(super) struct Md5;
 
 impl Hash<4, LANES> for Md5 {
     const ALGORITHM: IntegrityAlgorithm = IntegrityAlgorithm::HmacMd5_96;
+    const FEW: usize = 1;
 
     unsafe fn compress(words: &mut Words<4, LANES>, blocks: &[*const u8; LANES], count: usize) {
         // SAFETY: as the caller says; the features too.
@@ -195,52 +302,53 @@ impl Hash<4, LANES> for Md5 {
     }
 }
 
-/// AES-128's round keys of 4 × `GROUPS` lanes: register `g` has those of lanes 4g to 4g + 3. They are wiped on drop.
-pub(super) struct Aes<const GROUPS: usize>([[__m512i; GROUPS]; 11]);
+/// AES-128's round keys of all lanes: register `g` has those of lanes 4g to 4g + 3. They are wiped on drop.
+pub(super) struct Aes([[__m512i; GROUPS]; 11]);
 
-impl<const GROUPS: usize> Drop for Aes<GROUPS> {
+impl Drop for Aes {
     fn drop(&mut self) {
-        let words = self.0.as_mut_ptr().cast::<__m512i>();
-        for place in 0..11 * GROUPS {
-            // SAFETY: so many registers are there; any bits are a register's value.
-            unsafe { words.add(place).write_volatile(core::mem::zeroed()) };
-        }
+        wipe(self.0.as_flattened_mut());
+    }
+}
+
+fn wipe(keys: &mut [__m512i]) {
+    for key in keys {
+        // SAFETY: any bits are a register's value, and this is one that may be written.
+        unsafe { core::ptr::from_mut(key).write_volatile(core::mem::zeroed()) };
     }
 }
 
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn load_blocks<const GROUPS: usize, const L: usize>(blocks: &Chain<L>) -> [__m512i; GROUPS] {
-    const { assert!(L == 4 * GROUPS) };
+fn load_blocks(blocks: &Chain<LANES>) -> [__m512i; GROUPS] {
     let mut x = [_mm512_setzero_si512(); GROUPS];
-    for (g, vector) in x.iter_mut().enumerate() {
-        // SAFETY: four blocks of 16 bytes are 64 bytes, and group g's are those from 4g on.
-        *vector = unsafe { _mm512_loadu_si512(blocks.0.as_ptr().add(4 * g).cast()) };
+    for (vector, four) in x.iter_mut().zip(blocks.0.as_chunks::<4>().0) {
+        // SAFETY: four blocks of 16 bytes are 64 bytes.
+        *vector = unsafe { _mm512_loadu_si512(four.as_ptr().cast()) };
     }
     x
 }
 
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn store_blocks<const GROUPS: usize, const L: usize>(x: [__m512i; GROUPS], blocks: &mut Chain<L>) {
-    const { assert!(L == 4 * GROUPS) };
-    for (g, vector) in x.into_iter().enumerate() {
-        // SAFETY: four blocks of 16 bytes are 64 bytes, and group g's are those from 4g on.
-        unsafe { _mm512_storeu_si512(blocks.0.as_mut_ptr().add(4 * g).cast(), vector) };
+fn store_blocks(x: [__m512i; GROUPS], blocks: &mut Chain<LANES>) {
+    for (vector, four) in x.into_iter().zip(blocks.0.as_chunks_mut::<4>().0) {
+        // SAFETY: four blocks of 16 bytes are 64 bytes.
+        unsafe { _mm512_storeu_si512(four.as_mut_ptr().cast(), vector) };
     }
 }
 
 /// AES's key expansion for 128 bits (FIPS 197 clause 5.2), a key in each lane of 128 bits.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,vaes")]
-fn expand<const GROUPS: usize>(keys: [__m512i; GROUPS]) -> [[__m512i; GROUPS]; 11] {
+fn expand<const N: usize>(keys: [__m512i; N]) -> [[__m512i; N]; 11] {
     // The key's last word, rotated, in all four columns: the rows that AESENCLAST would shift are then constant.
     let rotate = _mm512_set1_epi32(0x0c0f_0e0d);
     let mut schedule = [keys; 11];
     let mut constant: u8 = 1;
     for round in 1..11 {
         let constants = splat(constant.into());
-        for g in 0..GROUPS {
+        for g in 0..N {
             let key = schedule[round - 1][g];
             let word = _mm512_shuffle_epi8(key, rotate);
             let word = _mm512_aesenclast_epi128(word, constants);
@@ -253,15 +361,16 @@ fn expand<const GROUPS: usize>(keys: [__m512i; GROUPS]) -> [[__m512i; GROUPS]; 1
     schedule
 }
 
+#[target_feature(enable = "avx512f,avx512bw,vaes")]
+fn expand_keys(keys: &Chain<LANES>) -> Aes {
+    Aes(expand(load_blocks(keys)))
+}
+
+/// AES's rounds behind the first round's key.
 #[inline]
 #[target_feature(enable = "avx512f,vaes")]
-fn encrypt<const GROUPS: usize>(
-    schedule: &[[__m512i; GROUPS]; 11],
-    mut x: [__m512i; GROUPS],
-) -> [__m512i; GROUPS] {
-    for g in 0..GROUPS {
-        x[g] = xor(x[g], schedule[0][g]);
-    }
+fn encrypt(aes: &Aes, mut x: [__m512i; GROUPS]) -> [__m512i; GROUPS] {
+    let schedule = in_memory(&aes.0);
     for keys in &schedule[1..10] {
         for g in 0..GROUPS {
             x[g] = _mm512_aesenc_epi128(x[g], keys[g]);
@@ -273,83 +382,105 @@ fn encrypt<const GROUPS: usize>(
     x
 }
 
-#[target_feature(enable = "avx512f,avx512bw,vaes")]
-fn expand_keys<const GROUPS: usize, const L: usize>(keys: &Chain<L>) -> Aes<GROUPS> {
-    Aes(expand(load_blocks(keys)))
+#[target_feature(enable = "avx512f,vaes")]
+fn encrypt_blocks(aes: &Aes, blocks: &mut Chain<LANES>) {
+    let mut x = load_blocks(blocks);
+    for g in 0..GROUPS {
+        x[g] = xor(x[g], aes.0[0][g]);
+    }
+    store_blocks(encrypt(aes, x), blocks);
 }
 
 #[target_feature(enable = "avx512f,vaes")]
-fn encrypt_blocks<const GROUPS: usize, const L: usize>(aes: &Aes<GROUPS>, blocks: &mut Chain<L>) {
-    store_blocks(encrypt(&aes.0, load_blocks(blocks)), blocks);
-}
-
-#[target_feature(enable = "avx512f,avx512bw,vaes")]
-unsafe fn encrypt_cbc<const GROUPS: usize, const L: usize>(
-    aes: &Aes<GROUPS>,
-    chain: &mut Chain<L>,
-    sources: &mut [*const u8; L],
-    targets: &mut [*mut u8; L],
-    strides: &[usize; L],
+unsafe fn encrypt_cbc(
+    aes: &Aes,
+    chain: &mut Chain<LANES>,
+    texts: &mut [*mut u8; LANES],
+    strides: &[usize; LANES],
     count: usize,
 ) {
-    let mut x: [__m512i; GROUPS] = load_blocks(chain);
+    let mut x = load_blocks(chain);
     for _ in 0..count {
         for g in 0..GROUPS {
-            // SAFETY: the caller says that a block can be read at each source.
-            let block = |lane: usize| unsafe { _mm_loadu_si128(sources[4 * g + lane].cast()) };
-            let text = _mm512_castsi128_si512(block(0));
-            let text = _mm512_inserti32x4::<1>(text, block(1));
-            let text = _mm512_inserti32x4::<2>(text, block(2));
-            let text = _mm512_inserti32x4::<3>(text, block(3));
+            // SAFETY: the caller says that these blocks can be read.
+            let text = unsafe { gather(texts, g, 0) };
             // First the plaintext and the key, which are there: then the chain, which is waited for.
             x[g] = xor3(text, aes.0[0][g], x[g]);
         }
-        for keys in &aes.0[1..10] {
-            for g in 0..GROUPS {
-                x[g] = _mm512_aesenc_epi128(x[g], keys[g]);
-            }
-        }
+        x = encrypt(aes, x);
         for g in 0..GROUPS {
-            x[g] = _mm512_aesenclast_epi128(x[g], aes.0[10][g]);
-            let store = |lane: usize, block| {
-                // SAFETY: the caller says that a block can be written at each target.
-                unsafe { _mm_storeu_si128(targets[4 * g + lane].cast(), block) };
-            };
-            store(0, _mm512_castsi512_si128(x[g]));
-            store(1, _mm512_extracti32x4_epi32::<1>(x[g]));
-            store(2, _mm512_extracti32x4_epi32::<2>(x[g]));
-            store(3, _mm512_extracti32x4_epi32::<3>(x[g]));
+            // SAFETY: the caller says that these blocks can be written.
+            unsafe { scatter(x[g], texts, g, 0) };
         }
-        for lane in 0..L {
-            sources[lane] = sources[lane].wrapping_add(strides[lane]);
-            targets[lane] = targets[lane].wrapping_add(strides[lane]);
+        for lane in 0..LANES {
+            texts[lane] = texts[lane].wrapping_add(strides[lane]);
         }
     }
     store_blocks(x, chain);
 }
 
-impl<const GROUPS: usize, const L: usize> BlockCipher<L> for Aes<GROUPS> {
-    unsafe fn new(keys: &Chain<L>) -> Self {
+impl BlockCipher<LANES> for Aes {
+    unsafe fn new(keys: &Chain<LANES>) -> Self {
         // SAFETY: the caller says that the processor has the features.
         unsafe { expand_keys(keys) }
     }
 
-    unsafe fn encrypt_blocks(&self, blocks: &mut Chain<L>) {
+    unsafe fn encrypt_blocks(&self, blocks: &mut Chain<LANES>) {
         // SAFETY: the caller says that the processor has the features.
         unsafe { encrypt_blocks(self, blocks) };
     }
 
     unsafe fn encrypt_cbc(
         &self,
-        chain: &mut Chain<L>,
-        sources: &mut [*const u8; L],
-        targets: &mut [*mut u8; L],
-        strides: &[usize; L],
+        chain: &mut Chain<LANES>,
+        texts: &mut [*mut u8; LANES],
+        strides: &[usize; LANES],
         count: usize,
     ) {
         // SAFETY: as the caller says; the features too.
-        unsafe { encrypt_cbc(self, chain, sources, targets, strides, count) };
+        unsafe { encrypt_cbc(self, chain, texts, strides, count) };
     }
+}
+
+impl Beside<5, LANES> for Sha1 {
+    type Cipher = Aes;
+
+    unsafe fn encrypt_beside(
+        aes: &Aes,
+        chain: &mut Chain<LANES>,
+        texts: &mut [*mut u8; LANES],
+        strides: &[usize; LANES],
+        words: &mut Words<5, LANES>,
+        blocks: &[*const u8; LANES],
+        count: usize,
+    ) {
+        // SAFETY: as the caller says; the features too.
+        unsafe { encrypt_beside_sha1(aes, chain, texts, strides, words, blocks, count) };
+    }
+}
+
+/// The sum of the 16-bit words of `bytes`, in the machine's byte order, the odd last ones left to `sum_of_rest`.
+///
+/// # Safety
+/// [`is_available`] has said so.
+pub(super) unsafe fn sum(bytes: &[u8], sum_of_rest: impl Fn(&[u8]) -> u64) -> u64 {
+    let (blocks, rest) = bytes.as_chunks();
+    // SAFETY: the caller says that the processor has the features.
+    unsafe { sum_blocks(blocks) + sum_of_rest(rest) }
+}
+
+/// Each of the sixteen sums is of at most 2,048 words: a datagram has no more than 65,535 bytes.
+#[target_feature(enable = "avx512f")]
+fn sum_blocks(blocks: &[[u8; 64]]) -> u64 {
+    assert!(blocks.len() <= 1024);
+    let low = splat(0xffff);
+    let mut sum = _mm512_setzero_si512();
+    for block in blocks {
+        // SAFETY: a block has 64 bytes.
+        let words = unsafe { _mm512_loadu_si512(block.as_ptr().cast()) };
+        sum = add(sum, add(_mm512_and_si512(words, low), _mm512_srli_epi32::<16>(words)));
+    }
+    _mm512_reduce_add_epi32(sum).cast_unsigned().into()
 }
 
 /// Decrypts AES-CBC in place: `text` is the IV, which stays, and the ciphertext behind it.
@@ -364,11 +495,9 @@ pub(super) unsafe fn decrypt_cbc(key: &[u8; 16], text: &mut [[u8; 16]]) {
 /// From the end to the front, so that the ciphertext that a block is combined with is still there.
 #[target_feature(enable = "avx512f,avx512bw,vaes,aes")]
 fn decrypt(key: &[u8; 16], text: &mut [[u8; 16]]) {
-    let encryption = Aes(expand([_mm512_broadcast_i32x4(load_block(key))]));
-    let mut keys = Aes(encryption.0);
-    for round in 1..10 {
-        let key = _mm_aesimc_si128(_mm512_castsi512_si128(keys.0[round][0]));
-        keys.0[round][0] = _mm512_broadcast_i32x4(key);
+    let mut keys = expand([_mm512_broadcast_i32x4(load_block(key))]).map(|[key]| key);
+    for key in &mut keys[1..10] {
+        *key = _mm512_broadcast_i32x4(_mm_aesimc_si128(_mm512_castsi512_si128(*key)));
     }
     let mut end = text.len();
     while end > 16 {
@@ -382,16 +511,17 @@ fn decrypt(key: &[u8; 16], text: &mut [[u8; 16]]) {
     while end > 1 {
         let earlier = load_block(&text[end - 2]);
         let mut x = load_block(&text[end - 1]);
-        x = _mm_xor_si128(x, _mm512_castsi512_si128(keys.0[10][0]));
+        x = _mm_xor_si128(x, _mm512_castsi512_si128(keys[10]));
         for round in (1..10).rev() {
-            x = _mm_aesdec_si128(x, _mm512_castsi512_si128(keys.0[round][0]));
+            x = _mm_aesdec_si128(x, _mm512_castsi512_si128(keys[round]));
         }
-        x = _mm_aesdeclast_si128(x, _mm512_castsi512_si128(keys.0[0][0]));
+        x = _mm_aesdeclast_si128(x, _mm512_castsi512_si128(keys[0]));
         let out = &mut text[end - 1];
         // SAFETY: a block is 16 bytes.
         unsafe { _mm_storeu_si128(out.as_mut_ptr().cast(), _mm_xor_si128(x, earlier)) };
         end -= 1;
     }
+    wipe(&mut keys);
 }
 
 #[inline]
@@ -401,31 +531,31 @@ fn load_block(block: &[u8; 16]) -> __m128i {
     unsafe { _mm_loadu_si128(block.as_ptr().cast()) }
 }
 
-/// The last 4 × `GROUPS` blocks of `text`, which is one block longer.
+/// The last 4 × `N` blocks of `text`, which is one block longer.
 #[inline]
 #[target_feature(enable = "avx512f,vaes")]
-fn decrypt_chunk<const GROUPS: usize>(keys: &Aes<1>, text: &mut [[u8; 16]]) {
-    assert!(text.len() == 4 * GROUPS + 1);
+fn decrypt_chunk<const N: usize>(keys: &[__m512i; 11], text: &mut [[u8; 16]]) {
+    assert!(text.len() == 4 * N + 1);
     let first = text.as_mut_ptr();
     let at = |block: usize| first.wrapping_add(block);
     // SAFETY: blocks 4g to 4g + 3, and the four that begin one later, are in `text`, whose length was just checked.
     let load = |block: usize| unsafe { _mm512_loadu_si512(at(block).cast_const().cast()) };
-    let mut x = [keys.0[10][0]; GROUPS];
+    let mut x = [keys[10]; N];
     for (g, vector) in x.iter_mut().enumerate() {
         *vector = xor(*vector, load(4 * g + 1));
     }
     for round in (1..10).rev() {
         for vector in &mut x {
-            *vector = _mm512_aesdec_epi128(*vector, keys.0[round][0]);
+            *vector = _mm512_aesdec_epi128(*vector, keys[round]);
         }
     }
     // All of them are read before the first block is written: a group's first earlier block is the last of the group before.
-    let mut earlier = [_mm512_setzero_si512(); GROUPS];
+    let mut earlier = [_mm512_setzero_si512(); N];
     for (g, vector) in earlier.iter_mut().enumerate() {
         *vector = load(4 * g);
     }
-    for g in 0..GROUPS {
-        let plain = xor(_mm512_aesdeclast_epi128(x[g], keys.0[0][0]), earlier[g]);
+    for g in 0..N {
+        let plain = xor(_mm512_aesdeclast_epi128(x[g], keys[0]), earlier[g]);
         // SAFETY: as for the loads.
         unsafe { _mm512_storeu_si512(at(4 * g + 1).cast(), plain) };
     }

@@ -6,12 +6,17 @@
 //! This is the crate's only module with `unsafe`: for intrinsics that need a processor's features, which a [`Lanes`] proves, and
 //! for reading and writing through the lanes' pointers.
 
+// A lane's number finds it in several arrays.
+#![allow(clippy::needless_range_loop)]
+
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 #[cfg(target_arch = "x86_64")]
 mod cbc;
+#[cfg(target_arch = "x86_64")]
+mod fused;
 #[cfg(target_arch = "x86_64")]
 mod hmac;
 mod prefetch;
@@ -20,10 +25,15 @@ mod rounds;
 #[cfg(test)]
 mod tests;
 
+use crate::inner::sum_of;
 use crate::packet::HEADER_LEN;
-use crate::transform::{BLOCK_LEN, ICV_LEN, IntegrityAlgorithm, TransformState};
+use crate::transform::{
+    BLOCK_LEN, EncryptionAlgorithm, ICV_LEN, IntegrityAlgorithm, Suite, TransformState,
+};
 use core::fmt;
 use core::ops::Range;
+#[cfg(target_arch = "x86_64")]
+use hmac::Hash;
 
 pub use prefetch::prefetch;
 
@@ -88,52 +98,46 @@ impl Lanes {
         }
     }
 
-    /// Writes the IVs of the jobs in `places` and encrypts behind them. They all have keys for it.
+    /// Encrypts the jobs in `places`, no more than there are lanes and all of one suite, and computes their ICVs.
+    pub(crate) fn seal(self, suite: Suite, jobs: &mut [Job], places: &[u8], memory: &mut [u8]) {
+        #[cfg(target_arch = "x86_64")]
+        if self.0 == Kind::Avx512
+            && suite.integrity == IntegrityAlgorithm::HmacSha1_96
+            && suite.encryption == EncryptionAlgorithm::AesCbc
+            && places.len() > avx512::Sha1::FEW
+        {
+            // SAFETY: this value proves the features.
+            return unsafe { fused::seal::<avx512::Sha1, 5, 16>(jobs, places, memory) };
+        }
+        if suite.encryption == EncryptionAlgorithm::AesCbc {
+            self.encrypt(jobs, places, memory);
+        }
+        self.icvs(suite.integrity, jobs, places, memory);
+    }
+
+    /// Writes the IVs of the jobs in `places`, no more than there are lanes, and encrypts behind them.
     pub(crate) fn encrypt(self, jobs: &[Job], places: &[u8], memory: &mut [u8]) {
-        let mut rest = places;
-        while !rest.is_empty() {
-            let (group, others) = rest.split_at(rest.len().min(self.encryption_lanes(rest.len())));
-            rest = others;
-            match self.0 {
-                // SAFETY: this value proves the features.
-                #[cfg(target_arch = "x86_64")]
-                Kind::Avx512 if group.len() > 16 => unsafe {
-                    cbc::encrypt::<avx512::Aes<8>, 32>(jobs, group, memory);
-                },
-                // SAFETY: this value proves the features.
-                #[cfg(target_arch = "x86_64")]
-                Kind::Avx512 if group.len() > 1 => unsafe {
-                    cbc::encrypt::<avx512::Aes<4>, 16>(jobs, group, memory);
-                },
-                // SAFETY: this value proves the features.
-                #[cfg(target_arch = "x86_64")]
-                Kind::Avx2 if group.len() > 1 => unsafe {
-                    cbc::encrypt::<avx2::Aes, 8>(jobs, group, memory);
-                },
-                _ => {
-                    for place in group {
-                        let job = &jobs[usize::from(*place)];
-                        job.transform.encrypt(job.iv_block, &mut memory[job.text()]);
-                    }
+        match self.0 {
+            // SAFETY: this value proves the features.
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx512 if places.len() > 1 => unsafe {
+                cbc::encrypt::<avx512::Aes, 16>(jobs, places, memory);
+            },
+            // SAFETY: this value proves the features.
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx2 if places.len() > 1 => unsafe {
+                cbc::encrypt::<avx2::Aes, 8>(jobs, places, memory);
+            },
+            _ => {
+                for place in places {
+                    let job = &jobs[usize::from(*place)];
+                    job.transform.encrypt(job.iv_block, &mut memory[job.text()]);
                 }
             }
         }
     }
 
-    /// How many packets of `count` are encrypted together.
-    const fn encryption_lanes(self, count: usize) -> usize {
-        match self.0 {
-            #[cfg(target_arch = "x86_64")]
-            Kind::Avx512 if count > 16 => 32,
-            #[cfg(target_arch = "x86_64")]
-            Kind::Avx512 => 16,
-            #[cfg(target_arch = "x86_64")]
-            Kind::Avx2 => 8,
-            Kind::Portable => count,
-        }
-    }
-
-    /// Computes the ICVs of the jobs in `places`, whose integrity algorithm is `algorithm`.
+    /// Computes the ICVs of the jobs in `places`, no more than there are lanes and all of one algorithm.
     pub(crate) fn icvs(
         self,
         algorithm: IntegrityAlgorithm,
@@ -142,42 +146,43 @@ impl Lanes {
         memory: &[u8],
     ) {
         use IntegrityAlgorithm::{HmacMd5_96, HmacSha1_96};
-        let (lanes, fewest) = match (self.0, algorithm) {
-            #[cfg(target_arch = "x86_64")]
-            (Kind::Avx512, HmacSha1_96) => (16, 4),
-            #[cfg(target_arch = "x86_64")]
-            (Kind::Avx512, HmacMd5_96) => (16, 2),
-            #[cfg(target_arch = "x86_64")]
-            (Kind::Avx2, HmacSha1_96) => (8, 5),
-            #[cfg(target_arch = "x86_64")]
-            (Kind::Avx2, HmacMd5_96) => (8, 2),
-            (Kind::Portable, _) => (1, usize::MAX),
-        };
-        for group in places.chunks(lanes) {
-            if group.len() < fewest {
-                for place in group {
-                    let job = &mut jobs[usize::from(*place)];
-                    job.icv = job.transform.icv(&memory[job.authenticated()]);
-                }
-                continue;
+        #[cfg(target_arch = "x86_64")]
+        match (self.0, algorithm) {
+            (Kind::Avx512, HmacSha1_96) if places.len() > avx512::Sha1::FEW => {
+                // SAFETY: this value proves the features.
+                return unsafe { hmac::icvs::<avx512::Sha1, 5, 16>(jobs, places, memory) };
             }
+            (Kind::Avx512, HmacMd5_96) if places.len() > avx512::Md5::FEW => {
+                // SAFETY: this value proves the features.
+                return unsafe { hmac::icvs::<avx512::Md5, 4, 16>(jobs, places, memory) };
+            }
+            (Kind::Avx2, HmacSha1_96) if places.len() > avx2::Sha1::FEW => {
+                // SAFETY: this value proves the features.
+                return unsafe { hmac::icvs::<avx2::Sha1, 5, 8>(jobs, places, memory) };
+            }
+            (Kind::Avx2, HmacMd5_96) if places.len() > avx2::Md5::FEW => {
+                // SAFETY: this value proves the features.
+                return unsafe { hmac::icvs::<avx2::Md5, 4, 8>(jobs, places, memory) };
+            }
+            _ => {}
+        }
+        for place in places {
+            let job = &mut jobs[usize::from(*place)];
+            job.icv = job.transform.icv(&memory[job.authenticated()]);
+        }
+    }
+
+    /// The sum of the 16-bit words of a datagram's bytes, as [`sum_of`] has it.
+    #[inline]
+    pub(crate) fn sum(self, bytes: &[u8]) -> u64 {
+        match self.0 {
             // SAFETY: this value proves the features.
             #[cfg(target_arch = "x86_64")]
-            unsafe {
-                match (self.0, algorithm) {
-                    (Kind::Avx512, HmacSha1_96) => {
-                        hmac::icvs::<avx512::Sha1, 5, 16>(jobs, group, memory);
-                    }
-                    (Kind::Avx512, HmacMd5_96) => {
-                        hmac::icvs::<avx512::Md5, 4, 16>(jobs, group, memory);
-                    }
-                    (Kind::Avx2, HmacSha1_96) => {
-                        hmac::icvs::<avx2::Sha1, 5, 8>(jobs, group, memory);
-                    }
-                    (Kind::Avx2, HmacMd5_96) => hmac::icvs::<avx2::Md5, 4, 8>(jobs, group, memory),
-                    (Kind::Portable, _) => unreachable!("it has no lanes"),
-                }
-            }
+            Kind::Avx512 => unsafe { avx512::sum(bytes, sum_of) },
+            // SAFETY: this value proves the features.
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx2 => unsafe { avx2::sum(bytes, sum_of) },
+            Kind::Portable => sum_of(bytes),
         }
     }
 

@@ -19,9 +19,11 @@ pub(super) const MD5_K: [u32; 64] = [
     0x6fa8_7e4f, 0xfe2c_e6e0, 0xa301_4314, 0x4e08_11a1, 0xf753_7e82, 0xbd3a_f235, 0x2ad7_d2bb, 0xeb86_d391,
 ];
 
-/// SHA-1's compression of one block: `$state` is five vectors, `$w` the block's sixteen words.
+/// SHA-1's compression of one block: `$state` is five vectors, `$w` the block's sixteen words. `$beside` is invoked with the number of
+/// each round and what it has made, to do what has nothing to do with it.
+#[rustfmt::skip] // It would move the inner macro to the right each time.
 macro_rules! sha1_rounds {
-    ($state:expr, $w:expr) => {{
+    ($state:expr, $w:expr, $beside:ident) => {{
         let mut w = $w;
         let [mut a, mut b, mut c, mut d, mut e] = $state;
         macro_rules! step {
@@ -33,23 +35,24 @@ macro_rules! sha1_rounds {
                 let fixed = add($e, add(w[$t & 15], splat(SHA1_K[$k])));
                 $e = add(rol::<5, 27>($a), add($f($b, $c, $d), fixed));
                 $b = rol::<30, 2>($b);
+                $beside!($t, $e);
             };
         }
         macro_rules! twenty {
-                    ($f:ident, $k:expr) => {
-                        twenty!(@ $f, $k, 0);
-                        twenty!(@ $f, $k, 5);
-                        twenty!(@ $f, $k, 10);
-                        twenty!(@ $f, $k, 15);
-                    };
-                    (@ $f:ident, $k:expr, $t:expr) => {
-                        step!(a b c d e, $f, $k, 20 * $k + $t);
-                        step!(e a b c d, $f, $k, 20 * $k + $t + 1);
-                        step!(d e a b c, $f, $k, 20 * $k + $t + 2);
-                        step!(c d e a b, $f, $k, 20 * $k + $t + 3);
-                        step!(b c d e a, $f, $k, 20 * $k + $t + 4);
-                    };
-                }
+            ($f:ident, $k:expr) => {
+                twenty!(@ $f, $k, 0);
+                twenty!(@ $f, $k, 5);
+                twenty!(@ $f, $k, 10);
+                twenty!(@ $f, $k, 15);
+            };
+            (@ $f:ident, $k:expr, $t:expr) => {
+                step!(a b c d e, $f, $k, 20 * $k + $t);
+                step!(e a b c d, $f, $k, 20 * $k + $t + 1);
+                step!(d e a b c, $f, $k, 20 * $k + $t + 2);
+                step!(c d e a b, $f, $k, 20 * $k + $t + 3);
+                step!(b c d e a, $f, $k, 20 * $k + $t + 4);
+            };
+        }
         twenty!(ch, 0);
         twenty!(parity, 1);
         twenty!(maj, 2);
@@ -96,4 +99,9 @@ macro_rules! md5_rounds {
     }};
 }
 
-pub(super) use {md5_rounds, sha1_rounds};
+/// Nothing beside the rounds.
+macro_rules! nothing {
+    ($t:expr, $e:ident) => {};
+}
+
+pub(super) use {md5_rounds, nothing, sha1_rounds};
