@@ -2,6 +2,7 @@
 //! change of a few per cent is seen where times would not show it. `../gate` compares them with what `baseline.json` has.
 
 #![allow(missing_docs, reason = "gungraun's macros make public items")]
+#![allow(clippy::needless_pass_by_value, reason = "gungraun's setups give values")]
 
 mod aka;
 mod esp;

@@ -84,7 +84,7 @@ def attach(programs, folder, users, rate):
         argv = [programs.path("imstorm"), "run", profile, "--target", f"127.0.0.1:{ports.pcscf}",
                 "--admin", f"http://127.0.0.1:{ports.admin}", "--out", out, "--quiet"]
         # 3: starts came late, since the generator was full: at saturation they may.
-        _, generator_s = finished(argv, machine.GENERATOR_CPU, users / rate + 30, "imstorm run", accept=(0, 3))
+        _, generator_s = finished(argv, machine.GENERATOR_CPU, users / rate + 15, "imstorm run", accept=(0, 3))
         engine_s = cpu_s(pids) - before
     report = json.loads((out / "report.json").read_text())
     secure = report["procedures"]["secure"]
