@@ -183,6 +183,9 @@ fn what_asks_for_protection_is_told_that_there_is_none() {
     let mut ue = world.registered_openly(1, "127.16.0.1:5070");
     let asks = ue.register(600).and("Proxy-Require", "secevt");
     assert_eq!(world.ask_openly(&ue, &asks).status(), 420);
+    let esp = world.pcscf_esp;
+    world.datagram(ue.source, esp, &[0x11; 64]);
+    assert_eq!(world.counter("esp_unknown_spi"), 1);
     let (impu, contact) = (ue.impu.clone(), ue.contact());
     let subscribe = ue.request("SUBSCRIBE", &impu, &impu).and("Event", "security");
     let subscribe = subscribe.and("Contact", &contact).with("Call-ID", "s");
@@ -440,4 +443,119 @@ fn with_security_associations_all_this_is_refused_as_ever() {
         assert!(String::from_utf8_lossy(&came.bytes).starts_with("SIP/2.0 403"), "{role}");
     }
     world.assert_empty();
+}
+
+/// The engine as a process, over UDP sockets on 127.0.0.0/8.
+mod over_sockets {
+    use std::io::{BufRead, BufReader};
+    use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+    use std::process::{Child, Command, Stdio};
+    use std::time::Duration;
+
+    use tests::Text;
+    use tests::open::OpenUe;
+
+    /// The longest that an answer may take.
+    const PATIENCE: Duration = Duration::from_secs(30);
+
+    struct Engine {
+        process: Child,
+        pcscf: SocketAddr,
+        said: String,
+    }
+
+    impl Drop for Engine {
+        fn drop(&mut self) {
+            let _ = self.process.kill();
+            let _ = self.process.wait();
+        }
+    }
+
+    impl Engine {
+        fn start(shards: u8) -> Self {
+            let [_, _, high, low] = std::process::id().to_be_bytes();
+            let ip = Ipv4Addr::new(127, 120 + shards, high, low.max(1));
+            let text = format!(
+                "pcscf = [{{ access_security = \"none\", address = \"{ip}:5060\", mw = \"{ip}:6060\" }}]\n\
+                 icscf = {{ mw = \"{ip}:6160\" }}\n\
+                 scscf = {{ authentication = \"none\", mw = \"{ip}:6260\" }}\n\
+                 subscribers = {{ size = 100 }}\nadmin = \"{ip}:9060\"\nshards = {shards}\n"
+            );
+            let name = format!("imstorm-open-{shards}-{}.toml", std::process::id());
+            let path = std::env::temp_dir().join(name);
+            std::fs::write(&path, text).expect("a file");
+            let mut process = Command::new(env!("CARGO_BIN_EXE_engine-under-test"))
+                .arg("serve")
+                .arg(&path)
+                .stdin(Stdio::null())
+                .stderr(Stdio::piped())
+                .spawn()
+                .expect("it starts");
+            let mut lines = BufReader::new(process.stderr.take().expect("it is piped"));
+            let mut said = String::new();
+            while !said.contains("/v1/status") {
+                let count = lines.read_line(&mut said).expect("its standard error");
+                assert!(count > 0, "it ended: {said}");
+            }
+            let _ = std::fs::remove_file(&path);
+            Self { process, pcscf: SocketAddr::new(ip.into(), 5060), said }
+        }
+    }
+
+    /// A UE with a socket.
+    struct SocketUe {
+        ue: OpenUe,
+        socket: UdpSocket,
+        pcscf: SocketAddr,
+    }
+
+    impl SocketUe {
+        fn new(number: u64, pcscf: SocketAddr) -> Self {
+            let socket = UdpSocket::bind("127.0.0.1:0").expect("a port");
+            socket.set_read_timeout(Some(PATIENCE)).expect("a socket");
+            let source = socket.local_addr().expect("an address");
+            Self { ue: OpenUe::new(number, &source.to_string()), socket, pcscf }
+        }
+
+        fn send(&self, message: &Text) {
+            self.socket.send_to(&message.to_bytes(), self.pcscf).expect("it is sent");
+        }
+
+        fn receive(&self) -> Text {
+            let mut room = [0; 4096];
+            let len = self.socket.recv(&mut room).expect("a message in time");
+            Text::parse(&room[..len])
+        }
+    }
+
+    fn register_and_send(shards: u8) {
+        let engine = Engine::start(shards);
+        assert!(engine.said.contains("whoever reaches this engine is trusted"), "{}", engine.said);
+        let mut ues: Vec<_> = (1..=4).map(|number| SocketUe::new(number, engine.pcscf)).collect();
+        for it in &mut ues {
+            let register = it.ue.register(600);
+            it.send(&register);
+            assert_eq!(it.receive().status(), 200);
+        }
+        for place in 0..ues.len() {
+            let to = ues[(place + 1) % 4].ue.impu.clone();
+            let message = ues[place].ue.message(&to);
+            ues[place].send(&message);
+            let callee = &ues[(place + 1) % 4];
+            let came = callee.receive();
+            assert_eq!(came.method(), "MESSAGE");
+            callee.send(&callee.ue.respond(&came, 200));
+            assert_eq!(ues[place].receive().status(), 200);
+        }
+    }
+
+    #[test]
+    fn users_register_and_reach_each_other() {
+        register_and_send(1);
+    }
+
+    #[test]
+    fn they_do_over_two_shards() {
+        register_and_send(2);
+    }
 }

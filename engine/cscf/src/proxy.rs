@@ -1,6 +1,6 @@
 //! What every proxy does with a message, whatever its role (RFC 3261 clause 16).
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use imstorm_sip::header::HeaderName;
 use imstorm_sip::{Message, Room, Via, Writer};
@@ -55,7 +55,10 @@ pub fn write_via_with_source(value: &[u8], source: SocketAddr, out: &mut Writer<
     }
     if asks || differs {
         // Without brackets (RFC 3261 clause 25.1: via-received).
-        out.put(b";received=").text(&source.ip().to_string());
+        match source.ip() {
+            address @ IpAddr::V4(_) => out.put(b";received=").ip(address),
+            IpAddr::V6(address) => out.put(b";received=").text(&address.to_string()),
+        };
     }
 }
 

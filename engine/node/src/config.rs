@@ -66,6 +66,9 @@ pub struct EngineConfig {
     /// Users for whom memory is claimed at start; 0 takes the number of subscribers.
     #[serde(default = "unset")]
     pub population: Spanned<u64>,
+    /// Of how many users' memory at most each shard touches all at start, so that the first of them wait for none: about 6 KB each.
+    #[serde(default = "default_prefill")]
+    pub prefill: usize,
     /// Connections of a user that there is room for, 2 to 16; 0 takes what the S-CSCF's settings allow a user, or 2 where none runs here.
     #[serde(default = "unset")]
     pub connections_per_user: Spanned<usize>,
@@ -493,6 +496,11 @@ fn default_io() -> Backend {
 }
 fn default_io_batch_wait_us() -> Spanned<u32> {
     Spanned::new(0..0, BATCH_WAIT_US_MAX)
+}
+/// 300 MB: a hundred thousand users on two shards. A machine that has to find the memory first takes a second for it, and the engine is to serve
+/// within two.
+fn default_prefill() -> usize {
+    49_152
 }
 fn default_receive_buffer_bytes() -> usize {
     16 << 20

@@ -105,6 +105,8 @@ pub struct Shard {
     /// The packets of the datagrams that are looked at now, and each datagram's own.
     opens: OpenBatch,
     openings: [Option<Opening>; BATCH_MAX],
+    /// For how many users at most memory is touched at start.
+    prefill_max: usize,
 }
 
 impl Shard {
@@ -225,13 +227,14 @@ impl Shard {
             headers: Index::default(),
             opens: OpenBatch::new(lanes),
             openings: [None; BATCH_MAX],
+            prefill_max: config.prefill,
         }
     }
 
     /// Claims the memory for the first users now: all of a small population, and of a large one as much as costs a fraction of a
     /// second. Only before the first tick.
     pub fn prefill(&mut self, users: usize) {
-        let users = users.min(PREFILL_USERS_MAX);
+        let users = users.min(self.prefill_max);
         self.common.timers.prefill(users, Alarm::Pcscf(0, PcscfAlarm::Answers));
         for pcscf in &mut self.pcscfs {
             pcscf.prefill(users);
@@ -590,10 +593,6 @@ const SHARD_DIGITS: usize = 2;
 const STRINGS_BYTES_PER_CONNECTION: usize = 1536;
 /// Requests that may have to be sent again, while their answers are under way.
 const STRINGS_BYTES_BASE: usize = 64 << 20;
-
-/// About 6 KB each, 300 MB: a hundred thousand users on two shards. A machine that has to find the memory first takes a second
-/// for it, and the engine is to serve within two.
-const PREFILL_USERS_MAX: usize = 49_152;
 
 /// Timers of one duration that a connection has armed at the same time, cancelled ones included.
 const TIMERS_PER_CONNECTION: usize = 2;

@@ -180,7 +180,10 @@ impl Hss {
     /// 4.3.3.2).
     #[must_use]
     pub fn registrant(&self, impu: &[u8]) -> Option<UserId> {
-        let provisioned = self.directory.holders(impu);
+        let mut provisioned = self.directory.holders(impu);
+        if self.changed.is_empty() {
+            return provisioned.next();
+        }
         let mut all = self.added_identity(impu).into_iter().chain(provisioned);
         all.find(|user| self.has_identity(*user, impu))
     }

@@ -385,7 +385,9 @@ impl Pcscf {
         let connection = self.connections.get_mut(key).expect("a connection that was accepted");
         connection.to_tag = to_tag;
         connection.notifier = contact.and_then(|contact| contact.uri.socket_addr(DEFAULT_PORT));
-        self.follow_service_route(ctx, key, message, contact.map(|contact| contact.uri_text));
+        let given = message.service_routes().next().and_then(Result::ok);
+        let given = given.as_ref().or(contact);
+        self.follow_service_route(ctx, key, given.map(|given| given.uri_text));
         message.expires().ok().flatten().unwrap_or(0)
     }
 

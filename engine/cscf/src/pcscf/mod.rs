@@ -213,7 +213,10 @@ impl Pcscf {
     #[must_use]
     pub fn new(config: PcscfConfig) -> Self {
         let connections = config.connections_max;
-        let sets = 2 * connections;
+        let sets = match config.access_security {
+            AccessSecurity::Ipsec3gpp => 2 * connections,
+            AccessSecurity::None => 0,
+        };
         let spis = 2 * sets as u64 * u64::from(SPI_GENERATIONS) * u64::from(config.shards);
         assert!(
             spis < u64::from(u32::MAX) - 2 * u64::from(SPI_MIN),

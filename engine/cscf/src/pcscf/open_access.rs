@@ -118,6 +118,10 @@ impl Pcscf {
                     // RFC 3261 clause 10.3, step 7.
                     return self.refuse(ctx, origin.peer, message, 500, |_| ());
                 }
+                if again.is_some() && connection.call_id != call_id {
+                    // The UE has begun anew since, and had the answer to this one.
+                    return;
+                }
                 connection.call_id = call_id;
                 connection.cseq = cseq.number;
                 key

@@ -12,6 +12,11 @@ use crate::hss::IdentitiesRoom;
 use crate::identity::{IDENTITY_BYTES_MAX, Identity, IdentityList, IdentityListWriter};
 use crate::proxy::DEFAULT_PORT;
 
+/// Whether a Contact may have `reg-id`: sooner said than its parameters are read.
+fn names_reg_id(contact: &[u8]) -> bool {
+    contact.windows(6).any(|text| text.eq_ignore_ascii_case(b"reg-id"))
+}
+
 /// Room for a contact's URI in the body of a NOTIFY, its references replaced.
 const CONTACT_BYTES_MAX: usize = 512;
 
@@ -20,9 +25,11 @@ impl Pcscf {
     pub(super) fn edit_path(&self, edits: &mut Edits, message: &Message<'_>, connection: Key) {
         edits.remove(HeaderName::Path);
         // RFC 5626 clause 5.1: the connection's key is the flow's token.
-        let is_flow = message.contacts().flatten().any(|contact| contact.params.has("reg-id"));
-        let is_first_hop = message.list(HeaderName::Via).count() == 1;
-        let is_outbound = self.config.outbound && is_flow && is_first_hop;
+        let is_flow = || message.contacts().flatten().any(|contact| contact.params.has("reg-id"));
+        let may_be_flow =
+            || message.lines(HeaderName::Contact).any(|(_, value)| names_reg_id(value));
+        let is_first_hop = || message.list(HeaderName::Via).count() == 1;
+        let is_outbound = self.config.outbound && may_be_flow() && is_flow() && is_first_hop();
         edits.append(HeaderName::Path, |out| match is_outbound {
             true => self.write_flow(connection, out),
             false => self.write_route(connection, out),
@@ -49,10 +56,11 @@ impl Pcscf {
             None => connection.open.map(|open| open.contact),
         };
         let route = message.service_routes().next().and_then(Result::ok);
-        if let Some(address) = route.and_then(|route| route.uri.socket_addr(DEFAULT_PORT)) {
-            connection.notifier = Some(address);
+        let address = route.as_ref().and_then(|route| route.uri.socket_addr(DEFAULT_PORT));
+        if address.is_some() {
+            connection.notifier = address;
         }
-        self.follow_service_route(ctx, key, message, None);
+        self.follow_service_route(ctx, key, route.map(|route| route.uri_text));
         let is_own = |uri: &Uri<'_>| own.is_some() && uri.socket_addr(DEFAULT_PORT) == own;
         let contact = message.contacts().flatten().find(|contact| is_own(&contact.uri));
         let Some(contact) = contact else { return 0 };

@@ -4,24 +4,22 @@
 
 use imstorm_base::slab::Key;
 use imstorm_base::time::Time;
-use imstorm_sip::{Message, Uri};
+use imstorm_sip::Uri;
 
 use super::Pcscf;
 use crate::event::Context;
 use crate::proxy::DEFAULT_PORT;
 
 impl Pcscf {
-    /// Follows the service route of a 2xx to the security SUBSCRIBE, whose Contact has this URI.
+    /// Follows the service route that a 2xx gives, in Service-Route or in the notifier's Contact.
     pub(super) fn follow_service_route(
         &mut self,
         ctx: &mut Context<'_>,
         key: Key,
-        message: &Message<'_>,
-        contact: Option<&[u8]>,
+        given: Option<&[u8]>,
     ) {
         let Some(connection) = self.connections.get_mut(key) else { return };
-        let given = message.service_routes().next().and_then(Result::ok);
-        let Some(uri) = given.map(|given| given.uri_text).or(contact) else { return };
+        let Some(uri) = given else { return };
         if self.strings.get(&connection.service_route) == uri {
             return;
         }

@@ -160,7 +160,8 @@ impl Pcscf {
             return None;
         }
         let number = number / self.config.shards;
-        let sets = u32::try_from(self.sets.capacity()).ok()?;
+        // There are none at all where access is not protected.
+        let sets = u32::try_from(self.sets.capacity()).ok().filter(|sets| *sets > 0)?;
         let (place, generation) = ((number / 2) % sets, number / 2 / sets);
         let port = if number.is_multiple_of(2) { LocalPort::Server } else { LocalPort::Client };
         Some((place, generation, port))

@@ -20,7 +20,11 @@ const DIALOG_BYTES_MAX: usize = 2048;
 impl Scscf {
     /// The connection whose token a URI of ours carries.
     pub(super) fn connection_at(&self, now: Time, uri: &[u8]) -> Option<Key> {
-        let uri = Uri::parse(uri).ok()?;
+        self.connection_of(now, &Uri::parse(uri).ok()?)
+    }
+
+    /// As [`Scscf::connection_at`], of a URI that has been read.
+    fn connection_of(&self, now: Time, uri: &Uri<'_>) -> Option<Key> {
         (uri.socket_addr(DEFAULT_PORT)? == self.config.mw).then_some(())?;
         let (place, secret) = uri.param("sess")??.split_at_checked(16)?;
         let key = Key::from_u64(read_hex_u64(place)?);
@@ -44,7 +48,7 @@ impl Scscf {
         let key = match route {
             // Without authentication there may be nobody in front who could know the token.
             None if self.is_open() => self.connection_by_name(from, message),
-            route => route.and_then(|route| self.connection_at(ctx.now, route.uri_text)),
+            route => route.and_then(|route| self.connection_of(ctx.now, &route.uri)),
         };
         let key = key.filter(|key| self.is_from_pcscf(*key, from));
         if key.is_none() {

@@ -335,6 +335,11 @@ impl Scscf {
         self.subscriptions.prefill(users);
         self.challenges.prefill(users / 8);
         self.notifications.prefill(users / 8);
+        if self.is_open() {
+            // Each connection is a registration there, and has bindings from its start.
+            self.bindings.prefill(users);
+            self.by_aor.prefill();
+        }
         for index in [&mut self.by_challenge, &mut self.by_request] {
             index.prefill();
         }

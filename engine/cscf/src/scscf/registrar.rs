@@ -105,6 +105,11 @@ pub(super) struct BindingRoom {
 /// Room for a Path of several entries.
 pub(super) type PathRoom = Option<[u8; PATH_BYTES_MAX]>;
 
+/// The address that Path begins with: the P-CSCF's.
+pub(super) fn first_of_path(message: &Message<'_>) -> Option<SocketAddr> {
+    message.paths().next()?.ok()?.uri.socket_addr(DEFAULT_PORT)
+}
+
 /// Path as one string. `None` where it is too long.
 pub(super) fn path_of<'b>(message: &Message<'b>, room: &'b mut PathRoom) -> Option<&'b [u8]> {
     let mut entries = message.list(HeaderName::Path);
@@ -209,7 +214,8 @@ impl Scscf {
             Some((contact, granted_s)) => {
                 let known = self.known(ctx, request)?;
                 let mut room = BindingRoom::default();
-                let asked = self.read_asked(ctx, request, &contact, &mut room)?;
+                let asked = (&contact, first_of_path(message));
+                let asked = self.read_asked(ctx, request, asked, &mut room)?;
                 self.bind(ctx, request, (&asked, &known), granted_s)
             }
         }
@@ -314,12 +320,12 @@ impl Scscf {
         })
     }
 
-    /// What a REGISTER binds, and what its 200 takes beside the contacts.
+    /// What a REGISTER whose Path begins with `first` binds, and what its 200 takes beside the contacts.
     pub(super) fn read_asked<'b>(
         &self,
         ctx: &mut Context<'_>,
         request: &Request<'b>,
-        contact: &NameAddr<'b>,
+        (contact, first): (&NameAddr<'b>, Option<SocketAddr>),
         room: &'b mut BindingRoom,
     ) -> Result<Asked<'b>, Refused> {
         let message = request.message;
@@ -333,8 +339,6 @@ impl Scscf {
             false => Some(&b""[..]),
         };
         let path = path_of(message, &mut room.path);
-        let first = message.paths().next().and_then(Result::ok);
-        let first = first.and_then(|first| first.uri.socket_addr(DEFAULT_PORT));
         let pcscf = self.subscriptions.get(request.connection).map(|found| found.pcscf);
         // The way back must be the way that it came (RFC 3327 clause 5.3).
         let is_own_path = first.is_some() && first == pcscf;

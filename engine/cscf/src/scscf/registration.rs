@@ -17,7 +17,9 @@ use super::binding::BindingParts;
 use super::challenge::Challenged;
 use super::connectivity::Check;
 use super::flow::Flow;
-use super::registrar::{BindingRoom, Known, PathRoom, Refused, Request, bad_request, path_of};
+use super::registrar::{
+    BindingRoom, Known, PathRoom, Refused, Request, bad_request, first_of_path, path_of,
+};
 use super::security_event::is_protected;
 use super::subscription::{
     Authenticated, Reason, Registration, Subscription, TokenSecret, Watcher, Whose,
@@ -43,6 +45,8 @@ pub(super) struct Register<'a> {
     /// Of (private identity, P-CSCF's Path).
     pub key: u64,
     cseq: u32,
+    /// The P-CSCF, which Path begins with.
+    pcscf: Option<SocketAddr>,
     /// The flow that its contact is of.
     flow: Option<Flow>,
     pub wanted: Wanted<'a>,
@@ -157,7 +161,8 @@ impl Scscf {
         // Without a Path nobody would find the way back to the UE (TS 24.229 clause 5.4.1.2.1).
         let path = path.ok_or_else(|| bad_request(ctx))?;
         let key = self.registration_key(path, impi);
-        Ok(Register { message, user, identities, key, cseq, flow, wanted })
+        let pcscf = first_of_path(message);
+        Ok(Register { message, user, identities, key, cseq, pcscf, flow, wanted })
     }
 
     /// What names a registration: the private identity, and the way to the UE, whether the P-CSCF says in it that it keeps a flow, which depends on
@@ -299,10 +304,8 @@ impl Scscf {
         authenticated: (Option<Key>, Option<Authenticated>),
     ) {
         let message = register.message;
-        let pcscf = message.paths().next().and_then(Result::ok);
-        let pcscf = pcscf.and_then(|path| path.uri.socket_addr(DEFAULT_PORT));
         let (Some(contact), Some(pcscf), true) =
-            (register.address(), pcscf, register.granted_s() > 0)
+            (register.address(), register.pcscf, register.granted_s() > 0)
         else {
             // There is nothing yet that could be removed.
             let refused = bad_request(ctx);
@@ -422,7 +425,7 @@ impl Scscf {
         }
         let mut room = BindingRoom::default();
         let first = self.request_for(register, connection, b"");
-        let asked = self.read_asked(ctx, &first, &contact, &mut room)?;
+        let asked = self.read_asked(ctx, &first, (&contact, register.pcscf), &mut room)?;
         let (mut bindable, mut made) = (Aors::new(), 0);
         let mut all = SmallVec::<[Option<Known>; 4]>::new();
         let mut lacking = None;
