@@ -295,6 +295,14 @@ impl World {
         self.pass_mw();
     }
 
+    /// Datagrams come to the engine in one batch.
+    pub fn batch(&mut self, wires: &[Wire]) {
+        for wire in wires {
+            self.arrive(wire);
+        }
+        self.tick_all();
+    }
+
     /// A UE's message comes to the P-CSCF's unprotected port.
     pub fn plain(&mut self, ue: &ScriptedUe, message: &Text) {
         self.datagram(SocketAddr::new(ue.ip, ue.port), ue.pcscf, &message.to_bytes());
@@ -552,17 +560,24 @@ impl World {
     }
 
     fn deliver(&mut self, wire: &Wire) {
+        let Some(place) = self.arrive(wire) else { return };
+        let departures = self.nodes[place].tick(self.now);
+        self.depart(departures);
+    }
+
+    /// Puts a datagram before the process that it is for: which one, if it can be reached.
+    fn arrive(&mut self, wire: &Wire) -> Option<usize> {
         if self.cut_off == Some(wire.to.ip()) {
-            return;
+            return None;
         }
-        let node = self.nodes.iter_mut().find(|node| node.addresses.contains(&wire.to));
-        let node = node.unwrap_or_else(|| panic!("{} is no address of the engine", wire.to));
+        let place = self.nodes.iter().position(|node| node.addresses.contains(&wire.to));
+        let place = place.unwrap_or_else(|| panic!("{} is no address of the engine", wire.to));
+        let node = &mut self.nodes[place];
         let socket = node.addresses.iter().position(|address| *address == wire.to);
         let socket = imstorm_base::SocketId(u8::try_from(socket.unwrap_or(0)).unwrap_or(0));
         let (peer, bytes) = (wire.from, wire.bytes.clone());
         node.io.arrivals.push_back(Datagram { socket, local: None, peer, bytes });
-        let departures = node.tick(self.now);
-        self.depart(departures);
+        Some(place)
     }
 
     fn tick_all(&mut self) {

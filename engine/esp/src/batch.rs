@@ -86,12 +86,13 @@ impl OpenBatch {
         Self { lanes, jobs, is_authentic: [false; BATCH_MAX] }
     }
 
-    /// Forgets the packets of before.
+    /// Forgets packets that were not opened.
     pub fn clear(&mut self) {
         self.jobs.clear();
     }
 
-    /// Computes all packets' ICVs and decrypts those whose ICV is right, where they are in `memory`.
+    /// Computes all packets' ICVs and decrypts those whose ICV is right, where they are in `memory`. The copies of their keys are wiped;
+    /// their tickets hold until the next packet is taken in.
     ///
     /// # Panics
     /// If a packet is not within `memory`.
@@ -109,6 +110,7 @@ impl OpenBatch {
                 self.lanes.decrypt(job, memory);
             }
         }
+        self.jobs.clear();
     }
 }
 

@@ -12,6 +12,11 @@
 //! front of it and padding and ICV behind, and gives the range of the packet. The outer IP header
 //! ([`Mode::Transport`]) or the outer UDP header with port 4500 ([`Mode::UdpTunnel`]) belongs to
 //! the socket.
+//!
+//! Whoever has several packets at a time has them done together, each under its own keys: packets that
+//! came with [`SaSet::open_later`], [`OpenBatch::run`] and [`SaSet::open_now`], packets to send with
+//! [`SaSet::seal_later`] and [`SealBatch::seal_all`]. What happens to each, and in which order, is the
+//! same; [`Lanes`] are how many the processor takes at once.
 #![deny(unsafe_code)]
 
 mod agreement;
