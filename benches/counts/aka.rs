@@ -13,7 +13,7 @@ const OPC: [u8; 16] = *b"fedcba9876543210";
 const RAND: [u8; 16] = *b"a random number.";
 const AMF: [u8; 2] = [0x80, 0];
 
-/// A vector made by the HSS, and answered by the UE.
+// A vector made by the HSS, and answered by the UE.
 #[library_benchmark]
 fn milenage() -> [u8; 16] {
     let milenage = Milenage::new(black_box(&K), black_box(&OPC));
@@ -39,4 +39,4 @@ fn digest() -> bool {
     verify(&response(black_box(&input)), black_box(&received))
 }
 
-library_benchmark_group!(name = group, benchmarks = [milenage, digest]);
+library_benchmark_group!(name = aka, benchmarks = [milenage, digest]);

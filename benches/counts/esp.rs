@@ -48,4 +48,4 @@ fn seal_and_open((mut ue, mut pcscf, mut buffer): Ends) -> (usize, Ends) {
     (opened.len(), (ue, pcscf, buffer))
 }
 
-library_benchmark_group!(name = group, benchmarks = [seal_and_open]);
+library_benchmark_group!(name = esp, benchmarks = [seal_and_open]);

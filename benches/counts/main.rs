@@ -4,16 +4,26 @@
 #![allow(missing_docs, reason = "gungraun's macros make public items")]
 #![allow(clippy::needless_pass_by_value, reason = "gungraun's setups give values")]
 
-mod aka;
-mod esp;
-mod sip;
-mod tables;
-mod whole;
+#[path = "aka.rs"]
+mod aka_paths;
+#[path = "esp.rs"]
+mod esp_paths;
+#[path = "sip.rs"]
+mod sip_paths;
+#[path = "tables.rs"]
+mod tables_paths;
+#[path = "whole.rs"]
+mod whole_paths;
+
+use aka_paths::aka;
+use esp_paths::esp;
+use sip_paths::sip;
+use tables_paths::tables;
+use whole_paths::whole;
 
 use gungraun::{Callgrind, LibraryBenchmarkConfig, main};
 
 main!(
-    config = LibraryBenchmarkConfig::default()
-        .tool(Callgrind::with_args(["--cache-sim=no"]));
-    library_benchmark_groups = [sip::group, aka::group, esp::group, tables::group, whole::group]
+    config = LibraryBenchmarkConfig::default().tool(Callgrind::with_args(["--cache-sim=no"])),
+    library_benchmark_groups = [sip, aka, esp, tables, whole]
 );

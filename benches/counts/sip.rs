@@ -63,7 +63,7 @@ fn forward((message, mut edits, mut out): Writing) -> (usize, Box<Edits>, Box<[u
     edits.insert_first(HeaderName::Path, |out| {
         out.put(b"<sip:").hex_u64(7).put(b"@127.0.0.1:6060;lr>");
     });
-    let len = edits.write(&message, (&mut out[..]).into()).expect("room");
+    let len = edits.write(&message, &mut out[..]).expect("room");
     (len, edits, out)
 }
 
@@ -88,6 +88,6 @@ fn secinfo(body: &'static [u8]) -> usize {
 }
 
 library_benchmark_group!(
-    name = group,
+    name = sip,
     benchmarks = [parse_and_check, typed_fields, forward, answer, secinfo]
 );

@@ -75,6 +75,6 @@ fn timers_fire_and_arm(mut timers: Timers<u32>) -> Timers<u32> {
 }
 
 library_benchmark_group!(
-    name = group,
+    name = tables,
     benchmarks = [slab_of_records, index_of_numbers, timers_fire_and_arm]
 );

@@ -31,4 +31,4 @@ fn set_up(mut world: World<'static>) -> World<'static> {
     world
 }
 
-library_benchmark_group!(name = group, benchmarks = [set_up]);
+library_benchmark_group!(name = whole, benchmarks = [set_up]);
