@@ -78,8 +78,9 @@ impl Tally {
         self.completed += other.completed;
         self.failed += other.failed;
         self.abandoned += other.abandoned;
-        if self.latency_us.is_empty() {
-            // It may be an interval's without room for any.
+        if other.latency_us.is_empty() {
+            // It may be one without room.
+        } else if self.latency_us.is_empty() {
             self.latency_us.clone_from(&other.latency_us);
         } else {
             self.latency_us.add(&other.latency_us).expect("all histograms have the same bounds");
@@ -134,7 +135,12 @@ impl Default for Tally {
 
 impl Series {
     pub(super) fn new() -> Self {
-        Self { ended: Tally::new(), current: Tally::new() }
+        Self { ended: Tally::idle(), current: Tally::new() }
+    }
+
+    /// One that nothing is recorded in.
+    pub(super) fn idle() -> Self {
+        Self { ended: Tally::idle(), current: Tally::idle() }
     }
 
     pub(super) fn attempted(&mut self) {

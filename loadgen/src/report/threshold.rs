@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::LazyLock;
 
 use serde::Serialize;
 
@@ -169,8 +170,10 @@ fn check_path(path: &str) -> Result<(), ThresholdError> {
             Err(ThresholdError::Path { path: path.to_owned(), known })
         };
     }
-    let report = serde_json::to_value(empty_report()).expect("it is numbers and names only");
-    let mut json = &report;
+    static EMPTY: LazyLock<serde_json::Value> = LazyLock::new(|| {
+        serde_json::to_value(empty_report()).expect("it is numbers and names only")
+    });
+    let mut json = &*EMPTY;
     for key in path.split('.') {
         match json.get(key) {
             Some(inner) => json = inner,
@@ -202,7 +205,7 @@ fn empty_report() -> Report {
         interrupted: false,
         ues: Ues::default(),
         sessions: Sessions::default(),
-        measured: Measured::new(&Measurements::new(), 0.0),
+        measured: Measured::new(&Measurements::of_nothing(), 0.0),
         phases: Rows(Procedure::ALL.iter().map(|it| (it.name().to_owned(), no_phase)).collect()),
         generator: Generator::default(),
         engine: Some(Engine::default()),
