@@ -338,7 +338,9 @@ impl Scscf {
         if self.is_open() {
             // Each connection is a registration there, and has bindings from its start.
             self.bindings.prefill(users);
+            self.reg_subscriptions.prefill(users);
             self.by_aor.prefill();
+            self.by_watched.prefill();
         }
         for index in [&mut self.by_challenge, &mut self.by_request] {
             index.prefill();

@@ -109,6 +109,9 @@ impl Scscf {
     }
 
     fn attempt_at(&self, branch: u64) -> Option<Key> {
+        if self.attempts.is_empty() {
+            return None;
+        }
         let is_it = |place| {
             let key = self.attempts.key_at(place);
             key.and_then(|key| self.attempts.get(key)).is_some_and(|it| it.branch == branch)
