@@ -1,13 +1,14 @@
 //! 16 packets of mixed length over 16 security associations sealed: by imstorm-esp, and by the RustCrypto crates.
 
 use std::hint::black_box;
+use std::ops::Range;
 
 use aes::Aes128;
 use aes::cipher::{Array, BlockModeEncrypt, InnerIvInit, KeyInit};
 use hmac::{Hmac, Mac};
 use imstorm_esp::{
-    EncryptionAlgorithm, HEADROOM, IntegrityAlgorithm, LocalPort, Mode, SaSet, SecurityParameters,
-    Suite, TAILROOM,
+    EncryptionAlgorithm, HEADROOM, IntegrityAlgorithm, Lanes, LocalPort, Mode, SaSet, SealBatch,
+    SecurityParameters, Suite,
 };
 use sha1::Sha1;
 
@@ -24,18 +25,35 @@ const HEADER_BYTES: usize = 8 + 16;
 /// Inner IPv4 and UDP header, pad length and next header.
 const AROUND_BYTES: usize = 20 + 8 + 2;
 const ICV_BYTES: usize = 12;
+/// Room for a packet.
+const SLOT_BYTES: usize = 2048;
 
 /// Everything that sealing is: inner headers with checksums, padding, sequence number, IV, AES-CBC, HMAC-SHA-1-96.
 pub fn ours(seconds: f64) -> String {
     let mut sets: Vec<SaSet> = (0..PACKETS).map(set).collect();
-    let mut buffers = MESSAGE_BYTES.map(|bytes| vec![b'x'; HEADROOM + bytes + TAILROOM]);
-    check(&mut sets, &mut buffers);
+    let mut memory = vec![b'x'; MESSAGE_BYTES.len() * SLOT_BYTES];
+    let mut batch = SealBatch::new(Lanes::detect());
+    check(&mut sets, &mut memory, &mut batch);
     measure::repeat(seconds, PACKETS, || {
-        for ((set, buffer), bytes) in sets.iter_mut().zip(&mut buffers).zip(MESSAGE_BYTES) {
-            let sealed = set.seal(LocalPort::Client, black_box(buffer), HEADROOM, bytes, 1);
-            let _ = black_box(sealed.is_ok());
-        }
+        black_box(seal_all(&mut sets, black_box(&mut memory), &mut batch));
     })
+}
+
+/// One packet of each association, in a slot of its own; where in its slot each is.
+fn seal_all(
+    sets: &mut [SaSet],
+    memory: &mut [u8],
+    batch: &mut SealBatch,
+) -> [Range<usize>; MESSAGE_BYTES.len()] {
+    let mut slots = memory.chunks_exact_mut(SLOT_BYTES).zip(sets).enumerate();
+    let packets = MESSAGE_BYTES.map(|bytes| {
+        let (number, (slot, set)) = slots.next().expect("a slot and a set for each");
+        let payload = HEADROOM..HEADROOM + bytes;
+        set.seal_later(LocalPort::Client, batch, slot, number * SLOT_BYTES, payload, 1)
+            .expect("sequence numbers are left")
+    });
+    batch.seal_all(memory);
+    packets
 }
 
 fn set(number: u64) -> SaSet {
@@ -62,12 +80,11 @@ fn key(number: u64, kind: u8) -> [u8; 16] {
 }
 
 /// What was sealed is as RustCrypto would have it: each packet's length and ICV.
-fn check(sets: &mut [SaSet], buffers: &mut [Vec<u8>]) {
-    for (number, (set, buffer)) in sets.iter_mut().zip(buffers).enumerate() {
-        let bytes = MESSAGE_BYTES[number];
-        let packet = set.seal(LocalPort::Client, buffer, HEADROOM, bytes, 1).expect("it has room");
-        let packet = &buffer[packet];
-        assert_eq!(packet.len(), HEADER_BYTES + text_bytes(bytes) + ICV_BYTES);
+fn check(sets: &mut [SaSet], memory: &mut [u8], batch: &mut SealBatch) {
+    let packets = seal_all(sets, memory, batch);
+    for (number, packet) in packets.into_iter().enumerate() {
+        let packet = &memory[number * SLOT_BYTES..][packet];
+        assert_eq!(packet.len(), HEADER_BYTES + text_bytes(MESSAGE_BYTES[number]) + ICV_BYTES);
         let (authenticated, icv) = packet.split_at(packet.len() - ICV_BYTES);
         let mut mac = mac(number as u64);
         mac.update(authenticated);
