@@ -5,6 +5,8 @@
 //! there; P-CSCF and S-CSCF agree on the connection's lifetime. Of a UE for which nothing is under way: it holds four security
 //! associations as well, agrees on lifetime and identities with both, and has the sessions that the S-CSCF has of it.
 //!
+//! Where access is not protected there are no security associations, and no subscription of the P-CSCF's own to learn a change of identities from.
+//!
 //! Other than that where an end keeps one set of security associations for a private identity that several registrations or subscriptions
 //! share (`Deletions`): that is what is compared.
 
@@ -20,7 +22,7 @@ use imstorm_sip::body::secinfo::Identity;
 use super::shards::Shards;
 use crate::course::SaPolicy;
 use crate::generator::{Generator, LegView};
-use crate::profile::Profile;
+use crate::profile::{AccessSecurity, Profile};
 use crate::ue::lifetime::identities_hash;
 use crate::ue::procedures::TIMINGS;
 
@@ -44,6 +46,8 @@ pub struct Invariants {
     /// By UE: subscriptions at the S-CSCF.
     at_scscf: Vec<Seen>,
     deletions: Deletions,
+    /// Sets of security associations at each end of a connection: none where access is not protected.
+    sets: usize,
     events: u64,
     /// Events from one look to the next.
     every: u64,
@@ -85,6 +89,7 @@ impl Invariants {
     pub fn new(profile: &Profile, ues: usize) -> Self {
         Self {
             deletions: Deletions::of(profile),
+            sets: usize::from(profile.ue.access_security != AccessSecurity::None),
             under_way: vec![0; ues],
             touched: Vec::new(),
             at_pcscf: vec![Seen::default(); ues],
@@ -241,7 +246,7 @@ impl Invariants {
         check_sessions(ue, scscf, generator).map_err(|what| format!("{place}: {what}"))?;
         check_lifetime(now, view.lifetime_ends_at, &subscription)
             .map_err(|what| format!("{place}: {what}"))?;
-        if (view.sets, connection.security_associations) != (1, 4) {
+        if (view.sets, connection.security_associations) != (self.sets, 4 * self.sets) {
             let (own, its) = (4 * view.sets, connection.security_associations);
             return Err(format!("{place}: {own} security associations, its P-CSCF {its}"));
         }

@@ -783,3 +783,22 @@ fn a_switch_that_is_refused_has_failed() {
         assert_eq!(completed(world, Procedure::Secure), UES);
     });
 }
+
+#[test]
+fn without_access_security_users_register_call_and_leave_as_well() {
+    let more = "[ue]\naccess = \"registration\"\naccess_security = \"none\"\n\
+                [procedures.refresh]\nafter_s = 10\ncount = 3\nexpires_s = 600\n\
+                [procedures.reg_event]\nafter_s = 5\nexpires_s = 600\n\
+                [procedures.message]\nafter_s = 5\ncount = 4\n\
+                [procedures.call]\nafter_s = 5\ncount = 2\nholding_s = 5\n\
+                [procedures.release]\nafter_s = 60\n";
+    each_seed(more, |world| {
+        assert_eq!(completed(world, Procedure::Registration), UES);
+        assert_eq!(completed(world, Procedure::RegEvent), UES);
+        assert_eq!(completed(world, Procedure::Message), 4 * UES);
+        assert!(completed(world, Procedure::CallSetup) > 0);
+        assert_eq!(completed(world, Procedure::Release), UES);
+        assert!(world.invariants().quiet_checks() > UES);
+        assert_eq!(world.engine().counter(|it| it.challenges), 0);
+    });
+}
