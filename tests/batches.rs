@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use tests::ue::EXPIRES_S;
-use tests::{Credentials, Layout, ScriptedUe, Wire, World};
+use tests::{Layout, ScriptedUe, Wire, World};
 
 /// What a batch has done: the counters that rose, and how many datagrams went to UEs.
 type Effects = (Vec<(&'static str, u64)>, usize);
@@ -93,12 +93,15 @@ fn a_set_that_goes_with_an_earlier_datagram_opens_nothing_more() {
         world.secure(&mut first);
         let mut second = world.ue_at(1, elsewhere);
         second.new_call();
-        let begin = second.first(Credentials::Name).to_bytes();
-        let from = SocketAddr::new(second.ip, second.port);
+        second.call_id = format!("second-{}", second.call_id);
+        // One USIM: the other access goes on with its numbers.
+        second.freshness = first.freshness.clone();
+        world.begin(&mut second);
+        let answer = second.answer();
+        let answer = second.seal(&answer.to_bytes());
         let refresh = first.refresh(EXPIRES_S);
-        let bytes = first.seal(&refresh.to_bytes());
-        let wires =
-            vec![Wire { from, to: world.pcscf, bytes: begin }, packet(&world, &first, &bytes)];
+        let refresh = first.seal(&refresh.to_bytes());
+        let wires = vec![packet(&world, &second, &answer), packet(&world, &first, &refresh)];
         (world, wires)
     });
     assert_eq!(apart, together);

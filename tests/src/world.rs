@@ -300,7 +300,9 @@ impl World {
         for wire in wires {
             self.arrive(wire);
         }
-        self.tick_all();
+        while self.nodes.iter().any(|node| !node.io.arrivals.is_empty()) {
+            self.tick_all();
+        }
     }
 
     /// A UE's message comes to the P-CSCF's unprotected port.
@@ -645,7 +647,7 @@ impl Node {
         Self {
             shard: Shard::new(&config, Arc::clone(&topology), 0, [seed; 32]),
             mesh: Mesh::new(1, 1, 4096).pop().expect("a port for the one shard"),
-            io: MemoryIo::new(64, 4096),
+            io: MemoryIo::new(256, 4096),
             topology,
             addresses,
         }
