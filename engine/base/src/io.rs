@@ -219,9 +219,9 @@ impl Queued {
     }
 }
 
-/// What is left free behind an outbox's slot: three cache lines, so that the same places of slots of 4 KiB are not the same places of
+/// Bytes that are left free behind an outbox's slot: three cache lines, so that the same places of slots of 4 KiB are not the same places of
 /// the cache. Many datagrams are worked on side by side (ESP), at the same distance from their starts.
-const SLOT_SHIFT: usize = 192;
+pub const SLOT_SHIFT: usize = 192;
 
 /// Datagrams to send, each in a slot of its own that is free again when the back end is done with
 /// it.

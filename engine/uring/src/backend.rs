@@ -5,6 +5,7 @@ use crate::mmsg::Mmsg;
 use crate::ring::Uring;
 use crate::udp::{self, BoundSocket, SocketSpec};
 use crate::wake::Waker;
+use imstorm_base::io::SLOT_SHIFT;
 use imstorm_base::{Inbox, Io, NS_PER_S, Outbox, SocketId};
 use std::io;
 
@@ -76,7 +77,7 @@ impl Sizes {
     #[must_use]
     pub fn reserved_bytes(&self) -> usize {
         self.inbox_slots * (self.inbox_datagram_bytes + crate::ring::HEADER_BYTES)
-            + self.outbox_slots * (self.outbox_datagram_bytes + 256)
+            + self.outbox_slots * (self.outbox_datagram_bytes + SLOT_SHIFT + 256)
     }
 }
 
