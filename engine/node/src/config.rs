@@ -53,8 +53,8 @@ pub struct EngineConfig {
     /// The back end for datagrams: `uring` or `mmsg`.
     #[serde(default = "default_io", deserialize_with = "backend")]
     pub io: Backend,
-    /// How long a shard that is busy waits for several datagrams, in microseconds, up to 50; 0: never. One that finds fewer than four in its turns is
-    /// not busy. With `uring` only, and since Linux 6.12.
+    /// How long a shard waits for several datagrams in place of one, in microseconds, up to 1,000; 0: never. It does while they come so fast that
+    /// four or more may be expected in that time. With `uring` only, and since Linux 6.12.
     #[serde(default = "default_io_batch_wait_us")]
     pub io_batch_wait_us: Spanned<u32>,
     /// Shards, a thread each; 0 takes as many as there are cores to use.
@@ -466,7 +466,8 @@ const T1_MS: RangeInclusive<u64> = 200..=T1_MS_SPECIFIED;
 const T1_MS_SPECIFIED: u64 = 2000;
 
 /// The longest wait for a batch, in microseconds: latency that nobody notices beside a network's.
-const BATCH_WAIT_US_MAX: u32 = 50;
+const BATCH_WAIT_US_MAX: u32 = 1_000;
+const BATCH_WAIT_US: u32 = 250;
 
 /// The most modified private identities of a user: they are looked through one by one.
 const MODIFIED_IMPIS_MAX: usize = 8;
@@ -495,7 +496,7 @@ fn default_io() -> Backend {
     Backend::Uring
 }
 fn default_io_batch_wait_us() -> Spanned<u32> {
-    Spanned::new(0..0, BATCH_WAIT_US_MAX)
+    Spanned::new(0..0, BATCH_WAIT_US)
 }
 /// 300 MB: a hundred thousand users on two shards. A machine that has to find the memory first takes a second for it, and the engine is to serve
 /// within two.
@@ -575,7 +576,7 @@ mod tests {
             (format!("{MINIMAL}shards = \"two\"\n"), "test.toml:5:10"),
             (format!("{MINIMAL}shard = 2\n"), "test.toml:5:1"),
             (format!("{MINIMAL}io = \"fast\"\n"), "test.toml:5:6"),
-            (format!("{MINIMAL}io_batch_wait_us = 51\n"), "test.toml:5:20"),
+            (format!("{MINIMAL}io_batch_wait_us = 1001\n"), "test.toml:5:20"),
             (format!("{MINIMAL}shards = 99\n"), "test.toml:5:10"),
             (format!("{MINIMAL}connections_per_user = 1\n"), "test.toml:5:24"),
             (format!("{MINIMAL}admin = \"here\"\n"), "test.toml:5:9"),

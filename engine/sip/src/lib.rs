@@ -34,6 +34,7 @@ pub mod error;
 pub mod field;
 pub mod framing;
 pub mod header;
+mod lines;
 pub mod message;
 pub mod method;
 pub mod params;

@@ -4,7 +4,8 @@ use crate::error::{Expected, ParseError};
 use crate::header::{Form, Header, HeaderName, NAMES};
 use crate::message::Message;
 use crate::method::Method;
-use crate::scan::{decimal, find_below, find_near, is_space, is_token, trim};
+use crate::lines::{Lines, near_colon};
+use crate::scan::{TOKEN, decimal, is_space, is_token, skip, trim};
 use crate::span::Span;
 use std::cell::Cell;
 
@@ -197,26 +198,32 @@ fn head<'b>(bytes: &'b [u8], index: &mut Index) -> Result<(&'b [u8], usize), Par
         return Err(error(bytes, MAX_BYTES, Expected::ShorterMessage));
     }
     index.clear();
-    let end = line_end(bytes, 0)?;
+    let mut lines = Lines::new(bytes, 0);
+    let end = line_end(bytes, &mut lines, 0)?;
     index.start = start_line(bytes, end)?;
-    let body_start = headers(bytes, end, index)?;
+    let body_start = headers(bytes, &mut lines, end, index)?;
     Ok((bytes, body_start))
 }
 
 /// The offset behind the CRLF of the line that starts at `start`. A NUL may stand there only as RFC
 /// 3261 25.1's `quoted-pair`, behind a backslash (RFC 4475 3.1.1.2).
 #[inline]
-fn line_end(bytes: &[u8], start: usize) -> Result<usize, ParseError> {
-    match find_below(bytes, start, b'\r' + 1) {
+fn line_end(bytes: &[u8], lines: &mut Lines<'_>, start: usize) -> Result<usize, ParseError> {
+    match lines.control(start) {
         Some(at) if bytes.get(at..at + 2) == Some(b"\r\n") => Ok(at + 2),
-        Some(at) => odd_line_end(bytes, start, at),
+        Some(at) => odd_line_end(bytes, lines, start, at),
         None => Err(error(bytes, bytes.len(), Expected::EndOfLine)),
     }
 }
 
 /// As [`line_end`], where another control character comes first, at `at`.
 #[cold]
-fn odd_line_end(bytes: &[u8], start: usize, mut at: usize) -> Result<usize, ParseError> {
+fn odd_line_end(
+    bytes: &[u8],
+    lines: &mut Lines<'_>,
+    start: usize,
+    mut at: usize,
+) -> Result<usize, ParseError> {
     loop {
         match bytes[at] {
             b'\r' if bytes.get(at + 1) == Some(&b'\n') => return Ok(at + 2),
@@ -226,7 +233,7 @@ fn odd_line_end(bytes: &[u8], start: usize, mut at: usize) -> Result<usize, Pars
             }
             _ => at += 1,
         }
-        at = match find_below(bytes, at, b'\r' + 1) {
+        at = match lines.control(at) {
             Some(found) => found,
             None => return Err(error(bytes, bytes.len(), Expected::EndOfLine)),
         };
@@ -300,7 +307,12 @@ fn is_version(text: &[u8]) -> bool {
 }
 
 /// Fills in the header lines; returns the offset of the body.
-fn headers(bytes: &[u8], start: usize, index: &mut Index) -> Result<usize, ParseError> {
+fn headers(
+    bytes: &[u8],
+    lines: &mut Lines<'_>,
+    start: usize,
+    index: &mut Index,
+) -> Result<usize, ParseError> {
     let mut at = start;
     loop {
         match bytes.get(at) {
@@ -311,34 +323,41 @@ fn headers(bytes: &[u8], start: usize, index: &mut Index) -> Result<usize, Parse
         if usize::from(index.count) == MAX_HEADERS {
             return Err(error(bytes, at, Expected::FewerHeaders));
         }
-        let mut end = line_end(bytes, at)?;
-        while let Some(b' ' | b'\t') = bytes.get(end) {
-            end = line_end(bytes, end)?;
+        let mut end = line_end(bytes, lines, at)?;
+        if let Some(b' ' | b'\t') = bytes.get(end) {
+            end = folded_end(bytes, lines, end)?;
         }
         index.push(header(bytes, at, end)?);
         at = end;
     }
 }
 
+/// The end of the line that goes on with white space at `end`.
+#[cold]
+fn folded_end(bytes: &[u8], lines: &mut Lines<'_>, mut end: usize) -> Result<usize, ParseError> {
+    while let Some(b' ' | b'\t') = bytes.get(end) {
+        end = line_end(bytes, lines, end)?;
+    }
+    Ok(end)
+}
+
 /// The header whose line or lines are `start..end`, CRLF included.
 #[inline]
 fn header(bytes: &[u8], start: usize, end: usize) -> Result<Header, ParseError> {
-    let line = &bytes[start..end];
-    // A name of the table is a token: only others need a look at each byte.
-    let (name, name_len, colon) = match find_near(line, b':') {
-        Some(colon) => match HeaderName::of_token(&line[..colon]) {
-            HeaderName::Extension => odd_name(line),
-            name => (name, colon, colon),
-        },
-        None => odd_name(line),
+    let near = near_colon(bytes, start).unwrap_or(start);
+    // A name of the table is a token: only others need a look at each byte. A colon behind the line's end makes none of the table,
+    // since no name has an LF.
+    let (name, name_end, colon) = match HeaderName::of_token(&bytes[start..near]) {
+        HeaderName::Extension => odd_name(bytes, start),
+        name => (name, near, near),
     };
-    if name_len == 0 || line.get(colon) != Some(&b':') {
-        return Err(error(bytes, start + colon, Expected::HeaderName));
+    if name_end == start || bytes.get(colon) != Some(&b':') {
+        return Err(error(bytes, colon, Expected::HeaderName));
     }
     Ok(Header {
         name,
-        name_span: Span::new(start, start + name_len),
-        value: value_span(bytes, start + colon + 1, end),
+        name_span: Span::new(start, name_end),
+        value: value_span(bytes, colon + 1, end),
         line: Span::new(start, end),
     })
 }
@@ -358,15 +377,15 @@ pub(crate) fn value_span(bytes: &[u8], mut start: usize, end: usize) -> Span {
 }
 
 /// A name of the table with white space behind it, or one that the table doesn't have, or none; its
-/// length, and where its colon should be.
+/// end, and where its colon should be.
 #[cold]
-fn odd_name(line: &[u8]) -> (HeaderName, usize, usize) {
-    let name_len = line.iter().position(|&byte| !is_token(byte)).unwrap_or(0);
-    let mut colon = name_len;
-    while let Some(b' ' | b'\t') = line.get(colon) {
+fn odd_name(bytes: &[u8], start: usize) -> (HeaderName, usize, usize) {
+    let name_end = skip(bytes, start, TOKEN);
+    let mut colon = name_end;
+    while let Some(b' ' | b'\t') = bytes.get(colon) {
         colon += 1;
     }
-    (HeaderName::of_token(&line[..name_len]), name_len, colon)
+    (HeaderName::of_token(&bytes[start..name_end]), name_end, colon)
 }
 
 /// What the Content-Length lines say; they must agree (RFC 4475 3.3.9).

@@ -108,51 +108,6 @@ pub(crate) fn split_value(text: &[u8], class: u16) -> Option<(&[u8], &[u8])> {
     }
 }
 
-const ONES: u64 = 0x0101_0101_0101_0101;
-const HIGHS: u64 = 0x8080_8080_8080_8080;
-
-/// The offset in `eight` of the first byte below `limit` (at most 128), or `None`.
-#[inline]
-fn below_in(eight: u64, limit: u8) -> Option<usize> {
-    // The lowest bit is exact: a borrow only comes from a byte that was found.
-    let found = eight.wrapping_sub(ONES * u64::from(limit)) & !eight & HIGHS;
-    if found == 0 { None } else { Some((found.trailing_zeros() / 8) as usize) }
-}
-
-/// The offset of the first `byte` in `text`, or `None`: for what is near.
-#[inline]
-pub(crate) fn find_near(text: &[u8], byte: u8) -> Option<usize> {
-    let (blocks, rest) = text.as_chunks::<8>();
-    let mut at = 0;
-    for block in blocks {
-        let differences = u64::from_le_bytes(*block) ^ (ONES * u64::from(byte));
-        if let Some(distance) = below_in(differences, 1) {
-            return Some(at + distance);
-        }
-        at += 8;
-    }
-    rest.iter().position(|&other| other == byte).map(|distance| at + distance)
-}
-
-/// The offset, `at` or behind it, of the first byte below `limit` (at most 128), or `None`.
-#[inline]
-pub(crate) fn find_below(text: &[u8], mut at: usize, limit: u8) -> Option<usize> {
-    let (blocks, rest) = text.get(at..)?.as_chunks::<16>();
-    for block in blocks {
-        // Whether there is one in a block is something that compilers do with vectors.
-        if block.iter().fold(false, |any, &byte| any | (byte < limit)) {
-            let block = u128::from_le_bytes(*block);
-            let (first, second) = (block as u64, (block >> 64) as u64);
-            return match below_in(first, limit) {
-                Some(distance) => Some(at + distance),
-                None => below_in(second, limit).map(|distance| at + 8 + distance),
-            };
-        }
-        at += 16;
-    }
-    rest.iter().position(|&other| other < limit).map(|distance| at + distance)
-}
-
 /// A token of up to eight bytes as one number in which letters have no case; 0 for a longer one.
 /// Exact where it is compared with a name of letters, digits and hyphens: no other byte of a token
 /// folds to one of these.
@@ -481,23 +436,6 @@ mod tests {
             }
         }
         assert_eq!((folded(b""), folded(b"ninechars")), (0, 0));
-    }
-
-    #[test]
-    fn what_is_near_is_found_where_it_is() {
-        for len in 0..40 {
-            for at in 0..len {
-                for (there, other) in [(b':', b';'), (b':', b'9'), (b'\r', 0x8d), (0, 0x80)] {
-                    let mut text = vec![other; len];
-                    text[at] = there;
-                    assert_eq!(find_near(&text, there), Some(at));
-                    assert_eq!(find_near(&text[at + 1..], there), None);
-                    let is_below = there < 14;
-                    assert_eq!(find_below(&text, 0, 14), is_below.then_some(at));
-                    assert_eq!(find_below(&text, at + 1, 14), None);
-                }
-            }
-        }
     }
 
     #[test]

@@ -150,9 +150,8 @@ impl AnyIo {
         }
     }
 
-    /// Lets turns that follow busy ones wait for several datagrams, at most `most_us` microseconds
-    /// longer than for the first; 0, as at the start: never. Only io_uring can, since Linux 6.12;
-    /// elsewhere nothing comes of it.
+    /// Lets turns wait for several datagrams while these come at a rate of four or more in `most_us` microseconds, and so much
+    /// longer than for the first at most; 0, as at the start: never. Only io_uring can, since Linux 6.12; elsewhere nothing comes of it.
     pub fn set_batch_wait(&mut self, most_us: u32) {
         match self {
             AnyIo::Uring(io) => io.set_batch_wait(most_us),

@@ -166,8 +166,8 @@ impl Uring {
         self.waker.clone()
     }
 
-    /// Lets turns that follow busy ones wait for several datagrams, at most `most_us` microseconds
-    /// longer than for the first; 0, as at the start: never. Nothing comes of it before Linux 6.12.
+    /// Lets turns wait for several datagrams while these come at a rate of four or more in `most_us` microseconds, and so much
+    /// longer than for the first at most; 0, as at the start: never. Nothing comes of it before Linux 6.12.
     pub fn set_batch_wait(&mut self, most_us: u32) {
         self.batch = BatchWait::new(if self.can_wait_for_batches() { most_us } else { 0 });
     }
@@ -515,7 +515,9 @@ impl Io for Uring {
         if wait_ns > 0 && (patience_us > 0 || self.inbox.is_empty()) {
             self.wait(wait_ns, patience_us)?;
         }
-        self.batch.note(self.inbox.len());
+        if !self.batch.is_off() {
+            self.batch.note(Clock::new().now(), self.inbox.len(), patience_us > 0);
+        }
         if self.waker.take() {
             self.counters.woken += 1;
         }
