@@ -411,7 +411,10 @@ impl Generator {
         };
         let timer = match &self.plain {
             Some(plain) => plain.next_deadline(started_at),
-            None => self.timers.next_deadline(),
+            None => {
+                let at = self.timers.next_deadline();
+                at.map(|at| started_at + self.schedule.in_grains(at.saturating_sub(started_at)))
+            }
         };
         [timer, start.filter(|_| !self.stopped)].into_iter().flatten().min()
     }

@@ -328,14 +328,16 @@ impl Worker {
         }
         process::set_timer_slack(1)?;
         let clock = Clock::new();
+        let grain_ms = self.profile.arrivals.grain_ms;
         if self.profile.ue.shared_address {
             let io = backend::open(Backend::Mmsg, sockets, &PLAIN_SIZES)?;
-            let grain_ns = (self.profile.arrivals.grain_ms * 1e6) as u64;
+            let grain_ns = (grain_ms * 1e6) as u64;
             return self.drive(Bursts::new(io, grain_ns)?, clock, |io| drops(io.inner()));
         }
         let delay_ms = self.profile.schemes.as_ref().and_then(|it| it.delay_ms);
         let population = Population::new(&self.profile, Arc::clone(&self.directory));
-        let io = backend::open(Backend::best(), sockets, &Sizes::default())?;
+        let mut io = backend::open(Backend::best(), sockets, &Sizes::default())?;
+        io.set_batch_wait((grain_ms * 1e3) as u32);
         let io = Links::new(io, clock, &population, delay_ms);
         self.drive(io, clock, |io| drops(io.inner()))
     }

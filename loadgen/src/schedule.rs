@@ -39,9 +39,13 @@ impl Schedule {
     /// When the next UE is to start, counted from the run's start; `None` when all have.
     #[must_use]
     pub fn next_at(&self) -> Option<Time> {
-        let at = self.next_ns as Time;
-        let at = if self.grain_ns > 0 { at.next_multiple_of(self.grain_ns) } else { at };
-        (self.next_ue < self.ues).then_some(at)
+        (self.next_ue < self.ues).then_some(self.in_grains(self.next_ns as Time))
+    }
+
+    /// A time since the run's start, counted in whole grains: when what is due then comes along with the starts.
+    #[must_use]
+    pub fn in_grains(&self, at: Time) -> Time {
+        if self.grain_ns > 0 { at.next_multiple_of(self.grain_ns) } else { at }
     }
 
     /// The next UE whose start is due `elapsed_ns` after the run's start, with its intended time.

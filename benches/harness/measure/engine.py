@@ -65,6 +65,7 @@ esp_port = {ports.ue_esp}
 [arrivals]
 process = "constant"
 rate_per_s = {rate:.0f}
+grain_ms = 1
 [procedures.refresh]
 count = 0
 expires_s = 3600

@@ -467,7 +467,6 @@ const T1_MS_SPECIFIED: u64 = 2000;
 
 /// The longest wait for a batch, in microseconds: latency that nobody notices beside a network's.
 const BATCH_WAIT_US_MAX: u32 = 1_000;
-const BATCH_WAIT_US: u32 = 250;
 
 /// The most modified private identities of a user: they are looked through one by one.
 const MODIFIED_IMPIS_MAX: usize = 8;
@@ -496,7 +495,7 @@ fn default_io() -> Backend {
     Backend::Uring
 }
 fn default_io_batch_wait_us() -> Spanned<u32> {
-    Spanned::new(0..0, BATCH_WAIT_US)
+    Spanned::new(0..0, BATCH_WAIT_US_MAX)
 }
 /// 300 MB: a hundred thousand users on two shards. A machine that has to find the memory first takes a second for it, and the engine is to serve
 /// within two.

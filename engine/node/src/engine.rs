@@ -32,6 +32,9 @@ const MESH_SLOTS: usize = 1024;
 const PUBLISH_NS: u64 = 20 * NS_PER_MS;
 /// The longest that a shard sleeps: so long may a stop take to be seen.
 const WAIT_NS_MAX: u64 = 100 * NS_PER_MS;
+/// How late a timer may be: those of a millisecond come together. A transaction's timers are hundreds of milliseconds long (RFC 3261
+/// clause 17.1.1.1 calls T1 an estimate), and thousands may run at once.
+const TIMER_SLACK_NS: u64 = NS_PER_MS;
 
 /// Why the engine can't start.
 #[derive(Debug)]
@@ -393,7 +396,10 @@ impl Worker {
         let mut publish_at = 0;
         while !self.stop.load(Ordering::Acquire) {
             let now = clock.now();
-            let due = shard.next_deadline().map_or(WAIT_NS_MAX, |at| at.saturating_sub(now));
+            let due = shard.next_deadline().map_or(WAIT_NS_MAX, |at| match at > now {
+                true => at - now + TIMER_SLACK_NS,
+                false => 0,
+            });
             io.turn(due.min(WAIT_NS_MAX))?;
             let now = clock.now();
             shard.tick(now, &mut io, &mut mesh);

@@ -213,7 +213,8 @@ pub struct Arrivals {
     pub process: ArrivalProcess,
     /// The mean number of starts a second, above 0.
     pub rate_per_s: f64,
-    /// Starts come at multiples of so many milliseconds only, those in between at the next one; 0: each at its own time.
+    /// Starts and timers come at multiples of so many milliseconds only, those in between at the next one, and as long may what has come wait for
+    /// more: less CPU time for each, latencies that are so much coarser. 0: each at its own time.
     #[serde(default)]
     pub grain_ms: f64,
 }
