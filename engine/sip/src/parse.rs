@@ -2,9 +2,9 @@
 
 use crate::error::{Expected, ParseError};
 use crate::header::{Form, Header, HeaderName, NAMES};
+use crate::lines::{Lines, near_colon};
 use crate::message::Message;
 use crate::method::Method;
-use crate::lines::{Lines, near_colon};
 use crate::scan::{TOKEN, decimal, is_space, is_token, skip, trim};
 use crate::span::Span;
 use std::cell::Cell;

@@ -64,8 +64,8 @@ impl BatchWait {
     /// microseconds; 0: for one datagram.
     pub(crate) fn patience_us(&self, wait_ns: u64) -> u32 {
         let most_ns = u64::from(self.most_us) * 1_000;
-        let is_worth_it = self.datagrams.saturating_mul(most_ns) / 16
-            >= WORTH * self.spent_ns.max(1);
+        let is_worth_it =
+            self.datagrams.saturating_mul(most_ns) / 16 >= WORTH * self.spent_ns.max(1);
         if self.paused > 0 || !is_worth_it {
             return 0;
         }

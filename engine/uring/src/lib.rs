@@ -24,6 +24,8 @@ mod message;
 mod mmsg;
 pub mod process;
 mod ring;
+mod runs;
+mod sends;
 pub mod steer;
 pub mod udp;
 mod wake;

@@ -14,6 +14,9 @@ const CMSGHDR_BYTES: usize = size_of::<libc::cmsghdr>();
 const WORD: usize = size_of::<usize>();
 const _: () = assert!(SOCKADDR_IN_BYTES == 16 && SOCKADDR_IN6_BYTES <= NAME_BYTES);
 const _: () = assert!(CMSGHDR_BYTES == WORD + 8 && WORD == 8);
+/// What is sent has a source and the length of segments.
+const _: () =
+    assert!(2 * CMSGHDR_BYTES + size_of::<libc::in6_pktinfo>() + 4 + WORD <= CONTROL_BYTES);
 const _: () = assert!(
     2 * CMSGHDR_BYTES + size_of::<libc::in6_pktinfo>() + 4 + size_of::<libc::timespec>()
         <= CONTROL_BYTES
@@ -89,6 +92,17 @@ pub(crate) fn write_source(source: IpAddr, control: &mut [u8; CONTROL_BYTES]) ->
     control[WORD..WORD + 4].copy_from_slice(&level.to_ne_bytes());
     control[WORD + 4..WORD + 8].copy_from_slice(&kind.to_ne_bytes());
     (CMSGHDR_BYTES + bytes).next_multiple_of(WORD)
+}
+
+/// Writes the control message that has a datagram leave as several, all but the last of this length; gives its own length.
+pub(crate) fn write_segment(bytes: usize, control: &mut [u8]) -> usize {
+    let len = CMSGHDR_BYTES + size_of::<u16>();
+    control[..WORD].copy_from_slice(&len.to_ne_bytes());
+    control[WORD..WORD + 4].copy_from_slice(&libc::SOL_UDP.to_ne_bytes());
+    control[WORD + 4..WORD + 8].copy_from_slice(&libc::UDP_SEGMENT.to_ne_bytes());
+    let bytes = u16::try_from(bytes).unwrap_or(u16::MAX);
+    control[CMSGHDR_BYTES..len].copy_from_slice(&bytes.to_ne_bytes());
+    len.next_multiple_of(WORD)
 }
 
 /// Reads the control messages of a received datagram; what isn't known or is cut off is skipped.

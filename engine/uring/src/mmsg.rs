@@ -40,7 +40,7 @@ const BLOCKED_WAIT_NS: u64 = 1_000_000;
 /// How often one datagram is sent again because of errors that were about others.
 pub(crate) const REPEATS_MAX: u8 = 8;
 const WAKE: u64 = u64::MAX;
-const NO_SOCKET: u8 = u8::MAX;
+pub(crate) const NO_SOCKET: u8 = u8::MAX;
 
 impl Mmsg {
     /// A back end over `sockets`. Asserts that there are fewer than 255 of them, of distinct ids.

@@ -1,5 +1,5 @@
 //! The back end on io_uring: multishot receives into provided buffers that are the inbox's slots, a
-//! `sendmsg` for each datagram of the outbox, one submit a turn.
+//! `sendmsg` for each run of the outbox's datagrams, one submit a turn.
 //!
 //! Notes, measured on Linux 6.18: a multishot receive ends with ENOBUFS when the buffers run out,
 //! and is armed again in the next turn, when they are back; an enter may give only some of the
@@ -10,9 +10,10 @@ use crate::backend::Sizes;
 use crate::batch::{BATCH, BatchWait};
 use crate::buf_ring::{BUFFERS_MAX, BufRing};
 use crate::clock::{Clock, wall_minus_monotonic_ns};
-use crate::counters::{Counters, SendFailure};
+use crate::counters::Counters;
 use crate::message::{self, CONTROL_BYTES, NAME_BYTES};
-use crate::mmsg::{REPEATS_MAX, index_by_id};
+use crate::mmsg::index_by_id;
+use crate::sends::Sends;
 use crate::udp::BoundSocket;
 use crate::wake::Waker;
 use imstorm_base::{Inbox, Io, Outbox};
@@ -55,12 +56,7 @@ pub struct Uring {
     given: Vec<u16>,
     /// The shape of received messages; the kernel copies it when a receive is armed.
     receive_shape: Box<libc::msghdr>,
-    /// A send's headers, by outbox slot: in use from its submission to its completion.
-    sends: Box<[Send]>,
-    sends_in_flight: usize,
-    /// Slots whose datagram is to be sent again in the next turn.
-    retry: Vec<u32>,
-    blocked: bool,
+    sends: Sends,
     woken: bool,
     batch: BatchWait,
     /// The wall clock's lead, once a turn in which a datagram has a timestamp.
@@ -68,19 +64,6 @@ pub struct Uring {
     waker: Waker,
     counters: Counters,
 }
-
-/// One datagram's way out: what `sendmsg` points to.
-struct Send {
-    header: libc::msghdr,
-    vector: libc::iovec,
-    name: [u8; NAME_BYTES],
-    control: Control,
-    socket: u8,
-    repeats: u8,
-}
-
-#[repr(align(8))]
-struct Control([u8; CONTROL_BYTES]);
 
 /// What a completion is about: the upper half says what, the lower which.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -127,6 +110,7 @@ impl Uring {
         if !(features.is_feature_ext_arg() && features.is_feature_nodrop()) {
             return Err(io::Error::new(io::ErrorKind::Unsupported, "this kernel is before 5.11"));
         }
+        let segments = features.is_feature_submit_stable();
         let buffers = BufRing::register(&ring.submitter(), sizes.inbox_slots, GROUP)?;
         // SAFETY: null pointers and zero lengths are valid values of a msghdr.
         let mut receive_shape: Box<libc::msghdr> = Box::new(unsafe { std::mem::zeroed() });
@@ -143,10 +127,7 @@ impl Uring {
             wake_armed: false,
             given: (0..sizes.inbox_slots).map(|id| id as u16).collect(),
             receive_shape,
-            sends: (0..sizes.outbox_slots).map(|_| Send::new()).collect(),
-            sends_in_flight: 0,
-            retry: Vec::with_capacity(sizes.outbox_slots),
-            blocked: false,
+            sends: Sends::new(sizes.outbox_slots, segments),
             woken: false,
             batch: BatchWait::default(),
             offset_ns: None,
@@ -235,52 +216,22 @@ impl Uring {
         Ok(())
     }
 
-    /// Submits a send for each datagram that is queued or to be repeated.
+    /// Submits a send for each run of datagrams that is queued or to be repeated.
     fn queue_sends(&mut self) -> io::Result<()> {
-        self.blocked = false;
-        while let Some(slot) = self.retry.pop() {
-            self.queue_send(slot)?;
+        let none_pending = self.ring.submission().is_empty();
+        self.sends.take(&mut self.outbox, &self.by_id, none_pending);
+        while let Some((slot, socket, header)) = self.sends.next() {
+            let fd = Fd(self.sockets[usize::from(socket)].raw_fd());
+            let entry =
+                opcode::SendMsg::new(fd, header).build().user_data(Token::Send(slot).to_u64());
+            // SAFETY: header, vector, name and control are in `sends`, in a boxed slice that is
+            // never moved; a run's vectors are in a vector that never grows, and is cleared only
+            // when the kernel has taken all entries; the datagrams are in the outbox's memory, which
+            // isn't moved either. All stay unchanged until the completion: the slots are taken until
+            // `complete`, and what `sends` has of them is written only when they are newly taken, or
+            // submitted again. `drop` waits for what is in flight.
+            unsafe { self.push(&entry)? };
         }
-        while let Some(queued) = self.outbox.take() {
-            let at = self.by_id[usize::from(queued.socket.0)];
-            assert!(usize::from(at) < self.sockets.len(), "no socket {}", queued.socket.0);
-            let bytes = self.outbox.bytes(&queued);
-            let send = &mut self.sends[queued.slot as usize];
-            (send.socket, send.repeats) = (at, 0);
-            let base = bytes.as_ptr().cast_mut().cast();
-            send.vector = libc::iovec { iov_base: base, iov_len: bytes.len() };
-            let name_bytes = message::write_name(queued.peer, &mut send.name);
-            let control_bytes = queued
-                .source
-                .map_or(0, |source| message::write_source(source, &mut send.control.0));
-            send.header.msg_name = send.name.as_mut_ptr().cast();
-            send.header.msg_namelen = name_bytes as u32;
-            send.header.msg_iov = &raw mut send.vector;
-            send.header.msg_iovlen = 1;
-            send.header.msg_control = if control_bytes == 0 {
-                std::ptr::null_mut()
-            } else {
-                send.control.0.as_mut_ptr().cast()
-            };
-            send.header.msg_controllen = control_bytes;
-            self.queue_send(queued.slot)?;
-        }
-        Ok(())
-    }
-
-    /// Submits the send of a slot whose headers stand.
-    fn queue_send(&mut self, slot: u32) -> io::Result<()> {
-        let send = &self.sends[slot as usize];
-        let fd = Fd(self.sockets[usize::from(send.socket)].raw_fd());
-        let entry = opcode::SendMsg::new(fd, &raw const send.header)
-            .build()
-            .user_data(Token::Send(slot).to_u64());
-        // SAFETY: header, vector, name and control are in `sends[slot]`, a boxed slice that is
-        // never moved; the datagram is in the outbox's memory, which isn't either. Both stay
-        // unchanged until the completion: the slot is taken until `complete`, and `sends[slot]` is
-        // written only for a slot newly taken. `drop` waits for what is in flight.
-        unsafe { self.push(&entry)? };
-        self.sends_in_flight += 1;
         Ok(())
     }
 
@@ -331,7 +282,7 @@ impl Uring {
         if !self.waker.sleep() {
             return self.enter();
         }
-        let wait_ns = if self.blocked || !self.retry.is_empty() {
+        let wait_ns = if self.sends.are_blocked() || self.sends.wait_for_retry() {
             wait_ns.min(BLOCKED_WAIT_NS)
         } else {
             wait_ns
@@ -347,7 +298,7 @@ impl Uring {
             let want = match patience_us {
                 0 => 1,
                 // Sends complete as they are submitted, and are none of the batch.
-                _ => BATCH.saturating_sub(self.inbox.len()) + self.sends_in_flight,
+                _ => BATCH.saturating_sub(self.inbox.len()) + self.sends.in_flight(),
             };
             patience_us = 0;
             self.counters.system_calls += 1;
@@ -361,7 +312,7 @@ impl Uring {
             self.enter()?;
             // What ended must be armed again or nothing would end the wait; and what was not sent is
             // to be tried again soon.
-            if self.armed.contains(&false) || !self.wake_armed || !self.retry.is_empty() {
+            if self.armed.contains(&false) || !self.wake_armed || self.sends.wait_for_retry() {
                 break;
             }
             left = end.saturating_sub(clock.now());
@@ -377,7 +328,9 @@ impl Uring {
             let (result, flags) = (completion.result(), completion.flags());
             match Token::from_u64(completion.user_data()) {
                 Token::Receive(at) => self.received(at as usize, result, flags),
-                Token::Send(slot) => self.sent(slot, result),
+                Token::Send(slot) => {
+                    self.sends.complete(slot, result, &mut self.outbox, &mut self.counters);
+                }
                 Token::Wake => {
                     self.woken = true;
                     self.waker.drain();
@@ -447,27 +400,6 @@ impl Uring {
         self.counters.received += 1;
     }
 
-    fn sent(&mut self, slot: u32, result: i32) {
-        self.sends_in_flight -= 1;
-        if result >= 0 {
-            self.counters.sent += 1;
-            self.outbox.complete(slot);
-            return;
-        }
-        let send = &mut self.sends[slot as usize];
-        match self.counters.send_failed(-result) {
-            SendFailure::Repeat if send.repeats < REPEATS_MAX => {
-                send.repeats += 1;
-                self.retry.push(slot);
-            }
-            SendFailure::Later => {
-                self.blocked = true;
-                self.retry.push(slot);
-            }
-            SendFailure::Repeat | SendFailure::Drop => self.outbox.complete(slot),
-        }
-    }
-
     /// Ends everything in flight, so that the kernel no longer knows our memory. False if it didn't
     /// end in time.
     fn end_all(&mut self) -> bool {
@@ -481,7 +413,7 @@ impl Uring {
         let clock = Clock::new();
         let end = clock.now().saturating_add(DROP_WAIT_S * 1_000_000_000);
         let time = Timespec::new().nsec(10_000_000);
-        while self.armed.contains(&true) || self.sends_in_flight > 0 {
+        while self.armed.contains(&true) || self.sends.in_flight() > 0 {
             // The batch may be full: what comes now is nobody's.
             self.inbox.clear();
             let _ = self.ring.submitter().submit_with_args(1, &SubmitArgs::new().timespec(&time));
@@ -506,7 +438,7 @@ impl Io for Uring {
         self.arm()?;
         self.queue_sends()?;
         self.reap();
-        let is_idle = self.ring.submission().is_empty() && self.sends_in_flight == 0;
+        let is_idle = self.ring.submission().is_empty() && self.sends.in_flight() == 0;
         let patience_us = self.batch.patience_us(wait_ns);
         // With nothing to submit, or a batch to wait for, the wait itself is the one enter.
         if patience_us == 0 && (wait_ns == 0 || !is_idle || !self.inbox.is_empty()) {
@@ -536,7 +468,7 @@ impl Drop for Uring {
             self.buffers.leak();
             std::mem::forget(std::mem::replace(&mut self.inbox, Inbox::new(1, 1)));
             std::mem::forget(std::mem::replace(&mut self.outbox, Outbox::new(1, 1)));
-            std::mem::forget(std::mem::take(&mut self.sends));
+            std::mem::forget(std::mem::replace(&mut self.sends, Sends::new(0, false)));
             return;
         }
         // The kernel holds no request of ours, and now no buffer either.
@@ -548,16 +480,9 @@ impl std::fmt::Debug for Uring {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Uring")
             .field("sockets", &self.sockets)
-            .field("sends_in_flight", &self.sends_in_flight)
+            .field("sends_in_flight", &self.sends.in_flight())
             .field("counters", &self.counters)
             .finish_non_exhaustive()
-    }
-}
-
-impl Send {
-    fn new() -> Send {
-        // SAFETY: null pointers, zero lengths and zero bytes are valid values of all its fields.
-        unsafe { std::mem::zeroed() }
     }
 }
 

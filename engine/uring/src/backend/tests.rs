@@ -382,6 +382,26 @@ fn another_thread_ends_a_wait_for_a_batch() {
 }
 
 #[test]
+fn datagrams_of_one_length_arrive_one_by_one_and_in_order() {
+    for kind in kinds() {
+        let mut io = open_on(kind, &["127.0.0.1:0"], &SIZES);
+        let peer = plain("127.0.0.1:0");
+        let to = peer.local_addr().unwrap();
+        let texts: Vec<String> = (0..8).map(|at| format!("number {at}")).collect();
+        for text in &texts {
+            queue(&mut io, None, to, text.as_bytes());
+        }
+        io.turn(0).unwrap();
+        for text in &texts {
+            let mut bytes = [0; 64];
+            let len = peer.recv(&mut bytes).unwrap();
+            assert_eq!(&bytes[..len], text.as_bytes(), "{kind}");
+        }
+        assert_eq!(io.counters().sent, 8, "{kind}");
+    }
+}
+
+#[test]
 fn arrival_times_are_of_the_clock() {
     for kind in kinds() {
         let mut sockets = udp::open(&[spec(0, "127.0.0.1:0")]).unwrap();
