@@ -1,14 +1,18 @@
 //! When it pays to wait for several datagrams in place of one.
 
-/// A wait for a batch ends early once so many datagrams have come: what a turn and a wake-up cost
-/// hardly shows any more in each of them then.
-pub(crate) const BATCH: usize = 16;
+/// A wait for a batch is as long as so many datagrams take to come: what a turn and a wake-up cost hardly shows any more in each of
+/// them then.
+pub(crate) const BATCH: usize = 32;
+/// Whoever finds so many datagrams without waiting is busy enough: waiting would only make a queue.
+pub(crate) const ENOUGH: usize = 8;
 /// A wait is worth its time if it is expected to bring so many datagrams, and was if it did.
 const WORTH: u64 = 4;
 /// A turn's share in what is known of the rate fades by an eighth with each later turn.
 const FADING: u64 = 8;
+/// Parts of a datagram, so that single ones fade too.
+const SIXTEENTHS: u64 = 16;
 /// The most datagrams of one turn that count: one burst is no load.
-const COUNTED_MAX: usize = 16;
+const COUNTED_MAX: usize = 64;
 /// How many turns don't wait after a wait that was in vain: at first, and at most. Whoever answers one datagram at a time sends
 /// the next one only when it has the answer, however fast it was before.
 const PAUSE_TURNS: u32 = 64;
@@ -19,7 +23,7 @@ const PAUSE_TURNS_MAX: u32 = 4096;
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) struct BatchWait {
     most_us: u32,
-    /// What the last turns brought, and how long they took; recent ones weigh more.
+    /// What the last turns brought, in sixteenths, and how long they took; recent ones weigh more.
     datagrams: u64,
     spent_ns: u64,
     /// When the last turn ended; 0: there was none.
@@ -44,8 +48,7 @@ impl BatchWait {
     pub(crate) fn note(&mut self, now: u64, datagrams: usize, waited: bool) {
         let counted = datagrams.min(COUNTED_MAX) as u64;
         if self.last_ns > 0 {
-            // In sixteenths, so that single ones fade too.
-            self.datagrams = self.datagrams - self.datagrams / FADING + 16 * counted;
+            self.datagrams = self.datagrams - self.datagrams / FADING + SIXTEENTHS * counted;
             let spent_ns = now.saturating_sub(self.last_ns);
             self.spent_ns = self.spent_ns - self.spent_ns / FADING + spent_ns;
         }
@@ -63,14 +66,17 @@ impl BatchWait {
     /// How long the next turn, which may wait for `wait_ns`, is to wait for a batch, in
     /// microseconds; 0: for one datagram.
     pub(crate) fn patience_us(&self, wait_ns: u64) -> u32 {
+        if self.paused > 0 || self.datagrams == 0 {
+            return 0;
+        }
+        let each_ns = SIXTEENTHS * self.spent_ns / self.datagrams;
         let most_ns = u64::from(self.most_us) * 1_000;
-        let is_worth_it =
-            self.datagrams.saturating_mul(most_ns) / 16 >= WORTH * self.spent_ns.max(1);
-        if self.paused > 0 || !is_worth_it {
+        if each_ns * WORTH > most_ns {
             return 0;
         }
         // The kernel would let it outlast the wait itself.
-        u32::try_from(wait_ns / 1_000).map_or(self.most_us, |us| us.min(self.most_us))
+        let us = most_ns.min(each_ns * BATCH as u64).min(wait_ns) / 1_000;
+        u32::try_from(us).unwrap_or(self.most_us)
     }
 }
 
@@ -100,16 +106,20 @@ mod tests {
     #[test]
     fn the_rate_decides() {
         assert_eq!(after(&[]).patience_us(LONG_NS), 0);
+        assert_eq!(after(&[(0, 10); 100]).patience_us(LONG_NS), 0);
         assert_eq!(after(&[(1, 1_000); 100]).patience_us(LONG_NS), 0);
         assert_eq!(after(&[(1, 130); 100]).patience_us(LONG_NS), 0);
         assert_eq!(after(&[(1, 120); 100]).patience_us(LONG_NS), MOST_US);
         assert_eq!(after(&[(8, 500); 100]).patience_us(LONG_NS), MOST_US);
         assert_eq!(after(&[(0, 90_000), (1_000, 10)].repeat(100)).patience_us(LONG_NS), 0);
+        // As long as a batch takes.
+        assert!((310..=330).contains(&after(&[(8, 80); 100]).patience_us(LONG_NS)));
+        assert!((60..=70).contains(&after(&[(8, 16); 100]).patience_us(LONG_NS)));
     }
 
     #[test]
     fn idle_turns_end_it() {
-        let mut batch = after(&[(16, 100); 100]);
+        let mut batch = after(&[(16, 1_000); 100]);
         assert_eq!(batch.patience_us(LONG_NS), MOST_US);
         follow(&mut batch, &[(0, 100_000)]);
         assert_eq!(batch.patience_us(LONG_NS), 0);
@@ -137,7 +147,7 @@ mod tests {
 
     #[test]
     fn it_is_never_longer_than_the_turn() {
-        let batch = after(&[(8, 100); 100]);
+        let batch = after(&[(8, 500); 100]);
         assert_eq!(batch.patience_us(0), 0);
         assert_eq!(batch.patience_us(999), 0);
         assert_eq!(batch.patience_us(20_000), 20);

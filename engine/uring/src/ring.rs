@@ -7,7 +7,7 @@
 //! ring that receives starve the receives, so there are none.
 
 use crate::backend::Sizes;
-use crate::batch::{BATCH, BatchWait};
+use crate::batch::{BATCH, BatchWait, ENOUGH};
 use crate::buf_ring::{BUFFERS_MAX, BufRing};
 use crate::clock::{Clock, wall_minus_monotonic_ns};
 use crate::counters::Counters;
@@ -292,12 +292,14 @@ impl Uring {
         let mut left = wait_ns;
         // Completions of sends end a wait too; then it goes on.
         while left > 0 && (patience_us > 0 || self.inbox.is_empty()) && !self.woken {
-            let time =
-                Timespec::new().sec(left / 1_000_000_000).nsec((left % 1_000_000_000) as u32);
+            // What is there already can't be waited for.
+            let most = if self.inbox.is_empty() { left } else { u64::from(patience_us) * 1_000 };
+            let time = timespec(left.min(most));
             let arguments = SubmitArgs::new().timespec(&time).min_wait_usec(patience_us);
             let want = match patience_us {
                 0 => 1,
-                // Sends complete as they are submitted, and are none of the batch.
+                // Sends complete as they are submitted, and are none of the batch. The kernel looks at what a socket has only
+                // when the time is over, so that this many end a wait only if they were there before, or are of many sockets.
                 _ => BATCH.saturating_sub(self.inbox.len()) + self.sends.in_flight(),
             };
             patience_us = 0;
@@ -440,15 +442,16 @@ impl Io for Uring {
         self.reap();
         let is_idle = self.ring.submission().is_empty() && self.sends.in_flight() == 0;
         let patience_us = self.batch.patience_us(wait_ns);
-        // With nothing to submit, or a batch to wait for, the wait itself is the one enter.
-        if patience_us == 0 && (wait_ns == 0 || !is_idle || !self.inbox.is_empty()) {
+        // With nothing to submit the wait itself is the one enter. Who has enough to do doesn't wait for more.
+        if patience_us > 0 || wait_ns == 0 || !is_idle || !self.inbox.is_empty() {
             self.enter()?;
         }
-        if wait_ns > 0 && (patience_us > 0 || self.inbox.is_empty()) {
+        let is_patient = patience_us > 0 && self.inbox.len() < ENOUGH;
+        if wait_ns > 0 && (is_patient || self.inbox.is_empty()) {
             self.wait(wait_ns, patience_us)?;
         }
         if !self.batch.is_off() {
-            self.batch.note(Clock::new().now(), self.inbox.len(), patience_us > 0);
+            self.batch.note(Clock::new().now(), self.inbox.len(), is_patient);
         }
         if self.waker.take() {
             self.counters.woken += 1;
@@ -484,6 +487,10 @@ impl std::fmt::Debug for Uring {
             .field("counters", &self.counters)
             .finish_non_exhaustive()
     }
+}
+
+fn timespec(ns: u64) -> Timespec {
+    Timespec::new().sec(ns / 1_000_000_000).nsec((ns % 1_000_000_000) as u32)
 }
 
 /// The cheapest set-up that the kernel knows: completions run in our own enters only, if possible.
