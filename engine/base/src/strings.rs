@@ -2,25 +2,33 @@
 //!
 //! The pool is cut into pages, each page into slots of one size class. A page whose last slot is
 //! released serves any class again, so memory follows what the population needs.
+//!
+//! What is kept for long is packed where it can be (`store_packed`, `read`): a text that differs from others in its digits alone is the
+//! number of what they have in common, and its digits at half a byte each (`shapes.rs`).
 
 use crate::Full;
+use crate::shapes::{MARGIN_BYTES, Shapes, TextRoom};
 use std::num::NonZeroU32;
 
 /// Bytes of a slot, by class: a string takes the smallest that holds it.
-pub const SIZE_CLASSES: [usize; 14] =
-    [32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048, 4096];
+pub const SIZE_CLASSES: [usize; 23] = [
+    8, 16, 24, 32, 40, 48, 64, 80, 96, 112, 128, 160, 192, 256, 320, 384, 512, 640, 768, 1024,
+    1536, 2048, 4096,
+];
 
 /// The longest string that can be stored.
 pub const STRING_BYTES_MAX: usize = 4096;
 
-/// Big enough for four strings of the biggest class, small enough that fourteen half-filled pages
-/// are nothing beside a shard's pool.
+/// Big enough for four strings of the biggest class, small enough that a half-filled page of each class
+/// is nothing beside a shard's pool.
 const PAGE_BYTES: usize = 16 * 1024;
-/// Slot positions are counted in units that divide every class: 2^32 of them are 64 GiB.
-const UNIT_BYTES: usize = 16;
+/// Slot positions are counted in units that divide every class: 2^32 of them are 32 GiB.
+const UNIT_BYTES: usize = 8;
 const NONE: u32 = u32::MAX;
 const NO_SLOT: u16 = u16::MAX;
 const NO_CLASS: u8 = u8::MAX;
+/// The shape of a string that stands as it is.
+const PLAIN: u16 = u16::MAX;
 
 const _: () = {
     let mut class = 0;
@@ -38,27 +46,35 @@ const _: () = {
 #[derive(Debug, PartialEq, Eq)]
 #[must_use = "a dropped handle leaks its slot"]
 pub struct Handle {
-    /// Position in units, plus one; the empty string has no slot and `NonZeroU32::MAX`.
+    /// Position in units, plus one; what takes no bytes has no slot and `NonZeroU32::MAX`.
     location: NonZeroU32,
+    /// Bytes in the slot.
     length: u16,
+    /// What the string has in common with others, if it is packed; else `PLAIN`.
+    shape: u16,
 }
 
 const _: () = assert!(size_of::<Handle>() == 8 && size_of::<Option<Handle>>() == 8);
 
 impl Handle {
     /// The empty string: takes no memory, need not be released, and is not counted.
-    pub const EMPTY: Handle = Handle { location: NonZeroU32::MAX, length: 0 };
+    pub const EMPTY: Handle = Handle { location: NonZeroU32::MAX, length: 0, shape: PLAIN };
 
-    /// Bytes of the string.
+    /// Bytes that the string takes in the pool: those of the string where it is not packed.
     #[must_use]
-    pub fn len(&self) -> usize {
+    pub fn kept_bytes(&self) -> usize {
         usize::from(self.length)
     }
 
     /// Whether the string is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.length == 0
+        self.length == 0 && self.shape == PLAIN
+    }
+
+    /// Whether it has a slot: the empty string has none, and none what is packed and has no digits.
+    fn has_slot(&self) -> bool {
+        self.length > 0
     }
 
     fn offset(&self) -> usize {
@@ -84,6 +100,7 @@ pub struct Strings {
     len: usize,
     used_bytes: usize,
     refused: u64,
+    shapes: Shapes,
 }
 
 #[derive(Debug)]
@@ -103,19 +120,20 @@ impl std::fmt::Debug for Strings {
             .field("len", &self.len)
             .field("used_bytes", &self.used_bytes)
             .field("refused", &self.refused)
+            .field("shapes", &self.shapes)
             .finish_non_exhaustive()
     }
 }
 
 impl Strings {
     /// A pool of `bytes` (rounded up to whole pages of 16 KiB), all its address space reserved,
-    /// touched as strings come. Asserts that it is below 64 GiB.
+    /// touched as strings come. Asserts that it is below 32 GiB.
     #[must_use]
     pub fn with_capacity(bytes: usize) -> Strings {
         let page_count_max = bytes.div_ceil(PAGE_BYTES).max(1);
         assert!(page_count_max * (PAGE_BYTES / UNIT_BYTES) < NONE as usize - 1, "pool too big");
         Strings {
-            memory: vec![0; page_count_max * PAGE_BYTES].into_boxed_slice(),
+            memory: vec![0; page_count_max * PAGE_BYTES + MARGIN_BYTES].into_boxed_slice(),
             pages: Vec::with_capacity(page_count_max),
             free_pages: NONE,
             open: [NONE; SIZE_CLASSES.len()],
@@ -123,6 +141,7 @@ impl Strings {
             len: 0,
             used_bytes: 0,
             refused: 0,
+            shapes: Shapes::new(),
         }
     }
 
@@ -130,7 +149,7 @@ impl Strings {
     /// whoever stores first. Only for a pool in which nothing was yet.
     pub fn prefill(&mut self, bytes: usize) {
         assert!(self.pages.is_empty(), "a pool is prefilled before it is used");
-        let bytes = bytes.min(self.memory.len());
+        let bytes = bytes.min(self.memory.len() - MARGIN_BYTES);
         // Not zero: an allocator's zeroed memory may stay unmapped for as long as only zeros are written.
         self.memory[..bytes].fill(0xa5);
     }
@@ -156,28 +175,75 @@ impl Strings {
         Ok(handle)
     }
 
-    /// The bytes of a string of this pool.
+    /// Stores the concatenation of `parts` for long: packed, if that is shorter and its shape is known. Only `read` gives it back. Else as
+    /// `store_parts`.
+    pub fn store_packed(&mut self, parts: &[&[u8]]) -> Result<Handle, Full> {
+        let length = parts.iter().fold(0usize, |sum, part| sum.saturating_add(part.len()));
+        if length <= SIZE_CLASSES[0] || length > STRING_BYTES_MAX {
+            return self.store_parts(parts);
+        }
+        match self.shapes.pack(parts) {
+            Some((shape, [])) => Ok(Handle { shape, ..Handle::EMPTY }),
+            Some((shape, packed)) if class_of(packed.len()) < class_of(length) => {
+                // The digits lie in memory that is borrowed: the slot is claimed first, and then they are asked for again.
+                let length = packed.len();
+                let handle = Handle { shape, ..self.claim(length)? };
+                let at = handle.offset();
+                self.memory[at..at + length].copy_from_slice(self.shapes.packed(length));
+                Ok(handle)
+            }
+            _ => self.store_parts(parts),
+        }
+    }
+
+    /// The bytes of a string of this pool, which was not stored to be packed.
     #[must_use]
     pub fn get(&self, handle: &Handle) -> &[u8] {
-        if handle.is_empty() {
+        assert!(handle.shape == PLAIN, "what may be packed is read");
+        if !handle.has_slot() {
             return &[];
         }
         let offset = handle.offset();
         assert!(self.slot_is_in_use(offset), "a handle of another pool");
-        &self.memory[offset..offset + handle.len()]
+        &self.memory[offset..offset + handle.kept_bytes()]
+    }
+
+    /// The bytes of a string of this pool, packed or not: `room` is where they stand if they were packed.
+    #[must_use]
+    pub fn read<'a>(&'a self, handle: &Handle, room: &'a mut TextRoom) -> &'a [u8] {
+        if handle.shape == PLAIN {
+            return self.get(handle);
+        }
+        if !handle.has_slot() {
+            return self.shapes.unpack(handle.shape, &[], room);
+        }
+        let offset = handle.offset();
+        assert!(self.slot_is_in_use(offset), "a handle of another pool");
+        let packed = &self.memory[offset..offset + handle.kept_bytes() + MARGIN_BYTES];
+        self.shapes.unpack(handle.shape, packed, room)
+    }
+
+    /// Whether a string of this pool, packed or not, is `text`.
+    #[must_use]
+    pub fn is(&self, handle: &Handle, text: &[u8]) -> bool {
+        match handle.shape {
+            PLAIN => self.get(handle) == text,
+            shape if self.shapes.text_bytes(shape) != text.len() => false,
+            _ => self.read(handle, &mut TextRoom::default()) == text,
+        }
     }
 
     /// Makes `handle` stand for `bytes`, in place where the class stays. On `Full` the old string
     /// stays as it was.
     pub fn replace(&mut self, handle: &mut Handle, bytes: &[u8]) -> Result<(), Full> {
-        if !handle.is_empty()
-            && class_of(bytes.len()) == class_of(handle.len())
+        if handle.has_slot()
+            && class_of(bytes.len()) == class_of(handle.kept_bytes())
             && !bytes.is_empty()
         {
             let offset = handle.offset();
             self.memory[offset..offset + bytes.len()].copy_from_slice(bytes);
-            self.used_bytes = self.used_bytes - handle.len() + bytes.len();
-            handle.length = bytes.len() as u16;
+            self.used_bytes = self.used_bytes - handle.kept_bytes() + bytes.len();
+            (handle.length, handle.shape) = (bytes.len() as u16, PLAIN);
             return Ok(());
         }
         let new = self.store(bytes)?;
@@ -185,10 +251,17 @@ impl Strings {
         Ok(())
     }
 
+    /// As `replace`, packed as `store_packed` does it.
+    pub fn replace_packed(&mut self, handle: &mut Handle, bytes: &[u8]) -> Result<(), Full> {
+        let new = self.store_packed(&[bytes])?;
+        self.release(std::mem::replace(handle, new));
+        Ok(())
+    }
+
     /// Gives the string's memory back.
     #[expect(clippy::needless_pass_by_value, reason = "the handle ends here")]
     pub fn release(&mut self, handle: Handle) {
-        if handle.is_empty() {
+        if !handle.has_slot() {
             return;
         }
         let offset = handle.offset();
@@ -204,7 +277,7 @@ impl Strings {
         page.used -= 1;
         let is_vacant = page.used == 0;
         self.len -= 1;
-        self.used_bytes -= handle.len();
+        self.used_bytes -= handle.kept_bytes();
         if was_full {
             self.link(index, class);
         }
@@ -217,7 +290,7 @@ impl Strings {
         }
     }
 
-    /// How many strings are stored (the empty one apart): 0 when all owners have released theirs.
+    /// How many strings have a slot (the empty one has none): 0 when all owners have released theirs.
     #[must_use]
     pub fn len(&self) -> usize {
         self.len
@@ -229,7 +302,7 @@ impl Strings {
         self.len == 0
     }
 
-    /// The sum of the stored strings' lengths.
+    /// The sum of the stored strings' lengths, of the packed ones as they are packed.
     #[must_use]
     pub fn used_bytes(&self) -> usize {
         self.used_bytes
@@ -241,10 +314,16 @@ impl Strings {
         self.pages.iter().filter(|page| page.class != NO_CLASS).count() * PAGE_BYTES
     }
 
-    /// Bytes of the pool.
+    /// Bytes of the pool, and of what packed strings have in common.
     #[must_use]
     pub fn capacity_bytes(&self) -> usize {
-        self.memory.len()
+        self.memory.len() + Shapes::RESERVED_BYTES
+    }
+
+    /// How many different shapes packed strings may have.
+    #[must_use]
+    pub fn shapes(&self) -> usize {
+        self.shapes.len()
     }
 
     /// How often `Full` was the answer.
@@ -280,7 +359,7 @@ impl Strings {
         self.used_bytes += length;
         let unit = (base + usize::from(slot) * size) / UNIT_BYTES;
         let location = NonZeroU32::MIN.saturating_add(unit as u32);
-        Ok(Handle { location, length: length as u16 })
+        Ok(Handle { location, length: length as u16, shape: PLAIN })
     }
 
     /// A page of the class with room: an open one, a vacated one, or an untouched one.
@@ -363,7 +442,7 @@ mod tests {
             strings.release(handle);
         }
         // The page serves another class now.
-        let small: Vec<Handle> = (0..512).map(|i| strings.store(&[i as u8; 9]).unwrap()).collect();
+        let small: Vec<Handle> = (0..1024).map(|i| strings.store(&[i as u8; 9]).unwrap()).collect();
         assert_eq!(strings.store(b"x"), Err(Full));
         assert_eq!(strings.get(&small[200]), [200; 9]);
         for handle in small {
@@ -382,6 +461,57 @@ mod tests {
         strings.replace(&mut handle, b"").unwrap();
         assert_eq!(strings.len(), 0);
         strings.release(handle);
+    }
+
+    #[test]
+    fn what_was_packed_reads_as_it_was() {
+        let text = |user: usize| format!("Call-ID: {user:032x}@10.0.0.1 tag=as{user:08}");
+        let mut strings = Strings::with_capacity(PAGE_BYTES * 4);
+        let handles: Vec<Handle> =
+            (0..100).map(|user| strings.store_packed(&[text(user).as_bytes()]).unwrap()).collect();
+        // The first one stands as it is: until then its shape was nobody's.
+        assert_eq!((handles[0].kept_bytes(), handles[1].kept_bytes()), (text(0).len(), 23));
+        for (user, handle) in handles.iter().enumerate() {
+            assert_eq!(strings.read(handle, &mut TextRoom::default()), text(user).as_bytes());
+            assert!(strings.is(handle, text(user).as_bytes()));
+            assert!(!strings.is(handle, text(user + 1).as_bytes()) && !strings.is(handle, b""));
+        }
+        let mut handle = strings.store_packed(&[b"always ", b"the same"]).unwrap();
+        strings.replace_packed(&mut handle, b"always the same").unwrap();
+        assert!(!handle.is_empty() && strings.is(&handle, b"always the same"));
+        assert_eq!((handle.kept_bytes(), strings.len(), strings.shapes()), (0, 100, 2));
+        strings.replace(&mut handle, b"once").unwrap();
+        assert_eq!(strings.get(&handle), b"once");
+        for handle in handles.into_iter().chain([handle]) {
+            strings.release(handle);
+        }
+        assert_eq!((strings.len(), strings.used_bytes(), strings.held_bytes()), (0, 0, 0));
+    }
+
+    #[test]
+    fn packed_strings_of_any_length_come_back() {
+        let mut random = Random::new(4);
+        let mut strings = Strings::with_capacity(PAGE_BYTES * 40);
+        for length in (0..140).chain([500, 511, 512, 513, 1023, 4095, STRING_BYTES_MAX]) {
+            let mut text = vec![0; length];
+            let mut handle = Handle::EMPTY;
+            for _ in 0..3 {
+                text.iter_mut()
+                    .for_each(|byte| *byte = b"0123456789abcdef"[random.below(16) as usize]);
+                let decimals = [(0, 0), (length / 2, 9)];
+                decimals
+                    .iter()
+                    .filter(|(at, _)| *at < length)
+                    .for_each(|(at, d)| text[*at] = b'0' + d);
+                strings.replace_packed(&mut handle, &text).unwrap();
+                assert_eq!(strings.read(&handle, &mut TextRoom::default()), text);
+            }
+            let is_packed = handle.kept_bytes() < length;
+            assert_eq!(is_packed, length > 8, "{length}");
+            strings.release(handle);
+        }
+        assert_eq!(strings.store_packed(&[&[b'1'; STRING_BYTES_MAX], b"1"]), Err(Full));
+        assert!(strings.is_empty());
     }
 
     #[test]
