@@ -5,7 +5,7 @@
 //! them), and no protocol. Everything is bounded, with its address space claimed when it is made
 //! and touched when it is used; full is an answer ([`Full`]), never an abort. After that nothing on
 //! a message's path allocates, except that [`Timers`] grow, amortised, to the most that was ever
-//! armed.
+//! armed, where that is more than they were made for.
 //!
 //! A datagram's way through it: a back end fills a slot of the [`Inbox`]; the tick works on it in
 //! place ([`Inbox::get_mut`]); a hash of what names its owner ([`HashSeed`]) leads through an
@@ -15,6 +15,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod fifo;
 pub mod hash;
 pub mod index;
 pub mod io;
@@ -25,6 +26,7 @@ pub mod strings;
 pub mod time;
 pub mod timers;
 
+pub use fifo::{Chunks, Fifo};
 pub use hash::HashSeed;
 pub use index::Index;
 pub use io::{Datagram, Inbox, Io, MemoryIo, Outbox, OutboxError, Queued, Received, SocketId};

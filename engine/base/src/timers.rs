@@ -5,49 +5,76 @@
 //! owner ignores what fires for an object that is gone or has moved on. What is armed therefore
 //! stays in memory until its time: don't arm per retransmission what can be re-armed when it fires.
 
+use crate::fifo::{Chunks, Fifo};
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, VecDeque};
+use std::collections::BinaryHeap;
 
-/// Timers that give back a `T` each when their time has come. Memory grows with what is armed
-/// (amortised) and is kept. Order: by deadline; at equal deadlines first the queues in the order
+/// Timers that give back a `T` each when their time has come. Memory follows what is armed, in all queues together, and is kept. Order: by deadline; at equal deadlines first the queues in the order
 /// that they were given, then the wheel, each first in, first out. The same calls give the same
 /// order.
 #[derive(Debug)]
 pub struct Timers<T: Copy> {
-    queues: Vec<Queue<T>>,
+    queues: Vec<Queue>,
+    /// What waits in the queues.
+    waiting: Chunks<Waiting<T>>,
     wheel: Wheel<T>,
 }
 
+/// Sorted, since `now` never goes back.
 #[derive(Debug)]
-struct Queue<T> {
+struct Queue {
     after_ns: u64,
-    /// Sorted, since `now` never goes back.
-    waiting: VecDeque<(u64, T)>,
+    fifo: Fifo,
+    /// The deadline that was armed last.
+    last: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Waiting<T> {
+    deadline: Deadline,
+    value: T,
+}
+
+/// A time in nanoseconds that does not have to stand at a multiple of eight bytes.
+#[derive(Clone, Copy, Debug)]
+struct Deadline([u32; 2]);
+
+impl Deadline {
+    fn new(at: u64) -> Deadline {
+        Deadline([at as u32, (at >> 32) as u32])
+    }
+
+    fn get(self) -> u64 {
+        u64::from(self.0[0]) | u64::from(self.0[1]) << 32
+    }
 }
 
 impl<T: Copy> Timers<T> {
     /// Timers with a queue for each of `durations_ns`.
     #[must_use]
     pub fn new(durations_ns: &[u64]) -> Timers<T> {
-        let queue = |&after_ns| Queue { after_ns, waiting: VecDeque::new() };
-        Timers { queues: durations_ns.iter().map(queue).collect(), wheel: Wheel::new() }
+        Timers::with_capacity(durations_ns, 0)
     }
 
-    /// As `new`, with room for `capacity` timers in each FIFO: its memory is reserved at once, and touched as it fills.
+    /// As `new`, with room for `capacity` timers of each duration, and as many of others: their memory is reserved at once, and touched as
+    /// they are armed.
     #[must_use]
     pub fn with_capacity(durations_ns: &[u64], capacity: usize) -> Timers<T> {
-        let queue = |&after_ns| Queue { after_ns, waiting: VecDeque::with_capacity(capacity) };
-        Timers { queues: durations_ns.iter().map(queue).collect(), wheel: Wheel::new() }
+        let all = capacity * durations_ns.len();
+        let queue = |&after_ns| Queue { after_ns, fifo: Fifo::with_capacity(capacity), last: 0 };
+        Timers {
+            queues: durations_ns.iter().map(queue).collect(),
+            waiting: Chunks::with_capacity(all),
+            wheel: Wheel::with_capacity(capacity),
+        }
     }
 
     /// Claims the memory of the first `count` timers of each queue now; `any` is what they are filled with meanwhile. Only
     /// while nothing is armed.
     pub fn prefill(&mut self, count: usize, any: T) {
         assert!(self.is_empty(), "timers are prefilled before they are armed");
-        for queue in &mut self.queues {
-            queue.waiting.resize(count, (0, any));
-            queue.waiting.clear();
-        }
+        let any = Waiting { deadline: Deadline::new(0), value: any };
+        self.waiting.prefill(count * self.queues.len(), any);
     }
 
     /// Arms a timer that fires `after_ns` from `now`.
@@ -56,9 +83,10 @@ impl<T: Copy> Timers<T> {
         for queue in &mut self.queues {
             if queue.after_ns == after_ns {
                 // A `now` before an earlier one would hide this timer behind the one before it.
-                let last = queue.waiting.back().map_or(0, |&(last, _)| last);
-                assert!(deadline >= last, "time went back");
-                queue.waiting.push_back((deadline, value));
+                assert!(deadline >= queue.last, "time went back");
+                queue.last = deadline;
+                let waiting = Waiting { deadline: Deadline::new(deadline), value };
+                queue.fifo.push(&mut self.waiting, waiting);
                 return;
             }
         }
@@ -71,10 +99,10 @@ impl<T: Copy> Timers<T> {
         let mut best = u64::MAX;
         let mut from = None;
         for (at, queue) in self.queues.iter().enumerate() {
-            if let Some(&(deadline, _)) = queue.waiting.front()
-                && (deadline < best || from.is_none())
+            if let Some(waiting) = queue.fifo.front(&self.waiting)
+                && (waiting.deadline.get() < best || from.is_none())
             {
-                (best, from) = (deadline, Some(at));
+                (best, from) = (waiting.deadline.get(), Some(at));
             }
         }
         if let Some(deadline) = self.wheel.ripe_deadline()
@@ -85,21 +113,22 @@ impl<T: Copy> Timers<T> {
         if best > now {
             return None;
         }
-        self.queues.get_mut(from?)?.waiting.pop_front().map(|(_, value)| value)
+        let queue = self.queues.get_mut(from?)?;
+        queue.fifo.pop(&mut self.waiting).map(|waiting| waiting.value)
     }
 
     /// When to poll next: never later than the earliest deadline, and earlier only for what is in
     /// the wheel (by less than the slot that holds it); then `poll` gives `None` and this moves on.
     #[must_use]
     pub fn next_deadline(&self) -> Option<u64> {
-        let fronts = self.queues.iter().filter_map(|queue| queue.waiting.front());
-        fronts.map(|&(deadline, _)| deadline).chain(self.wheel.next_deadline()).min()
+        let fronts = self.queues.iter().filter_map(|queue| queue.fifo.front(&self.waiting));
+        fronts.map(|waiting| waiting.deadline.get()).chain(self.wheel.next_deadline()).min()
     }
 
     /// How many timers are armed, those that nobody waits for any more included.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.queues.iter().map(|queue| queue.waiting.len()).sum::<usize>() + self.wheel.len
+        self.queues.iter().map(|queue| queue.fifo.len()).sum::<usize>() + self.wheel.len
     }
 
     /// Whether no timer is armed.
@@ -121,24 +150,27 @@ const NONE: u32 = u32::MAX;
 /// A hierarchical wheel (Varghese and Lauck 1987): level L has 64 slots of 64^L ticks. A timer is
 /// on the level of the highest digit in which its tick differs from the present one, so that it is
 /// moved at most once a level. What the present tick has reached is ordered exactly by a heap.
+///
+/// Where a timer is follows from its tick and the present one alone, so that two of the same deadline are always in the same slot: slots
+/// that are first in, first out keep the order of arming.
 #[derive(Debug)]
 struct Wheel<T> {
     /// All timers of ticks up to this one are in `ripe`, the others in the slots.
     present_tick: u64,
     occupied: [u64; LEVELS],
-    heads: [[u32; SLOTS]; LEVELS],
+    /// The first timer of each occupied slot, and the last.
+    ends: [[(u32, u32); SLOTS]; LEVELS],
     nodes: Vec<Node<T>>,
     free: u32,
     ripe: BinaryHeap<Reverse<Ripe<T>>>,
-    /// Numbers the timers in the order of arming.
-    armed: u64,
+    /// Numbers the timers in the order in which they became ripe.
+    ripened: u64,
     len: usize,
 }
 
 #[derive(Debug)]
 struct Node<T> {
-    deadline: u64,
-    order: u64,
+    deadline: Deadline,
     next: u32,
     value: T,
 }
@@ -171,28 +203,25 @@ impl<T> Ord for Ripe<T> {
 }
 
 impl<T: Copy> Wheel<T> {
-    fn new() -> Wheel<T> {
+    fn with_capacity(capacity: usize) -> Wheel<T> {
         Wheel {
             present_tick: 0,
             occupied: [0; LEVELS],
-            heads: [[NONE; SLOTS]; LEVELS],
-            nodes: Vec::new(),
+            ends: [[(NONE, NONE); SLOTS]; LEVELS],
+            nodes: Vec::with_capacity(capacity),
             free: NONE,
             ripe: BinaryHeap::new(),
-            armed: 0,
+            ripened: 0,
             len: 0,
         }
     }
 
     fn insert(&mut self, deadline: u64, value: T) {
-        let order = self.armed;
-        self.armed += 1;
         self.len += 1;
         if deadline >> TICK_SHIFT <= self.present_tick {
-            self.ripe.push(Reverse(Ripe { deadline, order, value }));
-            return;
+            return self.ripen(deadline, value);
         }
-        let node = Node { deadline, order, next: NONE, value };
+        let node = Node { deadline: Deadline::new(deadline), next: NONE, value };
         let index = if self.free == NONE {
             assert!(self.nodes.len() < NONE as usize, "node index is 32 bits");
             self.nodes.push(node);
@@ -216,7 +245,7 @@ impl<T: Copy> Wheel<T> {
             }
             self.present_tick = tick;
             self.occupied[level] &= !(1 << slot);
-            let mut index = std::mem::replace(&mut self.heads[level][slot], NONE);
+            let (mut index, _) = self.ends[level][slot];
             while index != NONE {
                 let next = self.nodes[index as usize].next;
                 self.place(index);
@@ -229,20 +258,32 @@ impl<T: Copy> Wheel<T> {
     /// Puts a node where it belongs seen from the present tick.
     fn place(&mut self, index: u32) {
         let node = &mut self.nodes[index as usize];
-        let tick = node.deadline >> TICK_SHIFT;
+        let deadline = node.deadline.get();
+        let tick = deadline >> TICK_SHIFT;
         if tick <= self.present_tick {
-            let Node { deadline, order, value, .. } = *node;
-            self.ripe.push(Reverse(Ripe { deadline, order, value }));
             node.next = self.free;
             self.free = index;
-            return;
+            let value = node.value;
+            return self.ripen(deadline, value);
         }
         let level = (tick ^ self.present_tick).ilog2() / DIGIT_BITS;
         let slot = (tick >> (level * DIGIT_BITS)) as usize % SLOTS;
         let level = level as usize;
-        node.next = self.heads[level][slot];
-        self.heads[level][slot] = index;
-        self.occupied[level] |= 1 << slot;
+        node.next = NONE;
+        let (first, last) = &mut self.ends[level][slot];
+        if self.occupied[level] & (1 << slot) == 0 {
+            self.occupied[level] |= 1 << slot;
+            *first = index;
+        } else {
+            self.nodes[*last as usize].next = index;
+        }
+        *last = index;
+    }
+
+    fn ripen(&mut self, deadline: u64, value: T) {
+        let order = self.ripened;
+        self.ripened += 1;
+        self.ripe.push(Reverse(Ripe { deadline, order, value }));
     }
 
     /// The earliest occupied slot: all of a lower level lies before any of a higher one.
@@ -354,6 +395,33 @@ mod tests {
             let next = timers.next_deadline();
             assert!(next.unwrap_or(u64::MAX) <= model.first().map_or(u64::MAX, |m| m.0));
         }
+    }
+
+    #[test]
+    fn equal_deadlines_keep_their_order_whenever_they_were_armed() {
+        let mut timers = Timers::new(&[]);
+        let mut random = Random::new(6);
+        let deadlines: Vec<u64> =
+            (0..8).map(|_| 100 * NS_PER_S + random.below(200 * NS_PER_S)).collect();
+        let (mut now, mut armed) = (0, 0u64);
+        let mut last = vec![0; deadlines.len()];
+        let mut left = 0;
+        while now < 310 * NS_PER_S {
+            for (which, &deadline) in deadlines.iter().enumerate() {
+                if deadline > now {
+                    armed += 1;
+                    left += 1;
+                    timers.arm(now, deadline - now, (which, armed));
+                }
+            }
+            now += random.below(3 * NS_PER_S);
+            while let Some((which, number)) = timers.poll(now) {
+                assert!(number > last[which]);
+                last[which] = number;
+                left -= 1;
+            }
+        }
+        assert!(left == 0 && armed > 500 && timers.is_empty());
     }
 
     #[test]
