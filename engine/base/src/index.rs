@@ -1,72 +1,110 @@
 //! A bounded hash index from a 64-bit hash to a `u32` (a slab's index). It keeps no keys: the
-//! caller says whether a candidate is the one. Eight bytes a slot, linear probing, backward-shift
-//! deletion, so no tombstones and never a rehash.
+//! caller says whether a candidate is the one.
+//!
+//! Linear hashing (Litwin 1980): buckets of a cache line, eight entries of eight bytes, of which there are as many as the entries
+//! need; one more insertion than they should hold splits one bucket in two, and nothing else moves. So memory follows the
+//! most entries that ever were there, and no insertion waits for a rehash. A bucket that is full goes on in another one.
 
 use crate::Full;
 
-/// See the module. A slot is 32 bits of the hash and the value plus one; 0 is empty.
+/// See the module. An entry is 32 bits of the hash and the value plus one; 0 is none.
 #[derive(Debug)]
 pub struct Index {
-    slots: Box<[u64]>,
-    /// 32 minus the logarithm of the number of slots: shifts a tag to its home slot.
-    shift: u32,
+    buckets: Vec<Bucket>,
+    /// Where full buckets go on.
+    overflow: Vec<Bucket>,
+    /// Head of the list of buckets in `overflow` that nobody needs, plus one; their first entry is the next one's.
+    free: u32,
+    /// See [`mask_of`].
+    mask: u32,
     len: usize,
     capacity: usize,
 }
 
-/// The biggest capacity: with a quarter of slack its slots number 2^31.
+/// Up to eight entries, without gaps. The last one of a bucket that goes on elsewhere is a link instead: the number of the
+/// next bucket in the upper half, plus one, and 0 in the lower, which no entry has.
+#[derive(Clone, Copy, Debug)]
+#[repr(align(64))]
+struct Bucket([u64; ENTRIES]);
+
+const ENTRIES: usize = 8;
+const EMPTY: Bucket = Bucket([0; ENTRIES]);
+const _: () = assert!(size_of::<Bucket>() == 64);
+
+/// The biggest capacity: its buckets are numbered with room in 32 bits.
 const CAPACITY_MAX: usize = 1 << 30;
+/// Entries for each bucket on average, before there is one more. About a sixth of the buckets go on elsewhere then, and an entry
+/// takes 13 B.
+const LOAD: usize = 6;
+
+/// A place of an entry: the bucket, and where in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Place {
+    bucket: Where,
+    at: usize,
+}
+
+/// A bucket: of its own hashes, or where one goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Where {
+    Home(usize),
+    Overflow(usize),
+}
 
 impl Index {
-    /// An index for `capacity` entries (at most 2^30, asserted). At most 80% of its slots fill. The
-    /// memory is zeroed pages that are touched as entries come.
+    /// An index for `capacity` entries (at most 2^30, asserted). Its address space is reserved, and touched as entries come.
     #[must_use]
     pub fn with_capacity(capacity: usize) -> Index {
         assert!(capacity <= CAPACITY_MAX, "an index of {capacity} entries");
-        let slots = (capacity + capacity / 4).next_power_of_two().max(8);
+        let mut buckets = Vec::with_capacity(buckets_for(capacity));
+        buckets.push(EMPTY);
         Index {
-            slots: vec![0; slots].into_boxed_slice(),
-            shift: 32 - slots.trailing_zeros(),
+            buckets,
+            // If all hashes are the same; a link takes an entry's room.
+            overflow: Vec::with_capacity(capacity / (ENTRIES - 1) + 1),
+            free: 0,
+            mask: mask_of(1),
             len: 0,
             capacity,
         }
     }
 
-    /// Claims all its memory now, so that no page fault falls on whoever is added first: entries are spread over all of
-    /// it. Only for an index in which nothing was yet.
-    pub fn prefill(&mut self) {
+    /// Claims the memory for `entries` now (for all, if there can be fewer), so that no page fault falls on whoever is added
+    /// first: they are spread over all of it. Only for an index in which nothing was yet.
+    pub fn prefill(&mut self, entries: usize) {
         assert!(self.is_empty(), "an index is prefilled before it is used");
-        self.slots.fill(0);
+        let count = buckets_for(entries.min(self.capacity));
+        self.buckets.resize(count, EMPTY);
+        self.mask = mask_of(count);
     }
 
     /// Adds `value` (below 2^32 - 1, asserted) under `hash`. Equal hashes and equal values may be
     /// there several times; the caller looks first if it wants one. `Full` at `capacity` entries.
     pub fn insert(&mut self, hash: u64, value: u32) -> Result<(), Full> {
-        assert!(value != u32::MAX, "the value that marks an empty slot");
+        assert!(value != u32::MAX, "the value that marks that there is no entry");
         if self.len >= self.capacity {
             return Err(Full);
         }
-        let tag = tag_of(hash);
-        let mut at = self.home(tag);
-        while self.slots[at] != 0 {
-            at = self.after(at);
+        if self.len >= self.buckets.len() * LOAD {
+            self.split();
         }
-        self.slots[at] = (u64::from(tag) << 32) | u64::from(value + 1);
+        let tag = tag_of(hash);
+        self.append(self.home(tag), (u64::from(tag) << 32) | u64::from(value + 1));
         self.len += 1;
         Ok(())
     }
 
-    /// The first value under `hash` for which `is_it` holds. `is_it` may be asked about values of
+    /// The first value under `hash` for which `is_it` holds, in the order in which they were inserted. `is_it` may be asked about values of
     /// other hashes (whose 32-bit tags agree), so it compares the real key.
     pub fn find(&self, hash: u64, is_it: impl FnMut(u32) -> bool) -> Option<u32> {
-        self.position(hash, is_it).map(|at| value_of(self.slots[at]))
+        self.position(hash, is_it).map(|place| value_of(self.entry(place)))
     }
 
     /// Removes the first value under `hash` for which `is_it` holds, and returns it.
     pub fn remove(&mut self, hash: u64, is_it: impl FnMut(u32) -> bool) -> Option<u32> {
-        let at = self.position(hash, is_it)?;
-        let value = value_of(self.slots[at]);
-        self.close_gap(at);
+        let place = self.position(hash, is_it)?;
+        let value = value_of(self.entry(place));
+        self.close_gap(self.home(tag_of(hash)), place);
         self.len -= 1;
         Some(value)
     }
@@ -92,53 +130,154 @@ impl Index {
     /// Bytes of address space: for the sum at start.
     #[must_use]
     pub fn reserved_bytes(&self) -> usize {
-        self.slots.len() * size_of::<u64>()
+        (self.buckets.capacity() + self.overflow.capacity()) * size_of::<Bucket>()
     }
 
-    fn position(&self, hash: u64, mut is_it: impl FnMut(u32) -> bool) -> Option<usize> {
+    fn position(&self, hash: u64, mut is_it: impl FnMut(u32) -> bool) -> Option<Place> {
         let tag = tag_of(hash);
-        let mut at = self.home(tag);
-        // Ends: at least a fifth of the slots are empty.
+        let mut bucket = self.home(tag);
         loop {
-            let slot = self.slots[at];
-            if slot == 0 {
-                return None;
+            let entries = &self.bucket(bucket).0;
+            for (at, &entry) in entries.iter().enumerate() {
+                if entry as u32 == 0 {
+                    break;
+                }
+                if (entry >> 32) as u32 == tag && is_it(value_of(entry)) {
+                    return Some(Place { bucket, at });
+                }
             }
-            if (slot >> 32) as u32 == tag && is_it(value_of(slot)) {
-                return Some(at);
-            }
-            at = self.after(at);
+            bucket = next_of(entries)?;
         }
     }
 
-    /// Moves later entries of the run back into the gap, as long as that brings none before its
-    /// home.
-    fn close_gap(&mut self, mut gap: usize) {
-        let mask = self.slots.len() - 1;
-        let mut at = gap;
+    /// Adds an entry behind the others of a bucket.
+    fn append(&mut self, home: Where, entry: u64) {
+        let mut bucket = home;
+        while let Some(next) = next_of(&self.bucket(bucket).0) {
+            bucket = next;
+        }
+        if let Some(place) = self.bucket_mut(bucket).0.iter_mut().find(|there| **there == 0) {
+            *place = entry;
+            return;
+        }
+        let number = self.take();
+        let last = &mut self.bucket_mut(bucket).0[ENTRIES - 1];
+        let moved = std::mem::replace(last, (number as u64 + 1) << 32);
+        self.overflow[number].0[..2].copy_from_slice(&[moved, entry]);
+    }
+
+    /// Moves the entries behind a place up by one. A bucket that nothing is left in, or one thing that has room in the one before, goes.
+    fn close_gap(&mut self, home: Where, gap: Place) {
+        let Place { mut bucket, mut at } = gap;
         loop {
-            at = self.after(at);
-            let slot = self.slots[at];
-            if slot == 0 {
+            let next = next_of(&self.bucket(bucket).0);
+            let count = if next.is_some() { ENTRIES - 1 } else { ENTRIES };
+            let entries = &mut self.bucket_mut(bucket).0;
+            entries.copy_within(at + 1..count, at);
+            let Some(next) = next else {
+                entries[count - 1] = 0;
                 break;
-            }
-            let distance_from_home = at.wrapping_sub(self.home((slot >> 32) as u32)) & mask;
-            let distance_from_gap = at.wrapping_sub(gap) & mask;
-            if distance_from_home >= distance_from_gap {
-                self.slots[gap] = slot;
-                gap = at;
-            }
+            };
+            // There is always something in a bucket that another one goes on in.
+            self.bucket_mut(bucket).0[count - 1] = self.bucket(next).0[0];
+            (bucket, at) = (next, 0);
         }
-        self.slots[gap] = 0;
+        self.give_back(home);
     }
 
-    fn home(&self, tag: u32) -> usize {
-        (tag >> self.shift) as usize
+    /// Has the last bucket of a chain go if what it holds has room before it.
+    fn give_back(&mut self, home: Where) {
+        let mut bucket = home;
+        while let Some(next @ Where::Overflow(number)) = next_of(&self.bucket(bucket).0) {
+            let [first, second, ..] = self.bucket(next).0;
+            if second == 0 {
+                self.bucket_mut(bucket).0[ENTRIES - 1] = first;
+                return self.release(number);
+            }
+            bucket = next;
+        }
     }
 
-    fn after(&self, at: usize) -> usize {
-        (at + 1) & (self.slots.len() - 1)
+    /// One more bucket, if there is room: the entries of another one are divided between the two.
+    fn split(&mut self) {
+        let new = self.buckets.len();
+        if new == self.buckets.capacity() {
+            return;
+        }
+        self.buckets.push(EMPTY);
+        self.mask = mask_of(new + 1);
+        let old = new - (1 << new.ilog2());
+        let mut bucket = std::mem::replace(&mut self.buckets[old], EMPTY);
+        loop {
+            let next = next_of(&bucket.0);
+            for entry in bucket.0.into_iter().take_while(|entry| *entry as u32 != 0) {
+                self.append(self.home((entry >> 32) as u32), entry);
+            }
+            let Some(Where::Overflow(number)) = next else { break };
+            bucket = self.overflow[number];
+            self.release(number);
+        }
     }
+
+    /// A bucket of `overflow` that nobody has, empty.
+    fn take(&mut self) -> usize {
+        let Some(number) = self.free.checked_sub(1) else {
+            self.overflow.push(EMPTY);
+            return self.overflow.len() - 1;
+        };
+        let bucket = std::mem::replace(&mut self.overflow[number as usize], EMPTY);
+        self.free = bucket.0[0] as u32;
+        number as usize
+    }
+
+    fn release(&mut self, number: usize) {
+        self.overflow[number].0[0] = u64::from(self.free);
+        self.free = number as u32 + 1;
+    }
+
+    fn home(&self, tag: u32) -> Where {
+        let bucket = (tag & self.mask) as usize;
+        // Those that there are not yet are still part of others.
+        Where::Home(match bucket < self.buckets.len() {
+            true => bucket,
+            false => (tag & (self.mask >> 1)) as usize,
+        })
+    }
+
+    fn bucket(&self, bucket: Where) -> &Bucket {
+        match bucket {
+            Where::Home(number) => &self.buckets[number],
+            Where::Overflow(number) => &self.overflow[number],
+        }
+    }
+
+    fn bucket_mut(&mut self, bucket: Where) -> &mut Bucket {
+        match bucket {
+            Where::Home(number) => &mut self.buckets[number],
+            Where::Overflow(number) => &mut self.overflow[number],
+        }
+    }
+
+    fn entry(&self, place: Place) -> u64 {
+        self.bucket(place.bucket).0[place.at]
+    }
+}
+
+/// How many buckets so many entries need.
+fn buckets_for(entries: usize) -> usize {
+    entries.div_ceil(LOAD).max(1)
+}
+
+/// Of so many buckets: the bits of a hash by which they are numbered, where there are those of the next power of two already.
+fn mask_of(buckets: usize) -> u32 {
+    (2u32 << buckets.ilog2()) - 1
+}
+
+/// Where a bucket with these entries goes on.
+fn next_of(entries: &[u64; ENTRIES]) -> Option<Where> {
+    let last = entries[ENTRIES - 1];
+    let is_link = last as u32 == 0 && last != 0;
+    is_link.then(|| Where::Overflow((last >> 32) as usize - 1))
 }
 
 /// The upper bits of a multiplication: good also for hashes that are mere numbers.
@@ -146,9 +285,9 @@ fn tag_of(hash: u64) -> u32 {
     (((hash ^ (hash >> 32)).wrapping_mul(0x9e37_79b9_7f4a_7c15)) >> 32) as u32
 }
 
-/// The value of an occupied slot.
-fn value_of(slot: u64) -> u32 {
-    (slot as u32).wrapping_sub(1)
+/// The value of an entry.
+fn value_of(entry: u64) -> u32 {
+    (entry as u32).wrapping_sub(1)
 }
 
 #[cfg(test)]
@@ -160,7 +299,7 @@ mod tests {
     #[test]
     fn a_prefilled_index_is_empty_and_holds_as_many() {
         let mut index = Index::with_capacity(3);
-        index.prefill();
+        index.prefill(2);
         assert!(index.is_empty());
         for value in 0..3 {
             index.insert(7, value).unwrap();
@@ -181,6 +320,54 @@ mod tests {
         assert_eq!(index.remove(7, |v| v == 1), Some(1));
         assert_eq!(index.find(7, |v| v == 2), Some(2));
         assert_eq!(index.remove(7, |v| v == 1), None);
+    }
+
+    #[test]
+    fn equal_hashes_keep_the_order_in_which_they_came() {
+        let mut random = Random::new(12);
+        let mut index = Index::with_capacity(600);
+        let mut model: Vec<(u64, u32)> = Vec::new();
+        for value in 0..40_000u32 {
+            let hash = random.below(9) * u64::from(value % 2);
+            // Full of few hashes, then nearly empty, and so on.
+            let is_growing = value / 1_000 % 2 == 0;
+            if is_growing && index.insert(hash, value).is_ok() {
+                model.push((hash, value));
+            } else if let Some(at) = model.iter().position(|(of, v)| *of == hash && v % 3 > 0) {
+                let (_, removed) = model.remove(at);
+                assert_eq!(index.remove(hash, |v| v % 3 > 0), Some(removed));
+            } else if let Some(at) = model.iter().position(|(of, _)| *of == hash) {
+                assert_eq!(index.remove(hash, |_| true), Some(model.remove(at).1));
+            }
+            let probe = random.below(9);
+            let mut found = Vec::new();
+            index.find(probe, |v| {
+                found.push(v);
+                false
+            });
+            let of_probe = model.iter().filter(|(hash, _)| *hash == probe);
+            assert!(of_probe.map(|(_, value)| *value).eq(found));
+            assert_eq!(index.len(), model.len());
+        }
+        let chained = index.overflow.len();
+        assert!(chained > 20 && chained <= 600 / (ENTRIES - 1) + 1, "{chained}");
+    }
+
+    #[test]
+    fn memory_follows_what_is_there() {
+        let mut random = Random::new(13);
+        let mut index = Index::with_capacity(1 << 20);
+        let hashes: Vec<u64> = (0..100_000).map(|_| random.next_u64()).collect();
+        for (value, &hash) in hashes.iter().enumerate() {
+            index.insert(hash, value as u32).unwrap();
+            let touched = (index.buckets.len() + index.overflow.len()) * size_of::<Bucket>();
+            assert!(touched <= 14 * index.len() + 1024, "{touched} B for {}", index.len());
+        }
+        for (value, &hash) in hashes.iter().enumerate() {
+            assert_eq!(index.find(hash, |v| v == value as u32), Some(value as u32));
+        }
+        let reserved_bytes = index.reserved_bytes();
+        assert!((10 << 20..24 << 20).contains(&reserved_bytes), "{reserved_bytes}");
     }
 
     #[test]

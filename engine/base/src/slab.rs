@@ -1,28 +1,48 @@
 //! A bounded table of values addressed by keys that go stale: the home of every long-lived object.
 
 use crate::Full;
+use std::num::NonZeroU32;
 
 /// Names one value for its life. After the value is removed the key finds nothing, also when the
-/// place is used again (until its generation has wrapped, after 2^32 uses of one place).
+/// place is used again (until its generation has wrapped, after 2^32 - 1 uses of one place).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
 pub struct Key {
     /// The place in the slab.
     pub index: u32,
-    /// How often the place had been vacated when the value came.
-    pub generation: u32,
+    /// Which use of the place it is, from 1: none is 0, so that an optional key takes no more than a key.
+    using: NonZeroU32,
 }
 
+const _: () = assert!(size_of::<Option<Key>>() == 8);
+
 impl Key {
+    /// The key of the value at `index` after the place had been vacated `generation` times.
+    #[must_use]
+    pub const fn new(index: u32, generation: u32) -> Key {
+        Key { index, using: NonZeroU32::MIN.saturating_add(generation) }
+    }
+
+    /// How often the place had been vacated when the value came.
+    #[must_use]
+    pub const fn generation(self) -> u32 {
+        self.using.get() - 1
+    }
+
     /// The key as one word: generation in the upper half, index in the lower.
     #[must_use]
     pub const fn to_u64(self) -> u64 {
-        ((self.generation as u64) << 32) | self.index as u64
+        ((self.generation() as u64) << 32) | self.index as u64
     }
 
-    /// The inverse of `to_u64`.
+    /// The inverse of `to_u64`. Of any other word a key that finds nothing, or what anybody could have guessed.
     #[must_use]
     pub const fn from_u64(word: u64) -> Key {
-        Key { index: word as u32, generation: (word >> 32) as u32 }
+        Key::new(word as u32, (word >> 32) as u32)
+    }
+
+    /// The key of the place's next value.
+    fn next(self) -> Key {
+        Key { using: self.using.checked_add(1).unwrap_or(NonZeroU32::MIN), ..self }
     }
 }
 
@@ -39,9 +59,37 @@ pub struct Slab<T> {
 
 #[derive(Debug)]
 struct Place<T> {
-    generation: u32,
-    next_free: u32,
-    value: Option<T>,
+    /// Which use of it the present or the next value is.
+    using: NonZeroU32,
+    state: State<T>,
+}
+
+/// Of a type in which some bit pattern is no value, this takes no more than the value.
+#[derive(Debug)]
+enum State<T> {
+    Used(T),
+    /// With the place that is vacant after this one.
+    Vacant(u32),
+}
+
+impl<T> Place<T> {
+    fn vacant(next: u32) -> Place<T> {
+        Place { using: NonZeroU32::MIN, state: State::Vacant(next) }
+    }
+
+    fn value(&self) -> Option<&T> {
+        match &self.state {
+            State::Used(value) => Some(value),
+            State::Vacant(_) => None,
+        }
+    }
+
+    fn value_mut(&mut self) -> Option<&mut T> {
+        match &mut self.state {
+            State::Used(value) => Some(value),
+            State::Vacant(_) => None,
+        }
+    }
 }
 
 const NONE: u32 = u32::MAX;
@@ -54,16 +102,18 @@ impl<T> Slab<T> {
         Slab { places: Vec::with_capacity(capacity), capacity, free: NONE, len: 0 }
     }
 
+    /// Bytes of a place, that is of a value with its key.
+    pub const PLACE_BYTES: usize = size_of::<Place<T>>();
+
     /// The key that the next `insert` will give; `None` when it would be `Full`. For values that
     /// must know their own key.
     #[must_use]
     pub fn vacant_key(&self) -> Option<Key> {
         if self.free != NONE {
             let index = self.free;
-            return Some(Key { index, generation: self.places[index as usize].generation });
+            return Some(Key { index, using: self.places[index as usize].using });
         }
-        (self.places.len() < self.capacity)
-            .then_some(Key { index: self.places.len() as u32, generation: 0 })
+        (self.places.len() < self.capacity).then_some(Key::new(self.places.len() as u32, 0))
     }
 
     /// Claims the memory of the first `count` places now (of all, if there are fewer), so that no page fault
@@ -72,8 +122,7 @@ impl<T> Slab<T> {
         assert!(self.places.is_empty(), "a slab is prefilled before it is used");
         let count = count.min(self.capacity) as u32;
         for index in 0..count {
-            let next_free = if index + 1 < count { index + 1 } else { NONE };
-            self.places.push(Place { generation: 0, next_free, value: None });
+            self.places.push(Place::vacant(if index + 1 < count { index + 1 } else { NONE }));
         }
         self.free = if count > 0 { 0 } else { NONE };
     }
@@ -86,10 +135,11 @@ impl<T> Slab<T> {
                 return;
             }
             self.free = self.places.len() as u32;
-            self.places.push(Place { generation: 0, next_free: NONE, value: None });
+            self.places.push(Place::vacant(NONE));
         }
-        let place = &mut self.places[self.free as usize];
-        place.generation = place.generation.wrapping_add(1);
+        let index = self.free;
+        let place = &mut self.places[index as usize];
+        place.using = Key { index, using: place.using }.next().using;
     }
 
     /// Puts `value` in; `Full` when `capacity` values are there (the value is dropped).
@@ -97,45 +147,49 @@ impl<T> Slab<T> {
         if self.free != NONE {
             let index = self.free;
             let place = &mut self.places[index as usize];
-            assert!(place.value.is_none(), "a place on the free list is vacant");
-            self.free = place.next_free;
-            place.value = Some(value);
+            let State::Vacant(next) = place.state else {
+                panic!("a place on the free list is vacant");
+            };
+            self.free = next;
+            place.state = State::Used(value);
             self.len += 1;
-            return Ok(Key { index, generation: place.generation });
+            return Ok(Key { index, using: place.using });
         }
         if self.places.len() >= self.capacity {
             return Err(Full);
         }
         let index = self.places.len() as u32;
         // Never reallocates: len < capacity, and the vector was made with capacity.
-        self.places.push(Place { generation: 0, next_free: NONE, value: Some(value) });
+        self.places.push(Place { using: NonZeroU32::MIN, state: State::Used(value) });
         self.len += 1;
-        Ok(Key { index, generation: 0 })
+        Ok(Key::new(index, 0))
     }
 
     /// The value that `key` names, if it is still there.
     #[must_use]
     pub fn get(&self, key: Key) -> Option<&T> {
         let place = self.places.get(key.index as usize)?;
-        if place.generation == key.generation { place.value.as_ref() } else { None }
+        if place.using == key.using { place.value() } else { None }
     }
 
     /// The value that `key` names, if it is still there.
     #[must_use]
     pub fn get_mut(&mut self, key: Key) -> Option<&mut T> {
         let place = self.places.get_mut(key.index as usize)?;
-        if place.generation == key.generation { place.value.as_mut() } else { None }
+        if place.using == key.using { place.value_mut() } else { None }
     }
 
     /// Takes the value out; its key and all copies of it are stale from now on.
     pub fn remove(&mut self, key: Key) -> Option<T> {
         let place = self.places.get_mut(key.index as usize)?;
-        if place.generation != key.generation {
+        if place.using != key.using || matches!(place.state, State::Vacant(_)) {
             return None;
         }
-        let value = place.value.take()?;
-        place.generation = place.generation.wrapping_add(1);
-        place.next_free = self.free;
+        place.using = key.next().using;
+        let State::Used(value) = std::mem::replace(&mut place.state, State::Vacant(self.free))
+        else {
+            return None;
+        };
         self.free = key.index;
         self.len -= 1;
         Some(value)
@@ -145,7 +199,7 @@ impl<T> Slab<T> {
     #[must_use]
     pub fn key_at(&self, index: u32) -> Option<Key> {
         let place = self.places.get(index as usize)?;
-        place.value.as_ref().map(|_| Key { index, generation: place.generation })
+        place.value().map(|_| Key { index, using: place.using })
     }
 
     /// The memory of the place at `index`, to be fetched ahead of its use: nothing can be read there.
@@ -187,16 +241,16 @@ impl<T> Slab<T> {
     /// All values with their keys, by place.
     pub fn iter(&self) -> impl Iterator<Item = (Key, &T)> {
         self.places.iter().enumerate().filter_map(|(index, place)| {
-            let key = Key { index: index as u32, generation: place.generation };
-            place.value.as_ref().map(|value| (key, value))
+            let key = Key { index: index as u32, using: place.using };
+            place.value().map(|value| (key, value))
         })
     }
 
     /// All values with their keys, by place.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = (Key, &mut T)> {
         self.places.iter_mut().enumerate().filter_map(|(index, place)| {
-            let key = Key { index: index as u32, generation: place.generation };
-            place.value.as_mut().map(|value| (key, value))
+            let key = Key { index: index as u32, using: place.using };
+            place.value_mut().map(|value| (key, value))
         })
     }
 }
@@ -242,12 +296,21 @@ mod tests {
         assert_eq!(slab.remove(a), Some("a"));
         assert_eq!((slab.remove(a), slab.get(a)), (None, None));
         let c = slab.insert("c").unwrap();
-        assert_eq!((c.index, c.generation), (a.index, 1));
+        assert_eq!((c.index, c.generation()), (a.index, 1));
         assert_eq!((slab.get(a), slab.get(b), slab.get(c)), (None, Some(&"b"), Some(&"c")));
         assert_eq!(slab.key_at(0), Some(c));
-        assert_eq!(slab.get_mut(Key { index: 9, generation: 0 }), None);
+        assert_eq!(slab.get_mut(Key::new(9, 0)), None);
         assert_eq!(Key::from_u64(c.to_u64()), c);
         assert_eq!(slab.iter().map(|(_, v)| *v).collect::<Vec<_>>(), ["c", "b"]);
+    }
+
+    #[test]
+    fn a_place_takes_little_more_than_its_value() {
+        assert_eq!(Slab::<(u32, bool)>::PLACE_BYTES, 12);
+        assert_eq!(Slab::<(u64, bool)>::PLACE_BYTES, 24);
+        let word = u64::from(u32::MAX) << 32 | 5;
+        assert_eq!(Slab::<u8>::with_capacity(9).get(Key::from_u64(word)), None);
+        assert_eq!(Key::new(7, u32::MAX).next(), Key::new(7, 0));
     }
 
     #[test]

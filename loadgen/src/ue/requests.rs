@@ -112,7 +112,7 @@ impl Generator {
     fn send_request(&mut self, step: &mut Step<'_>, ue: u32) {
         let Some(request) = &self.ues[ue as usize].request else { return };
         let Some(way) = self.way_of(ue, request.asking) else { return };
-        let len = request.kept.len();
+        let len = request.kept.kept_bytes();
         let mut text = std::mem::take(&mut self.text);
         text[..len].copy_from_slice(self.strings.get(&request.kept));
         self.send(step, ue, way, |out| {

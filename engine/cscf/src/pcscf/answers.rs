@@ -38,7 +38,7 @@ impl Pcscf {
     ) -> bool {
         let Some(answer) = self.tombstones.answer(transaction) else { return false };
         let mut text = [0; crate::mw::MESSAGE_BYTES_MAX];
-        let len = answer.len();
+        let len = answer.kept_bytes();
         text[..len].copy_from_slice(self.strings.get(answer));
         self.send(ctx, peer, |out| out.copy(&text[..len]))
     }

@@ -126,7 +126,7 @@ impl Pcscf {
             connection.held -= 1;
         }
         let mut buffer = [0; MESSAGE_BYTES_MAX];
-        let len = held.text.len();
+        let len = held.text.kept_bytes();
         buffer[..len].copy_from_slice(self.strings.get(&held.text));
         self.strings.release(held.text);
         let mut headers = Index::default();

@@ -289,8 +289,9 @@ impl Pcscf {
         self.sets.prefill(users);
         self.transactions.prefill(users / 8);
         self.tombstones.prefill(users * TOMBSTONES_PER_USER);
-        for index in [&mut self.setups, &mut self.accesses, &mut self.servers] {
-            index.prefill();
+        self.accesses.prefill(users);
+        for index in [&mut self.setups, &mut self.servers] {
+            index.prefill(users / 8);
         }
         self.strings.prefill(users * STRINGS_BYTES_PER_USER);
     }

@@ -152,7 +152,7 @@ impl Pcscf {
         }
         let Some(tombstone) = self.tombstones.find(ctx.now, key) else { return Some(None) };
         ctx.counters.retransmissions_in += 1;
-        match self.connections.get(Key::from_u64(tombstone.owner)) {
+        match self.connections.get(tombstone.connection) {
             // The UE that has moved on to its next request has had the answer to this one.
             Some(connection) if connection.cseq != tombstone.cseq => None,
             // A request that timed out towards the core has had no answer that could be made anew.

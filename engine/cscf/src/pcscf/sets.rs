@@ -135,7 +135,7 @@ impl Pcscf {
     /// by its remainder.
     fn spis(&self, place: Key) -> (u32, u32) {
         let sets = u32::try_from(self.sets.capacity()).unwrap_or(u32::MAX);
-        let number = (place.generation % SPI_GENERATIONS) * sets + place.index;
+        let number = (place.generation() % SPI_GENERATIONS) * sets + place.index;
         let spi = |which: u32| {
             self.spi_base() + (2 * number + which) * self.config.shards + self.config.shard
         };
@@ -150,7 +150,7 @@ impl Pcscf {
     pub(super) fn set_of_spi(&self, spi: u32) -> Option<(Key, LocalPort)> {
         let (place, generation, port) = self.place_of_spi(spi)?;
         let key = self.sets.key_at(place)?;
-        (key.generation % SPI_GENERATIONS == generation).then_some((key, port))
+        (key.generation() % SPI_GENERATIONS == generation).then_some((key, port))
     }
 
     /// Where the set would be that an SPI names: place and generation.

@@ -339,12 +339,11 @@ impl Scscf {
             // Each connection is a registration there, and has bindings from its start.
             self.bindings.prefill(users);
             self.reg_subscriptions.prefill(users);
-            self.by_aor.prefill();
-            self.by_watched.prefill();
+            self.by_aor.prefill(users);
+            self.by_watched.prefill(users);
         }
-        for index in [&mut self.by_challenge, &mut self.by_request] {
-            index.prefill();
-        }
+        self.by_challenge.prefill(users / 8);
+        self.by_request.prefill(users);
         self.strings.prefill(users * STRINGS_BYTES_PER_USER);
     }
 

@@ -330,7 +330,7 @@ mod tests {
     /// Which of `contacts` are called, by number from 1.
     fn called(contacts: &[(&str, u16)], method: &str, lines: &str) -> Vec<u32> {
         let candidates = contacts.iter().zip(1..).map(|((params, q_millis), number)| Candidate {
-            id: Key { index: number, generation: 1 },
+            id: Key::new(number, 1),
             q_millis: *q_millis,
             order: u64::from(number),
             params: Params(params.as_bytes()),
@@ -367,7 +367,7 @@ mod tests {
     #[test]
     fn of_an_instances_flows_one_is_called_and_those_behind_it_are_what_may_be_called() {
         let flow = |number, params: &'static str, instance| Candidate {
-            id: Key { index: number, generation: 1 },
+            id: Key::new(number, 1),
             q_millis: 500,
             order: u64::from(number),
             params: Params(params.as_bytes()),

@@ -7,7 +7,6 @@ pub mod key;
 pub mod non_invite_client;
 pub mod non_invite_server;
 pub mod timings;
-pub mod tombstone;
 
 pub use hop::{ack_to_failure, cancel};
 pub use invite_client::InviteClient;
@@ -16,4 +15,3 @@ pub use key::{client_branch, read_client_branch, server_key, server_key_as};
 pub use non_invite_client::NonInviteClient;
 pub use non_invite_server::NonInviteServer;
 pub use timings::Timings;
-pub use tombstone::Tombstone;

@@ -62,7 +62,7 @@ impl Generator {
         kind: LegTimer,
         number: u16,
     ) {
-        let number = u32::from(key.generation as u16) << 16 | u32::from(number);
+        let number = u32::from(key.generation() as u16) << 16 | u32::from(number);
         let timer = UeTimer { ue: key.index, kind: UeTimerKind::Leg(kind), number };
         self.timers.arm(step.now, after_ns, timer);
     }
@@ -77,7 +77,7 @@ impl Generator {
     ) {
         let Some(key) = self.legs.key_at(place) else { return };
         let (generation, number) = ((number >> 16) as u16, number as u16);
-        let Some(leg) = self.legs.get(key).filter(|_| key.generation as u16 == generation) else {
+        let Some(leg) = self.legs.get(key).filter(|_| key.generation() as u16 == generation) else {
             return;
         };
         let is_present = match kind {

@@ -50,7 +50,7 @@ impl Scscf {
         }
         let to = invite.downstream;
         let mut kept = [0; 2048];
-        let len = invite.sent.len();
+        let len = invite.sent.kept_bytes();
         kept[..len].copy_from_slice(self.strings.get(&invite.sent));
         let mut index = imstorm_sip::Index::default();
         let Ok(sent) = parse(&kept[..len], &mut index) else { return };
