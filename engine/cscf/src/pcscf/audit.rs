@@ -2,14 +2,15 @@
 
 use std::net::IpAddr;
 
+use imstorm_base::TextRoom;
 use imstorm_base::time::Time;
 
 use super::Pcscf;
 use super::connection::Stage;
 
 /// A connection as it is between two steps.
-#[derive(Copy, Clone, Debug)]
-pub struct ConnectionState<'a> {
+#[derive(Clone, Debug)]
+pub struct ConnectionState {
     /// The UE's address.
     pub ue_ip: IpAddr,
     /// Whether it carries requests: it is neither half-open nor ending.
@@ -21,12 +22,12 @@ pub struct ConnectionState<'a> {
     /// When its security associations end, grace included.
     pub expires_at: Time,
     /// The user's identities, as a packed list.
-    pub identities: &'a [u8],
+    pub identities: Vec<u8>,
 }
 
 impl Pcscf {
     /// All connections.
-    pub fn connection_states(&self) -> impl Iterator<Item = ConnectionState<'_>> {
+    pub fn connection_states(&self) -> impl Iterator<Item = ConnectionState> {
         self.connections.iter().map(|(_, connection)| {
             let sets = [connection.live, connection.temporary, connection.draining];
             let live = connection.live.and_then(|live| self.sets.get(live));
@@ -36,7 +37,10 @@ impl Pcscf {
                 security_associations: 4 * sets.iter().flatten().count(),
                 pending: usize::from(connection.pending.asked + connection.pending.told),
                 expires_at: live.map_or(connection.expires_at, |set| set.expires_at),
-                identities: self.strings.get(&connection.identities),
+                identities: self
+                    .strings
+                    .read(&connection.identities, &mut TextRoom::default())
+                    .to_vec(),
             }
         })
     }

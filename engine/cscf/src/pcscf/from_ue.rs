@@ -226,7 +226,7 @@ impl Pcscf {
             // Without credentials the S-CSCF challenges; the security association says who it is.
             return self.check_dialog(ctx, set.connection, message).map(|()| None);
         };
-        if credentials.username != self.strings.get(&connection.impi) {
+        if !self.strings.is(&connection.impi, credentials.username) {
             ctx.counters.wrong_private_identity += 1;
             return Err(403);
         }

@@ -5,6 +5,7 @@
 //! knows over which connection it came. In a session the UE knows nothing of it (its route set is this P-CSCF), and the P-CSCF puts
 //! it there.
 
+use imstorm_base::TextRoom;
 use imstorm_base::slab::Key;
 use imstorm_base::time::Time;
 use imstorm_sip::header::HeaderName;
@@ -59,7 +60,8 @@ impl Pcscf {
     pub(super) fn route_over(&self, edits: &mut Edits, message: &Message<'_>, key: Key) {
         let Some(connection) = self.connections.get(key) else { return };
         edits.set(message, HeaderName::Route, |out| {
-            out.put(b"<").put(self.strings.get(&connection.service_route)).put(b">");
+            let mut room = TextRoom::default();
+            out.put(b"<").put(self.strings.read(&connection.service_route, &mut room)).put(b">");
         });
     }
 

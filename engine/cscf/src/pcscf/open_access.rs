@@ -196,7 +196,7 @@ impl Pcscf {
                 found.access == access
                     && found.open.is_some_and(|open| open.is_at(from))
                     && is_it(found)
-                    && self.strings.get(&found.impi) == identity
+                    && self.strings.is(&found.impi, identity)
             })
         })?;
         self.connections.key_at(place)

@@ -2,6 +2,7 @@
 //! paper's section 3.1, "Impact of security event package on P-CSCF"), or to its registration, where the connection rests on that
 //! (TS 24.229 clause 5.2.3). It begins when the UE's 200 passes, is refreshed with the UE's, and ends with it.
 
+use imstorm_base::TextRoom;
 use imstorm_base::slab::Key;
 use imstorm_base::strings::Handle;
 use imstorm_base::time::seconds;
@@ -41,7 +42,7 @@ impl Pcscf {
         match connection.own.state {
             OwnState::None => {
                 // Until the notifier answers, the dialog has its target and no tag.
-                let target = target.and_then(|target| self.strings.store(target).ok());
+                let target = target.and_then(|target| self.strings.store_packed(&[target]).ok());
                 let Some(target) = target else {
                     connection.own.failures = FAILURES_MAX;
                     return self.own_failed(ctx, key);
@@ -79,7 +80,8 @@ impl Pcscf {
             connection.own.state = OwnState::Asking;
         }
         let (cseq, has_dialog) = (connection.own.cseq, connection.own.has_dialog);
-        let blob = self.strings.get(&connection.own.dialog);
+        let mut room = TextRoom::default();
+        let blob = self.strings.read(&connection.own.dialog, &mut room);
         let target = if has_dialog { DialogParts::decode(blob).remote_target } else { blob };
         let address = match connection.basis {
             Basis::Registration if !has_dialog => connection.notifier,
@@ -129,13 +131,16 @@ impl Pcscf {
         out: Room<'_>,
     ) -> Option<usize> {
         let connection = self.connections.get(key)?;
-        let blob = self.strings.get(&connection.own.dialog);
+        let mut room = TextRoom::default();
+        let blob = self.strings.read(&connection.own.dialog, &mut room);
         let mut names = [0; 256];
         let own = OwnNames::write(self, key, &mut names)?;
         let mut route = [0; ROUTE_BYTES_MAX];
         let mut route = Writer::new(&mut route);
         if connection.basis == Basis::Registration {
-            route.put(b"<").put(self.strings.get(&connection.service_route)).put(b">");
+            let mut room = TextRoom::default();
+            let service_route = self.strings.read(&connection.service_route, &mut room);
+            route.put(b"<").put(service_route).put(b">");
         }
         if route.has_overflowed() {
             return None;
@@ -240,7 +245,7 @@ impl Pcscf {
         let mut blob = [0; DIALOG_BYTES_MAX];
         let Ok(len) = parts.encode(&mut blob) else { return false };
         let connection = self.connections.get_mut(key).expect("a connection that asked");
-        let kept = self.strings.replace(&mut connection.own.dialog, &blob[..len]).is_ok();
+        let kept = self.strings.replace_packed(&mut connection.own.dialog, &blob[..len]).is_ok();
         connection.own.has_dialog = kept;
         kept
     }
@@ -362,7 +367,7 @@ impl Pcscf {
         let connection = self.connections.get_mut(key).expect("a connection that was found");
         let handle = &mut connection.identities;
         let is_kept = list.is_some_and(|list| {
-            self.strings.get(handle) == list || self.strings.replace(handle, list).is_ok()
+            self.strings.is(handle, list) || self.strings.replace_packed(handle, list).is_ok()
         });
         if !is_kept {
             self.strings.release(std::mem::take(handle));

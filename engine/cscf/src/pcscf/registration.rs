@@ -1,6 +1,7 @@
 //! What is different where a connection rests on a registration (TS 24.229 clauses 5.2.2 and 5.2.3): Path in, and out of the 200 the service
 //! route, the identities and the lifetime. Set-up, security associations and challenges are those of `security.rs` and `lifecycle.rs`.
 
+use imstorm_base::TextRoom;
 use imstorm_base::slab::Key;
 use imstorm_sip::body::reginfo::Reginfo;
 use imstorm_sip::header::HeaderName;
@@ -99,7 +100,8 @@ impl Pcscf {
     /// Subscribes to the registration, of the default identity, or prolongs that.
     pub(super) fn watch_registration(&mut self, ctx: &mut Context<'_>, key: Key) {
         let Some(connection) = self.connections.get(key) else { return };
-        let identities = IdentityList::new(self.strings.get(&connection.identities));
+        let mut room = TextRoom::default();
+        let identities = IdentityList::new(self.strings.read(&connection.identities, &mut room));
         let mut uri = [0; IDENTITY_BYTES_MAX];
         let mut writer = Writer::new(&mut uri);
         writer.put(identities.default_identity().unwrap_or_default());

@@ -4,6 +4,7 @@
 
 use std::net::SocketAddr;
 
+use imstorm_base::TextRoom;
 use imstorm_base::slab::Key;
 use imstorm_base::strings::Handle;
 use imstorm_sip::header::HeaderName;
@@ -135,7 +136,7 @@ impl Pcscf {
             return Err(494);
         }
         if let Ok(Some(credentials)) = message.authorization()
-            && credentials.username != self.strings.get(&connection.impi)
+            && !self.strings.is(&connection.impi, credentials.username)
         {
             ctx.counters.wrong_private_identity += 1;
             return Err(403);
@@ -145,9 +146,14 @@ impl Pcscf {
 
     /// The identity in whose name a request goes: the preferred one where it is authorised, else the default one (TS 24.229 clause
     /// 5.2.6.3). `None` where there is none; and whether it is another than the UE prefers.
-    fn asserted_identity(&self, key: Key, message: &Message<'_>) -> (Option<&[u8]>, bool) {
+    fn asserted_identity<'a>(
+        &'a self,
+        key: Key,
+        message: &Message<'_>,
+        room: &'a mut TextRoom,
+    ) -> (Option<&'a [u8]>, bool) {
         let connection = self.connections.get(key).expect("a set's connection");
-        let identities = IdentityList::new(self.strings.get(&connection.identities));
+        let identities = IdentityList::new(self.strings.read(&connection.identities, room));
         let mut is_asked = false;
         for preferred in message.preferred_identity() {
             is_asked = true;
@@ -169,7 +175,8 @@ impl Pcscf {
         again: Again,
     ) {
         let upstream = origin.peer;
-        let (asserted, is_another) = self.asserted_identity(connection, message);
+        let mut room = TextRoom::default();
+        let (asserted, is_another) = self.asserted_identity(connection, message, &mut room);
         // In whose name a session runs was settled when it began; who may begin none may still end it.
         if !is_in_session(message) {
             if asserted.is_none() || (is_another && self.config.strict_identities) {
@@ -225,9 +232,10 @@ impl Pcscf {
         if is_in_session || self.is_open() {
             self.route_over(edits, message, connection);
         }
+        let mut room = TextRoom::default();
         let asserted = match is_in_session {
             true => None,
-            false => self.asserted_identity(connection, message).0,
+            false => self.asserted_identity(connection, message, &mut room).0,
         };
         if let Some(asserted) = asserted {
             edits.append(HeaderName::PAssertedIdentity, |out| {

@@ -1,6 +1,7 @@
 //! What the sets of security associations belong to: a private identity at an address, or a private identity alone, as in TS 33.203 before there were
 //! several registrations of one user (clause 7.4; the second paper's section 3).
 
+use imstorm_base::TextRoom;
 use imstorm_base::slab::Key;
 use smallvec::SmallVec;
 
@@ -38,7 +39,8 @@ impl Pcscf {
         }
         let connection = self.connections.get(made).expect("a connection that was accepted");
         let (access, ue_ip) = (connection.access, connection.ue_ip);
-        let impi = self.strings.get(&connection.impi);
+        let mut room = TextRoom::default();
+        let impi = self.strings.read(&connection.impi, &mut room);
         let mut others = SmallVec::<[Key; SETS_MAX]>::new();
         let mut is_elsewhere = false;
         self.accesses.find(access, |index| {
@@ -47,7 +49,7 @@ impl Pcscf {
                 && key != made
                 && other.access == access
                 && other.sending_set().is_some()
-                && self.strings.get(&other.impi) == impi
+                && self.strings.is(&other.impi, impi)
             {
                 // A set-up that is under way may be anybody's, and so is no other access of the user.
                 is_elsewhere |= other.live.is_some() && other.ue_ip != ue_ip;

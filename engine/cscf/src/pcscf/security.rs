@@ -175,7 +175,7 @@ impl Pcscf {
                 connection.setup == setup
                     && connection.basis == basis
                     && connection.stage == Stage::SettingUp
-                    && self.strings.get(&connection.impi) == impi
+                    && self.strings.is(&connection.impi, impi)
             },
         )
     }
@@ -193,7 +193,7 @@ impl Pcscf {
         if self.connections.len() == self.connections.capacity() {
             return None;
         }
-        let impi = self.strings.store(impi).ok()?;
+        let impi = self.strings.store_packed(&[impi]).ok()?;
         let connection = Connection {
             basis: begun.basis,
             stage: Stage::SettingUp,

@@ -2,6 +2,7 @@
 //! requests"). It is the notifier's Contact of the last 200, or its Service-Route (RFC 3608) where it has one, which is the paper's
 //! alternative.
 
+use imstorm_base::TextRoom;
 use imstorm_base::slab::Key;
 use imstorm_base::time::Time;
 use imstorm_sip::Uri;
@@ -20,10 +21,10 @@ impl Pcscf {
     ) {
         let Some(connection) = self.connections.get_mut(key) else { return };
         let Some(uri) = given else { return };
-        if self.strings.get(&connection.service_route) == uri {
+        if self.strings.is(&connection.service_route, uri) {
             return;
         }
-        let Ok(route) = self.strings.store(uri) else {
+        let Ok(route) = self.strings.store_packed(&[uri]) else {
             ctx.counters.table_full += 1;
             return;
         };
@@ -37,8 +38,8 @@ impl Pcscf {
     pub(super) fn is_service_route(&self, now: Time, key: Key, uri: &[u8]) -> bool {
         let Some(connection) = self.connections.get(key) else { return false };
         let earlier = connection.earlier_until > now && !connection.earlier_route.is_empty();
-        is_same(self.strings.get(&connection.service_route), uri)
-            || (earlier && is_same(self.strings.get(&connection.earlier_route), uri))
+        let is_it = |kept| is_same(self.strings.read(kept, &mut TextRoom::default()), uri);
+        is_it(&connection.service_route) || (earlier && is_it(&connection.earlier_route))
     }
 }
 

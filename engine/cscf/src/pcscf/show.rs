@@ -1,5 +1,6 @@
 //! What an operator sees of the P-CSCF.
 
+use imstorm_base::TextRoom;
 use imstorm_base::slab::Key;
 use imstorm_base::time::Time;
 use imstorm_esp::LocalPort;
@@ -18,7 +19,9 @@ impl Pcscf {
         impi: Option<&[u8]>,
     ) -> Page<AssociationRow> {
         Page::of_slab(&self.connections, from, |rows, _, connection| {
-            if impi.is_none_or(|impi| is_same_user(impi, self.strings.get(&connection.impi))) {
+            if impi.is_none_or(|impi| {
+                is_same_user(impi, self.strings.read(&connection.impi, &mut TextRoom::default()))
+            }) {
                 rows.extend(self.sets_of(now, connection));
             }
         })
@@ -49,7 +52,7 @@ impl Pcscf {
         let server = sa.selectors(LocalPort::Server);
         let suite = sa.transform.suite();
         AssociationRow {
-            impi: show::text(self.strings.get(&connection.impi)),
+            impi: show::text(self.strings.read(&connection.impi, &mut TextRoom::default())),
             ue: connection.ue_ip,
             outer: set.outer,
             pcscf: self.config.unprotected,

@@ -65,7 +65,7 @@ impl<'a> BindingParts<'a> {
             writer.put(&u16::try_from(part.len()).ok()?.to_le_bytes());
         }
         let [impu, contact, params, path, instance, call_id] = parts;
-        strings.store_parts(&[&lengths, impu, contact, params, path, instance, call_id]).ok()
+        strings.store_packed(&[&lengths, impu, contact, params, path, instance, call_id]).ok()
     }
 
     /// Reads what [`BindingParts::store`] kept.

@@ -2,6 +2,7 @@
 //! registered over, when its user has registered over another one. By the subscription to the registration that the UE itself has there: only
 //! the UE answers its NOTIFY. A UE that has none is sent OPTIONS by its binding.
 
+use imstorm_base::TextRoom;
 use imstorm_base::slab::Key;
 use imstorm_sip::header::HeaderName;
 use imstorm_sip::{DialogParts, Method, Writer, dialog};
@@ -92,7 +93,8 @@ impl Scscf {
         let found = self.subscriptions.get(connection)?;
         let registration = found.registration.as_ref()?;
         let binding = self.bindings.get(found.bindings?)?;
-        let parts = BindingParts::read(self.strings.get(&binding.strings));
+        let (mut room, mut path_room) = (TextRoom::default(), TextRoom::default());
+        let parts = BindingParts::read(self.strings.read(&binding.strings, &mut room));
         let mut names = [0; 160];
         let mut writer = Writer::new(&mut names);
         writer.hex_u64(self.visible.hash(&connection.to_u64().to_be_bytes()));
@@ -108,7 +110,7 @@ impl Scscf {
             local_uri: own,
             remote_uri: parts.impu,
             remote_target: parts.contact,
-            routes: self.strings.get(&registration.path),
+            routes: self.strings.read(&registration.path, &mut path_room),
         };
         parts.encode(out).ok()
     }

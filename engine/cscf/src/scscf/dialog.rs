@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use imstorm_base::TextRoom;
 use imstorm_base::slab::Key;
 use imstorm_base::strings::Handle;
 use imstorm_base::time::Time;
@@ -81,7 +82,7 @@ impl Scscf {
         };
         let mut blob = [0; DIALOG_BYTES_MAX];
         let len = parts.encode(&mut blob).ok()?;
-        self.strings.store(&blob[..len]).ok()
+        self.strings.store_packed(&[&blob[..len]]).ok()
     }
 
     /// The strings of a dialog that goes on by the way that a request inside it came: with its remote target and route set.
@@ -92,14 +93,15 @@ impl Scscf {
     ) -> Option<Handle> {
         let mut routes = [0; 1024];
         let len = dialog::route_set(message, false, &mut routes).ok()?;
+        let mut room = TextRoom::default();
         let parts = DialogParts {
             remote_target: message.contact().ok()??.uri_text,
             routes: &routes[..len],
-            ..DialogParts::decode(self.strings.get(&self.watcher(subject)?.dialog))
+            ..DialogParts::decode(self.strings.read(&self.watcher(subject)?.dialog, &mut room))
         };
         let mut blob = [0; DIALOG_BYTES_MAX];
         let len = parts.encode(&mut blob).ok()?;
-        self.strings.store(&blob[..len]).ok()
+        self.strings.store_packed(&[&blob[..len]]).ok()
     }
 
     /// Whether a request is of the dialog that this tag of ours names.
@@ -112,7 +114,8 @@ impl Scscf {
         if !watcher.exists() {
             return false;
         }
-        let parts = DialogParts::decode(self.strings.get(&watcher.dialog));
+        let mut room = TextRoom::default();
+        let parts = DialogParts::decode(self.strings.read(&watcher.dialog, &mut room));
         message.call_id() == Ok(parts.call_id)
             && message
                 .tag(HeaderName::From)

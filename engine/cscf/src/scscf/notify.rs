@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use imstorm_base::TextRoom;
 use imstorm_base::slab::{Key, Slab};
 use imstorm_base::strings::Handle;
 use imstorm_base::time::Time;
@@ -79,7 +80,8 @@ impl Scscf {
         watcher.local_cseq += 1;
         watcher.over = ends;
         let watcher = self.watcher(subject).expect("found above");
-        let parts = DialogParts::decode(self.strings.get(&watcher.dialog));
+        let mut room = TextRoom::default();
+        let parts = DialogParts::decode(self.strings.read(&watcher.dialog, &mut room));
         let to = dialog::next_hop(&parts)
             .ok()
             .and_then(|hop| Uri::parse(hop).ok())
@@ -141,7 +143,8 @@ impl Scscf {
         let strings = &mut self.strings;
         let sent = ctx.mw.send(self.config.mw, to, |mut out| {
             let (text, watcher) = text.as_ref().zip(watcher)?;
-            let dialog = DialogParts::decode(strings.get(&watcher.dialog));
+            let mut room = TextRoom::default();
+            let dialog = DialogParts::decode(strings.read(&watcher.dialog, &mut room));
             let len = text.write(
                 (&self.config, &self.via),
                 notification,

@@ -143,7 +143,7 @@ mod tests {
             let mut blob = [0; 512];
             let len = parts.encode(&mut blob).unwrap();
             let mut watcher = || Watcher {
-                dialog: scscf.strings.store(&blob[..len]).unwrap(),
+                dialog: scscf.strings.store_packed(&[&blob[..len]]).unwrap(),
                 granted_s: 600,
                 expires_at: seconds(1600),
                 ..Watcher::default()

@@ -5,6 +5,7 @@
 
 use std::net::SocketAddr;
 
+use imstorm_base::TextRoom;
 use imstorm_base::slab::Key;
 use imstorm_base::strings::Handle;
 use imstorm_base::time::{Time, seconds};
@@ -20,14 +21,15 @@ use super::subscription::{Reason, Watcher};
 use super::{Scscf, ScscfAlarm};
 use crate::event::Context;
 use crate::hss::IdentitiesRoom;
+use crate::hss::directory::BODY_BYTES_MAX;
 use crate::identity::IdentityList;
 use crate::look::Look;
 use crate::proxy::DEFAULT_PORT;
 
 /// Subscriptions to registrations over one connection.
 const PER_CONNECTION_MAX: usize = 8;
-/// Room for the GRUUs of one body.
-const GRUU_BYTES_MAX: usize = 2048;
+/// Room for the GRUUs of one body, and for its contacts.
+const TEXTS_BYTES_MAX: usize = 2048 + BODY_BYTES_MAX;
 
 /// A subscription to what is bound to an identity.
 #[derive(Debug)]
@@ -226,7 +228,7 @@ impl Scscf {
         let key = self.reg_subscriptions.vacant_key()?;
         let tag = super::dialog::dialog_tag(Subject::Reg(key));
         let dialog = self.dialog_blob(&tag, message)?;
-        let Ok(impu_kept) = self.strings.store(impu) else {
+        let Ok(impu_kept) = self.strings.store_packed(&[impu]) else {
             self.strings.release(dialog);
             return None;
         };
@@ -266,7 +268,8 @@ impl Scscf {
 
     fn is_reg_dialog(&self, key: Key, message: &Message<'_>) -> bool {
         let Some(found) = self.reg_subscriptions.get(key) else { return false };
-        let parts = DialogParts::decode(self.strings.get(&found.watcher.dialog));
+        let mut room = TextRoom::default();
+        let parts = DialogParts::decode(self.strings.read(&found.watcher.dialog, &mut room));
         message.call_id() == Ok(parts.call_id)
             && message.tag(HeaderName::From).is_ok_and(|tag| tag == Some(parts.remote_tag))
     }
@@ -422,7 +425,8 @@ impl Scscf {
     /// Writes the body of a NOTIFY; its length.
     pub(super) fn write_reginfo(&self, now: Time, key: Key, out: &mut [u8]) -> Option<usize> {
         let found = self.reg_subscriptions.get(key)?;
-        let impu = self.strings.get(&found.impu);
+        let mut room = TextRoom::default();
+        let impu = self.strings.read(&found.impu, &mut room);
         let bindings = self.bindings_of(found.aor);
         let whole = self.write_bound(now, (impu, &bindings), found.watcher.version, out);
         // The last word on those that were overridden is told where there is room for it.
@@ -441,27 +445,30 @@ impl Scscf {
         version: u32,
         out: &mut [u8],
     ) -> Option<usize> {
-        let mut gruu_bytes = [0; GRUU_BYTES_MAX];
-        let mut gruus = Writer::new(&mut gruu_bytes);
-        let mut bounds = SmallVec::<[(usize, usize); BINDINGS_PER_IDENTITY_MAX + 1]>::new();
+        let mut bytes = [0; TEXTS_BYTES_MAX];
+        let mut texts = Writer::new(&mut bytes);
+        let mut bounds = SmallVec::<[[usize; 3]; BINDINGS_PER_IDENTITY_MAX + 1]>::new();
         for key in bindings {
-            let start = gruus.len();
             let binding = self.bindings.get(*key).expect("an indexed binding");
-            BindingParts::read(self.strings.get(&binding.strings)).write_pub_gruu(&mut gruus);
-            bounds.push((start, gruus.len()));
+            let mut room = TextRoom::default();
+            let parts = BindingParts::read(self.strings.read(&binding.strings, &mut room));
+            let start = texts.len();
+            let middle = texts.put(parts.contact).len();
+            parts.write_pub_gruu(&mut texts);
+            bounds.push([start, middle, texts.len()]);
         }
-        if gruus.has_overflowed() {
+        if texts.has_overflowed() {
             return None;
         }
-        let gruus = gruus.as_written();
-        let contacts = bindings.iter().zip(&bounds).map(|(key, (start, end))| {
+        let texts = texts.as_written();
+        let contacts = bindings.iter().zip(&bounds).map(|(key, [start, middle, end])| {
             let binding = self.bindings.get(*key).expect("an indexed binding");
             reginfo::Contact {
                 id: key.to_u64(),
                 event: binding.event,
                 expires_s: seconds_until(now, binding.expires_at),
-                uri: BindingParts::read(self.strings.get(&binding.strings)).contact,
-                pub_gruu: &gruus[*start..*end],
+                uri: &texts[*start..*middle],
+                pub_gruu: &texts[*middle..*end],
             }
         });
         let mut body = Writer::new(out);

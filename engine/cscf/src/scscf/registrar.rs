@@ -4,6 +4,7 @@
 
 use std::net::SocketAddr;
 
+use imstorm_base::TextRoom;
 use imstorm_base::slab::Key;
 use imstorm_base::time::{NS_PER_S, Time, seconds};
 use imstorm_sip::body::reginfo::ContactEvent;
@@ -267,7 +268,8 @@ impl Scscf {
                 }
                 continue;
             }
-            let parts = BindingParts::read(self.strings.get(&binding.strings));
+            let mut room = TextRoom::default();
+            let parts = BindingParts::read(self.strings.read(&binding.strings, &mut room));
             let same_call = Ok(parts.call_id) == request.message.call_id();
             if same_call && request.cseq < binding.cseq {
                 ctx.counters.bad_request += 1;
@@ -422,7 +424,8 @@ impl Scscf {
     fn rebind(&mut self, key: Key, parts: &BindingParts<'_>) -> bool {
         let Some(strings) = parts.store(&mut self.strings) else { return false };
         let binding = self.bindings.get_mut(key).expect("a binding that was found");
-        let before = BindingParts::read(self.strings.get(&binding.strings));
+        let mut room = TextRoom::default();
+        let before = BindingParts::read(self.strings.read(&binding.strings, &mut room));
         if before.call_id != parts.call_id || before.instance != parts.instance {
             binding.gruu_epoch += 1;
         }
@@ -498,7 +501,8 @@ impl Scscf {
         answer += new.contact.len() + new.params.len() + LINE_BYTES;
         for key in beside {
             let binding = self.bindings.get(*key).expect("an indexed binding");
-            let parts = BindingParts::read(self.strings.get(&binding.strings));
+            let mut room = TextRoom::default();
+            let parts = BindingParts::read(self.strings.read(&binding.strings, &mut room));
             answer += parts.contact.len() + parts.params.len() + LINE_BYTES;
             body += parts.told_bytes();
         }
@@ -577,7 +581,8 @@ impl Scscf {
         with_gruus: bool,
         out: &mut Writer<'_>,
     ) {
-        let parts = BindingParts::read(self.strings.get(&binding.strings));
+        let mut room = TextRoom::default();
+        let parts = BindingParts::read(self.strings.read(&binding.strings, &mut room));
         out.header(HeaderName::Contact).put(b"<").put(parts.contact).put(b">").put(parts.params);
         out.put(b";expires=").decimal(seconds_until(now, binding.expires_at));
         if with_gruus && !parts.instance.is_empty() && parts.impu.starts_with(b"sip:") {

@@ -4,6 +4,7 @@
 
 use std::net::SocketAddr;
 
+use imstorm_base::TextRoom;
 use imstorm_base::slab::Key;
 use imstorm_base::strings::Handle;
 use imstorm_base::time::Time;
@@ -355,7 +356,7 @@ impl Scscf {
         self.subscriptions.vacant_key()?;
         let user = register.user;
         let mut room = PathRoom::default();
-        let path = self.strings.store(path_of(register.message, &mut room)?).ok()?;
+        let path = self.strings.store_packed(&[path_of(register.message, &mut room)?]).ok()?;
         let call = self.hash.hash(register.message.call_id().unwrap_or_default());
         self.use_again(modified);
         let subscription = Subscription {
@@ -500,7 +501,7 @@ impl Scscf {
         (connection, impu): (Key, &[u8]),
         asked_s: u32,
     ) {
-        let Ok(watched) = self.strings.store(impu) else {
+        let Ok(watched) = self.strings.store_packed(&[impu]) else {
             ctx.counters.table_full += 1;
             return self.refuse(ctx, from, message, 503, |_| ());
         };
@@ -523,7 +524,8 @@ impl Scscf {
             let is_watching = found.is_some_and(|found| found.watching_pcscf.exists());
             let is_watched = is_watching
                 && registration.is_some_and(|registration| {
-                    let watched = self.aor(self.strings.get(&registration.watched));
+                    let mut room = TextRoom::default();
+                    let watched = self.aor(self.strings.read(&registration.watched, &mut room));
                     watched == aor || !self.is_bound_over(connection, watched)
                 });
             if is_watched {
@@ -560,7 +562,8 @@ impl Scscf {
         out: &mut [u8],
     ) -> Option<usize> {
         let registration = self.subscriptions.get(connection)?.registration.as_ref()?;
-        let watched = self.strings.get(&registration.watched);
+        let (mut room, mut other_room) = (TextRoom::default(), TextRoom::default());
+        let watched = self.strings.read(&registration.watched, &mut room);
         let aor = self.aor(watched);
         let bindings = self.bindings_over(connection);
         let mut live = bindings
@@ -572,7 +575,8 @@ impl Scscf {
             false => live.next(),
         };
         let about = other.map_or((aor, watched), |binding| {
-            (binding.aor, BindingParts::read(self.strings.get(&binding.strings)).impu)
+            let kept = self.strings.read(&binding.strings, &mut other_room);
+            (binding.aor, BindingParts::read(kept).impu)
         });
         let mut bound = self.bindings_of(about.0);
         bound.retain(|key| {

@@ -3,6 +3,7 @@
 
 use std::net::SocketAddr;
 
+use imstorm_base::TextRoom;
 use imstorm_base::slab::Key;
 use imstorm_sip::header::HeaderName;
 use imstorm_sip::{DialogParts, Message, Replaces};
@@ -88,7 +89,8 @@ impl Scscf {
     fn named_by(&self, replaces: &Replaces<'_>) -> Option<Subject> {
         let subject = read_tag(replaces.to_tag)?;
         let watcher = self.watcher(subject).filter(|watcher| Watcher::exists(watcher))?;
-        let parts = DialogParts::decode(self.strings.get(&watcher.dialog));
+        let mut room = TextRoom::default();
+        let parts = DialogParts::decode(self.strings.read(&watcher.dialog, &mut room));
         let is_named = parts.call_id == replaces.call_id && parts.remote_tag == replaces.from_tag;
         is_named.then_some(subject)
     }

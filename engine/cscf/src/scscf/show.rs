@@ -1,5 +1,6 @@
 //! What an operator sees of the S-CSCF.
 
+use imstorm_base::TextRoom;
 use imstorm_base::slab::Key;
 use imstorm_base::time::Time;
 use imstorm_sip::{DialogParts, Writer};
@@ -51,7 +52,8 @@ impl Scscf {
 
     fn binding_row(&self, now: Time, binding: &Binding) -> Option<BindingRow> {
         let subscription = self.subscriptions.get(binding.connection)?;
-        let parts = BindingParts::read(self.strings.get(&binding.strings));
+        let mut room = TextRoom::default();
+        let parts = BindingParts::read(self.strings.read(&binding.strings, &mut room));
         let mut gruu = [0; 1024];
         let mut gruu = Writer::new(&mut gruu);
         parts.write_pub_gruu(&mut gruu);
@@ -113,7 +115,8 @@ impl Scscf {
         subscription: &Subscription,
     ) -> SubscriptionRow {
         let ue = &subscription.ue;
-        let parts = match self.strings.get(&ue.dialog) {
+        let mut room = TextRoom::default();
+        let parts = match self.strings.read(&ue.dialog, &mut room) {
             [] => None,
             dialog => Some(DialogParts::decode(dialog)),
         };
@@ -129,7 +132,9 @@ impl Scscf {
                 None => "subscription",
             },
             impu: match registration {
-                Some(registration) => show::text(self.strings.get(&registration.watched)),
+                Some(registration) => {
+                    show::text(self.strings.read(&registration.watched, &mut TextRoom::default()))
+                }
                 None => parts.map(|parts| show::text(parts.remote_uri)).unwrap_or_default(),
             },
             contact: subscription.contact,

@@ -7,6 +7,7 @@
 
 use std::net::SocketAddr;
 
+use imstorm_base::TextRoom;
 use imstorm_base::slab::Key;
 use imstorm_sip::header::HeaderName;
 use imstorm_sip::{Edits, Host, Message, Scheme, Uri};
@@ -97,7 +98,8 @@ impl Scscf {
         branch: (u64, u8),
     ) -> bool {
         let Some(binding) = self.bindings.get(key) else { return false };
-        let parts = BindingParts::read(self.strings.get(&binding.strings));
+        let mut room = TextRoom::default();
+        let parts = BindingParts::read(self.strings.read(&binding.strings, &mut room));
         // The P-CSCF of the connection that it was bound over, which is what its Path begins with.
         let next = self.subscriptions.get(binding.connection).map(|found| found.pcscf);
         let Some(next) = next else { return false };

@@ -4,6 +4,7 @@
 use std::cmp::Reverse;
 use std::net::SocketAddr;
 
+use imstorm_base::TextRoom;
 use imstorm_base::slab::Key;
 use imstorm_base::time::Time;
 use imstorm_sip::header::HeaderName;
@@ -96,16 +97,25 @@ impl Scscf {
         let keys = self.bindings_of(self.aor(impu));
         let bindings = keys.iter().filter_map(|key| Some((*key, self.bindings.get(*key)?)));
         let alive = bindings.filter(|(_, binding)| is_alive(binding, now));
-        let candidates = alive.filter_map(|(key, binding)| {
-            let parts = BindingParts::read(self.strings.get(&binding.strings));
+        // All contacts' parameters, one behind the other.
+        let mut params = SmallVec::<[u8; 1024]>::new();
+        let asked = alive.filter_map(|(key, binding)| {
+            let mut room = TextRoom::default();
+            let parts = BindingParts::read(self.strings.read(&binding.strings, &mut room));
             let is_asked = instance.is_none_or(|wanted| parts.instance == wanted);
-            is_asked.then_some(Candidate {
-                id: key,
-                q_millis: binding.q_millis,
-                order: binding.order,
-                params: Params(parts.params),
-                instance: self.instance_of(binding, &parts),
+            is_asked.then(|| {
+                let start = params.len();
+                params.extend_from_slice(parts.params);
+                (key, binding, start..params.len(), self.instance_of(binding, &parts))
             })
+        });
+        let asked: SmallVec<[_; BINDINGS_PER_IDENTITY_MAX]> = asked.collect();
+        let candidates = asked.into_iter().map(|(id, binding, bounds, instance)| Candidate {
+            id,
+            q_millis: binding.q_millis,
+            order: binding.order,
+            params: Params(&params[bounds]),
+            instance,
         });
         let mut candidates: Candidates<'_> = candidates.collect();
         if instance.is_some() {
@@ -139,7 +149,8 @@ impl Scscf {
         {
             return Targets::new();
         }
-        let parts = BindingParts::read(self.strings.get(&binding.strings));
+        let mut room = TextRoom::default();
+        let parts = BindingParts::read(self.strings.read(&binding.strings, &mut room));
         let (id, params) = (gruu.binding, Params(parts.params));
         best(&[Candidate { id, q_millis: 0, order: 0, params, instance: None }], message)
     }

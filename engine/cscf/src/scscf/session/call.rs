@@ -3,6 +3,7 @@
 
 use std::net::SocketAddr;
 
+use imstorm_base::TextRoom;
 use imstorm_base::slab::Key;
 use imstorm_base::strings::Handle;
 use imstorm_base::time::Time;
@@ -168,7 +169,8 @@ impl Scscf {
         let binding = self.bindings.get(binding).expect("a binding that was found");
         let connection = binding.connection;
         let user = self.subscriptions.get(connection).ok_or(Stuck::NoWay)?.user;
-        let parts = BindingParts::read(self.strings.get(&binding.strings));
+        let mut room = TextRoom::default();
+        let parts = BindingParts::read(self.strings.read(&binding.strings, &mut room));
         let mut contact = [0; 256];
         let target = contact.get_mut(..parts.contact.len()).ok_or(Stuck::TooLarge)?;
         target.copy_from_slice(parts.contact);

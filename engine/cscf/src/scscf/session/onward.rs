@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use imstorm_base::TextRoom;
 use imstorm_base::slab::Key;
 use imstorm_base::strings::Handle;
 use imstorm_sip::header::HeaderName;
@@ -94,8 +95,9 @@ impl Scscf {
         let branch = Branch { session: key, way, offset: cseq.wrapping_sub(came) };
         let leg = session.side(way.onward());
         let parts = DialogParts::decode(self.strings.get(&leg.dialog));
+        let mut room = TextRoom::default();
         let routes = match way.onward() {
-            Side::Ue => self.route_to(session.connection),
+            Side::Ue => self.route_to(session.connection, &mut room),
             Side::Far => parts.routes,
         };
         let is_mapped = session.mapped || way == Way::Moving;
@@ -223,12 +225,12 @@ impl Scscf {
     }
 
     /// The route to a UE over its connection: that of its security dialog, or the Path of its registration.
-    pub(super) fn route_to(&self, connection: Key) -> &[u8] {
+    pub(super) fn route_to<'a>(&'a self, connection: Key, room: &'a mut TextRoom) -> &'a [u8] {
         let Some(subscription) = self.subscriptions.get(connection) else { return b"" };
         if let Some(registration) = &subscription.registration {
-            return self.strings.get(&registration.path);
+            return self.strings.read(&registration.path, room);
         }
-        DialogParts::decode(self.strings.get(&subscription.ue.dialog)).routes
+        DialogParts::decode(self.strings.read(&subscription.ue.dialog, room)).routes
     }
 }
 

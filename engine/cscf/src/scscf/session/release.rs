@@ -1,6 +1,7 @@
 //! The network ends sessions: with their connection (the paper's section 3.1, "The release of all sessions using same contact address as
 //! the subscription dialog"; TS 24.229 clause 5.4.5.1.2), or because nothing is heard of them.
 
+use imstorm_base::TextRoom;
 use imstorm_base::slab::Key;
 use imstorm_sip::header::HeaderName;
 use imstorm_sip::{DialogParts, Method, Uri, Writer, dialog, parse};
@@ -120,7 +121,8 @@ impl Scscf {
         let mut parts = DialogParts::decode(blob);
         let to = match over {
             Some(connection) => {
-                let route = self.route_to(connection);
+                let mut room = TextRoom::default();
+                let route = self.route_to(connection, &mut room);
                 let Some(room) = routes.get_mut(..route.len()) else { return };
                 room.copy_from_slice(route);
                 parts.routes = room;
