@@ -8,11 +8,20 @@ const CHUNK: usize = 64;
 
 /// The memory of queues: values in chunks. It is reserved for `capacity` values, touched as they come, kept, and grows (with a copy)
 /// only beyond that.
-#[derive(Debug)]
 pub struct Chunks<T> {
     values: Vec<T>,
     /// Chunks that no queue has, the last one used next.
     free: Vec<u32>,
+}
+
+impl<T> std::fmt::Debug for Chunks<T> {
+    /// How much there is. What is in it depends on whose it is: most may be of the past.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Chunks")
+            .field("len", &(self.values.len() / CHUNK))
+            .field("free", &self.free.len())
+            .finish_non_exhaustive()
+    }
 }
 
 /// A queue whose values are in [`Chunks`], always the same ones.

@@ -15,6 +15,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod address;
 pub mod fifo;
 pub mod hash;
 pub mod index;
@@ -26,6 +27,7 @@ pub mod strings;
 pub mod time;
 pub mod timers;
 
+pub use address::PackedAddress;
 pub use fifo::{Chunks, Fifo};
 pub use hash::HashSeed;
 pub use index::Index;

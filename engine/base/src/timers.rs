@@ -12,12 +12,24 @@ use std::collections::BinaryHeap;
 /// Timers that give back a `T` each when their time has come. Memory follows what is armed, in all queues together, and is kept. Order: by deadline; at equal deadlines first the queues in the order
 /// that they were given, then the wheel, each first in, first out. The same calls give the same
 /// order.
-#[derive(Debug)]
 pub struct Timers<T: Copy> {
     queues: Vec<Queue>,
     /// What waits in the queues.
     waiting: Chunks<Waiting<T>>,
     wheel: Wheel<T>,
+}
+
+impl<T: Copy + std::fmt::Debug> std::fmt::Debug for Timers<T> {
+    /// What is armed, in each queue and in the wheel.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut map = f.debug_map();
+        for queue in &self.queues {
+            let waiting = (0..queue.fifo.len()).filter_map(|at| queue.fifo.get(&self.waiting, at));
+            let values = waiting.map(|waiting| waiting.value);
+            map.entry(&queue.after_ns, &values.collect::<Vec<_>>());
+        }
+        map.entry(&"wheel", &self.wheel).finish()
+    }
 }
 
 /// Sorted, since `now` never goes back.

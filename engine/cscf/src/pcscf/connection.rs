@@ -3,7 +3,8 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use imstorm_base::slab::Key;
+use imstorm_base::PackedAddress;
+use imstorm_base::slab::{Key, Slab};
 use imstorm_base::strings::{Handle, Strings};
 use imstorm_base::time::Time;
 use imstorm_esp::{LocalPort, SaSet};
@@ -11,7 +12,7 @@ use imstorm_sip::body::{reginfo, secinfo};
 use imstorm_sip::{Message, Method};
 
 use super::agreement::{ClientOffer, ServerSide};
-use super::transaction::{Peer, Purpose, Transaction};
+use super::transaction::{Purpose, Transaction};
 use crate::look::Look;
 
 /// How far a connection is.
@@ -52,6 +53,12 @@ impl Basis {
     }
 }
 
+// One for each UE: 48 of links (sets, side tables), 40 of strings' handles, 40 of what it is found by and compared with, 40 of the P-CSCF's own
+// subscription, 24 of times, 17 and 20 of addresses.
+const _: () = assert!(Slab::<Connection>::PLACE_BYTES <= 224);
+// One for each UE, and two while it authenticates anew: 168 of the security associations themselves, 20 of where packets go.
+const _: () = assert!(Slab::<SecuritySet>::PLACE_BYTES <= 224);
+
 /// A secure connection, from the first SUBSCRIBE to the last message on its security associations.
 #[derive(Debug)]
 pub struct Connection {
@@ -59,22 +66,20 @@ pub struct Connection {
     pub stage: Stage,
     /// The private identity, as in Authorization; without security associations the public identity, as it was registered.
     pub impi: Handle,
-    /// Of (private identity, UE address, Call-ID): the key of a set-up that is under way.
-    pub setup: u64,
     /// Of (private identity, UE address), or of the private identity where sets belong to that alone: at most [`super::SETS_MAX`] connections share it.
     pub access: u64,
     /// Of the Call-ID of the security dialog, or of the last REGISTER.
     pub call_id: u64,
     /// The UE's address, the inner one of all its sets.
     pub ue_ip: IpAddr,
-    /// Where its UE is reached without security associations; `None` where there are such.
-    pub open: Option<OpenAccess>,
+    /// An [`OpenAccess`], where there are no security associations.
+    pub open: Option<Key>,
     /// The highest CSeq that the UE has used in the security dialog, or with that Call-ID.
     pub cseq: u32,
     /// Transactions that are not completed.
     pub pending: Pending,
-    /// The UE's newest Security-Client, for the challenge that is expected.
-    pub offer: Option<ClientOffer>,
+    /// An [`Agreeing`], while a set-up or a challenge is under way.
+    pub agreeing: Option<Key>,
     /// The set that carries requests.
     pub live: Option<Key>,
     /// The set of a challenge that is not answered successfully yet.
@@ -85,7 +90,7 @@ pub struct Connection {
     pub to_tag: u64,
     /// The S-CSCF's Mw address, from the Contact of its 200 as notifier, or from its Service-Route as registrar: requests in the dialog go
     /// there and nowhere else.
-    pub notifier: Option<SocketAddr>,
+    pub notifier: Option<PackedAddress>,
     /// The URI that requests outside dialogs go through, from the last 200 (the paper's section 3.1).
     pub service_route: Handle,
     /// The service route before, whose requests may still be under way.
@@ -106,6 +111,17 @@ pub struct Connection {
     pub identities: Handle,
     /// They are known: `identities` is what the S-CSCF says, even if it is empty.
     pub knows_identities: bool,
+}
+
+/// What a connection has only while it agrees on a set: until the first one is live, and again when the UE authenticates anew.
+#[derive(Debug)]
+pub struct Agreeing {
+    /// Of (private identity, UE address, Call-ID): the key of a set-up that is under way.
+    pub setup: u64,
+    /// The UE's newest Security-Client, for the challenge that is expected.
+    pub offer: Option<ClientOffer>,
+    /// Of the Security-Client that asked for the set of the challenge that is not answered yet: its parameters, and its text.
+    pub client: (u64, u64),
 }
 
 /// Where a UE is reached without security associations.
@@ -202,12 +218,9 @@ pub enum OwnState {
 pub struct SecuritySet {
     pub sa: SaSet,
     pub connection: Key,
-    pub server: ServerSide,
-    /// Of the Security-Client that asked for this set: its parameters, and its text.
-    pub client: (u64, u64),
     /// Where ESP for the UE goes: the source of the last packet that passed integrity and replay check; until there is one, the
     /// UE's address and the usual port.
-    pub outer: SocketAddr,
+    pub outer: PackedAddress,
     /// When the set ends if nothing prolongs it.
     pub expires_at: Time,
     /// When it is looked after next.
@@ -215,6 +228,16 @@ pub struct SecuritySet {
 }
 
 impl SecuritySet {
+    /// The P-CSCF's side of it, as Security-Server shows it.
+    pub fn server(&self) -> ServerSide {
+        ServerSide {
+            spi_pc: self.sa.inbound(LocalPort::Client).spi(),
+            spi_ps: self.sa.inbound(LocalPort::Server).spi(),
+            port_pc: self.sa.selectors(LocalPort::Client).local_port,
+            port_ps: self.sa.selectors(LocalPort::Server).local_port,
+        }
+    }
+
     /// The UE's contact, which is where these associations lead: its address and its protected server port.
     pub fn ue_contact(&self, connection: &Connection) -> SocketAddr {
         let port_us = self.sa.selectors(LocalPort::Client).remote_port;
@@ -226,14 +249,6 @@ impl Connection {
     /// The set on which the P-CSCF sends to the UE. A NOTIFY may overtake the 200 that makes the new set the live one.
     pub fn sending_set(&self) -> Option<Key> {
         self.live.or(self.temporary)
-    }
-
-    /// The way to the UE, of a request with this Request-URI.
-    pub fn way_to_ue(&self, request_uri: &[u8]) -> Option<Peer> {
-        match &self.open {
-            Some(open) => Some(Peer::Unprotected(open.address_for(request_uri))),
-            None => self.sending_set().map(Peer::Protected),
-        }
     }
 
     /// Gives the strings back.

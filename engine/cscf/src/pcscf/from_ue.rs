@@ -8,7 +8,7 @@ use imstorm_sip::method::Method;
 use imstorm_sip::transaction::key::{server_key_as, server_key_of};
 use imstorm_sip::{Credentials, FieldError, Message, NameAddr, Via};
 
-use super::connection::{Basis, Stage};
+use super::connection::{Agreeing, Basis, Stage};
 use super::relay::METHODS;
 use super::transaction::{Origin, Peer};
 use super::{MODE, Pcscf, agreement};
@@ -213,12 +213,16 @@ impl Pcscf {
             ctx.counters.sec_agree_altered += 1;
             494
         };
-        if !asks_for_agreement(message) || !agreement::verify_matches(message, MODE, &set.server) {
+        if !asks_for_agreement(message) || !agreement::verify_matches(message, MODE, &set.server())
+        {
             return Err(altered(ctx));
         }
-        if connection.temporary == Some(set_key)
-            && !agreement::client_matches(message, &self.hash, set.client.0, set.client.1)
-        {
+        let agreeing = connection.agreeing.and_then(|key| self.agreeing.get(key));
+        let is_repeated = |agreeing: &Agreeing| {
+            let (fingerprint, text) = agreeing.client;
+            agreement::client_matches(message, &self.hash, fingerprint, text)
+        };
+        if connection.temporary == Some(set_key) && !agreeing.is_some_and(is_repeated) {
             return Err(altered(ctx));
         }
         self.check_contact(ctx, set_key, message)?;

@@ -5,9 +5,9 @@
 //! knows over which connection it came. In a session the UE knows nothing of it (its route set is this P-CSCF), and the P-CSCF puts
 //! it there.
 
-use imstorm_base::TextRoom;
 use imstorm_base::slab::Key;
 use imstorm_base::time::Time;
+use imstorm_base::{PackedAddress, TextRoom};
 use imstorm_sip::header::HeaderName;
 use imstorm_sip::{Edits, Message, Method, Uri, Via};
 
@@ -53,7 +53,7 @@ impl Pcscf {
         let target = Uri::parse(message.request_uri()).ok();
         let address = target.and_then(|target| target.socket_addr(DEFAULT_PORT));
         let notifier = self.connections.get(key).and_then(|connection| connection.notifier);
-        address.is_some() && address == notifier
+        address.is_some() && address == notifier.map(PackedAddress::get)
     }
 
     /// The service route as it is now, and no other Route.
@@ -83,6 +83,7 @@ impl Pcscf {
         let is_live = connection.stage == Stage::Live && !is_temporary;
         let hops = message.max_forwards().ok().flatten().unwrap_or(70);
         let notifier = connection.notifier.filter(|_| is_live && hops > 0);
+        let notifier = notifier.map(PackedAddress::get);
         let may_pass = is_in_session(message) && self.goes_our_way(ctx.now, key, message);
         let Some(notifier) = notifier.filter(|_| may_pass) else {
             ctx.counters.acks_astray += 1;
@@ -105,7 +106,8 @@ impl Pcscf {
         }
         let way = self.routed_to(message);
         let target = message.request_uri();
-        let way = way.and_then(|(key, connection)| Some((key, connection.way_to_ue(target)?)));
+        let way =
+            way.and_then(|(key, connection)| Some((key, self.way_to_ue(connection, target)?)));
         let hops = message.max_forwards().ok().flatten().unwrap_or(70);
         let Some((key, to)) = way.filter(|_| hops > 0) else {
             ctx.counters.acks_astray += 1;

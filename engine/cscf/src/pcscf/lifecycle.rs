@@ -12,7 +12,7 @@ use imstorm_sip::{Message, Method};
 
 use super::agreement::write_server;
 use super::answers::keep_of_answer;
-use super::connection::{Basis, OwnState, Stage};
+use super::connection::{Basis, OwnState, SecuritySet, Stage};
 use super::send::Keep;
 use super::transaction::{Machine, Peer, Purpose, Transaction};
 use super::{GRACE_S, MODE, Pcscf, PcscfAlarm};
@@ -265,7 +265,7 @@ impl Pcscf {
             Some(set) => Some(set),
             None => self.temporary_set(ctx, transaction.connection, message),
         };
-        let Some(server) = set.and_then(|set| self.sets.get(set)).map(|set| set.server) else {
+        let Some(server) = set.and_then(|set| self.sets.get(set)).map(SecuritySet::server) else {
             // Without keys there is nothing to protect the answer with: the challenge must not reach the UE.
             ctx.counters.keys_missing += 1;
             let upstream = transaction.upstream;
@@ -352,6 +352,12 @@ impl Pcscf {
                 ctx.counters.connections_made += 1;
                 self.leave_setups(key);
             }
+            let connection = self.connections.get_mut(key).expect("found above");
+            if connection.temporary.is_none()
+                && let Some(agreed) = connection.agreeing.take()
+            {
+                self.agreeing.remove(agreed);
+            }
             self.look_at_connection(ctx, key);
             if let Some(set) = self.live_set(key).and_then(|set| self.sets.get_mut(set)) {
                 set.expires_at = expires_at;
@@ -384,7 +390,8 @@ impl Pcscf {
         let to_tag = self.to_tag(message);
         let connection = self.connections.get_mut(key).expect("a connection that was accepted");
         connection.to_tag = to_tag;
-        connection.notifier = contact.and_then(|contact| contact.uri.socket_addr(DEFAULT_PORT));
+        let notifier = contact.and_then(|contact| contact.uri.socket_addr(DEFAULT_PORT));
+        connection.notifier = notifier.map(Into::into);
         let given = message.service_routes().next().and_then(Result::ok);
         let given = given.as_ref().or(contact);
         self.follow_service_route(ctx, key, given.map(|given| given.uri_text));
@@ -449,6 +456,8 @@ impl Pcscf {
         for set in sets.into_iter().flatten() {
             self.sets.remove(set);
         }
+        connection.agreeing.map(|agreeing| self.agreeing.remove(agreeing));
+        connection.open.map(|open| self.open.remove(open));
         if connection.stage != Stage::SettingUp {
             ctx.counters.connections_ended += 1;
         }
@@ -468,8 +477,8 @@ impl Pcscf {
     /// A set-up is over, one way or the other: it is not found by its first request any more.
     fn leave_setups(&mut self, key: Key) {
         let Some(connection) = self.connections.get(key) else { return };
-        if connection.open.is_none() {
-            self.setups.remove(connection.setup, |index| index == key.index);
+        if let Some(agreeing) = connection.agreeing.and_then(|key| self.agreeing.get(key)) {
+            self.setups.remove(agreeing.setup, |index| index == key.index);
         }
     }
 

@@ -48,7 +48,7 @@ use crate::access::AccessSecurity;
 use crate::event::Context;
 use crate::tombstones::Tombstones;
 use crate::via::OurVia;
-use connection::{Connection, SecuritySet};
+use connection::{Agreeing, Connection, OpenAccess, SecuritySet};
 use held::{HELD_MAX, Held};
 pub use open_access::named_identity;
 pub use sa_policy::SaPolicy;
@@ -195,6 +195,8 @@ pub struct Pcscf {
     /// For what everybody sees: it tells nothing of the tables' hashes.
     visible: HashSeed,
     connections: Slab<Connection>,
+    agreeing: Slab<Agreeing>,
+    open: Slab<OpenAccess>,
     sets: Slab<SecuritySet>,
     transactions: Slab<Transaction>,
     tombstones: Tombstones,
@@ -213,9 +215,9 @@ impl Pcscf {
     #[must_use]
     pub fn new(config: PcscfConfig) -> Self {
         let connections = config.connections_max;
-        let sets = match config.access_security {
-            AccessSecurity::Ipsec3gpp => 2 * connections,
-            AccessSecurity::None => 0,
+        let (sets, without) = match config.access_security {
+            AccessSecurity::Ipsec3gpp => (2 * connections, 0),
+            AccessSecurity::None => (0, connections),
         };
         let spis = 2 * sets as u64 * u64::from(SPI_GENERATIONS) * u64::from(config.shards);
         assert!(
@@ -229,6 +231,8 @@ impl Pcscf {
             hash: HashSeed::new(config.seed),
             visible: HashSeed::new(config.boot),
             connections: Slab::with_capacity(connections),
+            agreeing: Slab::with_capacity(connections - without),
+            open: Slab::with_capacity(without),
             sets: Slab::with_capacity(sets),
             transactions: Slab::with_capacity(transactions),
             tombstones: Tombstones::new(config.tombstones_max, config.ue_leg.timer_j_ns(false)),
@@ -263,6 +267,8 @@ impl Pcscf {
             tombstones: self.tombstones.len(),
             strings_bytes: self.strings.used_bytes(),
             bytes: self.connections.len() * size_of::<Connection>()
+                + self.agreeing.len() * size_of::<Agreeing>()
+                + self.open.len() * size_of::<OpenAccess>()
                 + self.sets.len() * size_of::<SecuritySet>()
                 + self.transactions.len() * size_of::<Transaction>()
                 + self.held.len() * size_of::<Held>()
@@ -274,6 +280,8 @@ impl Pcscf {
     #[must_use]
     pub fn reserved_bytes(&self) -> usize {
         self.connections.reserved_bytes()
+            + self.agreeing.reserved_bytes()
+            + self.open.reserved_bytes()
             + self.sets.reserved_bytes()
             + self.transactions.reserved_bytes()
             + self.tombstones.reserved_bytes()
@@ -286,6 +294,8 @@ impl Pcscf {
     /// Claims the memory for so many users' connections now. Only before the first one.
     pub fn prefill(&mut self, users: usize) {
         self.connections.prefill(users);
+        self.agreeing.prefill(users / 8);
+        self.open.prefill(users);
         self.sets.prefill(users);
         self.transactions.prefill(users / 8);
         self.tombstones.prefill(users * TOMBSTONES_PER_USER);
@@ -322,7 +332,7 @@ impl Pcscf {
             Ok(payload) => payload,
             Err(error) => return count_open_error(ctx, &error),
         };
-        set.outer = peer;
+        set.outer = peer.into();
         let bytes = datagram.len();
         let Ok(message) = parse(&datagram[payload], headers) else {
             ctx.counters.malformed += 1;

@@ -146,14 +146,15 @@ impl Pcscf {
                 };
                 let connection = self.connections.get_mut(key).expect("a connection just made");
                 let look = Look::default();
-                connection.open = Some(OpenAccess { source: from, contact: from, look });
+                let open = OpenAccess { source: from, contact: from, look };
+                connection.open = self.open.insert(open).ok();
                 key
             }
         };
         let contact = message.contacts().next().and_then(Result::ok);
         let address = contact.and_then(|contact| contact.uri.socket_addr(DEFAULT_PORT));
-        let connection = self.connections.get_mut(key).expect("found or made above");
-        if let (Some(address), Some(open)) = (address, &mut connection.open) {
+        let open = self.connections.get(key).and_then(|connection| connection.open);
+        if let (Some(address), Some(open)) = (address, open.and_then(|it| self.open.get_mut(it))) {
             open.contact = address;
         }
         self.forward_security(ctx, key, origin, message, None, again);
@@ -165,7 +166,7 @@ impl Pcscf {
         let route = message.routes().next().and_then(Result::ok);
         if let Some(key) = route.and_then(|route| self.key_in_uri_for_ue(&route.uri)) {
             let found = self.connections.get(key)?;
-            return found.open.is_some_and(|open| open.is_at(from)).then_some(key);
+            return self.is_open_at(found, from).then_some(key);
         }
         let mut text = [0; IDENTITY_BYTES_MAX];
         let mut named = |entry: &NameAddr<'_>| {
@@ -194,12 +195,29 @@ impl Pcscf {
             let found = self.connections.key_at(index).and_then(|key| self.connections.get(key));
             found.is_some_and(|found| {
                 found.access == access
-                    && found.open.is_some_and(|open| open.is_at(from))
+                    && self.is_open_at(found, from)
                     && is_it(found)
                     && self.strings.is(&found.impi, identity)
             })
         })?;
         self.connections.key_at(place)
+    }
+
+    /// Where a connection's UE is reached without security associations.
+    fn open_of(&self, connection: &Connection) -> Option<&OpenAccess> {
+        self.open.get(connection.open?)
+    }
+
+    fn is_open_at(&self, connection: &Connection, from: SocketAddr) -> bool {
+        self.open_of(connection).is_some_and(|open| open.is_at(from))
+    }
+
+    /// The way to the UE, of a request with this Request-URI.
+    pub(super) fn way_to_ue(&self, connection: &Connection, request_uri: &[u8]) -> Option<Peer> {
+        match self.open_of(connection) {
+            Some(open) => Some(Peer::Unprotected(open.address_for(request_uri))),
+            None => connection.sending_set().map(Peer::Protected),
+        }
     }
 
     /// The key of what is bounded: (public identity, UE address).
@@ -224,9 +242,10 @@ impl Pcscf {
 
     /// A connection without security associations was granted a lifetime: has it looked after when that ends.
     pub(super) fn look_at_connection(&mut self, ctx: &mut Context<'_>, key: Key) {
-        let Some(connection) = self.connections.get_mut(key) else { return };
+        let Some(connection) = self.connections.get(key) else { return };
         let expires_at = connection.expires_at;
-        let Some(open) = &mut connection.open else { return };
+        let open = connection.open.and_then(|open| self.open.get_mut(open));
+        let Some(open) = open else { return };
         if let Some(after_ns) = open.look.before(ctx.now, expires_at) {
             self.arm(ctx, after_ns, PcscfAlarm::Connection(key));
         }
@@ -235,7 +254,8 @@ impl Pcscf {
     /// Its alarm: its lifetime is over, unless it was prolonged since the alarm was set.
     pub(super) fn connection_is_due(&mut self, ctx: &mut Context<'_>, key: Key) {
         let Some(connection) = self.connections.get(key) else { return };
-        let is_now = connection.open.is_some_and(|open| open.look.is_now(ctx.now));
+        let open = self.open_of(connection);
+        let is_now = open.is_some_and(|open| open.look.is_now(ctx.now));
         if connection.stage != Stage::Live || !is_now {
             return;
         }
@@ -253,7 +273,7 @@ impl Pcscf {
         key: Key,
         message: &Message<'_>,
     ) -> Result<(), u16> {
-        let open = self.connections.get(key).and_then(|connection| connection.open);
+        let open = self.connections.get(key).and_then(|connection| self.open_of(connection));
         let is_own = |contact: SocketAddr| open.is_some_and(|open| open.is_at(contact));
         let mut contacts = message.contacts();
         if contacts.all(|contact| {

@@ -2,10 +2,10 @@
 //! paper's section 3.1, "Impact of security event package on P-CSCF"), or to its registration, where the connection rests on that
 //! (TS 24.229 clause 5.2.3). It begins when the UE's 200 passes, is refreshed with the UE's, and ends with it.
 
-use imstorm_base::TextRoom;
 use imstorm_base::slab::Key;
 use imstorm_base::strings::Handle;
 use imstorm_base::time::seconds;
+use imstorm_base::{PackedAddress, TextRoom};
 use imstorm_sip::body::secinfo::Secinfo;
 use imstorm_sip::dialog;
 use imstorm_sip::header::HeaderName;
@@ -84,7 +84,7 @@ impl Pcscf {
         let blob = self.strings.read(&connection.own.dialog, &mut room);
         let target = if has_dialog { DialogParts::decode(blob).remote_target } else { blob };
         let address = match connection.basis {
-            Basis::Registration if !has_dialog => connection.notifier,
+            Basis::Registration if !has_dialog => connection.notifier.map(PackedAddress::get),
             _ => Uri::parse(target).ok().and_then(|uri| uri.socket_addr(DEFAULT_PORT)),
         };
         let Some(address) = address else { return self.own_failed(ctx, key) };
@@ -332,7 +332,7 @@ impl Pcscf {
 
     fn is_from_notifier(&self, key: Key, peer: Peer) -> bool {
         let notifier = self.connections.get(key).and_then(|connection| connection.notifier);
-        matches!(peer, Peer::Mw(from) if notifier == Some(from))
+        matches!(peer, Peer::Mw(from) if notifier == Some(from.into()))
     }
 
     fn respond_ok(&mut self, ctx: &mut Context<'_>, peer: Peer, message: &Message<'_>) {

@@ -54,12 +54,12 @@ impl Pcscf {
         let connection = self.connections.get_mut(key).expect("a connection that was accepted");
         let own = match set {
             Some(set) => self.sets.get(set).map(|set| set.ue_contact(connection)),
-            None => connection.open.map(|open| open.contact),
+            None => connection.open.and_then(|open| self.open.get(open)).map(|open| open.contact),
         };
         let route = message.service_routes().next().and_then(Result::ok);
         let address = route.as_ref().and_then(|route| route.uri.socket_addr(DEFAULT_PORT));
         if address.is_some() {
-            connection.notifier = address;
+            connection.notifier = address.map(Into::into);
         }
         self.follow_service_route(ctx, key, route.map(|route| route.uri_text));
         let is_own = |uri: &Uri<'_>| own.is_some() && uri.socket_addr(DEFAULT_PORT) == own;

@@ -4,9 +4,9 @@
 
 use std::net::SocketAddr;
 
-use imstorm_base::TextRoom;
 use imstorm_base::slab::Key;
 use imstorm_base::strings::Handle;
+use imstorm_base::{PackedAddress, TextRoom};
 use imstorm_sip::header::HeaderName;
 use imstorm_sip::{Edits, Message, Method};
 
@@ -74,7 +74,7 @@ impl Pcscf {
             ctx.counters.too_many_pending += 1;
             return self.refuse_origin(ctx, origin, message, 503);
         }
-        let Some(notifier) = connection.notifier else {
+        let Some(notifier) = connection.notifier.map(PackedAddress::get) else {
             return self.refuse_origin(ctx, origin, message, 403);
         };
         self.forward_other(ctx, key, origin, notifier, message, again);
@@ -131,7 +131,8 @@ impl Pcscf {
             ctx.counters.wrong_association += 1;
             return Err(403);
         }
-        if !asks_for_agreement(message) || !agreement::verify_matches(message, MODE, &set.server) {
+        if !asks_for_agreement(message) || !agreement::verify_matches(message, MODE, &set.server())
+        {
             ctx.counters.sec_agree_altered += 1;
             return Err(494);
         }

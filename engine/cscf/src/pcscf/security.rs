@@ -3,6 +3,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use imstorm_base::PackedAddress;
 use imstorm_base::slab::Key;
 use imstorm_base::strings::Handle;
 use imstorm_base::time::Time;
@@ -14,7 +15,7 @@ use imstorm_sip::transaction::non_invite_client::NonInviteClient;
 use imstorm_sip::write::Writer;
 
 use super::agreement::{self, ClientOffer};
-use super::connection::{Basis, Connection, Own, Pending, Stage};
+use super::connection::{Agreeing, Basis, Connection, Own, Pending, Stage};
 use super::from_ue::has_to_tag;
 use super::send::Keep;
 use super::transaction::{Again, Machine, Origin, Peer, Purpose, Transaction};
@@ -50,7 +51,7 @@ impl Pcscf {
                     return;
                 }
                 connection.cseq = cseq.number;
-                connection.offer = Some(offer);
+                self.offer(key, Some(offer));
                 key
             }
             None if again.is_some() => return,
@@ -132,7 +133,8 @@ impl Pcscf {
             connection.cseq = cseq.number;
             // On the temporary set Security-Client repeats the first one; on the live one it offers a new set.
             if connection.live == Some(set) {
-                connection.offer = agreement::read_client(message, MODE, &self.hash).ok();
+                let offer = agreement::read_client(message, MODE, &self.hash).ok();
+                self.offer(key, offer);
             }
         }
         self.forward_security(ctx, key, origin, message, credentials, again);
@@ -172,12 +174,25 @@ impl Pcscf {
     fn is_setup(&self, index: u32, setup: u64, basis: Basis, impi: &[u8]) -> bool {
         self.connections.key_at(index).and_then(|key| self.connections.get(key)).is_some_and(
             |connection| {
-                connection.setup == setup
+                let agreeing = connection.agreeing.and_then(|key| self.agreeing.get(key));
+                agreeing.is_some_and(|agreeing| agreeing.setup == setup)
                     && connection.basis == basis
                     && connection.stage == Stage::SettingUp
                     && self.strings.is(&connection.impi, impi)
             },
         )
+    }
+
+    /// The UE offers this for its next set.
+    fn offer(&mut self, key: Key, offer: Option<ClientOffer>) {
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        match connection.agreeing.and_then(|key| self.agreeing.get_mut(key)) {
+            Some(agreeing) => agreeing.offer = offer,
+            None => {
+                let agreeing = Agreeing { setup: 0, offer, client: (0, 0) };
+                connection.agreeing = self.agreeing.insert(agreeing).ok();
+            }
+        }
     }
 
     pub(super) fn open_connection(
@@ -194,18 +209,21 @@ impl Pcscf {
             return None;
         }
         let impi = self.strings.store_packed(&[impi]).ok()?;
+        let agreeing = offer.map(|offer| {
+            let agreeing = Agreeing { setup: begun.setup, offer: Some(offer), client: (0, 0) };
+            self.agreeing.insert(agreeing).expect("there is one for each connection at most")
+        });
         let connection = Connection {
             basis: begun.basis,
             stage: Stage::SettingUp,
             impi,
-            setup: begun.setup,
             access: begun.access,
             call_id: begun.call_id,
             ue_ip: begun.ue_ip,
             open: None,
             cseq: begun.cseq,
             pending: Pending::default(),
-            offer,
+            agreeing,
             live: None,
             temporary: None,
             draining: None,
@@ -417,7 +435,7 @@ impl Pcscf {
             return Some(self.config.icscf);
         }
         let is_ours = self.is_service_route(now, connection, message.request_uri());
-        self.connections.get(connection)?.notifier.filter(|_| is_ours)
+        self.connections.get(connection)?.notifier.filter(|_| is_ours).map(PackedAddress::get)
     }
 
     /// Via as the request really came (RFC 3261 clause 18.2.1, RFC 3581 clause 4).

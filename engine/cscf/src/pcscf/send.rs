@@ -160,7 +160,7 @@ impl Pcscf {
         status: u16,
         set: Option<Key>,
     ) {
-        let side = set.and_then(|set| self.sets.get(set)).map(|set| set.server);
+        let side = set.and_then(|set| self.sets.get(set)).map(SecuritySet::server);
         self.refuse(ctx, peer, request, status, |writer| {
             writer.header(HeaderName::Require).text("sec-agree").end();
             writer.header(HeaderName::SecurityServer);
@@ -355,16 +355,17 @@ fn send_protected(
     }
     let (mut refused, mut bytes) = (false, 0);
     let seals = &mut *ctx.seals;
-    let sent = ctx.outbox.send_unfinished(config.esp_socket, None, set.outer, |slot, start| {
-        let end = slot.len().checked_sub(TAILROOM)?;
-        let len = write(slot.get_mut(HEADROOM..end)?.into())?;
-        let payload = HEADROOM..HEADROOM + len;
-        // Over UDP everything goes from port_pc to port_us (TS 33.203 clause 7.1, SA 2a).
-        let sealed = set.sa.seal_later(LocalPort::Client, seals, slot, start, payload, seed);
-        refused = sealed.is_err();
-        bytes = sealed.as_ref().map_or(0, std::ops::Range::len);
-        sealed.ok()
-    });
+    let sent =
+        ctx.outbox.send_unfinished(config.esp_socket, None, set.outer.get(), |slot, start| {
+            let end = slot.len().checked_sub(TAILROOM)?;
+            let len = write(slot.get_mut(HEADROOM..end)?.into())?;
+            let payload = HEADROOM..HEADROOM + len;
+            // Over UDP everything goes from port_pc to port_us (TS 33.203 clause 7.1, SA 2a).
+            let sealed = set.sa.seal_later(LocalPort::Client, seals, slot, start, payload, seed);
+            refused = sealed.is_err();
+            bytes = sealed.as_ref().map_or(0, std::ops::Range::len);
+            sealed.ok()
+        });
     ctx.counters.esp_seal_failed += u64::from(refused);
     count_sent(ctx, sent.is_ok().then_some(bytes))
 }

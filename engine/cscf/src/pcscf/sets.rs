@@ -25,12 +25,12 @@ impl Pcscf {
         let challenge = message.www_authenticate().ok()??;
         let (ik, ck) = (hex_key(challenge.ik?)?, hex_key(challenge.ck?)?);
         let connection = self.connections.get_mut(connection_key)?;
-        let offer = connection.offer?;
+        let offer = self.agreeing.get(connection.agreeing?)?.offer?;
         let ue_ip = connection.ue_ip;
         let live = connection.live.and_then(|live| self.sets.get(live));
         // A re-authentication's set goes where the live one does, until its own first packet shows another way.
         let outer = live.map(|set| set.outer);
-        let live = live.map(|set| set.server.port_pc);
+        let live = live.map(|set| set.server().port_pc);
         let (place, spi_ps, spi_pc) = self.free_place(&offer)?;
         let first = self.config.port_pc;
         let server = ServerSide {
@@ -57,9 +57,7 @@ impl Pcscf {
         let set = SecuritySet {
             sa: SaSet::for_pcscf(&parameters, &ck, &ik),
             connection: connection_key,
-            server,
-            client: (offer.fingerprint, offer.text),
-            outer: outer.unwrap_or(SocketAddr::new(ue_ip, self.config.ue_esp_port)),
+            outer: outer.unwrap_or(SocketAddr::new(ue_ip, self.config.ue_esp_port).into()),
             expires_at: ctx.now + AWAIT_AUTH_NS,
             look: Look::default(),
         };
@@ -73,6 +71,9 @@ impl Pcscf {
         self.look_at_set(ctx, key);
         let connection = self.connections.get_mut(connection_key).expect("found above");
         connection.temporary = Some(key);
+        if let Some(agreeing) = connection.agreeing.and_then(|key| self.agreeing.get_mut(key)) {
+            agreeing.client = (offer.fingerprint, offer.text);
+        }
         if connection.stage == Stage::SettingUp {
             connection.expires_at = ctx.now + AWAIT_AUTH_NS;
         }

@@ -54,7 +54,7 @@ impl Pcscf {
         AssociationRow {
             impi: show::text(self.strings.read(&connection.impi, &mut TextRoom::default())),
             ue: connection.ue_ip,
-            outer: set.outer,
+            outer: set.outer.get(),
             pcscf: self.config.unprotected,
             stage: match connection.stage {
                 Stage::SettingUp => "setting-up",

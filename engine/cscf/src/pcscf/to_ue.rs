@@ -90,7 +90,7 @@ impl Pcscf {
             ctx.counters.dialog_unknown += 1;
             return self.refuse(ctx, peer, message, 430, |_| ());
         };
-        let way = connection.way_to_ue(message.request_uri());
+        let way = self.way_to_ue(connection, message.request_uri());
         let purpose = match message.method() {
             Method::Notify if is_security_event(message) => {
                 let state = message.subscription_state().ok().flatten();

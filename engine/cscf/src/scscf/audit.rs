@@ -50,7 +50,7 @@ impl Scscf {
             let parts = DialogParts::decode(self.strings.get(&session.ue.dialog));
             Some(SessionState {
                 user: session.user,
-                ue_ip: self.subscriptions.get(session.connection)?.contact.ip(),
+                ue_ip: self.subscriptions.get(session.connection)?.contact.get().ip(),
                 is_confirmed: session.stage == SessionStage::Confirmed,
                 is_changing: session.is_changing(),
                 call_id: parts.call_id,
@@ -64,7 +64,7 @@ impl Scscf {
     pub fn subscription_states(&self) -> impl Iterator<Item = SubscriptionState> {
         self.subscriptions.iter().map(|(_, subscription)| SubscriptionState {
             user: subscription.user,
-            ue_ip: subscription.contact.ip(),
+            ue_ip: subscription.contact.get().ip(),
             is_live: subscription.ending.is_none(),
             is_notifying: subscription.ue.is_behind() || subscription.watching_pcscf.is_behind(),
             expires_at: subscription.ue.expires_at,

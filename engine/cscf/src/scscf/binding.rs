@@ -1,12 +1,15 @@
 //! What the S-CSCF keeps of a registration: a binding of a public identity to the contact of one secure connection.
 
-use imstorm_base::slab::Key;
+use imstorm_base::slab::{Key, Slab};
 use imstorm_base::strings::{Handle, Strings};
 use imstorm_base::time::Time;
 use imstorm_sip::Writer;
 use imstorm_sip::body::reginfo::ContactEvent;
 
 use crate::look::Look;
+
+// One for each registered identity.
+const _: () = assert!(Slab::<Binding>::PLACE_BYTES <= 80);
 
 /// A binding (RFC 3261 clause 10.3). An identity has at most one for each connection.
 #[derive(Debug)]

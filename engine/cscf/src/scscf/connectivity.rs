@@ -70,7 +70,7 @@ impl Scscf {
     fn check_by_options(&mut self, ctx: &mut Context<'_>, connection: Key) {
         let mut text = [0; 2048];
         let asked = self.options_parts(connection, &mut text).and_then(|len| {
-            let to = self.subscriptions.get(connection)?.pcscf;
+            let to = self.subscriptions.get(connection)?.pcscf.get();
             let parts = DialogParts::decode(&text[..len]);
             let (via, boot) = (self.via.clone(), self.config.boot);
             self.ask_own(ctx, to, |own, out| {
@@ -91,7 +91,7 @@ impl Scscf {
     /// The names of OPTIONS to the UE of a registration, as those of a dialog; their length in `out`.
     fn options_parts(&self, connection: Key, out: &mut [u8]) -> Option<usize> {
         let found = self.subscriptions.get(connection)?;
-        let registration = found.registration.as_ref()?;
+        let registration = self.registration_of(found)?;
         let binding = self.bindings.get(found.bindings?)?;
         let (mut room, mut path_room) = (TextRoom::default(), TextRoom::default());
         let parts = BindingParts::read(self.strings.read(&binding.strings, &mut room));
@@ -169,13 +169,12 @@ impl Scscf {
     }
 
     fn check_of(&self, connection: Key) -> Check {
-        let found = self.subscriptions.get(connection).and_then(|it| it.registration.as_ref());
+        let found = self.subscriptions.get(connection).and_then(|it| self.registration_of(it));
         found.map_or(Check::None, |registration| registration.check)
     }
 
     fn set_check(&mut self, connection: Key, check: Check) {
-        let found = self.subscriptions.get_mut(connection).and_then(|it| it.registration.as_mut());
-        if let Some(registration) = found {
+        if let Some(registration) = self.registration_mut(connection) {
             registration.check = check;
         }
     }

@@ -31,8 +31,8 @@ impl Scscf {
         let key = Key::from_u64(read_hex_u64(place)?);
         let secret = TokenSecret(read_hex_u64(secret)?);
         let found = self.subscriptions.get(key)?;
-        let earlier = found.earlier_secret.filter(|(_, until)| *until > now);
-        let is_known = found.secret == secret || earlier.is_some_and(|(other, _)| other == secret);
+        let (earlier, until) = found.earlier_secret;
+        let is_known = found.secret == secret || (until > now && earlier == secret);
         is_known.then_some(key)
     }
 
@@ -63,7 +63,7 @@ impl Scscf {
     pub(super) fn is_from_pcscf(&self, key: Key, from: SocketAddr) -> bool {
         self.subscriptions
             .get(key)
-            .is_some_and(|found| found.pcscf == from && found.ending.is_none())
+            .is_some_and(|found| found.pcscf.get() == from && found.ending.is_none())
     }
 
     /// The strings of the dialog that a SUBSCRIBE forms, as its notifier keeps them.

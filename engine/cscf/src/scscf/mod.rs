@@ -62,7 +62,7 @@ use notify::{Notification, Subject};
 use reg_event::RegSubscription;
 use session::{Fork, Session};
 pub use subscription::Reason;
-use subscription::{Challenge, Subscription, TokenSecret};
+use subscription::{Challenge, Registration, Subscription, TokenSecret};
 
 /// How long a challenge may stay unanswered: request-await-auth (TS 24.229 clause 7.8).
 const AWAIT_AUTH_NS: u64 = seconds(4 * 60);
@@ -194,6 +194,8 @@ pub struct Scscf {
     directory: Arc<Directory>,
     challenges: Slab<Challenge>,
     subscriptions: Slab<Subscription>,
+    /// Of those subscriptions that rest on one.
+    registrations: Slab<Registration>,
     notifications: Slab<Notification>,
     bindings: Slab<Binding>,
     /// Bindings that were ever made or refreshed: their order.
@@ -240,6 +242,7 @@ impl Scscf {
             // As many again, for the re-authentication of live connections: first requests can't take that room.
             challenges: Slab::with_capacity(2 * capacity),
             subscriptions: Slab::with_capacity(capacity),
+            registrations: Slab::with_capacity(capacity),
             notifications: Slab::with_capacity(2 * capacity),
             bindings: Slab::with_capacity(2 * capacity),
             bindings_made: 0,
@@ -295,6 +298,7 @@ impl Scscf {
             notifications: self.notifications.len(),
             strings_bytes: self.strings.used_bytes(),
             bytes: self.subscriptions.len() * size_of::<Subscription>()
+                + self.registrations.len() * size_of::<Registration>()
                 + self.bindings.len() * size_of::<Binding>()
                 + self.reg_subscriptions.len() * size_of::<RegSubscription>()
                 + self.challenges.len() * size_of::<Challenge>()
@@ -312,6 +316,7 @@ impl Scscf {
     pub fn reserved_bytes(&self) -> usize {
         self.challenges.reserved_bytes()
             + self.subscriptions.reserved_bytes()
+            + self.registrations.reserved_bytes()
             + self.notifications.reserved_bytes()
             + self.bindings.reserved_bytes()
             + self.by_aor.reserved_bytes()
@@ -337,6 +342,7 @@ impl Scscf {
         self.notifications.prefill(users / 8);
         if self.is_open() {
             // Each connection is a registration there, and has bindings from its start.
+            self.registrations.prefill(users);
             self.bindings.prefill(users);
             self.reg_subscriptions.prefill(users);
             self.by_aor.prefill(users);

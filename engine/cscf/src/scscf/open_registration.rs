@@ -45,7 +45,7 @@ impl Scscf {
         let known = self.registered_by(user, register.key).filter(|known| {
             let found = self.subscriptions.get(*known);
             found.is_some_and(|found| {
-                register.address().is_none_or(|address| address == found.contact)
+                register.address().is_none_or(|address| address == found.contact.get())
                     && (found.ending.is_none() || register.granted_s() == 0)
             })
         });
@@ -95,7 +95,7 @@ impl Scscf {
         let by_this_way = bindings.filter(|binding| self.is_from_pcscf(binding.connection, from));
         let best = by_this_way.max_by_key(|binding| {
             let over = self.subscriptions.get(binding.connection);
-            (over.is_some_and(|over| Some(over.contact) == contact), binding.order)
+            (over.is_some_and(|over| Some(over.contact.get()) == contact), binding.order)
         });
         best.map(|binding| binding.connection)
     }

@@ -208,7 +208,7 @@ impl Scscf {
             return self.unbind(ctx, request);
         }
         let contact_of_ue =
-            self.subscriptions.get(request.connection).expect("an admitted request").contact;
+            self.subscriptions.get(request.connection).expect("an admitted request").contact.get();
         match self.wanted(ctx, message, Some(contact_of_ue))? {
             None => Ok(false),
             Some((_, 0)) => self.unbind(ctx, request),
@@ -341,7 +341,7 @@ impl Scscf {
             false => Some(&b""[..]),
         };
         let path = path_of(message, &mut room.path);
-        let pcscf = self.subscriptions.get(request.connection).map(|found| found.pcscf);
+        let pcscf = self.subscriptions.get(request.connection).map(|found| found.pcscf.get());
         // The way back must be the way that it came (RFC 3327 clause 5.3).
         let is_own_path = first.is_some() && first == pcscf;
         if !is_own_path {
@@ -459,7 +459,7 @@ impl Scscf {
         };
         let key = self.bindings.insert(binding).expect("room, as just seen");
         subscription.bindings = Some(key);
-        subscription.unbound_until = None;
+        subscription.unbound_until = Time::MAX;
         let indexed = self.by_aor.insert(request.aor, key.index).is_ok();
         assert!(indexed, "the index has room for as many as the slab");
         Some(key)
@@ -558,7 +558,7 @@ impl Scscf {
                 out.header(HeaderName::ServiceRoute);
                 write_contact(self.config.mw, request.connection, registered.secret, out);
                 out.end();
-                let is_flow = registered.registration.as_ref().is_some_and(|it| it.flow.is_some());
+                let is_flow = self.registration_of(registered).is_some_and(|it| it.flow.is_some());
                 if is_flow && message.has_option(HeaderName::Supported, "outbound") {
                     // RFC 5626 clause 6: the flow is accepted as such.
                     out.header(HeaderName::Require).text("outbound").end();
@@ -703,7 +703,7 @@ impl Scscf {
         let after_s = self.config.binding_required_after_s;
         let Some(subscription) = self.subscriptions.get_mut(connection) else { return };
         if after_s > 0 {
-            subscription.unbound_until = Some(ctx.now.saturating_add(seconds(u64::from(after_s))));
+            subscription.unbound_until = ctx.now.saturating_add(seconds(u64::from(after_s)));
             self.arm_end(ctx, connection);
         }
     }

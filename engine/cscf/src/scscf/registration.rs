@@ -80,7 +80,20 @@ impl Register<'_> {
     }
 }
 
+/// What was looked at before.
+const ROOM: &str = "room, as just seen";
+
 impl Scscf {
+    /// What is kept of the registration that a connection rests on.
+    pub(super) fn registration_of(&self, connection: &Subscription) -> Option<&Registration> {
+        self.registrations.get(connection.registration?)
+    }
+
+    pub(super) fn registration_mut(&mut self, connection: Key) -> Option<&mut Registration> {
+        let key = self.subscriptions.get(connection)?.registration?;
+        self.registrations.get_mut(key)
+    }
+
     /// Whether a connection rests on a registration.
     pub(super) fn is_registration(&self, connection: Key) -> bool {
         self.subscriptions.get(connection).is_some_and(|found| found.registration.is_some())
@@ -221,7 +234,7 @@ impl Scscf {
         let (message, cseq) = (register.message, register.cseq);
         let call = self.hash.hash(message.call_id().unwrap_or_default());
         let found = self.subscriptions.get(connection).expect("a connection that was found");
-        let last = found.registration.as_ref().map(|registration| registration.call);
+        let last = self.registration_of(found).map(|registration| registration.call);
         if last == Some(call) {
             if cseq == found.ue.remote_cseq {
                 return self.answer_registration(ctx, from, register, connection);
@@ -236,11 +249,11 @@ impl Scscf {
             ctx.counters.dialog_unknown += 1;
             return self.refuse(ctx, from, message, 403, |_| ());
         }
-        if register.address().is_some_and(|address| address != found.contact) {
+        if register.address().is_some_and(|address| address != found.contact.get()) {
             ctx.counters.contact_refused += 1;
             return self.refuse(ctx, from, message, 403, |_| ());
         }
-        let flow = found.registration.as_ref().and_then(|registration| registration.flow);
+        let flow = self.registration_of(found).and_then(|registration| registration.flow);
         if let Wanted::Bind(_, granted_s) = register.wanted
             && flow != register.flow
             && (granted_s > 0 || register.flow.is_some())
@@ -252,7 +265,7 @@ impl Scscf {
         if let Wanted::List = register.wanted {
             let found = self.subscriptions.get_mut(connection).expect("found above");
             found.ue.remote_cseq = cseq;
-            found.registration.as_mut().expect("it rests on one").call = call;
+            self.registration_mut(connection).expect("it rests on one").call = call;
             return self.answer_registration(ctx, from, register, connection);
         }
         let granted_s = register.granted_s();
@@ -283,8 +296,7 @@ impl Scscf {
         };
         self.registers_again(ctx, connection);
         self.prolong(ctx, connection, Whose::Ue, cseq, granted_s);
-        let found = self.subscriptions.get_mut(connection).expect("found above");
-        found.registration.as_mut().expect("it rests on one").call = call;
+        self.registration_mut(connection).expect("it rests on one").call = call;
         self.answer_registration(ctx, from, register, connection);
         if granted_s == 0 {
             return self.end(ctx, connection, Reason::Timeout);
@@ -359,39 +371,40 @@ impl Scscf {
         let path = self.strings.store_packed(&[path_of(register.message, &mut room)?]).ok()?;
         let call = self.hash.hash(register.message.call_id().unwrap_or_default());
         self.use_again(modified);
+        let registration = Registration {
+            path,
+            call,
+            flow: register.flow,
+            check: Check::None,
+            watched: Handle::EMPTY,
+        };
+        let watched_until = match self.is_open() {
+            // Its P-CSCF has no security associations that it would have to end in time.
+            true => Time::MAX,
+            false => ctx.now.saturating_add(self.config.core.timer_f_ns()),
+        };
         let subscription = Subscription {
             user,
             modified,
-            registration: Some(Registration {
-                path,
-                call,
-                flow: register.flow,
-                check: Check::None,
-                watched: Handle::EMPTY,
-            }),
+            registration: Some(self.registrations.insert(registration).expect(ROOM)),
             key: register.key,
             secret: TokenSecret(ctx.random.next_u64()),
-            earlier_secret: None,
-            contact,
-            pcscf,
+            earlier_secret: (TokenSecret(0), 0),
+            contact: contact.into(),
+            pcscf: pcscf.into(),
             authenticated,
             ue: Watcher::default(),
-            watching_pcscf: Watcher::default(),
+            watching_pcscf: Watcher { expires_at: watched_until, ..Watcher::default() },
             must_challenge: false,
             bindings: None,
             watching: None,
             sessions: None,
-            unbound_until: None,
-            unwatched_until: match self.is_open() {
-                // Its P-CSCF has no security associations that it would have to end in time.
-                true => Time::MAX,
-                false => ctx.now.saturating_add(self.config.core.timer_f_ns()),
-            },
+            unbound_until: Time::MAX,
             look: Look::default(),
             ending: None,
             next_of_user: self.by_user[user.0 as usize],
         };
-        let key = self.subscriptions.insert(subscription).expect("room, as just seen");
+        let key = self.subscriptions.insert(subscription).expect(ROOM);
         let indexed = self.by_request.insert(register.key, key.index).is_ok();
         assert!(indexed, "the index has room for as many as the slab");
         self.by_user[user.0 as usize] = Some(key);
@@ -505,8 +518,7 @@ impl Scscf {
             ctx.counters.table_full += 1;
             return self.refuse(ctx, from, message, 503, |_| ());
         };
-        let found = self.subscriptions.get_mut(connection).expect("a connection that was found");
-        let kept = &mut found.registration.as_mut().expect("it rests on one").watched;
+        let kept = &mut self.registration_mut(connection).expect("it rests on one").watched;
         let rest = if kept.is_empty() { std::mem::replace(kept, watched) } else { watched };
         self.strings.release(rest);
         self.pcscf_subscribes(ctx, from, message, connection, asked_s);
@@ -520,7 +532,7 @@ impl Scscf {
             let Some(connection) = connection else { continue };
             let is_live = |found: &Subscription| found.ending.is_none();
             let found = self.subscriptions.get(connection).filter(|found| is_live(found));
-            let registration = found.and_then(|found| found.registration.as_ref());
+            let registration = found.and_then(|found| self.registration_of(found));
             let is_watching = found.is_some_and(|found| found.watching_pcscf.exists());
             let is_watched = is_watching
                 && registration.is_some_and(|registration| {
@@ -561,7 +573,7 @@ impl Scscf {
         version: u32,
         out: &mut [u8],
     ) -> Option<usize> {
-        let registration = self.subscriptions.get(connection)?.registration.as_ref()?;
+        let registration = self.registration_of(self.subscriptions.get(connection)?)?;
         let (mut room, mut other_room) = (TextRoom::default(), TextRoom::default());
         let watched = self.strings.read(&registration.watched, &mut room);
         let aor = self.aor(watched);

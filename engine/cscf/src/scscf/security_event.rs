@@ -276,7 +276,7 @@ impl Scscf {
         message: &Message<'_>,
         (key, whose): (Key, Whose),
     ) -> bool {
-        let is_way = self.subscriptions.get(key).is_some_and(|found| found.pcscf == from);
+        let is_way = self.subscriptions.get(key).is_some_and(|found| found.pcscf.get() == from);
         let asserted = message.asserted_identity().next().and_then(Result::ok);
         let asserted = asserted.and_then(|identity| identity.uri.socket_addr(DEFAULT_PORT));
         is_way
@@ -334,18 +334,20 @@ impl Scscf {
                 registration: None,
                 key: whom.key,
                 secret: TokenSecret(ctx.random.next_u64()),
-                earlier_secret: None,
-                contact,
-                pcscf,
+                earlier_secret: (TokenSecret(0), 0),
+                contact: contact.into(),
+                pcscf: pcscf.into(),
                 authenticated: Some(authenticated),
                 ue: Watcher { dialog: blob, ..Watcher::default() },
-                watching_pcscf: Watcher::default(),
+                watching_pcscf: Watcher {
+                    expires_at: ctx.now.saturating_add(self.config.core.timer_f_ns()),
+                    ..Watcher::default()
+                },
                 must_challenge: false,
                 bindings: None,
                 watching: None,
                 sessions: None,
-                unbound_until: None,
-                unwatched_until: ctx.now.saturating_add(self.config.core.timer_f_ns()),
+                unbound_until: Time::MAX,
                 look: Look::default(),
                 ending: None,
                 next_of_user: self.by_user[user.0 as usize],
@@ -386,8 +388,8 @@ impl Scscf {
         while let Some(key) = next {
             let subscription = self.subscriptions.get(key).expect("a user's list is whole");
             let is_same = subscription.modified == whom.modified
-                && subscription.contact.ip() == contact.ip()
-                && subscription.pcscf == pcscf;
+                && subscription.contact.get().ip() == contact.ip()
+                && subscription.pcscf.get() == pcscf;
             // A registration is a thing of its own, which only another one takes the place of.
             if is_same && subscription.ending.is_none() && subscription.registration.is_none() {
                 found.push(key);
@@ -411,7 +413,7 @@ impl Scscf {
         let asserted = message.asserted_identity().next().and_then(Result::ok);
         let asserted = asserted.and_then(|identity| identity.uri.socket_addr(DEFAULT_PORT));
         let subscription = self.subscriptions.get(key).expect("a connection that was found");
-        if subscription.pcscf != from || asserted != Some(from) {
+        if subscription.pcscf.get() != from || asserted != Some(from) {
             ctx.counters.watcher_refused += 1;
             return self.refuse(ctx, from, message, 403, |_| ());
         }
@@ -457,7 +459,7 @@ impl Scscf {
         let subscription = self.subscriptions.get_mut(key).expect("a dialog that was found");
         if self.config.renew_token && whose == Whose::Ue && subscription.ue.remote_cseq > 0 {
             let until = ctx.now + self.config.core.timer_f_ns();
-            subscription.earlier_secret = Some((subscription.secret, until));
+            subscription.earlier_secret = (subscription.secret, until);
             subscription.secret = TokenSecret(ctx.random.next_u64());
         }
         let watcher = subscription.watcher(whose);
@@ -539,7 +541,7 @@ impl Scscf {
         if subscription.ue.expires_at <= ctx.now {
             return self.end(ctx, key, Reason::Timeout);
         }
-        if subscription.unbound_until.is_some_and(|until| until <= ctx.now) {
+        if subscription.unbound_until <= ctx.now {
             ctx.counters.unbound_ended += 1;
             return self.end(ctx, key, Reason::Deactivated);
         }
@@ -590,6 +592,11 @@ impl Scscf {
             }
         }
         self.give_back(subscription.modified);
+        if let Some(registration) =
+            subscription.registration.and_then(|key| self.registrations.remove(key))
+        {
+            registration.release(&mut self.strings);
+        }
         subscription.release(&mut self.strings);
     }
 }

@@ -120,7 +120,7 @@ impl Scscf {
             [] => None,
             dialog => Some(DialogParts::decode(dialog)),
         };
-        let registration = subscription.registration.as_ref();
+        let registration = self.registration_of(subscription);
         let watching = &subscription.watching_pcscf;
         let is_watching = watching.exists() && !watching.over;
         let mut packed = IdentitiesRoom::default();
@@ -137,8 +137,8 @@ impl Scscf {
                 }
                 None => parts.map(|parts| show::text(parts.remote_uri)).unwrap_or_default(),
             },
-            contact: subscription.contact,
-            pcscf: subscription.pcscf,
+            contact: subscription.contact.get(),
+            pcscf: subscription.pcscf.get(),
             expires_s: show::seconds_until(now, ue.expires_at),
             pcscf_expires_s: is_watching.then(|| show::seconds_until(now, watching.expires_at)),
             version: ue.version,

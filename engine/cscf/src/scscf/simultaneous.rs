@@ -39,7 +39,8 @@ impl std::str::FromStr for Simultaneous {
 impl Scscf {
     /// Whether one registration takes the place of another of the same user, whichever is the newer one.
     pub(super) fn excludes(&self, one: &Subscription, other: &Subscription) -> bool {
-        let (Some(left), Some(right)) = (&one.registration, &other.registration) else {
+        let (Some(left), Some(right)) = (self.registration_of(one), self.registration_of(other))
+        else {
             return false;
         };
         if one.user != other.user {
@@ -51,8 +52,9 @@ impl Scscf {
         }
         // With modified private identities, each of them is one that registers (the third solution).
         let is_same_impi = one.modified == other.modified;
-        let is_same_place =
-            is_same_impi && one.contact.ip() == other.contact.ip() && one.pcscf == other.pcscf;
+        let is_same_place = is_same_impi
+            && one.contact.get().ip() == other.contact.get().ip()
+            && one.pcscf == other.pcscf;
         match (self.config.simultaneous, left.flow, right.flow) {
             (Simultaneous::Override, ..) => is_same_impi,
             // RFC 5626 clause 6: what is bound is an instance's reg-id, by whichever access and private identity of the user it comes.
@@ -67,7 +69,7 @@ impl Scscf {
     /// Whether a new registration would be a flow too many of its user.
     pub(super) fn has_too_many_flows(&self, made: &Subscription) -> bool {
         let flow_of =
-            |found: &Subscription| found.registration.as_ref().and_then(|found| found.flow);
+            |found: &Subscription| self.registration_of(found).and_then(|found| found.flow);
         if flow_of(made).is_none() {
             return false;
         }

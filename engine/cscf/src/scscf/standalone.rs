@@ -101,7 +101,7 @@ impl Scscf {
         let mut room = TextRoom::default();
         let parts = BindingParts::read(self.strings.read(&binding.strings, &mut room));
         // The P-CSCF of the connection that it was bound over, which is what its Path begins with.
-        let next = self.subscriptions.get(binding.connection).map(|found| found.pcscf);
+        let next = self.subscriptions.get(binding.connection).map(|found| found.pcscf.get());
         let Some(next) = next else { return false };
         self.pass_on(ctx, next, message, branch, |edits| {
             edits.request_uri(parts.contact);

@@ -1,9 +1,8 @@
 //! What the S-CSCF keeps: a challenge until it is answered, and a subscription for each secure connection.
 
-use std::net::SocketAddr;
-
 use imstorm_aka::AuthenticationVector;
-use imstorm_base::slab::Key;
+use imstorm_base::PackedAddress;
+use imstorm_base::slab::{Key, Slab};
 use imstorm_base::strings::{Handle, Strings};
 use imstorm_base::time::Time;
 
@@ -146,25 +145,36 @@ pub struct Registration {
     pub watched: Handle,
 }
 
+impl Registration {
+    /// Gives the strings back.
+    pub fn release(self, strings: &mut Strings) {
+        strings.release(self.path);
+        strings.release(self.watched);
+    }
+}
+
+// One for each UE: 96 of the two subscribers, 48 of what authenticated it, 48 of links, 40 of addresses, 32 of what it is found by.
+const _: () = assert!(Slab::<Subscription>::PLACE_BYTES <= 296);
+
 /// A secure connection of a user, as its notifier sees it.
 #[derive(Debug)]
 pub struct Subscription {
     pub user: UserId,
     /// The modified private identity that made it, a use of it; `None` where it was the user's own.
     pub modified: Option<Key>,
-    /// Set where it was made by a registration. Its `ue` is then nobody who is told anything: it has the lifetime, and the last CSeq.
-    pub registration: Option<Registration>,
+    /// A [`Registration`], where it was made by one. Its `ue` is then nobody who is told anything: it has the lifetime, and the last CSeq.
+    pub registration: Option<Key>,
     /// Of (private identity, Call-ID, From tag, P-CSCF's Record-Route), or of (private identity, P-CSCF's Path): finds it when the request that
     /// made it comes again.
     pub key: u64,
     /// The unpredictable half of the connection's token; the other half is its place.
     pub secret: TokenSecret,
     /// The half before, and how long it is still taken, where each 200 renews it.
-    pub earlier_secret: Option<(TokenSecret, Time)>,
+    pub earlier_secret: (TokenSecret, Time),
     /// The UE's address: a new connection from it replaces this one.
-    pub contact: SocketAddr,
+    pub contact: PackedAddress,
     /// The P-CSCF, by the topmost Record-Route of the UE's dialog, or the first Path.
-    pub pcscf: SocketAddr,
+    pub pcscf: PackedAddress,
     /// Nothing where it was made without authentication.
     pub authenticated: Option<Authenticated>,
     pub ue: Watcher,
@@ -177,10 +187,8 @@ pub struct Subscription {
     pub watching: Option<Key>,
     /// The first of the sessions that run over it.
     pub sessions: Option<Key>,
-    /// When it ends unless it makes a binding, where it has none and needs one.
-    pub unbound_until: Option<Time>,
-    /// When it ends unless its P-CSCF makes a subscription of its own.
-    pub unwatched_until: Time,
+    /// When it ends unless it makes a binding, where it has none and needs one; else never.
+    pub unbound_until: Time,
     /// When it is looked after next.
     pub look: Look,
     /// Set once it ends.
@@ -199,26 +207,19 @@ impl Subscription {
 
     /// When it ends, as it is now.
     pub fn due_at(&self) -> Time {
-        let unbound_until = self.unbound_until.unwrap_or(Time::MAX);
-        self.ue.expires_at.min(unbound_until).min(self.watched_until())
+        self.ue.expires_at.min(self.unbound_until).min(self.watched_until())
     }
 
-    /// How long its P-CSCF is told what becomes of it, or may be without being told.
+    /// How long its P-CSCF is told what becomes of it, or may be without being told: before it makes a subscription of its own, this is
+    /// that one's lifetime.
     pub fn watched_until(&self) -> Time {
-        match self.watching_pcscf.exists() {
-            true => self.watching_pcscf.expires_at,
-            false => self.unwatched_until,
-        }
+        self.watching_pcscf.expires_at
     }
 
     /// Gives the strings back.
     pub fn release(self, strings: &mut Strings) {
         strings.release(self.ue.dialog);
         strings.release(self.watching_pcscf.dialog);
-        if let Some(registration) = self.registration {
-            strings.release(registration.path);
-            strings.release(registration.watched);
-        }
     }
 }
 

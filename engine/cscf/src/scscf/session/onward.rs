@@ -215,7 +215,7 @@ impl Scscf {
     pub(super) fn next_hop(&self, key: Key, side: Side) -> Option<SocketAddr> {
         let session = self.sessions.get(key)?;
         match side {
-            Side::Ue => self.subscriptions.get(session.connection).map(|found| found.pcscf),
+            Side::Ue => self.subscriptions.get(session.connection).map(|found| found.pcscf.get()),
             Side::Far => {
                 let parts = self.parts(&session.far);
                 let hop = dialog::next_hop(&parts).ok().and_then(|hop| Uri::parse(hop).ok());
@@ -227,7 +227,7 @@ impl Scscf {
     /// The route to a UE over its connection: that of its security dialog, or the Path of its registration.
     pub(super) fn route_to<'a>(&'a self, connection: Key, room: &'a mut TextRoom) -> &'a [u8] {
         let Some(subscription) = self.subscriptions.get(connection) else { return b"" };
-        if let Some(registration) = &subscription.registration {
+        if let Some(registration) = self.registration_of(subscription) {
             return self.strings.read(&registration.path, room);
         }
         DialogParts::decode(self.strings.read(&subscription.ue.dialog, room)).routes

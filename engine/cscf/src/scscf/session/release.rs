@@ -126,7 +126,7 @@ impl Scscf {
                 let Some(room) = routes.get_mut(..route.len()) else { return };
                 room.copy_from_slice(route);
                 parts.routes = room;
-                self.subscriptions.get(connection).map(|found| found.pcscf)
+                self.subscriptions.get(connection).map(|found| found.pcscf.get())
             }
             None => {
                 let hop = dialog::next_hop(&parts).ok().and_then(|hop| Uri::parse(hop).ok());
