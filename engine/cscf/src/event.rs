@@ -7,6 +7,7 @@ use imstorm_base::timers::Timers;
 use imstorm_esp::SealBatch;
 use imstorm_sip::Edits;
 
+use crate::armed::Armed;
 use crate::counters::Counters;
 use crate::mw::MwQueue;
 use crate::pcscf::PcscfAlarm;
@@ -34,7 +35,7 @@ pub struct Context<'a> {
     /// Messages to other roles go here.
     pub mw: &'a mut MwQueue,
     /// The shard's timers.
-    pub timers: &'a mut Timers<Alarm>,
+    pub timers: &'a mut Timers<Armed>,
     /// Unpredictable numbers: challenges, tokens, tags.
     pub random: &'a mut SecretRandom,
     /// The shard's counters.

@@ -15,6 +15,7 @@
 #![forbid(unsafe_code)]
 
 pub mod access;
+pub mod armed;
 pub mod counters;
 pub mod event;
 pub mod hss;

@@ -11,12 +11,11 @@ use imstorm_base::io::{Inbox, Io, Outbox, Received};
 use imstorm_base::random::SecretRandom;
 use imstorm_base::time::{Time, seconds};
 use imstorm_base::timers::Timers;
+use imstorm_cscf::armed::Armed;
 use imstorm_cscf::hss::directory::MODIFIED_IMPI_BYTES_MAX;
 use imstorm_cscf::identity::IDENTITY_BYTES_MAX;
 use imstorm_cscf::operator::{Command, Done, Refusal};
-use imstorm_cscf::pcscf::{
-    AWAIT_AUTH_NS, LOOK_AGAIN_NS, Opening, PcscfAlarm, PcscfTables, named_identity,
-};
+use imstorm_cscf::pcscf::{LOOK_AGAIN_NS, Opening, PcscfAlarm, PcscfTables, named_identity};
 use imstorm_cscf::scscf::ScscfTables;
 use imstorm_cscf::{
     AccessSecurity, Alarm, Authentication, Context, Counters, Hss, Icscf, IcscfConfig, MwQueue,
@@ -58,7 +57,7 @@ pub enum Hop {
 #[derive(Debug)]
 struct Common {
     mw: MwQueue,
-    timers: Timers<Alarm>,
+    timers: Timers<Armed>,
     random: SecretRandom,
     counters: Counters,
     edits: Box<Edits>,
@@ -235,7 +234,7 @@ impl Shard {
     /// second. Only before the first tick.
     pub fn prefill(&mut self, users: usize) {
         let users = users.min(self.prefill_max);
-        self.common.timers.prefill(users, Alarm::Pcscf(0, PcscfAlarm::Answers));
+        self.common.timers.prefill(users, Alarm::Pcscf(0, PcscfAlarm::Answers).into());
         for pcscf in &mut self.pcscfs {
             pcscf.prefill(users);
         }
@@ -267,7 +266,7 @@ impl Shard {
         });
         while let Some(alarm) = self.common.timers.poll(now) {
             let mut step = Step { now, outbox, sender };
-            self.alarm(&mut step, alarm);
+            self.alarm(&mut step, alarm.get());
             self.between_roles(&mut step);
         }
         self.common.context(now, outbox).seal_all();
@@ -611,7 +610,7 @@ pub fn users_per_shard(config: &EngineConfig, topology: &Topology) -> usize {
 
 /// The durations that are armed again and again: each has a queue of its own, in which arming costs nothing.
 fn timer_durations(ue_leg: Timings) -> Vec<u64> {
-    let mut durations = vec![AWAIT_AUTH_NS, LOOK_AGAIN_NS, seconds(2)];
+    let mut durations = vec![LOOK_AGAIN_NS, seconds(2)];
     for timings in [Timings::CORE, ue_leg] {
         durations.extend((0..4).map(|step| timings.timer_e_ns(step)));
         durations.extend([timings.timer_f_ns(), 2 * timings.timer_f_ns()]);

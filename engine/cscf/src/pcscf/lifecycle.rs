@@ -15,7 +15,7 @@ use super::answers::keep_of_answer;
 use super::connection::{Basis, OwnState, SecuritySet, Stage};
 use super::send::Keep;
 use super::transaction::{Machine, Peer, Purpose, Transaction};
-use super::{GRACE_S, MODE, Pcscf, PcscfAlarm};
+use super::{GRACE_S, LOOK_AGAIN_NS, MODE, Pcscf, PcscfAlarm};
 use crate::event::{Alarm, Context};
 use crate::proxy::{DEFAULT_PORT, respond_upstream};
 
@@ -157,7 +157,7 @@ impl Pcscf {
     }
 
     pub(super) fn arm(&self, ctx: &mut Context<'_>, after_ns: u64, alarm: PcscfAlarm) {
-        ctx.timers.arm(ctx.now, after_ns, Alarm::Pcscf(self.config.number, alarm));
+        ctx.timers.arm(ctx.now, after_ns, Alarm::Pcscf(self.config.number, alarm).into());
     }
 
     /// Gives a transaction up whose request never left.
@@ -490,7 +490,7 @@ impl Pcscf {
         }
         if connection.expires_at > ctx.now {
             let remaining_ns = connection.expires_at - ctx.now;
-            return self.arm(ctx, remaining_ns, PcscfAlarm::SetUp(key));
+            return self.arm(ctx, remaining_ns.min(LOOK_AGAIN_NS), PcscfAlarm::SetUp(key));
         }
         ctx.counters.setups_expired += 1;
         self.drop_connection(ctx, key);

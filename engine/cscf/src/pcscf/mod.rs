@@ -61,7 +61,7 @@ pub const SETS_MAX: usize = 6;
 /// How long a challenge may stay unanswered: reg-await-auth (TS 24.229 clause 7.8).
 pub const AWAIT_AUTH_NS: u64 = seconds(4 * 60);
 /// The longest that a timer waits for the end of a lifetime before it looks again: a lifetime may have been shortened, and the
-/// timer of a connection that is gone must not stay for a week.
+/// timer of a connection that is gone must not stay for a week. Nor that of a challenge for minutes, most of which are answered at once.
 pub const LOOK_AGAIN_NS: u64 = seconds(60);
 /// Requests of one connection that may be under way at the same time.
 pub const PENDING_MAX: u16 = 16;

@@ -145,18 +145,20 @@ impl Pcscf {
         if route.has_overflowed() {
             return None;
         }
-        let parts = if has_dialog {
-            DialogParts::decode(blob)
-        } else {
-            DialogParts {
-                call_id: own.call_id,
-                local_tag: own.tag,
-                remote_tag: b"",
-                local_uri: own.uri,
-                remote_uri: blob,
-                remote_target: blob,
-                routes: route.as_written(),
-            }
+        let kept = match has_dialog {
+            true => DialogParts::decode(blob),
+            false => DialogParts { remote_target: blob, ..DialogParts::default() },
+        };
+        let parts = DialogParts {
+            call_id: own.call_id,
+            local_tag: own.tag,
+            local_uri: own.uri,
+            remote_uri: match kept.remote_uri {
+                [] => kept.remote_target,
+                uri => uri,
+            },
+            routes: if has_dialog { kept.routes } else { route.as_written() },
+            ..kept
         };
         let (package, content_type) = connection.basis.package();
         let mut writer = dialog::request(&parts, Method::Subscribe, connection.own.cseq, out);
@@ -229,18 +231,17 @@ impl Pcscf {
     }
 
     fn keep_dialog(&mut self, key: Key, message: &Message<'_>) -> bool {
-        let mut names = [0; 256];
-        let Some(own) = OwnNames::write(self, key, &mut names) else { return false };
         let Ok(to) = message.to() else { return false };
         let Ok(Some(contact)) = message.contact() else { return false };
+        // Our own names follow from the connection, and mostly the notifier is asked by the URI that it is reached at.
         let parts = DialogParts {
-            call_id: own.call_id,
-            local_tag: own.tag,
             remote_tag: to.tag().unwrap_or_default(),
-            local_uri: own.uri,
-            remote_uri: to.uri_text,
+            remote_uri: match to.uri_text == contact.uri_text {
+                true => b"",
+                false => to.uri_text,
+            },
             remote_target: contact.uri_text,
-            routes: b"",
+            ..DialogParts::default()
         };
         let mut blob = [0; DIALOG_BYTES_MAX];
         let Ok(len) = parts.encode(&mut blob) else { return false };

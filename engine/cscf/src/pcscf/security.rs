@@ -19,7 +19,9 @@ use super::connection::{Agreeing, Basis, Connection, Own, Pending, Stage};
 use super::from_ue::has_to_tag;
 use super::send::Keep;
 use super::transaction::{Again, Machine, Origin, Peer, Purpose, Transaction};
-use super::{AWAIT_AUTH_NS, MODE, PENDING_MAX, Pcscf, PcscfAlarm, SETS_MAX, SaPolicy};
+use super::{
+    AWAIT_AUTH_NS, LOOK_AGAIN_NS, MODE, PENDING_MAX, Pcscf, PcscfAlarm, SETS_MAX, SaPolicy,
+};
 use crate::event::Context;
 use crate::proxy;
 
@@ -244,7 +246,7 @@ impl Pcscf {
         let mut indexed = self.accesses.insert(begun.access, key.index).is_ok();
         if !self.is_open() {
             indexed &= self.setups.insert(begun.setup, key.index).is_ok();
-            self.arm(ctx, AWAIT_AUTH_NS, PcscfAlarm::SetUp(key));
+            self.arm(ctx, LOOK_AGAIN_NS, PcscfAlarm::SetUp(key));
         }
         assert!(indexed, "the indexes have room for as many as the slab");
         ctx.counters.setups_begun += 1;

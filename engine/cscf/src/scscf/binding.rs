@@ -57,26 +57,45 @@ pub struct BindingParts<'a> {
 }
 
 const PARTS: usize = 6;
+/// The places of two of them.
+const PARAMS: usize = 2;
+const INSTANCE: usize = 4;
+/// What stands before them: their lengths, and where in the parameters the instance stands.
+const HEAD_BYTES: usize = 2 * (PARTS + 1);
+
+/// Where an instance stands in the parameters that it was read from, which need not be kept twice; 0 where it does not.
+fn place_of(instance: &[u8], params: &[u8]) -> usize {
+    let mut brackets = params.iter().enumerate().filter(|(_, byte)| **byte == b'<');
+    let found = brackets.find(|(at, _)| params[at + 1..].starts_with(instance));
+    found.filter(|_| !instance.is_empty()).map_or(0, |(at, _)| at + 1)
+}
 
 impl<'a> BindingParts<'a> {
     /// Keeps the strings. `None` where the pool is full, or one is too long.
     pub fn store(&self, strings: &mut Strings) -> Option<Handle> {
         let parts = [self.impu, self.contact, self.params, self.path, self.instance, self.call_id];
-        let mut lengths = [0; 2 * PARTS];
+        let mut lengths = [0; HEAD_BYTES];
         let mut writer = Writer::new(&mut lengths);
         for part in parts {
             writer.put(&u16::try_from(part.len()).ok()?.to_le_bytes());
         }
         let [impu, contact, params, path, instance, call_id] = parts;
+        let place = place_of(instance, params);
+        writer.put(&u16::try_from(place).ok()?.to_le_bytes());
+        let instance = if place > 0 { &b""[..] } else { instance };
         strings.store_packed(&[&lengths, impu, contact, params, path, instance, call_id]).ok()
     }
 
     /// Reads what [`BindingParts::store`] kept.
     pub fn read(kept: &'a [u8]) -> Self {
-        let (lengths, mut rest) = kept.split_at(2 * PARTS);
+        let (head, mut rest) = kept.split_at(HEAD_BYTES);
+        let number = |at: usize| usize::from(u16::from_le_bytes([head[2 * at], head[2 * at + 1]]));
         let mut parts = [&b""[..]; PARTS];
-        for (part, length) in parts.iter_mut().zip(lengths.chunks_exact(2)) {
-            (*part, rest) = rest.split_at(usize::from(u16::from_le_bytes([length[0], length[1]])));
+        for at in 0..PARTS {
+            match (at, number(PARTS)) {
+                (INSTANCE, place @ 1..) => parts[at] = &parts[PARAMS][place..][..number(INSTANCE)],
+                _ => (parts[at], rest) = rest.split_at(number(at)),
+            }
         }
         let [impu, contact, params, path, instance, call_id] = parts;
         Self { impu, contact, params, path, instance, call_id }
@@ -102,4 +121,41 @@ impl<'a> BindingParts<'a> {
 /// The length of a text in XML, where a character of its own meaning is a reference of up to six bytes.
 pub fn escaped_bytes(text: &[u8]) -> usize {
     text.len() + 5 * text.iter().filter(|byte| b"&<>\"'".contains(byte)).count()
+}
+
+#[cfg(test)]
+mod tests {
+    use imstorm_base::TextRoom;
+
+    use super::*;
+
+    #[test]
+    fn a_bindings_strings_come_back() {
+        let mut strings = Strings::with_capacity(1 << 16);
+        let urn = &b"urn:uuid:00000000-0000-4000-8000-000000000001"[..];
+        let params = [b";a=\"<\";+sip.instance=\"<", urn, b">\";q=0.5"].concat();
+        for (params, instance) in [
+            (&params[..], urn),
+            (&params[..], b"urn:other"),
+            (b"", urn),
+            (&params[..], b""),
+            (b"", b""),
+        ] {
+            let parts = BindingParts {
+                impu: b"sip:ue1@ims.example",
+                contact: b"sip:127.0.0.1:5062",
+                params,
+                path: b"<sip:127.0.0.1:6060;lr>",
+                instance,
+                call_id: b"1@127.0.0.1",
+            };
+            let kept = parts.store(&mut strings).unwrap();
+            let mut room = TextRoom::default();
+            let read = BindingParts::read(strings.read(&kept, &mut room));
+            assert_eq!((read.impu, read.contact), (parts.impu, parts.contact));
+            assert_eq!((read.params, read.instance), (params, instance));
+            assert_eq!((read.path, read.call_id), (parts.path, parts.call_id));
+            strings.release(kept);
+        }
+    }
 }

@@ -13,6 +13,7 @@ use super::subscription::{Authenticated, Challenge};
 use super::{AWAIT_AUTH_NS, Scscf, ScscfAlarm};
 use crate::event::Context;
 use crate::hss::{Hss, UserId};
+use crate::pcscf::LOOK_AGAIN_NS;
 
 /// Whom a challenge is for.
 pub(super) struct Challenged {
@@ -79,7 +80,7 @@ impl Scscf {
                 self.use_again(whom.modified);
                 let indexed = self.by_challenge.insert(whom.key, key.index).is_ok();
                 assert!(indexed, "the index has room for as many as the slab");
-                self.arm(ctx, AWAIT_AUTH_NS, ScscfAlarm::Challenge(key));
+                self.arm(ctx, LOOK_AGAIN_NS, ScscfAlarm::Challenge(key));
                 key
             }
         };
@@ -166,7 +167,7 @@ impl Scscf {
         let Some(challenge) = self.challenges.get(key) else { return };
         if challenge.expires_at > ctx.now {
             let remaining_ns = challenge.expires_at - ctx.now;
-            return self.arm(ctx, remaining_ns, ScscfAlarm::Challenge(key));
+            return self.arm(ctx, remaining_ns.min(LOOK_AGAIN_NS), ScscfAlarm::Challenge(key));
         }
         ctx.counters.challenges_expired += 1;
         self.drop_challenge(key);

@@ -66,14 +66,14 @@ impl Scscf {
             .is_some_and(|found| found.pcscf.get() == from && found.ending.is_none())
     }
 
-    /// The strings of the dialog that a SUBSCRIBE forms, as its notifier keeps them.
-    pub(super) fn dialog_blob(&mut self, tag: &[u8], message: &Message<'_>) -> Option<Handle> {
+    /// The strings of the dialog that a SUBSCRIBE forms, as its notifier keeps them: without its own tag, which is [`dialog_tag`].
+    pub(super) fn dialog_blob(&mut self, message: &Message<'_>) -> Option<Handle> {
         let (from, to) = (message.from().ok()?, message.to().ok()?);
         let mut routes = [0; 1024];
         let len = dialog::route_set(message, false, &mut routes).ok()?;
         let parts = DialogParts {
             call_id: message.call_id().ok()?,
-            local_tag: tag,
+            local_tag: b"",
             remote_tag: from.tag().unwrap_or_default(),
             local_uri: to.uri_text,
             remote_uri: from.uri_text,

@@ -58,10 +58,12 @@ use binding::Binding;
 use gruu::GruuCipher;
 use modified::ModifiedImpi;
 use next_flow::Attempt;
-use notify::{Notification, Subject};
+use notify::Notification;
+pub(crate) use notify::Subject;
 use reg_event::RegSubscription;
 use session::{Fork, Session};
 pub use subscription::Reason;
+pub(crate) use subscription::Whose;
 use subscription::{Challenge, Registration, Subscription, TokenSecret};
 
 /// How long a challenge may stay unanswered: request-await-auth (TS 24.229 clause 7.8).
@@ -436,7 +438,7 @@ impl Scscf {
     }
 
     fn arm(&self, ctx: &mut Context<'_>, after_ns: u64, alarm: ScscfAlarm) {
-        ctx.timers.arm(ctx.now, after_ns, Alarm::Scscf(alarm));
+        ctx.timers.arm(ctx.now, after_ns, Alarm::Scscf(alarm).into());
     }
 
     /// Answers a request without a dialog.

@@ -13,6 +13,7 @@ use imstorm_sip::transaction::NonInviteClient;
 use imstorm_sip::transaction::non_invite_client::{Actions, Event};
 use imstorm_sip::{DialogParts, Message, Method, Room, Uri, Writer, dialog};
 
+use super::dialog::dialog_tag;
 use super::reg_event::RegSubscription;
 use super::registrar::seconds_until;
 use super::session::Branch;
@@ -144,7 +145,11 @@ impl Scscf {
         let sent = ctx.mw.send(self.config.mw, to, |mut out| {
             let (text, watcher) = text.as_ref().zip(watcher)?;
             let mut room = TextRoom::default();
-            let dialog = DialogParts::decode(strings.read(&watcher.dialog, &mut room));
+            let tag = dialog_tag(subject);
+            let dialog = DialogParts {
+                local_tag: &tag,
+                ..DialogParts::decode(strings.read(&watcher.dialog, &mut room))
+            };
             let len = text.write(
                 (&self.config, &self.via),
                 notification,

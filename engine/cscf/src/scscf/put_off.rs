@@ -83,6 +83,7 @@ mod tests {
     use super::super::ScscfConfig;
     use super::super::subscription::{Reason, Subscription, TokenSecret, Watcher};
     use super::*;
+    use crate::armed::Armed;
     use crate::counters::Counters;
     use crate::event::Alarm;
     use crate::hss::derived::Derivation;
@@ -98,7 +99,7 @@ mod tests {
         outbox: Outbox,
         seals: SealBatch,
         mw: MwQueue,
-        timers: Timers<Alarm>,
+        timers: Timers<Armed>,
         random: SecretRandom,
         counters: Counters,
     }
@@ -200,7 +201,7 @@ mod tests {
 
         fn pass(&mut self, ns: u64) {
             self.now += ns;
-            while let Some(Alarm::Scscf(alarm)) = self.timers.poll(self.now) {
+            while let Some(Alarm::Scscf(alarm)) = self.timers.poll(self.now).map(Armed::get) {
                 self.with(|scscf, ctx, _| scscf.alarm(ctx, alarm));
             }
         }

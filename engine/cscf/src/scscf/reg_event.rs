@@ -225,9 +225,8 @@ impl Scscf {
     }
 
     fn open_reg(&mut self, connection: Key, impu: &[u8], message: &Message<'_>) -> Option<Key> {
-        let key = self.reg_subscriptions.vacant_key()?;
-        let tag = super::dialog::dialog_tag(Subject::Reg(key));
-        let dialog = self.dialog_blob(&tag, message)?;
+        self.reg_subscriptions.vacant_key()?;
+        let dialog = self.dialog_blob(message)?;
         let Ok(impu_kept) = self.strings.store_packed(&[impu]) else {
             self.strings.release(dialog);
             return None;

@@ -324,9 +324,8 @@ impl Scscf {
             return self.refuse(ctx, from, message, 400, |_| ());
         };
         let user = whom.user;
-        let made = self.subscriptions.vacant_key().and_then(|key| {
-            let tag = dialog_tag(Subject::Security(key, Whose::Ue));
-            let blob = self.dialog_blob(&tag, message)?;
+        let made = self.subscriptions.vacant_key().and_then(|_| {
+            let blob = self.dialog_blob(message)?;
             self.use_again(whom.modified);
             let subscription = Subscription {
                 user,
@@ -429,8 +428,7 @@ impl Scscf {
             ctx.counters.dialog_unknown += 1;
             return self.refuse(ctx, from, message, 481, |_| ());
         }
-        let tag = dialog_tag(Subject::Security(key, Whose::Pcscf));
-        let Some(blob) = self.dialog_blob(&tag, message) else {
+        let Some(blob) = self.dialog_blob(message) else {
             ctx.counters.table_full += 1;
             return self.refuse(ctx, from, message, 503, |_| ());
         };
