@@ -34,7 +34,7 @@ pub use index::Index;
 pub use io::{Datagram, Inbox, Io, MemoryIo, Outbox, OutboxError, Queued, Received, SocketId};
 pub use random::{Random, SecretRandom, mix};
 pub use shapes::TextRoom;
-pub use slab::{Key, Slab};
+pub use slab::{Key, KeyTable, Slab};
 pub use strings::{Handle, SIZE_CLASSES, STRING_BYTES_MAX, Strings};
 pub use time::{NS_PER_MS, NS_PER_S, NS_PER_US, Time, milliseconds, seconds};
 pub use timers::Timers;

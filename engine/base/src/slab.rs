@@ -46,6 +46,37 @@ impl Key {
     }
 }
 
+/// A key or none for each of many numbers, such as users. Memory of numbers that never had one is never written.
+#[derive(Debug)]
+pub struct KeyTable(Vec<u64>);
+
+impl KeyTable {
+    /// None for each number below `len`.
+    #[must_use]
+    pub fn new(len: usize) -> KeyTable {
+        KeyTable(vec![0; len])
+    }
+
+    /// The key of a number; none where there is no such number.
+    #[must_use]
+    pub fn get(&self, number: usize) -> Option<Key> {
+        let word = *self.0.get(number)?;
+        Some(Key { index: word as u32, using: NonZeroU32::new((word >> 32) as u32)? })
+    }
+
+    /// Gives a number a key, or none.
+    pub fn set(&mut self, number: usize, key: Option<Key>) {
+        let word = key.map_or(0, |key| u64::from(key.using.get()) << 32 | u64::from(key.index));
+        self.0[number] = word;
+    }
+
+    /// Bytes of address space.
+    #[must_use]
+    pub fn reserved_bytes(&self) -> usize {
+        size_of_val(self.0.as_slice())
+    }
+}
+
 /// At most `capacity` values of one type. The memory is reserved at once and touched place by place
 /// as the population grows; the place vacated last is used first, since it is still in the cache.
 #[derive(Debug)]
@@ -311,6 +342,17 @@ mod tests {
         let word = u64::from(u32::MAX) << 32 | 5;
         assert_eq!(Slab::<u8>::with_capacity(9).get(Key::from_u64(word)), None);
         assert_eq!(Key::new(7, u32::MAX).next(), Key::new(7, 0));
+    }
+
+    #[test]
+    fn a_table_of_keys_gives_back_what_it_was_given() {
+        let mut table = KeyTable::new(3);
+        for key in [Key::new(0, 0), Key::new(u32::MAX, u32::MAX), Key::new(7, 1)] {
+            table.set(1, Some(key));
+            assert_eq!((table.get(0), table.get(1), table.get(3)), (None, Some(key), None));
+        }
+        table.set(1, None);
+        assert_eq!((table.get(1), table.reserved_bytes()), (None, 24));
     }
 
     #[test]

@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use imstorm_aka::Generator;
 use imstorm_aka::Milenage;
+use imstorm_aka::Sqn;
 use imstorm_aka::{AuthenticationVector, MacSFailure};
 use zeroize::Zeroize;
 
@@ -88,12 +89,16 @@ impl IdentitiesRoom {
     }
 }
 
+/// Marks a sequence number of a user who has had one, since it may be 0. Sequence numbers have 48 bits.
+const USED: u64 = 1 << 63;
+
 /// One shard's HSS: the shared directory, and the sequence numbers of the users that this shard owns.
 #[derive(Debug)]
 pub struct Hss {
     directory: Arc<Directory>,
-    /// By [`UserId`]; `None` until the user's first vector. Memory that no user of this shard touches is never written.
-    sequences: Vec<Option<Generator>>,
+    /// By [`UserId`]; 0 until the user's first vector, then the last number with [`USED`]. Memory that no user of this shard touches is never
+    /// written.
+    sequences: Vec<u64>,
     /// Packed lists of the users whose identities an operator has changed; all shards know all of them.
     changed: HashMap<UserId, Box<[u8]>>,
     /// Who has the public identities that an operator has added, by their [`identity_key`](crate::identity::identity_key).
@@ -105,9 +110,12 @@ impl Hss {
     #[must_use]
     pub fn new(directory: Arc<Directory>) -> Self {
         let users = usize::try_from(directory.len()).unwrap_or(usize::MAX);
-        let mut sequences = Vec::new();
-        sequences.resize_with(users, || None);
-        Self { directory, sequences, changed: HashMap::new(), added: HashMap::new() }
+        Self {
+            directory,
+            sequences: vec![0; users],
+            changed: HashMap::new(),
+            added: HashMap::new(),
+        }
     }
 
     /// The subscribers.
@@ -134,7 +142,9 @@ impl Hss {
     /// MAR (TS 29.228 clause 6.3.1): a fresh vector for the user. `rand` is the caller's random challenge.
     pub fn multimedia_auth(&mut self, user: UserId, rand: [u8; 16]) -> AuthenticationVector {
         let keys = self.directory.keys(user);
-        let sqn = self.sequence(user).next();
+        let mut sequence = self.sequence(user);
+        let sqn = sequence.next();
+        self.sequences[user.0 as usize] = sqn.value() | USED;
         imstorm_aka::generate(&Milenage::new(&keys.k, &keys.opc), keys.amf, sqn, rand)
     }
 
@@ -151,7 +161,9 @@ impl Hss {
     ) -> Result<(), MacSFailure> {
         let keys = self.directory.keys(user);
         let sqn = imstorm_aka::resynchronise(&Milenage::new(&keys.k, &keys.opc), rand, auts)?;
-        self.sequence(user).resynchronise(sqn);
+        let mut sequence = self.sequence(user);
+        sequence.resynchronise(sqn);
+        self.sequences[user.0 as usize] = sequence.last().value() | USED;
         Ok(())
     }
 
@@ -188,8 +200,10 @@ impl Hss {
         all.find(|user| self.has_identity(*user, impu))
     }
 
-    fn sequence(&mut self, user: UserId) -> &mut Generator {
-        let last = self.directory.last_sqn(user);
-        self.sequences[user.0 as usize].get_or_insert_with(|| Generator::new(last))
+    fn sequence(&self, user: UserId) -> Generator {
+        Generator::new(match self.sequences[user.0 as usize] {
+            0 => self.directory.last_sqn(user),
+            last => Sqn::new(last & !USED),
+        })
     }
 }

@@ -73,8 +73,8 @@ pub const TOLD_MAX: u16 = 64;
 pub const GRACE_S: u64 = 30;
 /// How much longer than the UE's the P-CSCF's own subscription is asked for.
 const OWN_MARGIN_S: u32 = 600;
-/// Strings of one user's connection: the private identity, the identities, and the P-CSCF's own dialog.
-const STRINGS_BYTES_PER_USER: usize = 640;
+/// Strings of one user's connection as they are packed: the private identity, the identities, the service route, and the P-CSCF's own dialog.
+const STRINGS_BYTES_PER_USER: usize = 160;
 /// Tombstones of a user's set-up: two requests of the UE and a NOTIFY to it.
 const TOMBSTONES_PER_USER: usize = 3;
 /// Room for transactions where there are fewer connections: those of an INVITE linger for 64 T1 of the UE leg, at both ends of a call and

@@ -36,7 +36,7 @@ use std::sync::Arc;
 
 use imstorm_base::hash::HashSeed;
 use imstorm_base::index::Index;
-use imstorm_base::slab::{Key, Slab};
+use imstorm_base::slab::{Key, KeyTable, Slab};
 use imstorm_base::strings::Strings;
 use imstorm_base::time::seconds;
 use imstorm_sip::header::HeaderName;
@@ -89,8 +89,8 @@ const SESSIONS_PER_USER: usize = 2;
 const OPTIONS: [&str; 8] =
     ["secevt", "sec-agree", "path", "replaces", "100rel", "timer", "gruu", "outbound"];
 
-/// Strings of one user's subscription: the UE's dialog and its P-CSCF's.
-const STRINGS_BYTES_PER_USER: usize = 1024;
+/// Strings of one user's subscription as they are packed: the UE's dialog and its P-CSCF's, and a binding.
+const STRINGS_BYTES_PER_USER: usize = 256;
 
 /// An S-CSCF's settings.
 #[derive(Clone, Debug)]
@@ -221,7 +221,7 @@ pub struct Scscf {
     /// Subscriptions, by the same of the request that made them.
     by_request: Index,
     /// By user: its newest subscription.
-    by_user: Vec<Option<Key>>,
+    by_user: KeyTable,
     modified: Slab<ModifiedImpi>,
     /// By user: its modified private identities; nothing where there are none.
     modified_of: Vec<Option<Key>>,
@@ -261,7 +261,7 @@ impl Scscf {
             strings: Strings::with_capacity(config.strings_bytes),
             by_challenge: Index::with_capacity(2 * capacity),
             by_request: Index::with_capacity(capacity),
-            by_user: vec![None; users],
+            by_user: KeyTable::new(users),
             // Each is in use by a challenge or a connection, or by the request that has just come.
             modified: Slab::with_capacity(match config.modified_impis_max {
                 0 => 0,
@@ -332,7 +332,7 @@ impl Scscf {
             + self.strings.capacity_bytes()
             + self.by_challenge.reserved_bytes()
             + self.by_request.reserved_bytes()
-            + size_of_val(self.by_user.as_slice())
+            + self.by_user.reserved_bytes()
             + self.modified.reserved_bytes()
             + size_of_val(self.modified_of.as_slice())
     }

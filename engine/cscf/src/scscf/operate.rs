@@ -57,7 +57,7 @@ impl Scscf {
     /// A user's connections that are not ending.
     pub(super) fn live_connections(&self, user: UserId) -> SmallVec<[Key; 4]> {
         let mut found = SmallVec::new();
-        let mut next = self.by_user[user.0 as usize];
+        let mut next = self.by_user.get(user.0 as usize);
         while let Some(key) = next {
             let subscription = self.subscriptions.get(key).expect("a user's list is whole");
             if subscription.ending.is_none() {

@@ -402,12 +402,12 @@ impl Scscf {
             unbound_until: Time::MAX,
             look: Look::default(),
             ending: None,
-            next_of_user: self.by_user[user.0 as usize],
+            next_of_user: self.by_user.get(user.0 as usize),
         };
         let key = self.subscriptions.insert(subscription).expect(ROOM);
         let indexed = self.by_request.insert(register.key, key.index).is_ok();
         assert!(indexed, "the index has room for as many as the slab");
-        self.by_user[user.0 as usize] = Some(key);
+        self.by_user.set(user.0 as usize, Some(key));
         Some(key)
     }
 

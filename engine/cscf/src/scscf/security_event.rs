@@ -349,7 +349,7 @@ impl Scscf {
                 unbound_until: Time::MAX,
                 look: Look::default(),
                 ending: None,
-                next_of_user: self.by_user[user.0 as usize],
+                next_of_user: self.by_user.get(user.0 as usize),
             };
             self.subscriptions.insert(subscription).ok()
         });
@@ -362,7 +362,7 @@ impl Scscf {
         let indexed = self.by_request.insert(whom.key, key.index).is_ok();
         assert!(indexed, "the index has room for as many as the slab");
         let older = self.older_from(whom, contact, pcscf);
-        self.by_user[user.0 as usize] = Some(key);
+        self.by_user.set(user.0 as usize, Some(key));
         ctx.counters.subscriptions_made += 1;
         self.prolong(ctx, key, Whose::Ue, whom.cseq, asked_s);
         self.arm_end(ctx, key);
@@ -383,7 +383,7 @@ impl Scscf {
         pcscf: SocketAddr,
     ) -> SmallVec<[Key; 2]> {
         let mut found = SmallVec::new();
-        let mut next = self.by_user[whom.user.0 as usize];
+        let mut next = self.by_user.get(whom.user.0 as usize);
         while let Some(key) = next {
             let subscription = self.subscriptions.get(key).expect("a user's list is whole");
             let is_same = subscription.modified == whom.modified
@@ -576,10 +576,10 @@ impl Scscf {
             self.drop_challenge(challenge);
         }
         let head = subscription.user.0 as usize;
-        if self.by_user[head] == Some(key) {
-            self.by_user[head] = subscription.next_of_user;
+        if self.by_user.get(head) == Some(key) {
+            self.by_user.set(head, subscription.next_of_user);
         } else {
-            let mut next = self.by_user[head];
+            let mut next = self.by_user.get(head);
             while let Some(other) = next {
                 let other = self.subscriptions.get_mut(other).expect("a user's list is whole");
                 if other.next_of_user == Some(key) {

@@ -25,7 +25,7 @@ impl Scscf {
     #[must_use]
     pub fn show_subscriptions_of(&self, now: Time, user: UserId) -> Vec<SubscriptionRow> {
         let mut rows = Vec::new();
-        let mut next = self.by_user.get(user.0 as usize).copied().flatten();
+        let mut next = self.by_user.get(user.0 as usize);
         while let Some(key) = next {
             let subscription = self.subscriptions.get(key).expect("a user's list is whole");
             rows.push(self.subscription_row(now, key, subscription));
