@@ -128,8 +128,8 @@ impl Shapes {
     }
 
     /// Packs the concatenation of `parts`, of up to [`TEXT_BYTES_MAX`] bytes together: the number of its shape, and its digits, which may be
-    /// none. `None` where its shape is not in the table.
-    pub(crate) fn pack(&mut self, parts: &[&[u8]]) -> Option<(u16, &[u8])> {
+    /// none. `None` where its shape is not in the table, nor taken in now.
+    pub(crate) fn pack(&mut self, parts: &[&[u8]], may_take_in: bool) -> Option<(u16, &[u8])> {
         let bench = &mut *self.bench;
         let mut length = 0;
         for part in parts {
@@ -139,7 +139,10 @@ impl Shapes {
         let last_word = length.next_multiple_of(64);
         bench.text[length..last_word].fill(0);
         let hash = bench.cut(length);
-        let number = self.number_of(hash, length).or_else(|| self.take_in(hash, length))?;
+        let number = match self.number_of(hash, length) {
+            None if may_take_in => self.take_in(hash, length)?,
+            known => known?,
+        };
         Some((number, self.bench.pack_digits(length)))
     }
 
@@ -430,10 +433,10 @@ mod tests {
     /// Packs a text whose shape is known, or is now.
     fn pack(shapes: &mut Shapes, text: &[u8]) -> Option<(u16, Vec<u8>)> {
         let copy = |(number, packed): (u16, &[u8])| (number, packed.to_vec());
-        if let Some(packed) = shapes.pack(&[text]).map(copy) {
+        if let Some(packed) = shapes.pack(&[text], true).map(copy) {
             return Some(packed);
         }
-        shapes.pack(&[text]).map(copy)
+        shapes.pack(&[text], true).map(copy)
     }
 
     fn unpacked(shapes: &Shapes, number: u16, packed: &[u8]) -> Vec<u8> {
@@ -446,14 +449,14 @@ mod tests {
     fn the_second_text_of_a_shape_is_packed() {
         let mut shapes = Shapes::new();
         let text = |user: u32| format!("<sip:ue{user:08}@10.1.2.3:5062;sess=deadbeef{user:08x}>");
-        assert!(shapes.pack(&[text(1).as_bytes()]).is_none());
-        let (number, packed) = shapes.pack(&[text(2).as_bytes()]).unwrap();
+        assert!(shapes.pack(&[text(1).as_bytes()], true).is_none());
+        let (number, packed) = shapes.pack(&[text(2).as_bytes()], true).unwrap();
         // The e before the number is of its run; 8 + 1, 5 of the address, 4 of the port, 16 of the token.
         assert_eq!((number, packed.len()), (0, 17));
         let packed = packed.to_vec();
         assert_eq!(unpacked(&shapes, number, &packed), text(2).as_bytes());
         let (number, packed) =
-            shapes.pack(&[b"<sip:ue00000077", &text(77).as_bytes()[15..]]).unwrap();
+            shapes.pack(&[b"<sip:ue00000077", &text(77).as_bytes()[15..]], false).unwrap();
         let packed = packed.to_vec();
         assert_eq!(unpacked(&shapes, number, &packed), text(77).as_bytes());
         assert_eq!(shapes.len(), 1);

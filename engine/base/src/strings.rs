@@ -72,6 +72,12 @@ impl Handle {
         self.length == 0 && self.shape == PLAIN
     }
 
+    /// Whether the string is packed.
+    #[must_use]
+    pub fn is_packed(&self) -> bool {
+        self.shape != PLAIN
+    }
+
     /// Whether it has a slot: the empty string has none, and none what is packed and has no digits.
     fn has_slot(&self) -> bool {
         self.length > 0
@@ -178,19 +184,54 @@ impl Strings {
     /// Stores the concatenation of `parts` for long: packed, if that is shorter and its shape is known. Only `read` gives it back. Else as
     /// `store_parts`.
     pub fn store_packed(&mut self, parts: &[&[u8]]) -> Result<Handle, Full> {
+        self.store_by_shape(parts, true)
+    }
+
+    /// As `store_packed`, of what anybody may have sent: nothing is learned from it. When it has turned out well, see `pack`.
+    pub fn store_if_known(&mut self, parts: &[&[u8]]) -> Result<Handle, Full> {
+        self.store_by_shape(parts, false)
+    }
+
+    /// Packs a string that stands as it is, if that is shorter and its shape is known. Where there is no room it stays.
+    pub fn pack(&mut self, handle: &mut Handle) {
+        if handle.shape != PLAIN || handle.kept_bytes() <= SIZE_CLASSES[0] {
+            return;
+        }
+        let offset = handle.offset();
+        let length = handle.kept_bytes();
+        let text = &self.memory[offset..offset + length];
+        if let Some((shape, packed)) = self.shapes.pack(&[text], true) {
+            let packed_length = packed.len();
+            if let Ok(new) = self.keep_packed(shape, packed_length, length) {
+                self.release(std::mem::replace(handle, new));
+            }
+        }
+    }
+
+    /// Keeps the digits that were packed last, if that saves anything.
+    fn keep_packed(&mut self, shape: u16, packed: usize, length: usize) -> Result<Handle, Full> {
+        if packed == 0 {
+            return Ok(Handle { shape, ..Handle::EMPTY });
+        }
+        if class_of(packed) >= class_of(length) {
+            return Err(Full);
+        }
+        let handle = Handle { shape, ..self.claim(packed)? };
+        let at = handle.offset();
+        self.memory[at..at + packed].copy_from_slice(self.shapes.packed(packed));
+        Ok(handle)
+    }
+
+    fn store_by_shape(&mut self, parts: &[&[u8]], may_take_in: bool) -> Result<Handle, Full> {
         let length = parts.iter().fold(0usize, |sum, part| sum.saturating_add(part.len()));
         if length <= SIZE_CLASSES[0] || length > STRING_BYTES_MAX {
             return self.store_parts(parts);
         }
-        match self.shapes.pack(parts) {
-            Some((shape, [])) => Ok(Handle { shape, ..Handle::EMPTY }),
-            Some((shape, packed)) if class_of(packed.len()) < class_of(length) => {
-                // The digits lie in memory that is borrowed: the slot is claimed first, and then they are asked for again.
-                let length = packed.len();
-                let handle = Handle { shape, ..self.claim(length)? };
-                let at = handle.offset();
-                self.memory[at..at + length].copy_from_slice(self.shapes.packed(length));
-                Ok(handle)
+        let packed = self.shapes.pack(parts, may_take_in);
+        let packed = packed.map(|(shape, packed)| (shape, packed.len()));
+        match packed {
+            Some((shape, packed)) if class_of(packed) < class_of(length) => {
+                self.keep_packed(shape, packed, length)
             }
             _ => self.store_parts(parts),
         }
@@ -486,6 +527,28 @@ mod tests {
             strings.release(handle);
         }
         assert_eq!((strings.len(), strings.used_bytes(), strings.held_bytes()), (0, 0, 0));
+    }
+
+    #[test]
+    fn nothing_is_learned_from_what_anybody_may_send() {
+        let mut strings = Strings::with_capacity(2 * PAGE_BYTES);
+        let store =
+            |strings: &mut Strings, text: &str| strings.store_if_known(&[text.as_bytes()]).unwrap();
+        let mut handles: Vec<Handle> =
+            (10..20).map(|user| store(&mut strings, &format!("user-{user}@example"))).collect();
+        assert_eq!((handles.iter().any(Handle::is_packed), strings.shapes()), (false, 0));
+        for handle in &mut handles {
+            strings.pack(handle);
+        }
+        assert_eq!(handles.iter().filter(|handle| handle.is_packed()).count(), 9);
+        strings.pack(&mut handles[0]);
+        handles.push(store(&mut strings, "user-20@example"));
+        for (handle, user) in handles.into_iter().zip(10..) {
+            assert!(handle.is_packed());
+            assert!(strings.is(&handle, format!("user-{user}@example").as_bytes()));
+            strings.release(handle);
+        }
+        assert!(strings.is_empty());
     }
 
     #[test]

@@ -349,6 +349,7 @@ impl Pcscf {
             let connection = self.connections.get_mut(key).expect("found above");
             if connection.stage == Stage::SettingUp {
                 connection.stage = Stage::Live;
+                self.strings.pack(&mut connection.impi);
                 ctx.counters.connections_made += 1;
                 self.leave_setups(key);
             }

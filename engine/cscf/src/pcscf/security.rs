@@ -210,7 +210,7 @@ impl Pcscf {
         if self.connections.len() == self.connections.capacity() {
             return None;
         }
-        let impi = self.strings.store_packed(&[impi]).ok()?;
+        let impi = self.strings.store_if_known(&[impi]).ok()?;
         let agreeing = offer.map(|offer| {
             let agreeing = Agreeing { setup: begun.setup, offer: Some(offer), client: (0, 0) };
             self.agreeing.insert(agreeing).expect("there is one for each connection at most")
