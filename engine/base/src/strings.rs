@@ -11,9 +11,9 @@ use crate::shapes::{MARGIN_BYTES, Shapes, TextRoom};
 use std::num::NonZeroU32;
 
 /// Bytes of a slot, by class: a string takes the smallest that holds it.
-pub const SIZE_CLASSES: [usize; 23] = [
-    8, 16, 24, 32, 40, 48, 64, 80, 96, 112, 128, 160, 192, 256, 320, 384, 512, 640, 768, 1024,
-    1536, 2048, 4096,
+pub const SIZE_CLASSES: [usize; 26] = [
+    8, 16, 24, 32, 40, 48, 56, 64, 72, 80, 88, 96, 112, 128, 160, 192, 256, 320, 384, 512, 640,
+    768, 1024, 1536, 2048, 4096,
 ];
 
 /// The longest string that can be stored.
