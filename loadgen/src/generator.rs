@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 use std::sync::Arc;
 
-use imstorm_aka::Freshness;
+use imstorm_aka::Usims;
 use imstorm_base::SocketId;
 use imstorm_base::io::{Inbox, Io, Outbox, Received};
 use imstorm_base::random::Random;
@@ -35,9 +35,12 @@ use crate::recorder::{AssociationKeys, Capture, Direction, Recorder};
 use crate::schedule::Schedule;
 use crate::ue::call::{LEG_STRINGS_BYTES, LEGS_PER_USER, leg_timers_ns};
 use crate::ue::handover::Handover;
+use crate::ue::left::Left;
+use crate::ue::lifetime::RunClock;
 use crate::ue::procedures::FORGET_NS;
+use crate::ue::server::Servers;
 use crate::ue::write::UeSettings;
-use crate::ue::{CLIENT_PORTS, Leg, Services, Ue, UeSet, UeTimer};
+use crate::ue::{CLIENT_PORTS, Leg, Progress, Request, UeSet, UeTimer, Ues, Watch};
 
 pub use crate::ue::call::{LegView, Sessions};
 pub use crate::ue::lifetime::identities_hash;
@@ -115,11 +118,20 @@ pub struct Generator {
     /// Seconds after being secured, and jitter.
     pub(crate) release: Option<(f64, f64)>,
     /// By number of the access.
-    pub(crate) ues: Vec<Ue>,
+    pub(crate) ues: Ues,
+    /// How many of each procedure each access has left.
+    pub(crate) left: Left,
     /// What each user's USIM keeps of sequence numbers.
-    pub(crate) freshness: Vec<Freshness>,
+    pub(crate) usims: Usims,
     pub(crate) sets: Slab<UeSet>,
-    pub(crate) services: Slab<Services>,
+    /// The Security-Servers of the sets.
+    pub(crate) servers: Servers,
+    /// Subscriptions to the registration state.
+    pub(crate) watches: Slab<Watch>,
+    /// Requests under way.
+    pub(crate) requests: Slab<Request>,
+    /// What is under way, and from when it is measured.
+    pub(crate) progress: Slab<Progress>,
     pub(crate) legs: Slab<Leg>,
     pub(crate) call: CallPlan,
     pub(crate) sessions: Sessions,
@@ -160,6 +172,8 @@ pub struct Generator {
     /// The UEs where the profile wants them plain: then there are no others.
     plain: Option<Box<Plain>>,
     pub(crate) started_at: Option<Time>,
+    /// Counts from there.
+    pub(crate) clock: RunClock,
     /// Nothing new is begun.
     pub(crate) stopped: bool,
     /// Taken while a message is looked at.
@@ -199,9 +213,8 @@ impl Generator {
         let plain = Plain::new(profile, &population, seed.run, random.fork(3)).map(Box::new);
         let users = if plain.is_some() { 0 } else { population.size() as usize };
         let size = if plain.is_some() { 0 } else { population.accesses() as usize };
-        let mut ues = Vec::new();
-        ues.resize_with(size, Ue::default);
         let procedures = &profile.procedures;
+        let plans = std::array::from_fn(|place| procedures.plan(Procedure::ALL[place]));
         let refresh = procedures.refresh.clone();
         let lowered = procedures.network_reauthenticate.as_ref();
         let timings = profile.timings();
@@ -231,17 +244,21 @@ impl Generator {
                 sa_policy: profile.schemes.as_ref().map(|it| it.ue_sa_policy).unwrap_or_default(),
                 run: seed.run,
             },
-            plans: std::array::from_fn(|place| procedures.plan(Procedure::ALL[place])),
+            left: Left::new(&plans, size),
+            plans,
             network_release: procedures.network_release.clone().unwrap_or(NO_RELEASE),
             shorten_s: lowered.map_or(0, |it| it.expires_s),
             abandon: profile.abandon.clone(),
             fallback_ns: profile.ue.fallback_s.map(|after_s| (after_s * 1e9) as u64),
             release: profile.procedures.release.as_ref().map(|it| (it.after_s, it.jitter)),
             refresh,
-            ues,
-            freshness: vec![Freshness::default(); users],
+            ues: Ues::new(users, size),
+            usims: Usims::new(users),
             sets: Slab::with_capacity(size * SETS_PER_UE),
-            services: Slab::with_capacity(size),
+            servers: Servers::default(),
+            watches: Slab::with_capacity(size),
+            requests: Slab::with_capacity(size),
+            progress: Slab::with_capacity(size),
             legs: Slab::with_capacity(users * legs_per_user(profile)),
             call: procedures.call.clone().unwrap_or_default(),
             sessions: Sessions::default(),
@@ -280,6 +297,7 @@ impl Generator {
             opens: OpenBatch::new(Lanes::detect()),
             openings: [None; BATCH_MAX],
             started_at: None,
+            clock: RunClock::default(),
             stopped: false,
             headers: Some(Box::default()),
             kept_headers: Some(Box::default()),
@@ -290,6 +308,7 @@ impl Generator {
     /// One tick: everything that came, the timers that are due, then the starts that are.
     pub fn tick<I: Io>(&mut self, now: Time, io: &mut I) {
         if self.started_at.is_none() {
+            self.clock.started_at = now;
             self.arm_switches(now);
         }
         let started_at = *self.started_at.get_or_insert(now);
@@ -565,8 +584,8 @@ impl Generator {
         for place in places.clone() {
             let Some(ue) = ue_of(inbox, place) else { continue };
             let ue = &self.ues[ue as usize];
-            for key in [ue.set, ue.other_set].into_iter().flatten() {
-                if let Some(place) = self.sets.place(key.index) {
+            for set in [ue.set, ue.other_set] {
+                if let Some(place) = self.sets.place(set.number()) {
                     prefetch(place);
                 }
             }

@@ -17,6 +17,7 @@ mod milenage;
 mod sqn;
 #[cfg(test)]
 mod test_data;
+mod usims;
 mod vector;
 
 pub use digest::{
@@ -25,6 +26,7 @@ pub use digest::{
 };
 pub use milenage::{Milenage, Response, opc_from_op};
 pub use sqn::{AGE_LIMIT, Freshness, Generator, IND_COUNT, JUMP_LIMIT, Sqn, SqnMs};
+pub use usims::Usims;
 pub use vector::{
     AuthenticationVector, MacSFailure, Refusal, UeResponse, answer, generate, resynchronise,
 };

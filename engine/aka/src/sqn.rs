@@ -21,7 +21,7 @@ const SEQ_MASK: u64 = SQN_MASK >> IND_BITS;
 
 const _: () = assert!(AGE_LIMIT < u16::MAX as u64);
 const _: () = assert!(AGE_LIMIT > IND_COUNT as u64);
-// One generator per subscriber and one array per emulated UE: there are millions of both.
+// There are millions of both: one generator per subscriber, and one array per emulated UE, which is kept shorter (`Usims`).
 const _: () = assert!(size_of::<Generator>() == 8);
 const _: () = assert!(size_of::<Freshness>() <= 80);
 
@@ -171,6 +171,14 @@ impl Freshness {
         }
         *of_ind = age as u16;
         Ok(())
+    }
+
+    pub(crate) const fn from_parts(highest: Sqn, below: [u16; IND_COUNT]) -> Self {
+        Self { highest, below }
+    }
+
+    pub(crate) const fn below(&self) -> &[u16; IND_COUNT] {
+        &self.below
     }
 
     /// SQN_MS: the highest number accepted.

@@ -307,7 +307,7 @@ fn check_lifetime(
     Ok(())
 }
 
-fn identities_at(scscf: &Scscf, subscription: &SubscriptionState) -> u64 {
+fn identities_at(scscf: &Scscf, subscription: &SubscriptionState) -> u32 {
     let mut packed = [0; IDENTITIES_BYTES_MAX];
     let identities = IdentityList::new(scscf.identities(subscription.user, &mut packed));
     identities_hash(identities.iter().map(|identity| Identity {

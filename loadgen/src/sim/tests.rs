@@ -348,7 +348,10 @@ fn a_re_authentication_resynchronises_sequence_numbers() {
         + "[procedures.release]\nafter_s = 200\n";
     each_world(&more, |world| {
         assert!(world.run_until(SECURED_AT));
-        world.generator_mut().freshness.fill(Freshness::after(Sqn::from_parts(5_000, 0)));
+        let usims = &mut world.generator_mut().usims;
+        for user in 0..UES as usize {
+            usims.set(user, &Freshness::after(Sqn::from_parts(5_000, 0)));
+        }
         let ended = world.run();
         assert_eq!(checks::at_the_end(world, ended), Vec::<String>::new());
         assert_eq!(world.generator().measurements().failures().total(), 0);

@@ -5,7 +5,7 @@
 use imstorm_base::time::{NS_PER_S, Time};
 
 use super::network::URGENT;
-use super::{Abandons, Basis, Stage, Ue, UeTimer, UeTimerKind};
+use super::{Abandons, Basis, Stage, UeTimer, UeTimerKind};
 use crate::generator::{Generator, Step};
 use crate::measure::Procedure;
 
@@ -26,11 +26,6 @@ const ORDER: [Procedure; 11] = [
 /// The least time until a procedure is tried again that could not begin.
 const TRY_AGAIN_NS: u64 = NS_PER_S;
 
-/// Whether a UE has something left to do that it can do over its connection.
-fn has_left(ue: &Ue) -> bool {
-    Procedure::ALL.iter().any(|it| ue.left[*it as usize] > 0 && ue.basis.has(*it))
-}
-
 /// Whether a UE is of a share of all that is spread evenly over their numbers: of a half it is every second one.
 fn is_among(share: f64, ue: u32) -> bool {
     let number = f64::from(ue);
@@ -40,30 +35,28 @@ fn is_among(share: f64, ue: u32) -> bool {
 impl Generator {
     /// What the profile has for this UE, drawn once.
     pub(super) fn plan_life(&mut self, ue: u32) {
-        let mut left = [0; Procedure::COUNT];
         if self.course.is_some() {
             self.ues[ue as usize].is_current = true;
             return;
         }
         for procedure in Procedure::ALL {
             let count = self.plans[*procedure as usize].count;
-            left[*procedure as usize] = u16::try_from(count).unwrap_or(u16::MAX);
+            self.left.set(ue, *procedure, u16::try_from(count).unwrap_or(u16::MAX));
         }
         let (release, abandon) = (self.random.unit(), self.random.unit());
         let deactivated = self.network_release.deactivated_share;
         let rejected = self.network_release.rejected_share;
         if release >= deactivated + rejected {
-            left[Procedure::NetworkRelease as usize] = 0;
+            self.left.set(ue, Procedure::NetworkRelease, 0);
         }
         if !is_among(self.call.share, ue) {
-            left[Procedure::CallSetup as usize] = 0;
+            self.left.set(ue, Procedure::CallSetup, 0);
         }
         if !is_among(self.handover.share, ue) {
-            left[Procedure::Handover as usize] = 0;
+            self.left.set(ue, Procedure::Handover, 0);
         }
         let state = &mut self.ues[ue as usize];
         state.is_current = true;
-        state.left = left;
         state.to_reject = release >= deactivated;
         state.abandons = if abandon < self.abandon.challenge_share {
             Abandons::Challenge
@@ -87,7 +80,7 @@ impl Generator {
             if *procedure == Procedure::Refresh
                 && let Some(after_ns) = self.herd_after_ns(step.now)
             {
-                if self.ues[ue as usize].left[Procedure::Refresh as usize] > 0 {
+                if self.left.of(ue, Procedure::Refresh) > 0 {
                     let kind = UeTimerKind::Due(Procedure::Refresh);
                     self.timers.arm(step.now, after_ns, UeTimer { ue, kind, number });
                 }
@@ -97,7 +90,7 @@ impl Generator {
         }
         if let Some((after_s, jitter)) = self.release {
             let after_ns = self.vary(after_s, jitter);
-            self.ues[ue as usize].release_at = step.now + after_ns;
+            self.ues[ue as usize].release_at = self.clock.moment(step.now + after_ns);
             let kind = UeTimerKind::Due(Procedure::Release);
             self.timers.arm(step.now, after_ns, UeTimer { ue, kind, number });
         }
@@ -120,7 +113,7 @@ impl Generator {
         }
         let state = &self.ues[ue as usize];
         if self.release.is_some() && state.due & (1 << Procedure::Release as u32) == 0 {
-            let after_ns = state.release_at.saturating_sub(step.now);
+            let after_ns = self.clock.time(state.release_at).saturating_sub(step.now);
             let (kind, number) = (UeTimerKind::Due(Procedure::Release), state.attempt);
             self.timers.arm(step.now, after_ns, UeTimer { ue, kind, number });
         }
@@ -137,7 +130,7 @@ impl Generator {
     /// Arms the next one of a procedure, if one is left.
     pub(super) fn arm_procedure(&mut self, step: &Step<'_>, ue: u32, procedure: Procedure) {
         let state = &self.ues[ue as usize];
-        if state.left[procedure as usize] == 0 || !state.basis.has(procedure) {
+        if self.left.of(ue, procedure) == 0 || !state.basis.has(procedure) {
             return;
         }
         let number = state.attempt;
@@ -149,9 +142,8 @@ impl Generator {
 
     /// Tries a procedure again that could not begin: it keeps its turn.
     pub(super) fn postpone(&mut self, step: &Step<'_>, ue: u32, procedure: Procedure) {
-        let state = &mut self.ues[ue as usize];
-        state.left[procedure as usize] = state.left[procedure as usize].saturating_add(1);
-        let number = state.attempt;
+        self.left.put_back(ue, procedure);
+        let number = self.ues[ue as usize].attempt;
         let plan = self.plans[procedure as usize];
         let after_ns = self.vary(plan.after_s, plan.jitter).max(TRY_AGAIN_NS);
         let kind = UeTimerKind::Due(procedure);
@@ -173,10 +165,15 @@ impl Generator {
         if state.due & bit == 0 {
             state.due |= bit;
             // A registration that is refreshed for its time's sake has none left.
-            let left = &mut state.left[procedure as usize];
-            *left = left.saturating_sub(1);
+            self.left.take_one(ue, procedure);
         }
         self.go_on(step, ue);
+    }
+
+    /// Whether a UE has something left to do that it can do over its connection.
+    fn has_left(&self, ue: u32) -> bool {
+        let basis = self.ues[ue as usize].basis;
+        Procedure::ALL.iter().any(|it| self.left.of(ue, *it) > 0 && basis.has(*it))
     }
 
     /// Begins what is due, if nothing is under way. Where nothing is left to do, the UE rests.
@@ -204,7 +201,7 @@ impl Generator {
         }
         let state = &self.ues[ue as usize];
         let has_more = state.due != 0
-            || has_left(state)
+            || self.has_left(ue)
             || self.release.is_some()
             || state.abandons == Abandons::Connection
             || self.has_open_calls(ue);
@@ -265,14 +262,14 @@ impl Generator {
     pub(super) fn reregister(&mut self, step: &mut Step<'_>, ue: u32) {
         let state = &mut self.ues[ue as usize];
         if state.basis == Basis::Registration {
-            if state.lifetime.is_half_over(step.now) {
+            if state.lifetime.is_half_over(self.clock, step.now) {
                 state.due |= URGENT;
                 self.go_on(step, ue);
             }
             return;
         }
         let procedure = Procedure::RegisterOverConnection;
-        if self.ues[ue as usize].left[procedure as usize] == 0 {
+        if self.left.of(ue, procedure) == 0 {
             self.is_due(step, ue, procedure);
         }
     }

@@ -50,13 +50,13 @@ impl Refusal {
 impl Generator {
     /// What a set-up that begins now is to rest on.
     pub(super) fn basis_now(&self, now: Time, ue: u32) -> Basis {
-        if now < self.legacy_until(ue) { Basis::Registration } else { self.settings.basis }
+        if self.is_legacy(now, ue) { Basis::Registration } else { self.settings.basis }
     }
 
-    /// Until when a user takes it that none of its networks knows the extension.
-    fn legacy_until(&self, ue: u32) -> Time {
-        let accesses = self.population.accesses_of(ue);
-        accesses.map(|it| self.ues[it as usize].legacy_until).max().unwrap_or(0)
+    /// Whether a user still takes it that none of its networks knows the extension.
+    fn is_legacy(&self, now: Time, ue: u32) -> bool {
+        let mut accesses = self.population.accesses_of(ue);
+        accesses.any(|it| now < self.clock.time(self.ues[it as usize].legacy_until))
     }
 
     /// The first SUBSCRIBE, sent at `sent_at`, was refused. True where the UE has another way, which has begun.
@@ -87,7 +87,7 @@ impl Generator {
 
     /// The first SUBSCRIBE was not answered at all. True where the UE has another way, which has begun.
     pub(super) fn gets_no_answer(&mut self, step: &mut Step<'_>, ue: u32) -> bool {
-        let request = self.ues[ue as usize].request.as_ref();
+        let request = self.request_of(ue);
         let sent_at = request.filter(|it| it.asking == Asking::First).map(|it| it.sent_at);
         let Some(sent_at) = sent_at.filter(|_| self.may_fall_back(ue)) else { return false };
         self.break_request(ue);
@@ -124,7 +124,7 @@ impl Generator {
 
     fn note_legacy(&mut self, step: &Step<'_>, ue: u32) {
         let until = step.now.saturating_add(self.fallback_ns.unwrap_or(0));
-        self.ues[ue as usize].legacy_until = until;
+        self.ues[ue as usize].legacy_until = self.clock.moment(until);
     }
 
     /// The UE registers instead: the set-up by subscription is given up.
@@ -138,7 +138,7 @@ impl Generator {
     /// A refresh is due of a registration that the UE had fallen back to: whether it tries the extension again instead.
     pub(super) fn begin_return(&mut self, step: &mut Step<'_>, ue: u32) -> bool {
         let is_fallen = self.ues[ue as usize].basis != self.settings.basis;
-        if !is_fallen || step.now < self.legacy_until(ue) || !self.can_leave(ue) {
+        if !is_fallen || self.is_legacy(step.now, ue) || !self.can_leave(ue) {
             return false;
         }
         self.start_procedure(ue, Procedure::FallbackReturn, step.now);

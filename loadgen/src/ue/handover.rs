@@ -105,10 +105,9 @@ impl Generator {
 
     pub(super) fn begin_handover(&mut self, step: &mut Step<'_>, ue: u32) {
         if !self.can_leave(ue) {
-            let state = &mut self.ues[ue as usize];
-            let left = &mut state.left[Procedure::Handover as usize];
-            *left = left.saturating_add(1);
-            let (kind, number) = (UeTimerKind::Due(Procedure::Handover), state.attempt);
+            self.left.put_back(ue, Procedure::Handover);
+            let number = self.ues[ue as usize].attempt;
+            let kind = UeTimerKind::Due(Procedure::Handover);
             return self.timers.arm(step.now, TRY_AGAIN_NS, UeTimer { ue, kind, number });
         }
         self.start_procedure(ue, Procedure::Handover, step.now);
@@ -149,7 +148,7 @@ impl Generator {
             step_at: step.now,
             moving: 0,
             broken: 0,
-            had_reg_event: self.services(ue).is_some_and(|it| !it.reg_dialog.is_empty()),
+            had_reg_event: self.has_watch(ue),
             cause: None,
         };
         self.handovers.insert(self.population.user(ue), handover);
@@ -161,11 +160,8 @@ impl Generator {
     fn keep_former_set(&mut self, step: &Step<'_>, ue: u32) {
         self.drop_other_set(ue);
         let state = &mut self.ues[ue as usize];
-        let former = state.set.take();
-        state.other_set = former;
-        let Some(number) = former.and_then(|key| self.sets.get(key)).map(|set| set.offer) else {
-            return;
-        };
+        state.other_set = state.set.take();
+        let Some(number) = self.offer_of_other_set(ue) else { return };
         let kind = UeTimerKind::Former;
         let after_ns = self.settings.timer_n_ns();
         self.timers.arm(step.now, after_ns, UeTimer { ue, kind, number });
@@ -268,8 +264,7 @@ impl Generator {
     }
 
     fn move_subscription(&mut self, step: &mut Step<'_>, from: u32, to: u32) -> bool {
-        let has_one = self.services(from).is_some_and(|it| !it.reg_dialog.is_empty());
-        if !has_one {
+        if !self.has_watch(from) {
             return false;
         }
         self.start_procedure(to, Procedure::HandoverSubscriptions, step.now);
@@ -280,7 +275,7 @@ impl Generator {
     }
 
     fn move_binding(&mut self, step: &mut Step<'_>, from: u32, to: u32) -> bool {
-        if self.services(from).is_none_or(|it| it.registered_until.is_none()) {
+        if !self.ues[from as usize].is_bound {
             return false;
         }
         self.start_procedure(to, Procedure::HandoverBindings, step.now);
@@ -331,7 +326,7 @@ impl Generator {
         old.is_current = false;
         old.is_extra = false;
         let due = std::mem::take(&mut old.due) & !URGENT;
-        let (left, release_at) = (old.left, old.release_at);
+        let release_at = old.release_at;
         let (abandons, is_lost) = (std::mem::take(&mut old.abandons), old.is_lost);
         let number = old.attempt;
         let (ue, kind) = (from, UeTimerKind::Forget);
@@ -339,9 +334,9 @@ impl Generator {
         if is_lost {
             self.retire(step, from);
         }
+        self.left.copy(from, to);
         let new = &mut self.ues[to as usize];
         new.is_current = true;
-        new.left = left;
         new.due |= due;
         new.release_at = release_at;
         // Whoever was to vanish has stayed for a handover, and stays.

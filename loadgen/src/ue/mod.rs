@@ -24,23 +24,29 @@ pub(crate) mod call;
 mod course;
 mod fallback;
 pub(crate) mod handover;
+pub(crate) mod left;
 pub mod lifetime;
 pub(crate) mod names;
 mod network;
 mod over_connection;
+pub(crate) mod place;
 pub(crate) mod procedures;
+pub(crate) mod progress;
 mod receive;
 mod registration;
+mod remote;
 mod requests;
 mod security;
-mod services;
+pub(crate) mod server;
+mod sets;
+mod ues;
 mod view;
+mod watch;
 pub(crate) mod write;
 
-use imstorm_base::slab::Key;
 use imstorm_base::strings::Handle;
 use imstorm_base::time::Time;
-use imstorm_esp::SaSet;
+use imstorm_esp::{LocalPort, SaSet};
 use imstorm_sip::Method;
 use imstorm_sip::transaction::NonInviteClient;
 
@@ -49,9 +55,14 @@ use agreement::ClientSide;
 pub(crate) use call::Leg;
 use call::LegTimer;
 use lifetime::Lifetime;
+use lifetime::Moment;
 use names::Call;
-pub(crate) use services::Services;
+use place::Place;
+pub(crate) use progress::Progress;
+use server::Server;
+pub(crate) use ues::Ues;
 pub use view::UeView;
+pub(crate) use watch::Watch;
 
 /// How far a UE is.
 #[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
@@ -190,8 +201,8 @@ impl Request {
 pub struct UeTimer {
     pub ue: u32,
     pub kind: UeTimerKind,
-    /// Of the request for E, F and N, of the operator's call for `Operator`, of the set's offer for `Former`, of the set-up for
-    /// the others.
+    /// Of the request for E, F and N, of the operator's call for `Operator` (which is counted with them), of the set's offer for
+    /// `Former`, of the set-up for the others.
     pub number: u32,
 }
 
@@ -230,11 +241,21 @@ pub enum UeTimerKind {
 #[derive(Debug)]
 pub struct UeSet {
     pub sa: SaSet,
-    /// The P-CSCF's protected server port, where requests go to.
-    pub port_ps: u16,
     /// The number of the UE's offer that it was made from.
-    pub offer: u32,
+    pub offer: u8,
+    /// Security-Server as it was received, for Security-Verify.
+    pub server: Server,
 }
+
+impl UeSet {
+    /// The P-CSCF's protected server port, where requests go to.
+    pub fn port_ps(&self) -> u16 {
+        self.sa.selectors(LocalPort::Client).remote_port
+    }
+}
+
+// A secured UE has one: the set itself 168, where its Security-Server is 8, the offer's number.
+const _: () = assert!(size_of::<UeSet>() <= 180);
 
 /// What a UE keeps of its authentication.
 #[derive(Copy, Clone, Default)]
@@ -264,57 +285,49 @@ pub enum Abandons {
     Connection,
 }
 
-/// One access of a UE: most have one only.
+/// One access of a UE: most have one only. What it has only while it is about something is elsewhere, at the places that it names.
 #[derive(Debug, Default)]
 pub struct Ue {
+    /// 44 bytes: the last challenge and its answer.
     pub authentication: Authentication,
     /// The request under way.
-    pub request: Option<Request>,
-    /// The procedure under way, and its intended start.
-    pub procedure: Option<(Procedure, Time)>,
-    /// When that was first sent which the next NOTIFY follows: a SUBSCRIBE, or the operator's call.
-    pub asked_at: Option<Time>,
+    pub request: Place,
+    /// From when the procedure under way, and the NOTIFY that is to come, are measured.
+    pub progress: Place,
     /// The security associations in force.
-    pub set: Option<Key>,
+    pub set: Place,
     /// Those of a re-authentication that is under way, or of the connection before this one, whose last NOTIFY may come again.
-    pub other_set: Option<Key>,
-    /// What the UE does over its connection beside the security subscription.
-    pub services: Option<Key>,
-    /// The dialog's strings, from the 200.
-    pub dialog: Handle,
-    /// Security-Server as it was received, for Security-Verify.
-    pub security_server: Handle,
-    /// The same of the re-authentication that is under way.
-    pub next_security_server: Handle,
-    /// Service-Route of the last 200, if it had one.
-    pub service_route: Handle,
+    pub other_set: Place,
+    /// The subscription to the registration state.
+    pub watch: Place,
+    /// The newest of the user's sides of sessions, on the user's first access: each names the next.
+    pub legs: Place,
+    /// What the last 200 said ([`remote::Remote`]).
+    pub remote: Handle,
+    /// 16 bytes.
     pub lifetime: Lifetime,
     /// Until when it takes it that its P-CSCF, or the home network behind it, does not know the extension.
-    pub legacy_until: Time,
+    pub legacy_until: Moment,
     /// When the profile has the user end the connection, if it does.
-    pub release_at: Time,
+    pub release_at: Moment,
     pub cseq: u32,
     pub notify_cseq: u32,
-    /// Counts requests, so that the timers of past ones fire in vain.
+    /// CSeq of the last REGISTER over the connection.
+    pub register_cseq: u32,
+    /// Counts requests and the operator's calls, so that the timers of past ones fire in vain.
     pub request_number: u32,
     /// Counts set-ups, which are in Call-ID and tag.
     pub attempt: u32,
-    /// Counts the offers of SPIs.
-    pub offer: u32,
-    /// Counts the operator's calls.
-    pub call: u32,
     /// The identities as last notified, as a hash.
-    pub identities: u64,
-    /// The lifetime that the operator has lowered, in seconds.
-    pub full_s: u32,
+    pub identities: u32,
     /// Counts the calls that the user begins over its connections, on its first access.
     pub calls: u32,
-    /// The newest of the user's sides of sessions, on the user's first access: each names the next.
-    pub legs: Option<Key>,
-    /// How many of each procedure are left.
-    pub left: [u16; Procedure::COUNT],
     /// Which procedures are due, by their numbers; and [`network::URGENT`].
     pub due: u32,
+    /// Counts the offers of SPIs.
+    pub offer: u8,
+    /// The procedure under way.
+    pub procedure: Option<Procedure>,
     pub stage: Stage,
     pub basis: Basis,
     pub abandons: Abandons,
@@ -326,6 +339,10 @@ pub struct Ue {
     pub pcscf_turn: u8,
     /// Consecutive challenges that could not be answered (TS 24.229 clause 5.1.1.5.3).
     pub bad_challenges: u8,
+    /// The other set is that of a re-authentication.
+    pub is_next: bool,
+    /// Its default identity is registered over the connection.
+    pub is_bound: bool,
     pub has_200: bool,
     pub has_notify: bool,
     /// The refresh under way was challenged.
@@ -352,8 +369,9 @@ pub struct Ue {
 
 const _: () = assert!(1_u32 << Procedure::COUNT <= network::URGENT, "as many as `due` has bits");
 
-// There are a million of them in a big run.
-const _: () = assert!(size_of::<Ue>() <= 416);
+// There are a million of them in a big run: 44 of the last challenge, 24 of places, 8 where the last 200 is, 24 of times, 32 of
+// counters, 20 of flags and small counters.
+const _: () = assert!(size_of::<Ue>() <= 156);
 
 /// UEs' SPIs begin here, far from where a P-CSCF begins: the four of a set must differ (TS 33.203 clause 7.2).
 const SPI_FIRST: u32 = 1 << 31;
@@ -366,20 +384,15 @@ impl Ue {
     /// UE has an address of its own, so the SPIs need only differ within the UE; they differ between UEs as well, for the sake
     /// of whoever reads a capture.
     pub fn client_side(&self, ue: u32, ports_uc: &[u16; CLIENT_PORTS], port_us: u16) -> ClientSide {
-        let first = SPI_FIRST + (ue % (1 << 24)) * 128 + (self.offer % 64) * 2;
+        let first = SPI_FIRST + (ue % (1 << 24)) * 128 + u32::from(self.offer % 64) * 2;
         // The first offer is number 1.
-        let port_uc = ports_uc[(self.offer as usize + CLIENT_PORTS - 1) % CLIENT_PORTS];
+        let port_uc = ports_uc[(usize::from(self.offer) + CLIENT_PORTS - 1) % CLIENT_PORTS];
         ClientSide { spi_uc: first, spi_us: first + 1, port_uc, port_us }
     }
 
     /// Whether nothing is under way.
     pub fn is_free(&self) -> bool {
         self.stage == Stage::Secured && self.procedure.is_none() && self.request.is_none()
-    }
-
-    /// The procedure under way.
-    pub fn current(&self) -> Option<Procedure> {
-        self.procedure.map(|(procedure, _)| procedure)
     }
 }
 

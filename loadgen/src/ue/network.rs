@@ -24,8 +24,6 @@ impl Generator {
     }
 
     pub(super) fn begin_network_reauthentication(&mut self, step: &mut Step<'_>, ue: u32) {
-        let state = &mut self.ues[ue as usize];
-        state.full_s = state.lifetime.granted_s;
         let kind = OperatorKind::Shorten { expires_s: self.shorten_s };
         self.call_operator(step, ue, Procedure::NetworkReauthenticate, kind);
     }
@@ -51,9 +49,12 @@ impl Generator {
     ) {
         self.start_procedure(ue, procedure, step.now);
         let state = &mut self.ues[ue as usize];
-        state.call = state.call.wrapping_add(1);
-        state.asked_at = Some(step.now);
-        let number = state.call;
+        state.request_number = state.request_number.wrapping_add(1);
+        let (number, granted_s) = (state.request_number, state.lifetime.granted_s);
+        if let Some(progress) = self.progress_mut(ue) {
+            progress.asked_at = Some(step.now);
+            progress.full_s = granted_s;
+        }
         if !self.operator.file(OperatorCall { ue, number, kind }) {
             return self.fail(step, ue, Cause::Operator);
         }
@@ -65,7 +66,8 @@ impl Generator {
 
     /// A call has failed, which may be known only after its UE has given up.
     pub(crate) fn operator_failed(&mut self, step: &mut Step<'_>, call: OperatorCall) {
-        if self.awaits_operator(call.ue) && self.ues[call.ue as usize].call == call.number {
+        if self.awaits_operator(call.ue) && self.ues[call.ue as usize].request_number == call.number
+        {
             self.fail(step, call.ue, Cause::Operator);
         }
     }
@@ -81,7 +83,7 @@ impl Generator {
         let state = &self.ues[ue as usize];
         state.stage == Stage::Secured
             && matches!(
-                state.current(),
+                state.procedure,
                 Some(
                     Procedure::IdentityChange
                         | Procedure::NetworkReauthenticate
@@ -93,7 +95,7 @@ impl Generator {
     /// A NOTIFY has come to a secured UE: it may be what the operator was asked for.
     pub(super) fn notified_secured(&mut self, step: &mut Step<'_>, ue: u32, is_lower: bool) {
         let state = &mut self.ues[ue as usize];
-        let current = if state.stage == Stage::Secured { state.current() } else { None };
+        let current = if state.stage == Stage::Secured { state.procedure } else { None };
         match current {
             Some(Procedure::IdentityChange) if state.has_extra == state.wants_extra => {
                 self.complete(step, ue);
@@ -118,7 +120,7 @@ impl Generator {
             return;
         }
         let state = &self.ues[ue as usize];
-        match (state.stage, state.current()) {
+        match (state.stage, state.procedure) {
             (Stage::Gone | Stage::Away | Stage::Idle, _) => return,
             (Stage::Releasing, _) => {
                 // It answers the SUBSCRIBE with Expires 0 as well, should the 200 be late.
@@ -147,13 +149,9 @@ impl Generator {
         self.drop_calls(step, ue);
         let state = &mut self.ues[ue as usize];
         self.resting -= u64::from(std::mem::take(&mut state.rests));
-        let former = state.set.take();
-        state.other_set = former;
-        self.strings.release(std::mem::take(&mut state.next_security_server));
+        state.other_set = state.set.take();
         self.begin_set_up(step, ue, step.now);
-        let Some(number) = former.and_then(|key| self.sets.get(key)).map(|set| set.offer) else {
-            return;
-        };
+        let Some(number) = self.offer_of_other_set(ue) else { return };
         let kind = UeTimerKind::Former;
         let after_ns = self.settings.timer_n_ns();
         self.timers.arm(step.now, after_ns, UeTimer { ue, kind, number });

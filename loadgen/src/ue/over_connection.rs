@@ -1,6 +1,7 @@
 //! What UEs do over their secure connections without further authentication (the paper's section 3.2): they register, watch
 //! their registration, and write to each other.
 
+use imstorm_base::strings::{Handle, Strings};
 use imstorm_base::time::{Time, seconds};
 use imstorm_sip::field::subscription_state::SubscriptionState;
 use imstorm_sip::header::HeaderName;
@@ -8,6 +9,8 @@ use imstorm_sip::{DialogParts, Message, Method, Writer, dialog};
 
 use super::names::{Call, Names};
 use super::receive::{DIALOG_BYTES_MAX, measure_notify};
+use super::remote::Remote;
+use super::server::SERVER_BYTES_MAX;
 use super::write::{ALLOW, UeSettings, Writing};
 use super::{Asking, Basis, Stage, UeTimer, UeTimerKind};
 use crate::generator::{Generator, Step};
@@ -27,13 +30,9 @@ impl Generator {
 
     /// Sends the REGISTER of the procedure under way.
     pub(super) fn register(&mut self, step: &mut Step<'_>, ue: u32) {
-        if self.services_of(ue).is_none() {
-            return self.fail(step, ue, Cause::Transport);
-        }
-        let call = Call::Registration(self.ues[ue as usize].attempt);
-        let Some(services) = self.services_mut(ue) else { return };
-        services.register_cseq += 1;
-        let cseq = services.register_cseq;
+        let state = &mut self.ues[ue as usize];
+        state.register_cseq += 1;
+        let (call, cseq) = (Call::Registration(state.attempt), state.register_cseq);
         let home = format!("sip:{}", self.settings.domain);
         let written = self.write_over_connection(ue, call, |writing, names, route, out| {
             let parts = initial(names, home.as_bytes(), route);
@@ -58,30 +57,30 @@ impl Generator {
 
     /// Sends the SUBSCRIBE to the registration state of the procedure under way: in its dialog, or where there is none the first one.
     pub(super) fn watch_registration(&mut self, step: &mut Step<'_>, ue: u32) {
-        if self.services_of(ue).is_none() {
+        if self.make_watch(ue).is_none() {
             return self.fail(step, ue, Cause::Transport);
         }
         let fresh = self.next_call(ue);
-        let Some(services) = self.services_mut(ue) else { return };
-        services.reg_has_200 = false;
-        services.reg_has_notify = false;
-        if services.reg_dialog.is_empty() {
-            services.reg_call = fresh;
-            services.reg_cseq = 0;
-            services.reg_notify_cseq = 0;
+        let Some(watch) = self.watch_mut(ue) else { return };
+        watch.has_200 = false;
+        watch.has_notify = false;
+        if watch.dialog.is_empty() {
+            watch.call = fresh;
+            watch.cseq = 0;
+            watch.notify_cseq = 0;
+            watch.owner = ue;
         }
-        if services.reg_dialog.is_empty() {
-            services.reg_owner = ue;
-        }
-        services.reg_cseq += 1;
-        services.reg_asked_at = Some(step.now);
-        let (call, cseq) = (Call::RegEvent(services.reg_call), services.reg_cseq);
-        let owner = services.reg_owner;
+        watch.cseq += 1;
+        watch.asked_at = Some(step.now);
+        let (call, cseq, owner) = (Call::RegEvent(watch.call), watch.cseq, watch.owner);
+        let is_new = watch.dialog.is_empty();
+        let mut text = [0; DIALOG_BYTES_MAX];
+        let remote = self.read_watch(ue, &mut text);
+        let old = Names::new(&self.population, &self.settings, owner, call);
         let written = self.write_over_connection(ue, call, |writing, names, route, out| {
-            let blob = writing.services.map(|it| writing.strings.get(&it.reg_dialog));
-            let parts = match blob.filter(|blob| !blob.is_empty()) {
-                Some(blob) => DialogParts::decode(blob),
-                None => initial(names, names.impu(), route),
+            let parts = match is_new {
+                true => initial(names, names.impu(), route),
+                false => remote.dialog(&old),
             };
             writing.subscribe(&parts, (call, cseq), names, None, out)
         });
@@ -91,7 +90,7 @@ impl Generator {
 
     /// The request under way is in a dialog that another access has named.
     fn name_request(&mut self, ue: u32, owner: u32) {
-        if let Some(request) = &mut self.ues[ue as usize].request {
+        if let Some(request) = self.request_mut(ue) {
             request.named = owner;
         }
     }
@@ -105,25 +104,27 @@ impl Generator {
         to: u32,
         in_dialog: bool,
     ) {
-        let Some(old) = self.services(from) else { return };
-        let blob = self.strings.get(&old.reg_dialog).to_vec();
-        let (call, cseq, notify_cseq) = (old.reg_call, old.reg_cseq, old.reg_notify_cseq);
-        let owner = if in_dialog { old.reg_owner } else { to };
-        if self.services_of(to).is_none() {
+        let Some(old) = self.watch_of(from) else { return };
+        let (call, cseq, notify_cseq) = (old.call, old.cseq, old.notify_cseq);
+        let names = Names::new(&self.population, &self.settings, old.owner, Call::RegEvent(call));
+        let owner = if in_dialog { old.owner } else { to };
+        let mut text = [0; DIALOG_BYTES_MAX];
+        let remote = self.read_watch(from, &mut text);
+        let old = remote.dialog(&names);
+        if self.make_watch(to).is_none() {
             return self.fail(step, to, Cause::Transport);
         }
         let fresh = self.next_call(to);
-        let Some(services) = self.services_mut(to) else { return };
-        services.reg_has_200 = false;
-        services.reg_has_notify = false;
-        services.reg_owner = owner;
-        services.reg_asked_at = Some(step.now);
-        services.reg_call = if in_dialog { call } else { fresh };
-        services.reg_cseq = if in_dialog { cseq + 1 } else { 1 };
-        services.reg_notify_cseq = if in_dialog { notify_cseq } else { 0 };
-        let (call, cseq) = (Call::RegEvent(services.reg_call), services.reg_cseq);
+        let Some(watch) = self.watch_mut(to) else { return };
+        watch.has_200 = false;
+        watch.has_notify = false;
+        watch.owner = owner;
+        watch.asked_at = Some(step.now);
+        watch.call = if in_dialog { call } else { fresh };
+        watch.cseq = if in_dialog { cseq + 1 } else { 1 };
+        watch.notify_cseq = if in_dialog { notify_cseq } else { 0 };
+        let (call, cseq) = (Call::RegEvent(watch.call), watch.cseq);
         let written = self.write_over_connection(to, call, |writing, names, route, out| {
-            let old = DialogParts::decode(&blob);
             let parts = match in_dialog {
                 true => DialogParts { routes: route, ..old },
                 false => initial(names, names.impu(), route),
@@ -140,7 +141,7 @@ impl Generator {
 
     /// Whether the procedure under way waits for a subscription to the registration state.
     pub(super) fn is_subscribing(&self, ue: u32) -> bool {
-        let current = self.ues[ue as usize].current();
+        let current = self.ues[ue as usize].procedure;
         matches!(current, Some(Procedure::RegEvent | Procedure::HandoverSubscriptions))
     }
 
@@ -200,7 +201,7 @@ impl Generator {
         let leaves = state.is_leaving
             || state.stage == Stage::Releasing
             || self.handover_of(ue).is_some()
-            || state.current() == Some(Procedure::NetworkRelease);
+            || state.procedure == Some(Procedure::NetworkRelease);
         self.is_registered(ue) && !leaves
     }
 
@@ -209,7 +210,8 @@ impl Generator {
         if self.handover_of(ue).is_some() {
             return true;
         }
-        let state = &self.ues[self.current_access(ue) as usize];
+        let ue = self.current_access(ue);
+        let state = &self.ues[ue as usize];
         let procedure = Procedure::RegisterOverConnection;
         match state.stage {
             Stage::Idle => !self.stopped,
@@ -217,17 +219,17 @@ impl Generator {
             // Its set-up is its registration.
             _ if state.basis == Basis::Registration => !state.stage.is_secure(),
             _ => {
-                state.left[procedure as usize] > 0
+                self.left.of(ue, procedure) > 0
                     || state.due & (1 << procedure as u32) != 0
-                    || state.current() == Some(procedure)
+                    || state.procedure == Some(procedure)
             }
         }
     }
 
     /// Whether the partner's MESSAGE to this UE is under way: it stays until that is answered.
     pub(super) fn is_written_to(&self, ue: u32) -> bool {
-        let partner = &self.ues[self.current_access(self.partner(ue)) as usize];
-        partner.request.as_ref().is_some_and(|request| request.asking == Asking::Message)
+        let partner = self.request_of(self.current_access(self.partner(ue)));
+        partner.is_some_and(|request| request.asking == Asking::Message)
     }
 
     /// The number of the user's next call. What is begun over one access may go on over the other, under the same number, and must not be
@@ -248,15 +250,16 @@ impl Generator {
         let names = Names::new(&self.population, &self.settings, ue, call);
         let mut route = [0; ROUTE_BYTES_MAX];
         let len = self.write_route(ue, &mut route)?;
-        let state = &self.ues[ue as usize];
+        let mut verify = [0; SERVER_BYTES_MAX];
+        let verify = self.write_server(self.ues[ue as usize].set, &mut verify);
         let writing = Writing {
             population: &self.population,
             settings: &self.settings,
-            strings: &self.strings,
-            services: state.services.and_then(|key| self.services.get(key)),
-            replaced: None,
             ue,
-            state,
+            state: &self.ues[ue as usize],
+            verify,
+            remote: Remote::default(),
+            replaced: None,
         };
         write(&writing, &names, &route[..len], &mut self.text[..])
     }
@@ -264,27 +267,27 @@ impl Generator {
     /// The Route of whatever leaves over the connection: the P-CSCF's protected port, then the Service-Route of the last 200, or
     /// where it had none its Contact.
     fn write_route(&self, ue: u32, out: &mut [u8]) -> Option<usize> {
-        let state = &self.ues[ue as usize];
         let len = self.write_first_hop(ue, out)?;
-        if self.settings.is_open && state.service_route.is_empty() {
+        let mut text = [0; DIALOG_BYTES_MAX];
+        let remote = self.read_remote(ue, &mut text);
+        if self.settings.is_open && remote.service_route.is_empty() {
             return Some(len);
         }
         let mut writer = Writer::new(out.get_mut(len..)?);
         writer.put(b",");
-        if state.service_route.is_empty() {
-            let parts = DialogParts::decode(self.strings.get(&state.dialog));
-            writer.put(b"<").put(parts.remote_target).put(b">");
+        if remote.service_route.is_empty() {
+            writer.put(b"<").put(remote.target).put(b">");
         } else {
-            writer.put(self.strings.get(&state.service_route));
+            writer.put(remote.service_route);
         }
         Some(len + writer.done().ok()?)
     }
 
     /// The P-CSCF's protected port, or its only one where nothing is protected, as the first Route of whatever leaves over the connection.
     pub(super) fn write_first_hop(&self, ue: u32, out: &mut [u8]) -> Option<usize> {
-        let port_ps = match self.ues[ue as usize].set {
-            _ if self.settings.is_open => self.pcscf(ue).port(),
-            set => self.sets.get(set?)?.port_ps,
+        let port_ps = match self.settings.is_open {
+            true => self.pcscf(ue).port(),
+            false => self.sets.get(self.set_of(ue)?)?.port_ps(),
         };
         let mut writer = Writer::new(out);
         writer.put(b"<sip:").ip(self.pcscf(ue).ip()).put(b":");
@@ -305,14 +308,13 @@ impl Generator {
             return self.fail(step, ue, Cause::NotBound);
         };
         let until = sent_at.saturating_add(seconds(u64::from(expires_s)));
-        if let Some(services) = self.services_mut(ue) {
-            services.registered_until = Some(until);
-        }
-        let number = self.ues[ue as usize].attempt;
+        let state = &mut self.ues[ue as usize];
+        state.is_bound = true;
+        let number = state.attempt;
         let half_ns = until.saturating_sub(step.now) / 2;
         let kind = UeTimerKind::Reregister;
         self.timers.arm(step.now, half_ns, UeTimer { ue, kind, number });
-        let procedure = self.ues[ue as usize].current();
+        let procedure = self.ues[ue as usize].procedure;
         self.complete(step, ue);
         self.after(step, ue, procedure.unwrap_or(Procedure::RegisterOverConnection));
     }
@@ -334,22 +336,17 @@ impl Generator {
 
     /// 2xx to a SUBSCRIBE to the registration state: the dialog is made, its NOTIFY has to follow.
     pub(super) fn reg_accepted(&mut self, step: &mut Step<'_>, ue: u32, message: &Message<'_>) {
-        let Some(it) = self.services(ue) else { return };
-        let (call, owner) = (Call::RegEvent(it.reg_call), it.reg_owner);
-        let mut blob = [0; DIALOG_BYTES_MAX];
-        let written = self.write_dialog((ue, owner), call, message, &mut blob);
-        let kept = written.is_some_and(|len| {
-            let services =
-                self.ues[ue as usize].services.and_then(|key| self.services.get_mut(key));
-            services
-                .is_some_and(|it| self.strings.replace(&mut it.reg_dialog, &blob[..len]).is_ok())
-        });
+        let mut text = [0; DIALOG_BYTES_MAX];
+        let written = self.write_dialog(ue, b"", message, &mut text);
+        let watch = self.ues[ue as usize].watch.key(&self.watches);
+        let Some(watch) = watch.and_then(|key| self.watches.get_mut(key)) else { return };
+        let kept = written
+            .is_some_and(|len| self.strings.replace(&mut watch.dialog, &text[..len]).is_ok());
         if !kept {
             return self.fail(step, ue, Cause::Parse);
         }
-        let Some(services) = self.services_mut(ue) else { return };
-        services.reg_has_200 = true;
-        if services.reg_has_notify {
+        watch.has_200 = true;
+        if watch.has_notify {
             self.reg_subscribed(step, ue);
         } else {
             self.arm_timer_n(step, ue);
@@ -364,30 +361,30 @@ impl Generator {
         cseq: u32,
         state: &SubscriptionState<'_>,
     ) {
-        let Some(services) = self.services_mut(ue) else { return };
-        if cseq <= services.reg_notify_cseq {
+        let Some(watch) = self.watch_mut(ue) else { return };
+        if cseq <= watch.notify_cseq {
             return;
         }
-        services.reg_notify_cseq = cseq;
-        let asked_at = services.reg_asked_at.take();
+        watch.notify_cseq = cseq;
+        let asked_at = watch.asked_at.take();
         measure_notify(&mut self.measurements, step.now, asked_at);
-        let Some(services) = self.services_mut(ue) else { return };
+        let Some(watch) = self.watch_mut(ue) else { return };
         if state.is_terminated() {
-            let ended = std::mem::take(&mut services.reg_dialog);
+            let ended = std::mem::take(&mut watch.dialog);
             self.strings.release(ended);
             if self.is_subscribing(ue) {
                 self.fail(step, ue, Cause::TerminatedByNetwork);
             }
             return self.registration_over(step, ue, state.reason.unwrap_or_default());
         }
-        services.reg_has_notify = true;
-        if services.reg_has_200 && self.is_subscribing(ue) {
+        watch.has_notify = true;
+        if watch.has_200 && self.is_subscribing(ue) {
             self.reg_subscribed(step, ue);
         }
     }
 
     fn reg_subscribed(&mut self, step: &mut Step<'_>, ue: u32) {
-        let procedure = self.ues[ue as usize].current();
+        let procedure = self.ues[ue as usize].procedure;
         self.complete(step, ue);
         self.after(step, ue, procedure.unwrap_or(Procedure::RegEvent));
     }
@@ -398,13 +395,38 @@ impl Generator {
         self.after(step, ue, Procedure::Message);
     }
 
+    /// The network's part of a UE's dialog about its registration state, read into `text`.
+    fn read_watch<'a>(&self, ue: u32, text: &'a mut [u8; DIALOG_BYTES_MAX]) -> Remote<'a> {
+        read(&self.strings, self.watch_of(ue).map(|it| &it.dialog), text)
+    }
+
+    /// What the last 200 to a UE said, read into `text`.
+    pub(super) fn read_remote<'a>(
+        &self,
+        ue: u32,
+        text: &'a mut [u8; DIALOG_BYTES_MAX],
+    ) -> Remote<'a> {
+        read(&self.strings, Some(&self.ues[ue as usize].remote), text)
+    }
+
     /// The subscription to the registration state is gone: the next one is a new one.
     pub(super) fn lose_reg_dialog(&mut self, ue: u32) {
-        if let Some(services) = self.services_mut(ue) {
-            let lost = std::mem::take(&mut services.reg_dialog);
+        if let Some(watch) = self.watch_mut(ue) {
+            let lost = std::mem::take(&mut watch.dialog);
             self.strings.release(lost);
         }
     }
+}
+
+fn read<'a>(
+    strings: &Strings,
+    kept: Option<&Handle>,
+    text: &'a mut [u8; DIALOG_BYTES_MAX],
+) -> Remote<'a> {
+    let kept = kept.map(|kept| strings.get(kept)).unwrap_or_default();
+    let text = &mut text[..kept.len()];
+    text.copy_from_slice(kept);
+    Remote::decode(text)
 }
 
 /// A request outside any dialog, from the UE's default identity to itself.
@@ -464,7 +486,6 @@ impl Writing<'_> {
 
     /// Security-Verify of the set in force.
     pub(super) fn verify(&self, out: &mut Writer<'_>) {
-        let server = self.strings.get(&self.state.security_server);
-        out.header(HeaderName::SecurityVerify).put(server).end();
+        out.header(HeaderName::SecurityVerify).put(self.verify).end();
     }
 }

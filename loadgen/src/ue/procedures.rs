@@ -1,6 +1,5 @@
 //! What UEs do about their connection, from its set-up to its end.
 
-use imstorm_base::strings::Handle;
 use imstorm_base::time::{Time, seconds};
 use imstorm_sip::transaction::Timings;
 
@@ -62,15 +61,18 @@ impl Generator {
 
     pub(super) fn start_procedure(&mut self, ue: u32, procedure: Procedure, intended: Time) {
         self.measurements.attempted(procedure);
+        if let Some(progress) = self.progress_mut(ue) {
+            progress.intended = intended;
+        }
         let state = &mut self.ues[ue as usize];
-        state.procedure = Some((procedure, intended));
+        state.procedure = Some(procedure);
         self.resting -= u64::from(std::mem::take(&mut state.rests));
         self.under_way += 1;
     }
 
     /// The procedure under way has come to its good end.
     pub(crate) fn complete(&mut self, step: &Step<'_>, ue: u32) {
-        if let Some((procedure, intended)) = self.ues[ue as usize].procedure.take() {
+        if let Some((procedure, intended)) = self.take_procedure(ue) {
             self.measurements.completed(procedure, step.now.saturating_sub(intended));
             self.under_way -= 1;
             self.note_ended(ue, procedure, None);
@@ -105,7 +107,7 @@ impl Generator {
         ue: u32,
         cause: Cause,
     ) -> Option<Procedure> {
-        let (procedure, _) = self.ues[ue as usize].procedure.take()?;
+        let (procedure, _) = self.take_procedure(ue)?;
         self.measurements.failed(procedure, cause);
         self.under_way -= 1;
         self.note_ended(ue, procedure, Some(cause));
@@ -129,7 +131,7 @@ impl Generator {
 
     /// The procedure under way is given up: it is neither completed nor failed.
     pub(super) fn abandon_procedure(&mut self, ue: u32) {
-        if let Some((procedure, _)) = self.ues[ue as usize].procedure.take() {
+        if let Some((procedure, _)) = self.take_procedure(ue) {
             self.measurements.abandoned(procedure);
             self.under_way -= 1;
         }
@@ -196,7 +198,7 @@ impl Generator {
         let was_secured = accesses.any(|it| self.ues[it as usize].was_secured);
         self.secured_ever += u64::from(!was_secured);
         self.ues[ue as usize].was_secured = true;
-        let procedure = self.ues[ue as usize].current();
+        let procedure = self.ues[ue as usize].procedure;
         self.complete(step, ue);
         if procedure == Some(Procedure::HandoverSecure) {
             return self.handover_goes_on(step, ue);
@@ -231,25 +233,30 @@ impl Generator {
     pub(super) fn is_refreshed(&self, ue: u32) -> bool {
         let state = &self.ues[ue as usize];
         let has_both = state.has_200 && state.has_notify;
+        let full_s = self.full_s(ue);
         has_both
-            && (state.current() != Some(Procedure::NetworkReauthenticate)
-                || state.lifetime.is_restored(state.full_s)
-                || state.lifetime.granted_s < state.full_s)
+            && (state.procedure != Some(Procedure::NetworkReauthenticate)
+                || state.lifetime.is_restored(full_s)
+                || state.lifetime.granted_s < full_s)
+    }
+
+    /// The lifetime that the operator has lowered, in seconds.
+    fn full_s(&self, ue: u32) -> u32 {
+        self.progress_of(ue).map_or(0, |it| it.full_s)
     }
 
     /// The refresh has been granted; where it was challenged, its NOTIFY has come, too.
     pub(crate) fn refreshed(&mut self, step: &mut Step<'_>, ue: u32) {
+        let full_s = self.full_s(ue);
         let state = &mut self.ues[ue as usize];
         state.stage = Stage::Secured;
-        let Some(procedure) = state.current() else { return };
+        let Some(procedure) = state.procedure else { return };
         let must_challenge =
             matches!(procedure, Procedure::Reauthenticate | Procedure::NetworkReauthenticate);
         if must_challenge && !state.was_challenged {
             return self.fail(step, ue, Cause::NotChallenged);
         }
-        if procedure == Procedure::NetworkReauthenticate
-            && !state.lifetime.is_restored(state.full_s)
-        {
+        if procedure == Procedure::NetworkReauthenticate && !state.lifetime.is_restored(full_s) {
             return self.fail(step, ue, Cause::Lifetime);
         }
         self.complete(step, ue);
@@ -280,8 +287,7 @@ impl Generator {
             UeTimerKind::TimerE | UeTimerKind::TimerF => {
                 timer.number == state.request_number && state.request.is_some()
             }
-            UeTimerKind::TimerN => timer.number == state.request_number,
-            UeTimerKind::Operator => timer.number == state.call,
+            UeTimerKind::TimerN | UeTimerKind::Operator => timer.number == state.request_number,
             UeTimerKind::Former => true,
             _ => timer.number == state.attempt,
         };
@@ -313,6 +319,9 @@ impl Generator {
 
     /// A 200 and no NOTIFY: a set-up's subscription is given up, and tried again once (RFC 6665 clause 4.1.2.4).
     fn timer_n(&mut self, step: &mut Step<'_>, ue: u32) {
+        if !self.wait_for_notify(step, ue) {
+            return;
+        }
         let state = &self.ues[ue as usize];
         match state.stage {
             Stage::Answering if !state.has_notify => {}
@@ -350,21 +359,12 @@ impl Generator {
         self.drop_set(ue);
         self.drop_other_set(ue);
         self.drop_services(ue);
-        let state = &mut self.ues[ue as usize];
-        for handle in [
-            &mut state.dialog,
-            &mut state.security_server,
-            &mut state.next_security_server,
-            &mut state.service_route,
-        ] {
-            self.strings.release(std::mem::replace(handle, Handle::EMPTY));
-        }
+        self.strings.release(std::mem::take(&mut self.ues[ue as usize].remote));
     }
 
     /// The set of the former connection, made from this offer, goes, unless it has made room before.
     fn forget_former(&mut self, ue: u32, offer: u32) {
-        let other = self.ues[ue as usize].other_set.and_then(|key| self.sets.get(key));
-        if other.is_some_and(|set| set.offer == offer) {
+        if self.offer_of_other_set(ue) == Some(offer) {
             self.drop_other_set(ue);
         }
     }

@@ -2,15 +2,16 @@
 
 use imstorm_base::time::Time;
 use imstorm_sip::header::HeaderName;
-use imstorm_sip::{DialogParts, Message, Method, dialog};
+use imstorm_sip::{Message, Method, dialog};
 
 use super::lifetime::notified_s;
-use super::names::{Call, DialogNames, Names};
+use super::names::{Call, DialogNames};
+use super::remote::Remote;
 use super::{Asking, Basis, Stage};
 use crate::generator::{Generator, Step, Way};
 use crate::measure::{Cause, Measurements, Procedure, Transaction};
 
-/// Room for a dialog's strings.
+/// Room for what is kept of a dialog.
 pub(super) const DIALOG_BYTES_MAX: usize = 2048;
 
 /// Measures a NOTIFY from what it follows. One that follows nothing that the generator asked for has no beginning to measure from.
@@ -19,6 +20,19 @@ pub(super) fn measure_notify(measurements: &mut Measurements, now: Time, asked_a
         measurements.transaction_attempted(Transaction::Notify);
         measurements.transaction_completed(Transaction::Notify, now.saturating_sub(asked_at));
     }
+}
+
+/// Service-Route (RFC 3608), entry by entry in one list; empty where there is none.
+fn write_service_route<'a>(message: &Message<'_>, out: &'a mut [u8]) -> Option<&'a [u8]> {
+    let mut writer = imstorm_sip::Writer::new(&mut *out);
+    for (place, route) in message.list(HeaderName::ServiceRoute).enumerate() {
+        if place > 0 {
+            writer.put(b",");
+        }
+        writer.put(route);
+    }
+    let len = writer.done().ok()?;
+    Some(&out[..len])
 }
 
 impl Generator {
@@ -35,7 +49,7 @@ impl Generator {
             self.ignored += 1;
             return;
         }
-        let waits = state.request.as_ref().is_some_and(|it| it.asking == Asking::First);
+        let waits = self.request_of(ue).is_some_and(|it| it.asking == Asking::First);
         if !waits || message.is_request() || !self.is_answer(ue, message) {
             self.ignored += 1;
             return;
@@ -57,13 +71,12 @@ impl Generator {
         if self.call_response(step, ue, message) {
             return;
         }
-        let state = &self.ues[ue as usize];
         // The answer to a refresh's challenge is answered on the new set, all else on the one in force.
-        let is_expected = state.request.as_ref().is_some_and(|request| match request.asking {
+        let is_expected = self.request_of(ue).is_some_and(|request| match request.asking {
             _ if way == Way::Plain => true,
             Asking::First => false,
-            Asking::Reanswer => state.other_set.map(Way::Sealed) == Some(way),
-            _ => state.set.map(Way::Sealed) == Some(way),
+            Asking::Reanswer => self.other_set_of(ue).map(Way::Sealed) == Some(way),
+            _ => self.set_of(ue).map(Way::Sealed) == Some(way),
         });
         if !is_expected || !self.is_answer(ue, message) {
             self.ignored += 1;
@@ -74,7 +87,7 @@ impl Generator {
 
     /// Whether a response answers the request under way (RFC 3261 clause 17.1.3; the branch is a function of Call-ID and CSeq).
     fn is_answer(&self, ue: u32, message: &Message<'_>) -> bool {
-        let Some(request) = &self.ues[ue as usize].request else { return false };
+        let Some(request) = self.request_of(ue) else { return false };
         let names = DialogNames::new(&self.population, &self.settings, request.named, request.call);
         let is_same =
             |cseq: imstorm_sip::CSeq| cseq.number == request.cseq && cseq.method == request.method;
@@ -137,7 +150,7 @@ impl Generator {
             self.switch_sets(ue);
         }
         let state = &mut self.ues[ue as usize];
-        state.lifetime.grant(sent_at, granted_s);
+        state.lifetime.grant(self.clock, sent_at, granted_s);
         state.has_200 = true;
         // No NOTIFY follows the 200 to a REGISTER.
         state.has_notify |= state.basis == Basis::Registration;
@@ -156,55 +169,47 @@ impl Generator {
 
     /// The dialog that a 200 makes or goes on with, and for how many seconds.
     fn keep_dialog(&mut self, ue: u32, message: &Message<'_>) -> Option<u32> {
-        let mut blob = [0; DIALOG_BYTES_MAX];
-        let call = Call::Security(self.ues[ue as usize].attempt);
-        let len = self.write_dialog((ue, ue), call, message, &mut blob)?;
+        let mut routes = [0; DIALOG_BYTES_MAX];
+        let service_route = write_service_route(message, &mut routes)?;
+        let mut text = [0; DIALOG_BYTES_MAX];
+        let len = self.write_dialog(ue, service_route, message, &mut text)?;
         let state = &mut self.ues[ue as usize];
-        self.strings.replace(&mut state.dialog, &blob[..len]).ok()?;
-        self.keep_service_route(ue, message)?;
+        self.strings.replace(&mut state.remote, &text[..len]).ok()?;
         Some(message.expires().ok().flatten().unwrap_or(self.settings.expires_s))
     }
 
-    /// Service-Route (RFC 3608), entry by entry in one list; empty where there is none.
-    pub(super) fn keep_service_route(&mut self, ue: u32, message: &Message<'_>) -> Option<()> {
+    /// Keeps the Service-Route of a 200 that makes no dialog; false where it can't be.
+    pub(super) fn keep_service_route(&mut self, ue: u32, message: &Message<'_>) -> bool {
+        let (mut routes, mut text) = ([0; DIALOG_BYTES_MAX], [0; DIALOG_BYTES_MAX]);
+        let service_route = write_service_route(message, &mut routes);
+        let remote =
+            service_route.map(|route| Remote { service_route: route, ..Remote::default() });
+        let Some(len) = remote.and_then(|remote| remote.encode(&mut text)) else { return false };
         let state = &mut self.ues[ue as usize];
-        let mut routes = [0; DIALOG_BYTES_MAX];
-        let mut writer = imstorm_sip::Writer::new(&mut routes);
-        for (place, route) in message.list(HeaderName::ServiceRoute).enumerate() {
-            if place > 0 {
-                writer.put(b",");
-            }
-            writer.put(route);
-        }
-        (!writer.has_overflowed()).then_some(())?;
-        self.strings.replace(&mut state.service_route, writer.as_written()).ok()
+        self.strings.replace(&mut state.remote, &text[..len]).is_ok()
     }
 
-    /// The strings of the dialog of an access that a 2xx makes, which the access `owner` has named.
+    /// The network's part of the dialog of an access that a 2xx makes, with this Service-Route: its length.
     pub(super) fn write_dialog(
         &self,
-        (ue, owner): (u32, u32),
-        call: Call,
+        ue: u32,
+        service_route: &[u8],
         message: &Message<'_>,
         out: &mut [u8],
     ) -> Option<usize> {
-        let names = Names::new(&self.population, &self.settings, owner, call);
         let mut routes = [0; 1024];
         let mut len = dialog::route_set(message, true, &mut routes).ok()?;
         if len == 0 {
             // A request in the dialog that is moved is not record-routed again: it goes by the new connection's P-CSCF.
             len = self.write_first_hop(ue, &mut routes)?;
         }
-        let parts = DialogParts {
-            call_id: names.call_id(),
-            local_tag: names.tag(),
-            remote_tag: message.tag(HeaderName::To).ok()??,
-            local_uri: names.impu(),
-            remote_uri: names.impu(),
-            remote_target: message.contact().ok()??.uri_text,
+        let remote = Remote {
+            tag: message.tag(HeaderName::To).ok()??,
+            target: message.contact().ok()??.uri_text,
             routes: &routes[..len],
+            service_route,
         };
-        parts.encode(out).ok()
+        remote.encode(out)
     }
 
     /// A request to the UE.
@@ -252,12 +257,14 @@ impl Generator {
             return;
         }
         state.notify_cseq = cseq.number;
-        measure_notify(&mut self.measurements, step.now, state.asked_at.take());
+        let asked_at = self.take_asked_at(ue);
+        measure_notify(&mut self.measurements, step.now, asked_at);
         if subscription.is_terminated() {
             return self.terminated(step, ue, subscription.reason.unwrap_or_default());
         }
+        let (clock, lifetime) = (self.clock, &mut self.ues[ue as usize].lifetime);
         let is_lower = notified_s(message, &subscription)
-            .is_some_and(|expires_s| state.lifetime.notify(step.now, expires_s));
+            .is_some_and(|expires_s| lifetime.notify(clock, step.now, expires_s));
         if !self.keep_identities(ue, message.body()) {
             return self.bad_body(step, ue);
         }
@@ -268,7 +275,7 @@ impl Generator {
     /// whose end comes again.
     fn call_of(&self, ue: u32, message: &Message<'_>) -> Option<Call> {
         let state = &self.ues[ue as usize];
-        let reg = self.services(ue).map(|it| (it.reg_owner, Call::RegEvent(it.reg_call)));
+        let reg = self.watch_of(ue).map(|it| (it.owner, Call::RegEvent(it.call)));
         let former = state.attempt.checked_sub(1).map(|it| (ue, Call::Security(it)));
         let own =
             (state.basis == Basis::Subscription).then_some((ue, Call::Security(state.attempt)));
@@ -282,6 +289,7 @@ impl Generator {
     }
 
     fn notified(&mut self, step: &mut Step<'_>, ue: u32, way: Way, is_lower: bool) {
+        let is_of_other = self.other_set_of(ue).map(Way::Sealed) == Some(way);
         let state = &mut self.ues[ue as usize];
         match state.stage {
             Stage::Answering => {
@@ -292,7 +300,7 @@ impl Generator {
             }
             Stage::Reanswering => {
                 // One that comes through the set before is older than the 200 that makes the new one the set in force.
-                state.has_notify |= state.has_200 || state.other_set.map(Way::Sealed) == Some(way);
+                state.has_notify |= state.has_200 || is_of_other;
                 if self.is_refreshed(ue) {
                     self.refreshed(step, ue);
                 }
@@ -306,7 +314,7 @@ impl Generator {
         self.ignored += 1;
         let state = &self.ues[ue as usize];
         let waits = matches!(state.stage, Stage::Answering | Stage::Reanswering)
-            || state.current() == Some(Procedure::IdentityChange);
+            || state.procedure == Some(Procedure::IdentityChange);
         if waits {
             self.fail(step, ue, Cause::Parse);
         }

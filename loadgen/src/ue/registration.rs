@@ -24,8 +24,7 @@ impl Generator {
         let granted_s = granted_s.ok_or(Cause::NotBound)?;
         let has_route = message.service_routes().next().is_some_and(|route| route.is_ok());
         // A registrar without security may be any, also one that knows no routes.
-        let is_kept =
-            (has_route || self.settings.is_open) && self.keep_service_route(ue, message).is_some();
+        let is_kept = (has_route || self.settings.is_open) && self.keep_service_route(ue, message);
         is_kept.then_some(()).ok_or(Cause::Parse)?;
         // The first one is the default one (TS 24.229 clause 5.4.1.2.2F); barred ones are not among them.
         let associated = message.associated_uris().flatten().enumerate();
@@ -36,12 +35,9 @@ impl Generator {
         }));
         let state = &mut self.ues[ue as usize];
         state.identities = identities;
+        state.is_bound = true;
         let number = state.attempt;
-        self.services_of(ue).ok_or(Cause::Transport)?;
         let until = sent_at.saturating_add(seconds(u64::from(granted_s)));
-        if let Some(services) = self.services_mut(ue) {
-            services.registered_until = Some(until);
-        }
         let half_ns = (until - seconds(u64::from(granted_s)) / 2).saturating_sub(step.now);
         let kind = UeTimerKind::Reregister;
         self.timers.arm(step.now, half_ns, UeTimer { ue, kind, number });

@@ -1,11 +1,12 @@
 //! Requests of UEs: written once, sent through the security associations that they belong to, and sent again until answered.
 
-use imstorm_base::slab::Key;
 use imstorm_base::time::Time;
 use imstorm_sip::transaction::NonInviteClient;
 use imstorm_sip::transaction::non_invite_client::{Actions, Event};
 
-use super::names::Call;
+use super::names::{Call, Names};
+use super::receive::DIALOG_BYTES_MAX;
+use super::server::SERVER_BYTES_MAX;
 use super::write::{Credentials, Writing, about_connection};
 use super::{Asking, Basis, CLIENT_PORTS, Request, UeTimer, UeTimerKind};
 use crate::generator::{Generator, Step, Way};
@@ -29,17 +30,29 @@ impl Generator {
         if matches!(credentials, Credentials::Answer | Credentials::OutOfRange(_)) {
             state.authentication.nc += 1;
         }
-        state.asked_at = (state.basis == Basis::Subscription).then_some(step.now);
+        let asked_at = (state.basis == Basis::Subscription).then_some(step.now);
         let number = (Call::Security(state.attempt), state.cseq);
-        let replaced = self.replaced_by(ue);
+        // The answer to a refresh's challenge goes on the new set, and verifies that set's Security-Server.
+        let set = if asking == Asking::Reanswer { state.other_set } else { state.set };
+        self.set_asked_at(ue, asked_at);
+        let (mut verify, mut text) = ([0; SERVER_BYTES_MAX], [0; DIALOG_BYTES_MAX]);
+        let mut other_text = [0; DIALOG_BYTES_MAX];
+        let verify = self.write_server(set, &mut verify);
+        let remote = self.read_remote(ue, &mut text);
+        let other = self.replaced_by(ue).map(|from| {
+            let call = Call::Security(self.ues[from as usize].attempt);
+            let names = Names::new(&self.population, &self.settings, from, call);
+            (names, self.read_remote(from, &mut other_text))
+        });
+        let replaced = other.as_ref().map(|(names, remote)| remote.dialog(names));
         let writing = Writing {
             population: &self.population,
             settings: &self.settings,
-            strings: &self.strings,
             ue,
             state: &self.ues[ue as usize],
-            services: None,
-            replaced: replaced.map(|from| &self.ues[from as usize].dialog),
+            verify,
+            remote,
+            replaced: replaced.as_ref(),
         };
         let written = about_connection(&writing, asking, credentials, &mut self.text[..]);
         self.start_request(step, ue, asking, number, written);
@@ -47,18 +60,19 @@ impl Generator {
 
     /// The access whose security subscription the one under way is to end.
     fn replaced_by(&self, ue: u32) -> Option<u32> {
-        let ends_another = self.ues[ue as usize].current() == Some(Procedure::HandoverRelease);
+        let ends_another = self.ues[ue as usize].procedure == Some(Procedure::HandoverRelease);
         self.handover_of(ue).filter(|_| ends_another).map(|handover| handover.from)
     }
 
     /// Numbers the next offer: one whose SPIs and client port are none of the sets' that the UE has (TS 33.203 clause 7.4).
     fn next_offer(&mut self, ue: u32) {
         let state = &mut self.ues[ue as usize];
-        let ports = CLIENT_PORTS as u32;
+        let ports = CLIENT_PORTS as u8;
         loop {
             state.offer = state.offer.wrapping_add(1);
-            let sets = [state.set, state.other_set].into_iter().flatten();
-            let mut taken = sets.filter_map(|key| self.sets.get(key)).map(|set| set.offer % ports);
+            let sets = [state.set, state.other_set].into_iter();
+            let keys = sets.filter_map(|set| set.key(&self.sets));
+            let mut taken = keys.filter_map(|key| self.sets.get(key)).map(|set| set.offer % ports);
             if !taken.any(|place| place == state.offer % ports) {
                 return;
             }
@@ -86,8 +100,12 @@ impl Generator {
         state.request_number = state.request_number.wrapping_add(1);
         let (method, sent_at, named) = (asking.method(state.basis), step.now, ue);
         let request = Request { asking, method, client, kept, sent_at, call, named, cseq };
-        self.measurements.transaction_attempted(request.transaction());
-        state.request = Some(request);
+        let transaction = request.transaction();
+        let Ok(place) = self.requests.insert(request) else {
+            return self.fail(step, ue, Cause::Transport);
+        };
+        state.request = place.into();
+        self.measurements.transaction_attempted(transaction);
         if self.way_of(ue, asking).is_none() {
             self.break_request(ue);
             return self.fail(step, ue, Cause::NoAssociation);
@@ -101,46 +119,68 @@ impl Generator {
         if self.settings.is_open {
             return Some(Way::Plain);
         }
-        let state = &self.ues[ue as usize];
         match asking {
             Asking::First => Some(Way::Plain),
-            Asking::Reanswer => state.other_set.map(Way::Sealed),
-            _ => state.set.map(Way::Sealed),
+            Asking::Reanswer => self.other_set_of(ue).map(Way::Sealed),
+            _ => self.set_of(ue).map(Way::Sealed),
         }
     }
 
     fn send_request(&mut self, step: &mut Step<'_>, ue: u32) {
-        let Some(request) = &self.ues[ue as usize].request else { return };
+        let mut text = std::mem::take(&mut self.text);
+        self.send_kept(step, ue, &mut text);
+        self.text = text;
+    }
+
+    fn send_kept(&mut self, step: &mut Step<'_>, ue: u32, text: &mut [u8]) {
+        let Some(request) = self.request_of(ue) else { return };
         let Some(way) = self.way_of(ue, request.asking) else { return };
         let len = request.kept.kept_bytes();
-        let mut text = std::mem::take(&mut self.text);
         text[..len].copy_from_slice(self.strings.get(&request.kept));
         self.send(step, ue, way, |out| {
             out.get_mut(..len)?.copy_from_slice(&text[..len]);
             Some(len)
         });
-        self.text = text;
     }
 
+    /// Arms the next timer of a request: E, or F where that comes first. One at a time, so that the timers of requests that were
+    /// answered are soon gone.
     fn arm_request(&mut self, step: &Step<'_>, ue: u32, actions: &Actions) {
+        let Some(request) = self.request_of(ue) else { return };
+        let waited_ns = step.now - request.sent_at;
+        let left_ns = self.settings.timings.timer_f_ns().saturating_sub(waited_ns);
+        let (kind, after_ns) = match actions.arm_e {
+            Some(after_ns) if after_ns < left_ns => (UeTimerKind::TimerE, after_ns),
+            _ => (UeTimerKind::TimerF, left_ns),
+        };
         let number = self.ues[ue as usize].request_number;
-        if let Some(after_ns) = actions.arm_e {
-            self.timers.arm(step.now, after_ns, UeTimer { ue, kind: UeTimerKind::TimerE, number });
-        }
-        if let Some(after_ns) = actions.arm_f {
-            self.timers.arm(step.now, after_ns, UeTimer { ue, kind: UeTimerKind::TimerF, number });
-        }
+        self.timers.arm(step.now, after_ns, UeTimer { ue, kind, number });
     }
 
     /// A 2xx has come; its NOTIFY has to follow (RFC 6665 clause 4.1.2.4).
     pub(super) fn arm_timer_n(&mut self, step: &Step<'_>, ue: u32) {
-        let number = self.ues[ue as usize].request_number;
-        let after_ns = self.settings.timer_n_ns();
-        self.timers.arm(step.now, after_ns, UeTimer { ue, kind: UeTimerKind::TimerN, number });
+        let until = step.now + self.settings.timer_n_ns();
+        if let Some(progress) = self.progress_mut(ue) {
+            progress.notify_until = until;
+        }
+        self.wait_for_notify(step, ue);
+    }
+
+    /// The NOTIFY is waited for in parts, so that the timers of those that have come are soon gone. True where it was for long enough.
+    pub(super) fn wait_for_notify(&mut self, step: &Step<'_>, ue: u32) -> bool {
+        let until = self.progress_of(ue).map_or(0, |it| it.notify_until);
+        if until > step.now {
+            let number = self.ues[ue as usize].request_number;
+            let after_ns = (until - step.now).min(self.settings.timings.t1_ns);
+            let kind = UeTimerKind::TimerN;
+            self.timers.arm(step.now, after_ns, UeTimer { ue, kind, number });
+        }
+        (1..=step.now).contains(&until)
     }
 
     pub(super) fn timer_e(&mut self, step: &mut Step<'_>, ue: u32) {
-        let Some(request) = &mut self.ues[ue as usize].request else { return };
+        let Some(key) = self.ues[ue as usize].request.key(&self.requests) else { return };
+        let Some(request) = self.requests.get_mut(key) else { return };
         let actions = request.client.handle(Event::TimerE, &self.settings.timings);
         if actions.retransmit {
             self.retransmissions += 1;
@@ -156,7 +196,8 @@ impl Generator {
         ue: u32,
         status: u16,
     ) -> Option<(Asking, Time)> {
-        let request = self.ues[ue as usize].request.as_mut()?;
+        let key = self.ues[ue as usize].request.key(&self.requests)?;
+        let request = self.requests.get_mut(key)?;
         let (asking, sent_at) = (request.asking, request.sent_at);
         let transaction = request.transaction();
         // A provisional response slows the retransmissions down; Timer F goes on.
@@ -169,42 +210,28 @@ impl Generator {
         Some((asking, sent_at))
     }
 
+    pub(super) fn request_of(&self, ue: u32) -> Option<&Request> {
+        self.requests.get(self.ues[ue as usize].request.key(&self.requests)?)
+    }
+
+    pub(super) fn request_mut(&mut self, ue: u32) -> Option<&mut Request> {
+        let key = self.ues[ue as usize].request.key(&self.requests)?;
+        self.requests.get_mut(key)
+    }
+
     /// The client transaction is over; a final response that comes again is ignored.
     pub(crate) fn end_request(&mut self, ue: u32) {
-        if let Some(request) = self.ues[ue as usize].request.take() {
+        let key = self.ues[ue as usize].request.take().key(&self.requests);
+        if let Some(request) = key.and_then(|key| self.requests.remove(key)) {
             self.strings.release(request.kept);
         }
     }
 
     /// The request under way will not be answered any more.
     pub(super) fn break_request(&mut self, ue: u32) {
-        if let Some(transaction) = self.ues[ue as usize].request.as_ref().map(Request::transaction)
-        {
+        if let Some(transaction) = self.request_of(ue).map(Request::transaction) {
             self.measurements.transaction_failed(transaction);
             self.end_request(ue);
         }
-    }
-
-    /// The UE's security associations in force go.
-    pub(crate) fn drop_set(&mut self, ue: u32) {
-        if let Some(set) = self.ues[ue as usize].set.take() {
-            self.sets.remove(set);
-        }
-    }
-
-    /// The UE's other security associations go.
-    pub(crate) fn drop_other_set(&mut self, ue: u32) {
-        if let Some(set) = self.ues[ue as usize].other_set.take() {
-            self.sets.remove(set);
-        }
-    }
-
-    /// The set of a UE that an SPI of its own is of.
-    pub(crate) fn set_of_spi(&self, ue: u32, spi: u32) -> Option<Key> {
-        let state = &self.ues[ue as usize];
-        [state.set, state.other_set]
-            .into_iter()
-            .flatten()
-            .find(|key| self.sets.get(*key).is_some_and(|set| set.sa.port_of_spi(spi).is_some()))
     }
 }

@@ -3,12 +3,12 @@
 
 use imstorm_aka::{Refusal, answer, decode_nonce};
 use imstorm_base::slab::Key;
-use imstorm_base::strings::Handle;
 use imstorm_esp::SaSet;
 use imstorm_sip::Message;
 use imstorm_sip::header::HeaderName;
 
 use super::agreement::choose;
+use super::server::{SERVER_BYTES_MAX, Server};
 use super::write::Credentials;
 use super::{Abandons, Asking, Authentication, Stage, UeSet};
 use crate::generator::{Generator, Step};
@@ -23,27 +23,26 @@ impl Generator {
         if self.ues[ue as usize].abandons == Abandons::Challenge {
             return self.abandon(step, ue);
         }
-        let Some((set, server)) = self.agree(step, ue, message, Asking::First) else { return };
+        let Some(set) = self.agree(step, ue, message, Asking::First) else { return };
         self.drop_set(ue);
         let state = &mut self.ues[ue as usize];
-        state.set = Some(set);
+        state.set = set.into();
         state.stage = Stage::Answering;
-        self.strings.release(std::mem::replace(&mut state.security_server, server));
         self.ask(step, ue, Asking::Answer, Credentials::Answer);
     }
 
     /// 401 to a refresh: the new set waits beside the one in force, and carries the answer (TS 33.203 clause 7.4).
     pub(crate) fn rechallenged(&mut self, step: &mut Step<'_>, ue: u32, message: &Message<'_>) {
         self.ues[ue as usize].was_challenged = true;
-        let Some((set, server)) = self.agree(step, ue, message, Asking::Refresh) else { return };
+        let Some(set) = self.agree(step, ue, message, Asking::Refresh) else { return };
         // Two sets at most: what came through a former connection's has had its time.
         self.drop_other_set(ue);
         let state = &mut self.ues[ue as usize];
-        state.other_set = Some(set);
+        state.other_set = set.into();
+        state.is_next = true;
         state.stage = Stage::Reanswering;
         state.has_200 = false;
         state.has_notify = false;
-        self.strings.release(std::mem::replace(&mut state.next_security_server, server));
         self.ask(step, ue, Asking::Reanswer, Credentials::Answer);
     }
 
@@ -53,19 +52,18 @@ impl Generator {
         self.drop_set(ue);
         let state = &mut self.ues[ue as usize];
         state.set = state.other_set.take();
-        let server = std::mem::replace(&mut state.next_security_server, Handle::EMPTY);
-        self.strings.release(std::mem::replace(&mut state.security_server, server));
+        state.is_next = false;
     }
 
-    /// Answers the challenge in a 401 to `asked`, and makes the four security associations that it offers: their set, and
-    /// Security-Server to be repeated. `None` where that failed, and what follows has begun.
+    /// Answers the challenge in a 401 to `asked`, and makes the four security associations that it offers. `None` where that failed, and
+    /// what follows has begun.
     fn agree(
         &mut self,
         step: &mut Step<'_>,
         ue: u32,
         message: &Message<'_>,
         asked: Asking,
-    ) -> Option<(Key, Handle)> {
+    ) -> Option<Key> {
         let nonce = message.www_authenticate().ok().flatten().map(|challenge| challenge.nonce);
         let Some(Ok((rand, autn))) = nonce.map(decode_nonce) else {
             self.fail(step, ue, Cause::BadChallenge);
@@ -74,14 +72,16 @@ impl Generator {
         let state = &mut self.ues[ue as usize];
         state.authentication = Authentication { rand, autn, ..Authentication::default() };
         let milenage = self.population.milenage(ue);
-        let freshness = &mut self.freshness[self.population.user(ue) as usize];
-        let keys = match answer(&milenage, freshness, &rand, &autn) {
+        let user = self.population.user(ue) as usize;
+        let mut freshness = self.usims.get(user);
+        let keys = match answer(&milenage, &mut freshness, &rand, &autn) {
             Ok(keys) => keys,
             Err(refusal) => {
                 self.refuse_challenge(step, ue, &refusal, asked);
                 return None;
             }
         };
+        self.usims.set(user, &freshness);
         let state = &mut self.ues[ue as usize];
         state.bad_challenges = 0;
         state.authentication.res = keys.res;
@@ -97,23 +97,18 @@ impl Generator {
         if let Some(course) = &mut self.course {
             course.agreed(parameters.suite);
         }
-        let server = self.keep_server(message);
-        let set = self.sets.insert(UeSet { sa, port_ps: parameters.port_ps, offer }).ok();
         self.record_keys(ue, &parameters, &keys.ck, &keys.ik);
-        match (set, server) {
-            (Some(set), Some(server)) => Some((set, server)),
-            (set, server) => {
-                set.map(|set| self.sets.remove(set));
-                self.strings.release(server.unwrap_or_default());
-                self.fail(step, ue, Cause::Transport);
-                None
-            }
+        let server = self.keep_server(message, &sa);
+        let set = server.and_then(|server| self.sets.insert(UeSet { sa, offer, server }).ok());
+        if set.is_none() {
+            self.fail(step, ue, Cause::Transport);
         }
+        set
     }
 
     /// Security-Server as it came, line by line in one list: Security-Verify repeats it.
-    fn keep_server(&mut self, message: &Message<'_>) -> Option<Handle> {
-        let mut server = [0; 2048];
+    fn keep_server(&mut self, message: &Message<'_>, sa: &SaSet) -> Option<Server> {
+        let mut server = [0; SERVER_BYTES_MAX];
         let mut writer = imstorm_sip::Writer::new(&mut server);
         for (place, (_, line)) in message.lines(HeaderName::SecurityServer).enumerate() {
             if place > 0 {
@@ -122,7 +117,7 @@ impl Generator {
             writer.put(line);
         }
         let fits = !writer.has_overflowed();
-        fits.then(|| self.strings.store(writer.as_written()).ok()).flatten()
+        fits.then(|| self.servers.keep(writer.as_written(), sa, &mut self.strings)).flatten()
     }
 
     /// The challenge can't be answered: the network is told why, with an offer of new SPIs, on what there was before (TS 24.229

@@ -31,12 +31,14 @@ fn after_network_reauthentication(
     let mut step = Step { now: NOW, outbox: &mut outbox };
     generator.start_procedure(0, Procedure::NetworkReauthenticate, NOW);
     generator.secured = 1;
+    generator.progress_mut(0).unwrap().full_s = 600;
+    let clock = generator.clock;
     let ue = &mut generator.ues[0];
     ue.stage = if was_challenged { Stage::Reanswering } else { Stage::Refreshing };
-    (ue.was_challenged, ue.full_s) = (was_challenged, 600);
+    ue.was_challenged = was_challenged;
     (ue.has_200, ue.has_notify) = (true, true);
-    ue.lifetime.grant(NOW, granted_s);
-    ue.lifetime.notify(NOW, notified_s);
+    ue.lifetime.grant(clock, NOW, granted_s);
+    ue.lifetime.notify(clock, NOW, notified_s);
     let is_refreshed = generator.is_refreshed(0);
     if is_refreshed {
         generator.refreshed(&mut step, 0);
@@ -66,8 +68,9 @@ fn a_lowered_lifetime_must_be_challenged_and_restored() {
 fn a_notify_from_before_the_refresh_is_not_the_one_that_restores() {
     let (mut generator, is_refreshed) = after_network_reauthentication(true, 600, 60);
     assert!(!is_refreshed);
-    generator.ues[0].lifetime.grant(NOW, 600);
-    generator.ues[0].lifetime.notify(NOW, 600);
+    let clock = generator.clock;
+    generator.ues[0].lifetime.grant(clock, NOW, 600);
+    generator.ues[0].lifetime.notify(clock, NOW, 600);
     assert!(generator.is_refreshed(0));
 }
 
@@ -97,7 +100,7 @@ fn offers_differ_in_spis_and_client_port_and_keep_the_server_port() {
         ue.client_side(7, &settings.ports_uc, settings.port_us)
     };
     assert_eq!((side(1).port_uc, side(1).port_us), (6100, 6101));
-    for offer in 1..=64_u32 {
+    for offer in 1..=64_u8 {
         let (one, next) = (side(offer), side(offer + 1));
         assert_ne!(one.spi_uc, next.spi_uc);
         assert_ne!(one.spi_us, next.spi_us);

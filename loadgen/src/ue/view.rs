@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use imstorm_base::time::Time;
 
 use super::Stage;
+use super::lifetime::Moment;
 use crate::generator::Generator;
 
 /// What a UE believes of itself.
@@ -25,7 +26,7 @@ pub struct UeView {
     /// When its connection's lifetime ends, as it believes; 0 where it never had one.
     pub lifetime_ends_at: Time,
     /// [`identities_hash`](super::lifetime::identities_hash) of the identities as last notified.
-    pub identities: u64,
+    pub identities: u32,
     /// The contact at which its default identity is registered.
     pub contact: Option<SocketAddr>,
 }
@@ -35,7 +36,9 @@ impl Generator {
     #[must_use]
     pub fn ue(&self, ue: u32) -> Option<UeView> {
         let state = self.ues.get(ue as usize)?;
-        let has_former_set = state.other_set.is_some() && state.next_security_server.is_empty();
+        let ends_at = state.lifetime.ends_at;
+        let had_one = ends_at != Moment::default();
+        let has_former_set = state.other_set.is_some() && !state.is_next;
         let registered = self.is_registered(ue);
         Some(UeView {
             stage: state.stage,
@@ -45,7 +48,7 @@ impl Generator {
             is_secured: state.stage.is_secure(),
             is_busy: state.procedure.is_some() || state.request.is_some(),
             is_asking: state.request.is_some(),
-            lifetime_ends_at: state.lifetime.ends_at,
+            lifetime_ends_at: if had_one { self.clock.time(ends_at) } else { 0 },
             identities: state.identities,
             contact: registered
                 .then(|| SocketAddr::new(self.population.address(ue), self.settings.port_us)),

@@ -1,7 +1,6 @@
 //! What UEs write.
 
 use imstorm_aka::{DigestInput, NONCE_TEXT_LEN, Qop, encode_auts, encode_nonce, response};
-use imstorm_base::strings::{Handle, Strings};
 use imstorm_esp::{Mode, Suite};
 use imstorm_sip::body::secinfo;
 use imstorm_sip::header::HeaderName;
@@ -10,7 +9,8 @@ use imstorm_sip::{DialogParts, Writer, dialog};
 
 use super::agreement::write_client;
 use super::names::{Call, Names};
-use super::{Asking, Basis, CLIENT_PORTS, Services, Ue};
+use super::remote::Remote;
+use super::{Asking, Basis, CLIENT_PORTS, Ue};
 use crate::course::SaPolicy;
 use crate::population::{NAME_BYTES_MAX, Population};
 
@@ -107,12 +107,14 @@ pub enum Credentials {
 pub struct Writing<'a> {
     pub population: &'a Population,
     pub settings: &'a UeSettings,
-    pub strings: &'a Strings,
     pub ue: u32,
     pub state: &'a Ue,
-    pub services: Option<&'a Services>,
+    /// Security-Verify, for the set that the request goes on.
+    pub verify: &'a [u8],
+    /// What the last 200 said, for requests about the connection itself.
+    pub remote: Remote<'a>,
     /// The security dialog that the request is to replace.
-    pub replaced: Option<&'a Handle>,
+    pub replaced: Option<&'a DialogParts<'a>>,
 }
 
 impl Writing<'_> {
@@ -151,7 +153,7 @@ pub fn about_connection(
     credentials: Credentials,
     out: &mut [u8],
 ) -> Option<usize> {
-    let Writing { population, settings, strings, ue, state, replaced, .. } = *writing;
+    let Writing { population, settings, ue, state, verify, remote, replaced } = *writing;
     let call = Call::Security(state.attempt);
     let names = Names::new(population, settings, ue, call);
     let is_registration = state.basis == Basis::Registration;
@@ -159,7 +161,7 @@ pub fn about_connection(
     let target = if is_registration { home.as_bytes() } else { names.impu() };
     let goes_on = matches!(asking, Asking::Refresh | Asking::Reanswer | Asking::Release);
     let parts = if goes_on && !is_registration {
-        DialogParts::decode(strings.get(&state.dialog))
+        remote.dialog(&names)
     } else {
         DialogParts {
             call_id: names.call_id(),
@@ -199,7 +201,7 @@ pub fn about_connection(
     writer.header(HeaderName::Require).text(required).end();
     writer.header(HeaderName::ProxyRequire).text(required).end();
     if let Some(old) = replaced {
-        writing.replace(&DialogParts::decode(strings.get(old)), &mut writer);
+        writing.replace(old, &mut writer);
     }
     writer.header(HeaderName::Authorization);
     let uri = parts.remote_target;
@@ -210,12 +212,7 @@ pub fn about_connection(
     write_client(settings.mode, &settings.suites, &side, &mut writer);
     writer.end();
     if protected {
-        // The answer to a refresh's challenge goes on the new set, and verifies that set's Security-Server.
-        let server = match asking {
-            Asking::Reanswer => &state.next_security_server,
-            _ => &state.security_server,
-        };
-        writer.header(HeaderName::SecurityVerify).put(strings.get(server)).end();
+        writer.header(HeaderName::SecurityVerify).put(verify).end();
     } else {
         writer.header(HeaderName::PAccessNetworkInfo).text("IEEE-802.11").end();
     }

@@ -27,6 +27,7 @@ use imstorm_base::time::{Time, seconds};
 use imstorm_sip::transaction::{InviteClient, InviteServer, NonInviteClient, Timings};
 use imstorm_sip::{DialogParts, Message, Method};
 
+use super::place::Place;
 use super::procedures::{FORGET_NS, TIMINGS};
 use crate::generator::Generator;
 use crate::measure::Procedure;
@@ -230,7 +231,7 @@ impl Leg {
 impl Generator {
     /// The legs of an access's user, the newest first.
     pub(super) fn legs_of(&self, ue: u32) -> impl Iterator<Item = (Key, &Leg)> {
-        let first = self.ues[self.population.user(ue) as usize].legs;
+        let first = self.ues[self.population.user(ue) as usize].legs.key(&self.legs);
         let with = |key: Key| self.legs.get(key).map(|leg| (key, leg));
         std::iter::successors(first.and_then(with), move |(_, leg)| leg.next.and_then(with))
     }
@@ -264,19 +265,21 @@ impl Generator {
             return None;
         }
         let user = self.population.user(leg.ue) as usize;
-        let next = self.ues[user].legs;
+        let next = self.ues[user].legs.key(&self.legs);
         let key = self.legs.insert(Leg { next, ..leg }).ok()?;
-        self.ues[user].legs = Some(key);
+        self.ues[user].legs = key.into();
         Some(key)
     }
 
     /// Nothing can come of an ended leg any more.
     fn forget_leg(&mut self, key: Key) {
+        let Some(leg) = self.legs.get(key) else { return };
+        let user = self.population.user(leg.ue) as usize;
+        let is_newest = self.ues[user].legs.key(&self.legs) == Some(key);
         let Some(leg) = self.legs.remove(key) else { return };
         assert!(leg.stage == LegStage::Ended, "a leg is forgotten once it has ended");
-        let user = self.population.user(leg.ue) as usize;
-        if self.ues[user].legs == Some(key) {
-            self.ues[user].legs = leg.next;
+        if is_newest {
+            self.ues[user].legs = leg.next.map(Place::from).unwrap_or_default();
         } else {
             let mut others = self.legs_of(leg.ue).map(|(other, _)| other);
             let before =

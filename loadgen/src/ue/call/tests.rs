@@ -17,6 +17,7 @@ use crate::measure::{Cause, Procedure, Tally, Transaction};
 use crate::population::Population;
 use crate::profile::Profile;
 use crate::recorder::Capture;
+use crate::ue::remote::Remote;
 
 const START: Time = seconds(1000);
 const PORT_PS: u16 = 5063;
@@ -70,7 +71,8 @@ impl Scene {
     fn with_one_call(call: &str, loss: f64, seed: u64) -> Self {
         let mut scene = Self::new(call, loss, seed);
         for ue in 0..2 {
-            scene.generator.ues[ue].left[Procedure::CallSetup as usize] = u16::from(ue == 0);
+            let count = u16::from(ue == 0);
+            scene.generator.left.set(ue as u32, Procedure::CallSetup, count);
         }
         let mut io = imstorm_base::io::Outbox::new(4, 4096);
         let mut step = crate::generator::Step { now: START, outbox: &mut io };
@@ -155,8 +157,8 @@ impl Scene {
         assert_eq!((sessions.established, sessions.released), (established, established));
         assert_eq!(sessions.lost, 0);
         assert_eq!(self.generator.legs.len(), 0);
-        // Of each UE its Security-Server and service route.
-        assert_eq!(self.generator.strings.len(), 4);
+        // Of each UE its service route.
+        assert_eq!(self.generator.strings.len(), 2);
         assert_eq!(self.generator.state().under_way, 0);
         let failures: Vec<_> = self.generator.measurements().failures().iter().collect();
         assert_eq!(failures, []);
@@ -185,18 +187,20 @@ fn secure(generator: &mut Generator, ue: u32) -> SaSet {
     };
     let (ck, ik) = ([1; 16], [2; 16]);
     let sa = SaSet::for_ue(&parameters, &ck, &ik);
-    let set = generator.sets.insert(UeSet { sa, port_ps: PORT_PS, offer: 1 }).unwrap();
-    let server = generator.strings.store(b"ipsec-3gpp;q=0.5").unwrap();
-    let route = generator.strings.store(b"<sip:s@127.0.0.1:6260;lr>").unwrap();
+    let server = b"ipsec-3gpp;q=0.5";
+    let server = generator.servers.keep(server, &sa, &mut generator.strings).unwrap();
+    let set = generator.sets.insert(UeSet { sa, offer: 1, server }).unwrap();
+    let service_route = b"<sip:s@127.0.0.1:6260;lr>";
+    let mut text = [0; 64];
+    let len = Remote { service_route, ..Remote::default() }.encode(&mut text).unwrap();
+    let remote = generator.strings.store(&text[..len]).unwrap();
     let state = &mut generator.ues[place];
-    state.set = Some(set);
-    state.security_server = server;
-    state.service_route = route;
+    state.set = set.into();
+    state.remote = remote;
     state.attempt = 1;
     state.is_current = true;
+    state.is_bound = true;
     generator.change_stage(ue, Stage::Secured);
-    let key = generator.services_of(ue).unwrap();
-    generator.services.get_mut(key).unwrap().registered_until = Some(Time::MAX);
     SaSet::for_pcscf(&parameters, &ck, &ik)
 }
 
@@ -342,7 +346,7 @@ fn both_call_each_other_and_no_more_than_they_can() {
         let mut scene = Scene::new("count = 5\nholding_s = 10", 0.05, seed);
         let mut io = imstorm_base::io::Outbox::new(4, 4096);
         for ue in 0..2 {
-            scene.generator.ues[ue as usize].left[Procedure::CallSetup as usize] = 5;
+            scene.generator.left.set(ue, Procedure::CallSetup, 5);
             let step = crate::generator::Step { now: START, outbox: &mut io };
             scene.generator.arm_procedure(&step, ue, Procedure::CallSetup);
         }

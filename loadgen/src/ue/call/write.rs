@@ -6,6 +6,8 @@ use imstorm_sip::header::HeaderName;
 use imstorm_sip::{DialogParts, Message, Method, Writer, dialog, parse};
 
 use super::super::names::{Call, DialogNames, Names};
+use super::super::remote::Remote;
+use super::super::server::SERVER_BYTES_MAX;
 use super::super::write::{ALLOW, Writing};
 use super::{Side, sdp};
 use crate::generator::{Generator, Step, TEXT_BYTES_MAX, Way};
@@ -17,24 +19,23 @@ const SERVICE: &str = "urn:urn-7:3gpp-service.ims.icsi.mmtel";
 const SECURITY_VERIFY: &[u8] = b"Security-Verify: ";
 
 impl Generator {
+    /// What requests of sessions are written from: their Security-Verify comes when they are sent.
     pub(in crate::ue) fn writing(&self, ue: u32) -> Writing<'_> {
-        let state = &self.ues[ue as usize];
         Writing {
             population: &self.population,
             settings: &self.settings,
-            strings: &self.strings,
-            services: state.services.and_then(|key| self.services.get(key)),
-            replaced: None,
             ue,
-            state,
+            state: &self.ues[ue as usize],
+            verify: b"",
+            remote: Remote::default(),
+            replaced: None,
         }
     }
 
     /// Sends a message of a session. A request other than ACK and CANCEL has Security-Verify put in behind its first line (RFC 3329
     /// clause 2.6): what is kept to be sent again may outlive the security associations that it was written for.
     pub(super) fn send_in_call(&mut self, step: &mut Step<'_>, ue: u32, text: &[u8]) {
-        let state = &self.ues[ue as usize];
-        let set = state.set.map(Way::Sealed);
+        let set = self.set_of(ue).map(Way::Sealed);
         let Some(way) = set.or(self.settings.is_open.then_some(Way::Plain)) else { return };
         let has_none = [&b"SIP/2.0 "[..], b"ACK ", b"CANCEL "];
         let verified = way != Way::Plain && !has_none.iter().any(|start| text.starts_with(start));
@@ -43,7 +44,8 @@ impl Generator {
             let line = text.iter().position(|byte| *byte == b'\n').map_or(0, |at| at + 1);
             whole.extend_from_slice(&text[..line]);
             whole.extend_from_slice(SECURITY_VERIFY);
-            whole.extend_from_slice(self.strings.get(&state.security_server));
+            let mut verify = [0; SERVER_BYTES_MAX];
+            whole.extend_from_slice(self.write_server(self.ues[ue as usize].set, &mut verify));
             whole.extend_from_slice(b"\r\n");
             whole.extend_from_slice(&text[line..]);
         } else {

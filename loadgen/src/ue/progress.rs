@@ -1,0 +1,81 @@
+//! What a UE keeps only while it is about something: most UEs of a big run rest, and have none of it.
+
+use imstorm_base::slab::Slab;
+use imstorm_base::time::Time;
+
+use super::Ue;
+use crate::generator::Generator;
+use crate::measure::Procedure;
+
+/// The times from which a UE's doings are measured, until all of them have come.
+#[derive(Debug, Default)]
+pub struct Progress {
+    /// The intended start of the procedure under way; [`Ue::procedure`] says which one that is.
+    pub intended: Time,
+    /// When that was first sent which the next NOTIFY follows: a SUBSCRIBE, or the operator's call.
+    pub asked_at: Option<Time>,
+    /// Until when a NOTIFY is waited for: Timer N.
+    pub notify_until: Time,
+    /// The lifetime that the operator has lowered, in seconds.
+    pub full_s: u32,
+}
+
+impl Generator {
+    pub(super) fn progress_of(&self, ue: u32) -> Option<&Progress> {
+        self.progress.get(self.ues[ue as usize].progress.key(&self.progress)?)
+    }
+
+    /// A UE's progress, which is made where there is none yet. `None` where there is no room, which the population's size forbids.
+    pub(super) fn progress_mut(&mut self, ue: u32) -> Option<&mut Progress> {
+        progress_of(&mut self.progress, &mut self.ues[ue as usize])
+    }
+
+    /// The procedure under way and its intended start: it is over.
+    pub(super) fn take_procedure(&mut self, ue: u32) -> Option<(Procedure, Time)> {
+        let procedure = self.ues[ue as usize].procedure.take()?;
+        let progress = self.progress_mut(ue)?;
+        progress.notify_until = 0;
+        let intended = progress.intended;
+        self.drop_progress(ue);
+        Some((procedure, intended))
+    }
+
+    /// When that was sent which a NOTIFY follows that has just come.
+    pub(super) fn take_asked_at(&mut self, ue: u32) -> Option<Time> {
+        let key = self.ues[ue as usize].progress.key(&self.progress)?;
+        let asked_at = self.progress.get_mut(key)?.asked_at.take();
+        self.drop_progress(ue);
+        asked_at
+    }
+
+    /// What the next NOTIFY is measured from.
+    pub(super) fn set_asked_at(&mut self, ue: u32, asked_at: Option<Time>) {
+        if let Some(progress) = self.progress_mut(ue) {
+            progress.asked_at = asked_at;
+        }
+        self.drop_progress(ue);
+    }
+
+    /// A UE's progress goes if nothing is under way that would need it.
+    fn drop_progress(&mut self, ue: u32) {
+        let state = &mut self.ues[ue as usize];
+        let Some(key) = state.progress.key(&self.progress) else { return };
+        let is_awaited = self.progress.get(key).is_some_and(|it| it.asked_at.is_some());
+        if state.procedure.is_none() && !is_awaited {
+            state.progress.take();
+            self.progress.remove(key);
+        }
+    }
+}
+
+/// As [`Generator::progress_mut`], where the generator is borrowed in part.
+pub(super) fn progress_of<'a>(
+    slab: &'a mut Slab<Progress>,
+    state: &mut Ue,
+) -> Option<&'a mut Progress> {
+    if state.progress.is_none() {
+        state.progress = slab.insert(Progress::default()).ok()?.into();
+    }
+    let key = state.progress.key(slab)?;
+    slab.get_mut(key)
+}

@@ -1,0 +1,212 @@
+//! Security-Server as it was received, which Security-Verify repeats to the letter (RFC 3329 clause 2.3.1), mechanisms that the UE does
+//! not know included.
+//!
+//! A P-CSCF tells each UE the same but for its two SPIs and two ports, and those the UE's set of security associations has anyway: the
+//! text around them is kept once for all UEs.
+
+use imstorm_base::strings::{Handle, Strings};
+use imstorm_esp::{LocalPort, SaSet};
+use imstorm_sip::Writer;
+
+/// Room for a Security-Server.
+pub const SERVER_BYTES_MAX: usize = 2048;
+/// So many different texts around the values are kept: networks have one for each version of their P-CSCFs. What a P-CSCF makes up
+/// anew for each UE is kept as it is, once they are full. None is ever removed.
+const SHAPES_MAX: usize = 16;
+
+/// The Security-Server of a set of security associations.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Server {
+    /// The shape with this number, and the set's own values.
+    Shape(u8),
+    /// As it is.
+    Text(Handle),
+}
+
+const _: () = assert!(size_of::<Server>() == 8);
+
+/// What a text's values are called, in the order of [`Values`].
+const NAMES: [&[u8]; 4] = [b"spi-c=", b"spi-s=", b"port-c=", b"port-s="];
+
+/// The P-CSCF's SPIs and ports as a set has them, as text.
+struct Values([([u8; 10], u8); 4]);
+
+impl Values {
+    fn of(sa: &SaSet) -> Self {
+        let (client, server) = (LocalPort::Client, LocalPort::Server);
+        let port = |of| u32::from(sa.selectors(of).remote_port);
+        let (spi_pc, spi_ps) = (sa.outbound(server).spi(), sa.outbound(client).spi());
+        Self([spi_pc, spi_ps, port(server), port(client)].map(|value| {
+            let mut text = [0; 10];
+            let mut writer = Writer::new(&mut text);
+            writer.decimal(u64::from(value));
+            let len = writer.len() as u8;
+            (text, len)
+        }))
+    }
+
+    fn get(&self, place: u8) -> &[u8] {
+        let (text, len) = &self.0[usize::from(place)];
+        &text[..usize::from(*len)]
+    }
+}
+
+/// A text without its values.
+#[derive(Debug)]
+struct Shape {
+    text: Vec<u8>,
+    /// Where in `text` a value belongs, and which one, in order.
+    cuts: Vec<(u16, u8)>,
+}
+
+impl Shape {
+    fn of(text: &[u8], values: &Values) -> Self {
+        let mut shape = Self { text: Vec::new(), cuts: Vec::new() };
+        let mut rest = text;
+        while let Some(first) = rest.first() {
+            let found = (0_u8..).zip(NAMES).find_map(|(place, name)| {
+                let behind = rest.strip_prefix(name)?.strip_prefix(values.get(place))?;
+                (!behind.first().is_some_and(u8::is_ascii_digit)).then_some((place, name, behind))
+            });
+            if let Some((place, name, behind)) = found {
+                shape.text.extend_from_slice(name);
+                shape.cuts.push((shape.text.len() as u16, place));
+                rest = behind;
+            } else {
+                shape.text.push(*first);
+                rest = &rest[1..];
+            }
+        }
+        shape
+    }
+
+    /// The text's pieces: what is the shape's own, and the value behind it.
+    fn pieces<'a>(&'a self, values: &'a Values) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
+        let mut at = 0;
+        let ends = self.cuts.iter().map(|(end, place)| (usize::from(*end), values.get(*place)));
+        ends.chain([(self.text.len(), &[][..])]).map(move |(end, value)| {
+            let own = &self.text[at..end];
+            at = end;
+            (own, value)
+        })
+    }
+
+    fn is_of(&self, text: &[u8], values: &Values) -> bool {
+        let mut rest = Some(text);
+        for (own, value) in self.pieces(values) {
+            rest = rest.and_then(|rest| rest.strip_prefix(own)?.strip_prefix(value));
+        }
+        rest.is_some_and(<[u8]>::is_empty)
+    }
+}
+
+/// The shapes that were seen.
+#[derive(Debug, Default)]
+pub struct Servers {
+    shapes: Vec<Shape>,
+}
+
+impl Servers {
+    /// Keeps the Security-Server from which a set was made. `None` where there is no room for it.
+    pub fn keep(&mut self, text: &[u8], sa: &SaSet, strings: &mut Strings) -> Option<Server> {
+        if text.len() > SERVER_BYTES_MAX {
+            return None;
+        }
+        let values = Values::of(sa);
+        let known = self.shapes.iter().position(|shape| shape.is_of(text, &values));
+        if let Some(number) = known {
+            return Some(Server::Shape(number as u8));
+        }
+        if self.shapes.len() < SHAPES_MAX {
+            self.shapes.push(Shape::of(text, &values));
+            return Some(Server::Shape(self.shapes.len() as u8 - 1));
+        }
+        strings.store(text).ok().map(Server::Text)
+    }
+
+    /// Writes what was kept of a set.
+    pub fn write(&self, server: &Server, sa: &SaSet, strings: &Strings, out: &mut Writer<'_>) {
+        match server {
+            Server::Text(text) => {
+                out.put(strings.get(text));
+            }
+            Server::Shape(number) => {
+                let values = Values::of(sa);
+                for (own, value) in self.shapes[usize::from(*number)].pieces(&values) {
+                    out.put(own).put(value);
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use imstorm_esp::{Mode, SecurityParameters, Suite};
+
+    fn set(number: u32) -> SaSet {
+        let parameters = SecurityParameters {
+            spi_uc: 1_000_000,
+            spi_us: 1_000_001,
+            port_uc: 6100,
+            port_us: 6101,
+            spi_pc: 5000 + 2 * number,
+            spi_ps: 5001 + 2 * number,
+            port_pc: 5062,
+            port_ps: 5063,
+            ue_ip: "127.0.0.2".parse().unwrap(),
+            pcscf_ip: "127.0.0.1".parse().unwrap(),
+            suite: Suite::ALL[0],
+            mode: Mode::UdpTunnel,
+        };
+        SaSet::for_ue(&parameters, &[1; 16], &[2; 16])
+    }
+
+    fn written(servers: &Servers, server: &Server, sa: &SaSet, strings: &Strings) -> String {
+        let mut text = [0; SERVER_BYTES_MAX];
+        let mut writer = Writer::new(&mut text);
+        servers.write(server, sa, strings, &mut writer);
+        String::from_utf8(writer.as_written().to_vec()).unwrap()
+    }
+
+    #[test]
+    fn a_network_has_one_shape_and_each_ue_its_own_text() {
+        let (mut servers, mut strings) = (Servers::default(), Strings::with_capacity(1 << 16));
+        for number in [0, 1, 700, 3_000_000] {
+            let sa = set(number);
+            let (spi_c, spi_s) = (5000 + 2 * number, 5001 + 2 * number);
+            let text = format!(
+                "ipsec-3gpp;q=0.9;alg=hmac-sha-1-96;spi-c={spi_c};spi-s={spi_s};port-c=5062;port-s=5063, \
+                 other;spi-c={spi_c}0;x=5062, ipsec-3gpp;q=0.8;spi-s={spi_s};spi-c={spi_c}"
+            );
+            let server = servers.keep(text.as_bytes(), &sa, &mut strings).unwrap();
+            assert_eq!(written(&servers, &server, &sa, &strings), text);
+        }
+        // The longer SPI is none of the set's: each of these texts is a shape of its own.
+        assert_eq!((servers.shapes.len(), strings.len()), (4, 0));
+        let mut servers = Servers::default();
+        for number in 0..100 {
+            let sa = set(number);
+            let text = format!("ipsec-3gpp;spi-c={};port-s=5063", 5000 + 2 * number);
+            assert_eq!(servers.keep(text.as_bytes(), &sa, &mut strings), Some(Server::Shape(0)));
+        }
+    }
+
+    #[test]
+    fn what_differs_otherwise_is_kept_as_it_is_and_bounded() {
+        let (mut servers, mut strings) = (Servers::default(), Strings::with_capacity(1 << 16));
+        let mut kept = Vec::new();
+        for number in 0..40 {
+            let (sa, text) =
+                (set(number), format!("ipsec-3gpp;nonce={number};spi-c={}", 5000 + 2 * number));
+            kept.push((servers.keep(text.as_bytes(), &sa, &mut strings).unwrap(), sa, text));
+        }
+        assert_eq!((servers.shapes.len(), strings.len()), (SHAPES_MAX, 40 - SHAPES_MAX));
+        for (server, sa, text) in &kept {
+            assert_eq!(written(&servers, server, sa, &strings), *text);
+        }
+        let sa = set(0);
+        assert_eq!(servers.keep(&[b'a'; SERVER_BYTES_MAX + 1], &sa, &mut strings), None);
+    }
+}
