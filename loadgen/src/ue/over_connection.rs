@@ -1,7 +1,7 @@
 //! What UEs do over their secure connections without further authentication (the paper's section 3.2): they register, watch
 //! their registration, and write to each other.
 
-use imstorm_base::strings::{Handle, Strings};
+use imstorm_base::TextRoom;
 use imstorm_base::time::{Time, seconds};
 use imstorm_sip::field::subscription_state::SubscriptionState;
 use imstorm_sip::header::HeaderName;
@@ -73,14 +73,12 @@ impl Generator {
         watch.cseq += 1;
         watch.asked_at = Some(step.now);
         let (call, cseq, owner) = (Call::RegEvent(watch.call), watch.cseq, watch.owner);
-        let is_new = watch.dialog.is_empty();
-        let mut text = [0; DIALOG_BYTES_MAX];
-        let remote = self.read_watch(ue, &mut text);
-        let old = Names::new(&self.population, &self.settings, owner, call);
         let written = self.write_over_connection(ue, call, |writing, names, route, out| {
-            let parts = match is_new {
-                true => initial(names, names.impu(), route),
-                false => remote.dialog(&old),
+            let mut room = TextRoom::default();
+            let old = Names::new(writing.population, writing.settings, owner, call);
+            let parts = match writing.watch.filter(|it| !it.dialog.is_empty()) {
+                Some(it) => Remote::read(writing.strings, &it.dialog, &mut room).dialog(&old),
+                None => initial(names, names.impu(), route),
             };
             writing.subscribe(&parts, (call, cseq), names, None, out)
         });
@@ -108,9 +106,8 @@ impl Generator {
         let (call, cseq, notify_cseq) = (old.call, old.cseq, old.notify_cseq);
         let names = Names::new(&self.population, &self.settings, old.owner, Call::RegEvent(call));
         let owner = if in_dialog { old.owner } else { to };
-        let mut text = [0; DIALOG_BYTES_MAX];
-        let remote = self.read_watch(from, &mut text);
-        let old = remote.dialog(&names);
+        let text = self.strings.read(&old.dialog, &mut TextRoom::default()).to_vec();
+        let old = Remote::decode(&text).dialog(&names);
         if self.make_watch(to).is_none() {
             return self.fail(step, to, Cause::Transport);
         }
@@ -252,11 +249,14 @@ impl Generator {
         let len = self.write_route(ue, &mut route)?;
         let mut verify = [0; SERVER_BYTES_MAX];
         let verify = self.write_server(self.ues[ue as usize].set, &mut verify);
+        let watch = self.ues[ue as usize].watch.key(&self.watches);
         let writing = Writing {
             population: &self.population,
             settings: &self.settings,
+            strings: &self.strings,
             ue,
             state: &self.ues[ue as usize],
+            watch: watch.and_then(|key| self.watches.get(key)),
             verify,
             remote: Remote::default(),
             replaced: None,
@@ -268,8 +268,8 @@ impl Generator {
     /// where it had none its Contact.
     fn write_route(&self, ue: u32, out: &mut [u8]) -> Option<usize> {
         let len = self.write_first_hop(ue, out)?;
-        let mut text = [0; DIALOG_BYTES_MAX];
-        let remote = self.read_remote(ue, &mut text);
+        let mut room = TextRoom::default();
+        let remote = Remote::read(&self.strings, &self.ues[ue as usize].remote, &mut room);
         if self.settings.is_open && remote.service_route.is_empty() {
             return Some(len);
         }
@@ -340,8 +340,9 @@ impl Generator {
         let written = self.write_dialog(ue, b"", message, &mut text);
         let watch = self.ues[ue as usize].watch.key(&self.watches);
         let Some(watch) = watch.and_then(|key| self.watches.get_mut(key)) else { return };
-        let kept = written
-            .is_some_and(|len| self.strings.replace(&mut watch.dialog, &text[..len]).is_ok());
+        let kept = written.is_some_and(|len| {
+            self.strings.replace_packed(&mut watch.dialog, &text[..len]).is_ok()
+        });
         if !kept {
             return self.fail(step, ue, Cause::Parse);
         }
@@ -395,20 +396,6 @@ impl Generator {
         self.after(step, ue, Procedure::Message);
     }
 
-    /// The network's part of a UE's dialog about its registration state, read into `text`.
-    fn read_watch<'a>(&self, ue: u32, text: &'a mut [u8; DIALOG_BYTES_MAX]) -> Remote<'a> {
-        read(&self.strings, self.watch_of(ue).map(|it| &it.dialog), text)
-    }
-
-    /// What the last 200 to a UE said, read into `text`.
-    pub(super) fn read_remote<'a>(
-        &self,
-        ue: u32,
-        text: &'a mut [u8; DIALOG_BYTES_MAX],
-    ) -> Remote<'a> {
-        read(&self.strings, Some(&self.ues[ue as usize].remote), text)
-    }
-
     /// The subscription to the registration state is gone: the next one is a new one.
     pub(super) fn lose_reg_dialog(&mut self, ue: u32) {
         if let Some(watch) = self.watch_mut(ue) {
@@ -416,17 +403,6 @@ impl Generator {
             self.strings.release(lost);
         }
     }
-}
-
-fn read<'a>(
-    strings: &Strings,
-    kept: Option<&Handle>,
-    text: &'a mut [u8; DIALOG_BYTES_MAX],
-) -> Remote<'a> {
-    let kept = kept.map(|kept| strings.get(kept)).unwrap_or_default();
-    let text = &mut text[..kept.len()];
-    text.copy_from_slice(kept);
-    Remote::decode(text)
 }
 
 /// A request outside any dialog, from the UE's default identity to itself.

@@ -174,7 +174,7 @@ impl Generator {
         let mut text = [0; DIALOG_BYTES_MAX];
         let len = self.write_dialog(ue, service_route, message, &mut text)?;
         let state = &mut self.ues[ue as usize];
-        self.strings.replace(&mut state.remote, &text[..len]).ok()?;
+        self.strings.replace_packed(&mut state.remote, &text[..len]).ok()?;
         Some(message.expires().ok().flatten().unwrap_or(self.settings.expires_s))
     }
 
@@ -186,7 +186,7 @@ impl Generator {
             service_route.map(|route| Remote { service_route: route, ..Remote::default() });
         let Some(len) = remote.and_then(|remote| remote.encode(&mut text)) else { return false };
         let state = &mut self.ues[ue as usize];
-        self.strings.replace(&mut state.remote, &text[..len]).is_ok()
+        self.strings.replace_packed(&mut state.remote, &text[..len]).is_ok()
     }
 
     /// The network's part of the dialog of an access that a 2xx makes, with this Service-Route: its length.

@@ -1,6 +1,8 @@
 //! What a UE keeps of the last 2xx to a SUBSCRIBE or REGISTER: what the network has said. Call-ID, own tag and both URIs of the dialog
 //! are functions of the UE's number ([`Names`]).
 
+use imstorm_base::TextRoom;
+use imstorm_base::strings::{Handle, Strings};
 use imstorm_sip::{DialogParts, Writer};
 
 use super::names::Names;
@@ -30,6 +32,11 @@ impl<'a> Remote<'a> {
         }
         writer.put(self.tag).put(self.target).put(self.routes).put(self.service_route);
         writer.done().ok()
+    }
+
+    /// Reads what was stored, packed or not; `room` is where it stands meanwhile.
+    pub fn read(strings: &'a Strings, kept: &Handle, room: &'a mut TextRoom) -> Self {
+        Self::decode(strings.read(kept, room))
     }
 
     /// Reads what [`encode`](Self::encode) wrote; of an empty text nothing.

@@ -1,11 +1,12 @@
 //! Requests of UEs: written once, sent through the security associations that they belong to, and sent again until answered.
 
+use imstorm_base::TextRoom;
 use imstorm_base::time::Time;
 use imstorm_sip::transaction::NonInviteClient;
 use imstorm_sip::transaction::non_invite_client::{Actions, Event};
 
 use super::names::{Call, Names};
-use super::receive::DIALOG_BYTES_MAX;
+use super::remote::Remote;
 use super::server::SERVER_BYTES_MAX;
 use super::write::{Credentials, Writing, about_connection};
 use super::{Asking, Basis, CLIENT_PORTS, Request, UeTimer, UeTimerKind};
@@ -35,21 +36,24 @@ impl Generator {
         // The answer to a refresh's challenge goes on the new set, and verifies that set's Security-Server.
         let set = if asking == Asking::Reanswer { state.other_set } else { state.set };
         self.set_asked_at(ue, asked_at);
-        let (mut verify, mut text) = ([0; SERVER_BYTES_MAX], [0; DIALOG_BYTES_MAX]);
-        let mut other_text = [0; DIALOG_BYTES_MAX];
+        let mut verify = [0; SERVER_BYTES_MAX];
+        let (mut room, mut other_room) = (TextRoom::default(), TextRoom::default());
         let verify = self.write_server(set, &mut verify);
-        let remote = self.read_remote(ue, &mut text);
+        let remote = Remote::read(&self.strings, &self.ues[ue as usize].remote, &mut room);
         let other = self.replaced_by(ue).map(|from| {
             let call = Call::Security(self.ues[from as usize].attempt);
             let names = Names::new(&self.population, &self.settings, from, call);
-            (names, self.read_remote(from, &mut other_text))
+            let kept = &self.ues[from as usize].remote;
+            (names, Remote::read(&self.strings, kept, &mut other_room))
         });
         let replaced = other.as_ref().map(|(names, remote)| remote.dialog(names));
         let writing = Writing {
             population: &self.population,
             settings: &self.settings,
+            strings: &self.strings,
             ue,
             state: &self.ues[ue as usize],
+            watch: None,
             verify,
             remote,
             replaced: replaced.as_ref(),

@@ -1,6 +1,7 @@
 //! What UEs write.
 
 use imstorm_aka::{DigestInput, NONCE_TEXT_LEN, Qop, encode_auts, encode_nonce, response};
+use imstorm_base::strings::Strings;
 use imstorm_esp::{Mode, Suite};
 use imstorm_sip::body::secinfo;
 use imstorm_sip::header::HeaderName;
@@ -10,7 +11,7 @@ use imstorm_sip::{DialogParts, Writer, dialog};
 use super::agreement::write_client;
 use super::names::{Call, Names};
 use super::remote::Remote;
-use super::{Asking, Basis, CLIENT_PORTS, Ue};
+use super::{Asking, Basis, CLIENT_PORTS, Ue, Watch};
 use crate::course::SaPolicy;
 use crate::population::{NAME_BYTES_MAX, Population};
 
@@ -107,8 +108,10 @@ pub enum Credentials {
 pub struct Writing<'a> {
     pub population: &'a Population,
     pub settings: &'a UeSettings,
+    pub strings: &'a Strings,
     pub ue: u32,
     pub state: &'a Ue,
+    pub watch: Option<&'a Watch>,
     /// Security-Verify, for the set that the request goes on.
     pub verify: &'a [u8],
     /// What the last 200 said, for requests about the connection itself.
@@ -153,7 +156,7 @@ pub fn about_connection(
     credentials: Credentials,
     out: &mut [u8],
 ) -> Option<usize> {
-    let Writing { population, settings, ue, state, verify, remote, replaced } = *writing;
+    let Writing { population, settings, ue, state, verify, remote, replaced, .. } = *writing;
     let call = Call::Security(state.attempt);
     let names = Names::new(population, settings, ue, call);
     let is_registration = state.basis == Basis::Registration;

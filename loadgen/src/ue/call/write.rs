@@ -24,8 +24,10 @@ impl Generator {
         Writing {
             population: &self.population,
             settings: &self.settings,
+            strings: &self.strings,
             ue,
             state: &self.ues[ue as usize],
+            watch: None,
             verify: b"",
             remote: Remote::default(),
             replaced: None,
