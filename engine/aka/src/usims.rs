@@ -31,6 +31,12 @@ impl Usims {
         Self { short: vec![[0; 2]; count], whole: Vec::with_capacity(count) }
     }
 
+    /// Bytes that they take.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        size_of_val(&self.short[..]) + size_of_val(&self.whole[..])
+    }
+
     /// What a user's USIM keeps.
     ///
     /// # Panics

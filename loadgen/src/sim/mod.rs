@@ -74,4 +74,6 @@ pub fn run_seed(
 }
 
 #[cfg(test)]
+mod bytes_tests;
+#[cfg(test)]
 mod tests;

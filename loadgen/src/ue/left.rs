@@ -57,6 +57,11 @@ impl Left {
         self.counts.copy_within(from..from + self.width, to as usize * self.width);
     }
 
+    /// Bytes of all rows.
+    pub fn bytes(&self) -> usize {
+        self.counts.len() * size_of::<u16>()
+    }
+
     fn place(&self, ue: u32, procedure: Procedure) -> Option<usize> {
         let column = self.columns[procedure as usize]?;
         Some(ue as usize * self.width + usize::from(column))

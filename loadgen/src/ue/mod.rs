@@ -20,6 +20,7 @@
 mod agenda;
 pub mod agreement;
 mod anew;
+mod bytes;
 pub(crate) mod call;
 mod course;
 mod fallback;

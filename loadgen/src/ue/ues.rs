@@ -35,6 +35,11 @@ impl Ues {
         (number < self.len()).then(|| &self[number])
     }
 
+    /// How many accesses have a record.
+    pub fn records(&self) -> usize {
+        self.first.len() + self.made.len()
+    }
+
     /// How many accesses there are.
     pub fn len(&self) -> usize {
         self.first.len() + self.further.len()
