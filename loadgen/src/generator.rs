@@ -627,11 +627,12 @@ impl Generator {
         let is_of = |key: &Key| opening.is_none_or(|(set, _)| set == *key);
         let key = self.set_of_spi(ue, spi).filter(is_of);
         let opened = key.and_then(|key| {
-            let set = self.sets.get_mut(key)?;
-            let port = set.sa.port_of_spi(spi)?;
+            let set = self.sets.get(key)?;
+            let traffic = self.traffic(ue, set, set.sa.port_of_spi(spi)?);
+            let sa = &mut self.sets.get_mut(key)?.sa;
             match opening {
-                Some((_, ticket)) => set.sa.open_now(port, &self.opens, ticket, datagram).ok(),
-                None => set.sa.open(port, datagram).ok(),
+                Some((_, ticket)) => sa.open_now(&traffic, &self.opens, ticket, datagram).ok(),
+                None => sa.open(&traffic, datagram).ok(),
             }
         });
         if let Some(wire) = recorded {
@@ -665,10 +666,13 @@ impl Generator {
         let source = self.population.address(ue);
         let pcscf = self.pcscf(ue);
         let number = self.recorded_as(ue);
-        let recorder = self.recorder.wants(number).then_some(&mut self.recorder);
         let now = step.now;
         let sent = if let Way::Sealed(key) = way {
+            let Some(set) = self.sets.get(key) else { return };
+            // Over UDP everything goes from port_uc to port_ps (TS 33.203 clause 7.1, SA 1a).
+            let traffic = self.traffic(ue, set, LocalPort::Client);
             let Some(set) = self.sets.get_mut(key) else { return };
+            let recorder = self.recorder.wants(number).then_some(&mut self.recorder);
             let to = SocketAddr::new(pcscf.ip(), self.settings.pcscf_esp_port);
             let from = SocketAddr::new(source, self.settings.esp_port);
             let seed = self.random.next_u64();
@@ -677,8 +681,9 @@ impl Generator {
                 step.outbox.send(ESP, Some(source), to, |slot| {
                     let end = slot.len().checked_sub(TAILROOM)?;
                     let len = write(slot.get_mut(HEADROOM..end)?)?;
-                    let plain = slot[HEADROOM..HEADROOM + len].to_vec();
-                    let range = set.sa.seal(LocalPort::Client, slot, HEADROOM, len, seed).ok()?;
+                    let payload = HEADROOM..HEADROOM + len;
+                    let plain = slot[payload.clone()].to_vec();
+                    let range = set.sa.seal(&traffic, slot, payload, seed).ok()?;
                     let wire = &slot[range.clone()];
                     recorder.note(number, now, Direction::Out, from, to, wire, Some(&plain));
                     Some(range)
@@ -692,12 +697,12 @@ impl Generator {
                     let end = slot.len().checked_sub(TAILROOM)?;
                     let len = write(slot.get_mut(HEADROOM..end)?)?;
                     let payload = HEADROOM..HEADROOM + len;
-                    // Over UDP everything goes from port_uc to port_ps (TS 33.203 clause 7.1, SA 1a).
-                    set.sa.seal_later(LocalPort::Client, seals, slot, start, payload, seed).ok()
+                    set.sa.seal_later(&traffic, seals, slot, start, payload, seed).ok()
                 })
             }
         } else {
             let from = SocketAddr::new(source, self.settings.port);
+            let recorder = self.recorder.wants(number).then_some(&mut self.recorder);
             step.outbox.send(UNPROTECTED, Some(source), pcscf, |slot| {
                 let len = write(slot)?;
                 if let Some(recorder) = recorder {

@@ -7,9 +7,10 @@
 //! | 2a | P-CSCF port_pc → UE port_us     | spi_us   |
 //! | 2b | UE port_us → P-CSCF port_pc     | spi_pc   |
 
-use crate::packet::{Mode, OpenError, SealError, open, seal};
+use crate::associations::{Associations, Traffic};
+use crate::packet::{Mode, OpenError, SealError};
 use crate::sa::{Inbound, Outbound, Selectors};
-use crate::transform::{EncryptionAlgorithm, IntegrityAlgorithm, Keys, Suite, TransformState};
+use crate::transform::{EncryptionAlgorithm, IntegrityAlgorithm, Suite};
 use core::fmt;
 use core::net::IpAddr;
 use core::ops::Range;
@@ -121,9 +122,7 @@ impl fmt::Display for AgreementError {
 
 impl core::error::Error for AgreementError {}
 
-// A P-CSCF has one for each UE, and two while a UE authenticates anew: the shared transform 60 (HMAC's two states 40, AES's key 16,
-// tags), two inbound at 24 (SPI 4, window 4 + 16), two outbound at 8 (SPI, sequence number), two addresses of 17, four ports, the
-// mode.
+// A P-CSCF has one for each UE, and two while a UE authenticates anew: the associations 124, two addresses of 17, four ports, the mode.
 const _: () = assert!(size_of::<SaSet>() <= 168);
 
 /// One of a side's own two protected ports.
@@ -137,22 +136,13 @@ pub enum LocalPort {
     Server,
 }
 
-/// The four associations that one AKA run makes, as one side has them.
-///
-/// Each association belongs to one of this side's own ports, so that both sides look the same:
-///
-/// | side   | in, client | in, server | out, client | out, server |
-/// |--------|------------|------------|-------------|-------------|
-/// | P-CSCF | 2b         | 1a         | 2a          | 1b          |
-/// | UE     | 1b         | 2a         | 1a          | 2b          |
+/// The four associations that one AKA run makes, as one side has them, with the traffic that they carry.
 #[derive(Debug)]
 pub struct SaSet {
-    /// The keys of all four.
-    pub transform: TransformState,
+    /// Keys, SPIs and sequence numbers.
+    pub associations: Associations,
     /// The encapsulation of all four.
     pub mode: Mode,
-    inbound: [Inbound; 2],
-    outbound: [Outbound; 2],
     local_ip: IpAddr,
     remote_ip: IpAddr,
     /// Of each of the side's own ports: itself, and the peer's that both of its associations lead to.
@@ -165,10 +155,8 @@ impl SaSet {
     pub fn for_pcscf(parameters: &SecurityParameters, ck: &[u8; 16], ik: &[u8; 16]) -> Self {
         let p = parameters;
         Self {
-            transform: transform(p, ck, ik),
+            associations: Associations::for_pcscf(p, ck, ik),
             mode: p.mode,
-            inbound: [Inbound::new(p.spi_pc), Inbound::new(p.spi_ps)],
-            outbound: [Outbound::new(p.spi_us), Outbound::new(p.spi_uc)],
             local_ip: p.pcscf_ip,
             remote_ip: p.ue_ip,
             ports: [(p.port_pc, p.port_us), (p.port_ps, p.port_uc)],
@@ -180,26 +168,30 @@ impl SaSet {
     pub fn for_ue(parameters: &SecurityParameters, ck: &[u8; 16], ik: &[u8; 16]) -> Self {
         let p = parameters;
         Self {
-            transform: transform(p, ck, ik),
+            associations: Associations::for_ue(p, ck, ik),
             mode: p.mode,
-            inbound: [Inbound::new(p.spi_uc), Inbound::new(p.spi_us)],
-            outbound: [Outbound::new(p.spi_ps), Outbound::new(p.spi_pc)],
             local_ip: p.ue_ip,
             remote_ip: p.pcscf_ip,
             ports: [(p.port_uc, p.port_ps), (p.port_us, p.port_pc)],
         }
     }
 
+    /// The algorithms of all four.
+    #[must_use]
+    pub const fn suite(&self) -> Suite {
+        self.associations.suite()
+    }
+
     /// The association that receives at `port`.
     #[must_use]
     pub const fn inbound(&self, port: LocalPort) -> &Inbound {
-        &self.inbound[port as usize]
+        self.associations.inbound(port)
     }
 
     /// The association that sends from `port`.
     #[must_use]
     pub const fn outbound(&self, port: LocalPort) -> &Outbound {
-        &self.outbound[port as usize]
+        self.associations.outbound(port)
     }
 
     /// What traffic the two associations of `port` carry, the one in, the other out.
@@ -213,25 +205,21 @@ impl SaSet {
     /// The own port of the association that receives packets with `spi`, if it is of this set.
     #[must_use]
     pub fn port_of_spi(&self, spi: u32) -> Option<LocalPort> {
-        [LocalPort::Server, LocalPort::Client].into_iter().find(|&p| self.inbound(p).spi() == spi)
+        self.associations.port_of_spi(spi)
     }
 
-    pub(crate) fn inbound_mut(&mut self, port: LocalPort) -> (&TransformState, &mut Inbound) {
-        (&self.transform, &mut self.inbound[port as usize])
+    pub(crate) const fn traffic(&self, port: LocalPort) -> Traffic {
+        Traffic { port, selectors: self.selectors(port), mode: self.mode }
     }
 
-    pub(crate) fn outbound_mut(&mut self, port: LocalPort) -> (&TransformState, &mut Outbound) {
-        (&self.transform, &mut self.outbound[port as usize])
-    }
-
-    /// Seals a payload into a packet from `port`, as [`seal`] does. Over UDP: always
+    /// Seals a payload into a packet from `port`, as [`seal`](crate::seal) does. Over UDP: always
     /// [`LocalPort::Client`].
     ///
     /// # Errors
-    /// As [`seal`].
+    /// As [`seal`](crate::seal).
     ///
     /// # Panics
-    /// As [`seal`].
+    /// As [`seal`](crate::seal).
     pub fn seal(
         &mut self,
         port: LocalPort,
@@ -240,19 +228,18 @@ impl SaSet {
         payload_len: usize,
         iv_seed: u64,
     ) -> Result<Range<usize>, SealError> {
-        let selectors = self.selectors(port);
         let payload = payload_offset..payload_offset.saturating_add(payload_len);
-        let sa = &mut self.outbound[port as usize];
-        seal(&self.transform, sa, &selectors, self.mode, buffer, payload, iv_seed)
+        let traffic = self.traffic(port);
+        self.associations.seal(&traffic, buffer, payload, iv_seed)
     }
 
-    /// Opens a packet that came at `port`, as [`open`] does.
+    /// Opens a packet that came at `port`, as [`open`](crate::open) does.
     ///
     /// # Errors
-    /// As [`open`].
+    /// As [`open`](crate::open).
     pub fn open(&mut self, port: LocalPort, packet: &mut [u8]) -> Result<Range<usize>, OpenError> {
-        let selectors = self.selectors(port);
-        open(&self.transform, &mut self.inbound[port as usize], &selectors, self.mode, packet)
+        let traffic = self.traffic(port);
+        self.associations.open(&traffic, packet)
     }
 }
 
@@ -282,10 +269,6 @@ pub fn choose(
     };
     let best = offers.into_iter().filter_map(rank).min()?;
     supported.get(best).copied()
-}
-
-fn transform(p: &SecurityParameters, ck: &[u8; 16], ik: &[u8; 16]) -> TransformState {
-    TransformState::new(&Keys::expand(ck, ik, p.suite.integrity, p.suite.encryption))
 }
 
 #[cfg(test)]

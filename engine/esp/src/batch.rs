@@ -1,6 +1,7 @@
 //! Many packets sealed or opened together, each under its own keys: see [`Lanes`].
 
 use crate::agreement::{LocalPort, SaSet};
+use crate::associations::{Associations, Traffic};
 use crate::lanes::{Job, Lanes};
 use crate::packet::{OpenError, SealError, check, open_checked, write_packet};
 use crate::transform::{ICV_LEN, IntegrityAlgorithm, Suite};
@@ -133,11 +134,68 @@ impl SaSet {
         payload: Range<usize>,
         iv_seed: u64,
     ) -> Result<Range<usize>, SealError> {
+        let traffic = self.traffic(port);
+        self.associations.seal_later(&traffic, batch, buffer, buffer_start, payload, iv_seed)
+    }
+
+    /// Takes a packet that came at `port` into a batch, to be opened by [`OpenBatch::run`] and [`SaSet::open_now`]. Nothing if it would
+    /// be refused anyway, or if there is no room: then [`SaSet::open`] is to be asked. `packet` begins at `packet_start` of the memory
+    /// that the batch is given then.
+    ///
+    /// # Panics
+    /// If the memory is larger than 4 GiB.
+    #[inline]
+    pub fn open_later(
+        &self,
+        port: LocalPort,
+        batch: &mut OpenBatch,
+        packet: &[u8],
+        packet_start: usize,
+    ) -> Option<OpenTicket> {
+        self.associations.open_later(port, batch, packet, packet_start)
+    }
+
+    /// Opens a packet of a batch after its [`OpenBatch::run`], with the same effects as [`SaSet::open`]: the packets of a batch are to be
+    /// opened in the order in which they came, by the set that [`SaSet::open_later`] was asked of.
+    ///
+    /// # Errors
+    /// As [`SaSet::open`].
+    #[inline]
+    pub fn open_now(
+        &mut self,
+        port: LocalPort,
+        batch: &OpenBatch,
+        ticket: OpenTicket,
+        packet: &[u8],
+    ) -> Result<Range<usize>, OpenError> {
+        let traffic = self.traffic(port);
+        self.associations.open_now(&traffic, batch, ticket, packet)
+    }
+}
+
+impl Associations {
+    /// As [`SaSet::seal_later`].
+    ///
+    /// # Errors
+    /// As [`SaSet::seal`]; nothing waits then.
+    ///
+    /// # Panics
+    /// As [`SaSet::seal_later`].
+    #[inline]
+    pub fn seal_later(
+        &mut self,
+        traffic: &Traffic,
+        batch: &mut SealBatch,
+        buffer: &mut [u8],
+        buffer_start: usize,
+        payload: Range<usize>,
+        iv_seed: u64,
+    ) -> Result<Range<usize>, SealError> {
         assert!(!batch.is_full(), "a batch that is full is sealed first");
-        let (mode, selectors, lanes) = (self.mode, self.selectors(port), batch.lanes);
-        let (transform, sa) = self.outbound_mut(port);
+        let (mode, selectors, lanes) = (traffic.mode, &traffic.selectors, batch.lanes);
+        let (transform, sa) = self.outbound_mut(traffic.port);
         let written =
-            write_packet(lanes, transform, sa, &selectors, mode, buffer, payload, iv_seed)?;
+            write_packet(lanes, transform, sa, selectors, mode, buffer, payload, iv_seed)?;
         let at = |place: usize| u32::try_from(buffer_start + place).expect("a memory below 4 GiB");
         batch.jobs.push(Job {
             transform: transform.duplicate(),
@@ -149,9 +207,7 @@ impl SaSet {
         Ok(written.start..written.icv_start + ICV_LEN)
     }
 
-    /// Takes a packet that came at `port` into a batch, to be opened by [`OpenBatch::run`] and [`SaSet::open_now`]. Nothing if it would
-    /// be refused anyway, or if there is no room: then [`SaSet::open`] is to be asked. `packet` begins at `packet_start` of the memory
-    /// that the batch is given then.
+    /// As [`SaSet::open_later`].
     ///
     /// # Panics
     /// If the memory is larger than 4 GiB.
@@ -178,28 +234,26 @@ impl SaSet {
         Some(OpenTicket(batch.jobs.len() as u8 - 1))
     }
 
-    /// Opens a packet of a batch after its [`OpenBatch::run`], with the same effects as [`SaSet::open`]: the packets of a batch are to be
-    /// opened in the order in which they came, by the set that [`SaSet::open_later`] was asked of.
+    /// As [`SaSet::open_now`].
     ///
     /// # Errors
     /// As [`SaSet::open`].
     #[inline]
     pub fn open_now(
         &mut self,
-        port: LocalPort,
+        traffic: &Traffic,
         batch: &OpenBatch,
         ticket: OpenTicket,
         packet: &[u8],
     ) -> Result<Range<usize>, OpenError> {
-        let (mode, selectors) = (self.mode, self.selectors(port));
-        let (transform, sa) = self.inbound_mut(port);
+        let (transform, sa) = self.inbound_mut(traffic.port);
         // Packets before this one may have moved the window.
         let (sequence, text_end) = check(transform, sa, packet)?;
         if !batch.is_authentic[usize::from(ticket.0)] {
             return Err(OpenError::IntegrityFailed);
         }
         sa.window.update(sequence)?;
-        open_checked(batch.lanes, transform, &selectors, mode, packet, text_end)
+        open_checked(batch.lanes, transform, &traffic.selectors, traffic.mode, packet, text_end)
     }
 }
 

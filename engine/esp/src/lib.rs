@@ -13,6 +13,8 @@
 //! ([`Mode::Transport`]) or the outer UDP header with port 4500 ([`Mode::UdpTunnel`]) belongs to
 //! the socket.
 //!
+//! Whoever knows a set's addresses and ports anyway keeps its [`Associations`] alone, which do the same.
+//!
 //! Whoever has several packets at a time has them done together, each under its own keys: packets that
 //! came with [`SaSet::open_later`], [`OpenBatch::run`] and [`SaSet::open_now`], packets to send with
 //! [`SaSet::seal_later`] and [`SealBatch::seal_all`]. What happens to each, and in which order, is the
@@ -20,6 +22,7 @@
 #![deny(unsafe_code)]
 
 mod agreement;
+mod associations;
 mod batch;
 mod inner;
 mod integrity;
@@ -35,6 +38,7 @@ mod tests;
 mod transform;
 
 pub use agreement::{AgreementError, LocalPort, Offer, SaSet, SecurityParameters, choose};
+pub use associations::{Associations, Traffic};
 pub use batch::{BATCH_MAX, OpenBatch, OpenTicket, SealBatch};
 pub use inner::{InnerHeaderError, Selector};
 pub use lanes::{Lanes, prefetch};

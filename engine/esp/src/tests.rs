@@ -74,12 +74,12 @@ fn payload(len: usize) -> Vec<u8> {
 /// Seals a text of the test's own making, with right ICV and next free sequence number.
 fn forged(from: &SaSet, to: &SaSet, text: &[u8]) -> Vec<u8> {
     let (spi, sequence) = (to.inbound(LocalPort::Server).spi(), 1);
-    let iv_len = from.transform.iv_len();
+    let iv_len = from.associations.transform.iv_len();
     let mut packet =
         [&spi.to_be_bytes()[..], &[0, 0, 0, sequence], &vec![0; iv_len], text].concat();
     let iv_block = crate::transform::iv_block(spi, sequence.into(), 0);
-    from.transform.encrypt(iv_block, &mut packet[8..]);
-    let icv = from.transform.icv(&packet);
+    from.associations.transform.encrypt(iv_block, &mut packet[8..]);
+    let icv = from.associations.transform.icv(&packet);
     [&packet[..], &icv].concat()
 }
 
@@ -183,7 +183,7 @@ fn each_flipped_bit_is_found_and_named() {
 fn each_shortened_packet_is_refused() {
     each_pair(|mut ue, mut pcscf| {
         let good = sealed(&mut ue, LocalPort::Client, &payload(40));
-        let shortest = if pcscf.transform.suite().encryption == EncryptionAlgorithm::AesCbc {
+        let shortest = if pcscf.suite().encryption == EncryptionAlgorithm::AesCbc {
             8 + 16 + 16 + 12
         } else {
             8 + 4 + 12

@@ -47,7 +47,7 @@ pub(crate) mod write;
 
 use imstorm_base::strings::Handle;
 use imstorm_base::time::Time;
-use imstorm_esp::{LocalPort, SaSet};
+use imstorm_esp::Associations;
 use imstorm_sip::Method;
 use imstorm_sip::transaction::NonInviteClient;
 
@@ -238,25 +238,24 @@ pub enum UeTimerKind {
     Leg(LegTimer),
 }
 
-/// A UE's set of four security associations.
+/// A UE's set of four security associations. Its own ports follow from the offer, and the addresses from who it is and which P-CSCF it has
+/// gone on to.
 #[derive(Debug)]
 pub struct UeSet {
-    pub sa: SaSet,
+    pub sa: Associations,
+    /// The P-CSCF's protected ports.
+    pub port_pc: u16,
+    pub port_ps: u16,
     /// The number of the UE's offer that it was made from.
     pub offer: u8,
+    /// How many P-CSCFs the UE had gone past.
+    pub pcscf_turn: u8,
     /// Security-Server as it was received, for Security-Verify.
     pub server: Server,
 }
 
-impl UeSet {
-    /// The P-CSCF's protected server port, where requests go to.
-    pub fn port_ps(&self) -> u16 {
-        self.sa.selectors(LocalPort::Client).remote_port
-    }
-}
-
-// A secured UE has one: the set itself 168, where its Security-Server is 8, the offer's number.
-const _: () = assert!(size_of::<UeSet>() <= 180);
+// A secured UE has one: the associations 124, ports 4, 2 of where it is from, where its Security-Server is 8.
+const _: () = assert!(size_of::<UeSet>() <= 140);
 
 /// What a UE keeps of its authentication.
 #[derive(Copy, Clone, Default)]
@@ -380,14 +379,19 @@ const SPI_FIRST: u32 = 1 << 31;
 /// How many protected client ports a UE takes in turn.
 pub const CLIENT_PORTS: usize = 4;
 
+/// The protected client port of an offer.
+fn client_port(ports_uc: &[u16; CLIENT_PORTS], offer: u8) -> u16 {
+    // The first offer is number 1.
+    ports_uc[(usize::from(offer) + CLIENT_PORTS - 1) % CLIENT_PORTS]
+}
+
 impl Ue {
     /// SPIs and ports of an offer: new SPIs and another client port each time, the same server port (TS 33.203 clause 7.4). Each
     /// UE has an address of its own, so the SPIs need only differ within the UE; they differ between UEs as well, for the sake
     /// of whoever reads a capture.
     pub fn client_side(&self, ue: u32, ports_uc: &[u16; CLIENT_PORTS], port_us: u16) -> ClientSide {
         let first = SPI_FIRST + (ue % (1 << 24)) * 128 + u32::from(self.offer % 64) * 2;
-        // The first offer is number 1.
-        let port_uc = ports_uc[(usize::from(self.offer) + CLIENT_PORTS - 1) % CLIENT_PORTS];
+        let port_uc = client_port(ports_uc, self.offer);
         ClientSide { spi_uc: first, spi_us: first + 1, port_uc, port_us }
     }
 

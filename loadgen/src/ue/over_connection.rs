@@ -287,7 +287,7 @@ impl Generator {
     pub(super) fn write_first_hop(&self, ue: u32, out: &mut [u8]) -> Option<usize> {
         let port_ps = match self.settings.is_open {
             true => self.pcscf(ue).port(),
-            false => self.sets.get(self.set_of(ue)?)?.port_ps(),
+            false => self.sets.get(self.set_of(ue)?)?.port_ps,
         };
         let mut writer = Writer::new(out);
         writer.put(b"<sip:").ip(self.pcscf(ue).ip()).put(b":");

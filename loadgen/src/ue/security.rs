@@ -3,7 +3,7 @@
 
 use imstorm_aka::{Refusal, answer, decode_nonce};
 use imstorm_base::slab::Key;
-use imstorm_esp::SaSet;
+use imstorm_esp::Associations;
 use imstorm_sip::Message;
 use imstorm_sip::header::HeaderName;
 
@@ -85,7 +85,7 @@ impl Generator {
         let state = &mut self.ues[ue as usize];
         state.bad_challenges = 0;
         state.authentication.res = keys.res;
-        let offer = state.offer;
+        let (offer, pcscf_turn) = (state.offer, state.pcscf_turn);
         let side = state.client_side(ue, &self.settings.ports_uc, self.settings.port_us);
         let (mode, suites) = (self.settings.mode, &self.settings.suites);
         let (ue_ip, pcscf_ip) = (self.population.address(ue), self.pcscf(ue).ip());
@@ -93,13 +93,16 @@ impl Generator {
             self.fail(step, ue, Cause::BadSecurityServer);
             return None;
         };
-        let sa = SaSet::for_ue(&parameters, &keys.ck, &keys.ik);
+        let sa = Associations::for_ue(&parameters, &keys.ck, &keys.ik);
         if let Some(course) = &mut self.course {
             course.agreed(parameters.suite);
         }
         self.record_keys(ue, &parameters, &keys.ck, &keys.ik);
-        let server = self.keep_server(message, &sa);
-        let set = server.and_then(|server| self.sets.insert(UeSet { sa, offer, server }).ok());
+        let (port_pc, port_ps) = (parameters.port_pc, parameters.port_ps);
+        let set = self.keep_server(message, &sa, (port_pc, port_ps)).and_then(|server| {
+            let set = UeSet { sa, port_pc, port_ps, offer, pcscf_turn, server };
+            self.sets.insert(set).ok()
+        });
         if set.is_none() {
             self.fail(step, ue, Cause::Transport);
         }
@@ -107,7 +110,12 @@ impl Generator {
     }
 
     /// Security-Server as it came, line by line in one list: Security-Verify repeats it.
-    fn keep_server(&mut self, message: &Message<'_>, sa: &SaSet) -> Option<Server> {
+    fn keep_server(
+        &mut self,
+        message: &Message<'_>,
+        sa: &Associations,
+        ports: (u16, u16),
+    ) -> Option<Server> {
         let mut server = [0; SERVER_BYTES_MAX];
         let mut writer = imstorm_sip::Writer::new(&mut server);
         for (place, (_, line)) in message.lines(HeaderName::SecurityServer).enumerate() {
@@ -117,7 +125,7 @@ impl Generator {
             writer.put(line);
         }
         let fits = !writer.has_overflowed();
-        fits.then(|| self.servers.keep(writer.as_written(), sa, &mut self.strings)).flatten()
+        fits.then(|| self.servers.keep(writer.as_written(), sa, ports, &mut self.strings)).flatten()
     }
 
     /// The challenge can't be answered: the network is told why, with an offer of new SPIs, on what there was before (TS 24.229

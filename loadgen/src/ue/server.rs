@@ -5,8 +5,10 @@
 //! text around them is kept once for all UEs.
 
 use imstorm_base::strings::{Handle, Strings};
-use imstorm_esp::{LocalPort, SaSet};
+use imstorm_esp::{Associations, LocalPort};
 use imstorm_sip::Writer;
+
+use super::UeSet;
 
 /// Room for a Security-Server.
 pub const SERVER_BYTES_MAX: usize = 2048;
@@ -32,11 +34,11 @@ const NAMES: [&[u8]; 4] = [b"spi-c=", b"spi-s=", b"port-c=", b"port-s="];
 struct Values([([u8; 10], u8); 4]);
 
 impl Values {
-    fn of(sa: &SaSet) -> Self {
-        let (client, server) = (LocalPort::Client, LocalPort::Server);
-        let port = |of| u32::from(sa.selectors(of).remote_port);
-        let (spi_pc, spi_ps) = (sa.outbound(server).spi(), sa.outbound(client).spi());
-        Self([spi_pc, spi_ps, port(server), port(client)].map(|value| {
+    fn of(sa: &Associations, port_pc: u16, port_ps: u16) -> Self {
+        let spi = |port| sa.outbound(port).spi();
+        let spis = [spi(LocalPort::Server), spi(LocalPort::Client)];
+        let values = [spis[0], spis[1], u32::from(port_pc), u32::from(port_ps)];
+        Self(values.map(|value| {
             let mut text = [0; 10];
             let mut writer = Writer::new(&mut text);
             writer.decimal(u64::from(value));
@@ -108,11 +110,17 @@ pub struct Servers {
 
 impl Servers {
     /// Keeps the Security-Server from which a set was made. `None` where there is no room for it.
-    pub fn keep(&mut self, text: &[u8], sa: &SaSet, strings: &mut Strings) -> Option<Server> {
+    pub fn keep(
+        &mut self,
+        text: &[u8],
+        sa: &Associations,
+        (port_pc, port_ps): (u16, u16),
+        strings: &mut Strings,
+    ) -> Option<Server> {
         if text.len() > SERVER_BYTES_MAX {
             return None;
         }
-        let values = Values::of(sa);
+        let values = Values::of(sa, port_pc, port_ps);
         let known = self.shapes.iter().position(|shape| shape.is_of(text, &values));
         if let Some(number) = known {
             return Some(Server::Shape(number as u8));
@@ -125,13 +133,13 @@ impl Servers {
     }
 
     /// Writes what was kept of a set.
-    pub fn write(&self, server: &Server, sa: &SaSet, strings: &Strings, out: &mut Writer<'_>) {
-        match server {
+    pub fn write(&self, set: &UeSet, strings: &Strings, out: &mut Writer<'_>) {
+        match &set.server {
             Server::Text(text) => {
                 out.put(strings.get(text));
             }
             Server::Shape(number) => {
-                let values = Values::of(sa);
+                let values = Values::of(&set.sa, set.port_pc, set.port_ps);
                 for (own, value) in self.shapes[usize::from(*number)].pieces(&values) {
                     out.put(own).put(value);
                 }
@@ -145,7 +153,9 @@ mod tests {
     use super::*;
     use imstorm_esp::{Mode, SecurityParameters, Suite};
 
-    fn set(number: u32) -> SaSet {
+    const PORTS: (u16, u16) = (5062, 5063);
+
+    fn associations(number: u32) -> Associations {
         let parameters = SecurityParameters {
             spi_uc: 1_000_000,
             spi_us: 1_000_001,
@@ -153,20 +163,26 @@ mod tests {
             port_us: 6101,
             spi_pc: 5000 + 2 * number,
             spi_ps: 5001 + 2 * number,
-            port_pc: 5062,
-            port_ps: 5063,
+            port_pc: PORTS.0,
+            port_ps: PORTS.1,
             ue_ip: "127.0.0.2".parse().unwrap(),
             pcscf_ip: "127.0.0.1".parse().unwrap(),
             suite: Suite::ALL[0],
             mode: Mode::UdpTunnel,
         };
-        SaSet::for_ue(&parameters, &[1; 16], &[2; 16])
+        Associations::for_ue(&parameters, &[1; 16], &[2; 16])
     }
 
-    fn written(servers: &Servers, server: &Server, sa: &SaSet, strings: &Strings) -> String {
+    fn kept(servers: &mut Servers, number: u32, text: &str, strings: &mut Strings) -> UeSet {
+        let sa = associations(number);
+        let server = servers.keep(text.as_bytes(), &sa, PORTS, strings).unwrap();
+        UeSet { sa, port_pc: PORTS.0, port_ps: PORTS.1, offer: 1, pcscf_turn: 0, server }
+    }
+
+    fn written(servers: &Servers, set: &UeSet, strings: &Strings) -> String {
         let mut text = [0; SERVER_BYTES_MAX];
         let mut writer = Writer::new(&mut text);
-        servers.write(server, sa, strings, &mut writer);
+        servers.write(set, strings, &mut writer);
         String::from_utf8(writer.as_written().to_vec()).unwrap()
     }
 
@@ -174,39 +190,37 @@ mod tests {
     fn a_network_has_one_shape_and_each_ue_its_own_text() {
         let (mut servers, mut strings) = (Servers::default(), Strings::with_capacity(1 << 16));
         for number in [0, 1, 700, 3_000_000] {
-            let sa = set(number);
             let (spi_c, spi_s) = (5000 + 2 * number, 5001 + 2 * number);
             let text = format!(
                 "ipsec-3gpp;q=0.9;alg=hmac-sha-1-96;spi-c={spi_c};spi-s={spi_s};port-c=5062;port-s=5063, \
                  other;spi-c={spi_c}0;x=5062, ipsec-3gpp;q=0.8;spi-s={spi_s};spi-c={spi_c}"
             );
-            let server = servers.keep(text.as_bytes(), &sa, &mut strings).unwrap();
-            assert_eq!(written(&servers, &server, &sa, &strings), text);
+            let set = kept(&mut servers, number, &text, &mut strings);
+            assert_eq!(written(&servers, &set, &strings), text);
         }
         // The longer SPI is none of the set's: each of these texts is a shape of its own.
         assert_eq!((servers.shapes.len(), strings.len()), (4, 0));
         let mut servers = Servers::default();
         for number in 0..100 {
-            let sa = set(number);
             let text = format!("ipsec-3gpp;spi-c={};port-s=5063", 5000 + 2 * number);
-            assert_eq!(servers.keep(text.as_bytes(), &sa, &mut strings), Some(Server::Shape(0)));
+            let set = kept(&mut servers, number, &text, &mut strings);
+            assert_eq!(set.server, Server::Shape(0));
         }
     }
 
     #[test]
     fn what_differs_otherwise_is_kept_as_it_is_and_bounded() {
         let (mut servers, mut strings) = (Servers::default(), Strings::with_capacity(1 << 16));
-        let mut kept = Vec::new();
+        let mut sets = Vec::new();
         for number in 0..40 {
-            let (sa, text) =
-                (set(number), format!("ipsec-3gpp;nonce={number};spi-c={}", 5000 + 2 * number));
-            kept.push((servers.keep(text.as_bytes(), &sa, &mut strings).unwrap(), sa, text));
+            let text = format!("ipsec-3gpp;nonce={number};spi-c={}", 5000 + 2 * number);
+            sets.push((kept(&mut servers, number, &text, &mut strings), text));
         }
         assert_eq!((servers.shapes.len(), strings.len()), (SHAPES_MAX, 40 - SHAPES_MAX));
-        for (server, sa, text) in &kept {
-            assert_eq!(written(&servers, server, sa, &strings), *text);
+        for (set, text) in &sets {
+            assert_eq!(written(&servers, set, &strings), *text);
         }
-        let sa = set(0);
-        assert_eq!(servers.keep(&[b'a'; SERVER_BYTES_MAX + 1], &sa, &mut strings), None);
+        let (sa, text) = (associations(0), [b'a'; SERVER_BYTES_MAX + 1]);
+        assert_eq!(servers.keep(&text, &sa, PORTS, &mut strings), None);
     }
 }

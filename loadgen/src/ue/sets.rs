@@ -1,10 +1,12 @@
 //! The sets of four security associations that UEs hold: one in force, and at times another one.
 
 use imstorm_base::slab::Key;
+use imstorm_esp::{LocalPort, Selectors, Traffic};
 use imstorm_sip::Writer;
 
 use super::place::Place;
 use super::server::{SERVER_BYTES_MAX, Server};
+use super::{UeSet, client_port};
 use crate::generator::Generator;
 
 impl Generator {
@@ -24,6 +26,18 @@ impl Generator {
         let keys = [state.set, state.other_set].into_iter().filter_map(|set| set.key(&self.sets));
         let is_of = |key| self.sets.get(key).is_some_and(|set| set.sa.port_of_spi(spi).is_some());
         keys.into_iter().find(|key| is_of(*key))
+    }
+
+    /// The traffic of the associations of one of a UE's sets that belong to one of its ports.
+    pub(crate) fn traffic(&self, ue: u32, set: &UeSet, port: LocalPort) -> Traffic {
+        let (local_port, remote_port) = match port {
+            LocalPort::Client => (client_port(&self.settings.ports_uc, set.offer), set.port_ps),
+            LocalPort::Server => (self.settings.port_us, set.port_pc),
+        };
+        let local_ip = self.population.address(ue);
+        let remote_ip = self.population.pcscf_past(ue, set.pcscf_turn).ip();
+        let selectors = Selectors { local_ip, remote_ip, local_port, remote_port };
+        Traffic { port, selectors, mode: self.settings.mode }
     }
 
     /// The number of the offer that the UE's other set was made from, if it has one.
@@ -61,7 +75,7 @@ impl Generator {
     ) -> &'a [u8] {
         let mut writer = Writer::new(&mut text[..]);
         if let Some(set) = set.key(&self.sets).and_then(|key| self.sets.get(key)) {
-            self.servers.write(&set.server, &set.sa, &self.strings, &mut writer);
+            self.servers.write(set, &self.strings, &mut writer);
         }
         let len = writer.len();
         &text[..len]

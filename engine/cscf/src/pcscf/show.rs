@@ -50,7 +50,7 @@ impl Pcscf {
         let sa = &set.sa;
         let client = sa.selectors(LocalPort::Client);
         let server = sa.selectors(LocalPort::Server);
-        let suite = sa.transform.suite();
+        let suite = sa.suite();
         AssociationRow {
             impi: show::text(self.strings.read(&connection.impi, &mut TextRoom::default())),
             ue: connection.ue_ip,

@@ -8,7 +8,7 @@ use imstorm_base::io::{Datagram, Io, MemoryIo};
 use imstorm_base::random::Random;
 use imstorm_base::time::{NS_PER_MS, Time, seconds};
 use imstorm_esp::{
-    HEADROOM, LocalPort, Mode, SaSet, SecurityParameters, Suite, TAILROOM, classify,
+    Associations, HEADROOM, LocalPort, Mode, SaSet, SecurityParameters, Suite, TAILROOM, classify,
 };
 
 use super::super::{Stage, UeSet};
@@ -186,10 +186,12 @@ fn secure(generator: &mut Generator, ue: u32) -> SaSet {
         mode: Mode::UdpTunnel,
     };
     let (ck, ik) = ([1; 16], [2; 16]);
-    let sa = SaSet::for_ue(&parameters, &ck, &ik);
-    let server = b"ipsec-3gpp;q=0.5";
-    let server = generator.servers.keep(server, &sa, &mut generator.strings).unwrap();
-    let set = generator.sets.insert(UeSet { sa, offer: 1, server }).unwrap();
+    let sa = Associations::for_ue(&parameters, &ck, &ik);
+    let (port_pc, port_ps) = (parameters.port_pc, parameters.port_ps);
+    let (servers, strings) = (&mut generator.servers, &mut generator.strings);
+    let server = servers.keep(b"ipsec-3gpp;q=0.5", &sa, (port_pc, port_ps), strings).unwrap();
+    let set = UeSet { sa, port_pc, port_ps, offer: 1, pcscf_turn: 0, server };
+    let set = generator.sets.insert(set).unwrap();
     let service_route = b"<sip:s@127.0.0.1:6260;lr>";
     let mut text = [0; 64];
     let len = Remote { service_route, ..Remote::default() }.encode(&mut text).unwrap();
