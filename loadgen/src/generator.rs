@@ -29,7 +29,7 @@ use crate::plain::{Around, Counts, Plain};
 use crate::population::{NAME_BYTES_MAX, Population};
 use crate::profile::{
     Abandon, AccessSecurity, Call as CallPlan, Handover as HandoverPlan, NetworkRelease, Plan,
-    Profile, Refresh, Registration,
+    Procedures, Profile, Refresh, Registration,
 };
 use crate::recorder::{AssociationKeys, Capture, Direction, Recorder};
 use crate::schedule::Schedule;
@@ -271,7 +271,7 @@ impl Generator {
                 .map(|_| Course::new(population.size(), profile.arrivals.rate_per_s)),
             switches: Switching::all(profile),
             strings: Strings::with_capacity(strings_bytes(profile, users, size)),
-            timers: Timers::new(&timer_durations(&timings)),
+            timers: Timers::with_wheel(&timer_durations(&timings), size * long_timers(procedures)),
             schedule: Schedule::new(&profile.arrivals, population.size(), random.fork(1)),
             random: random.fork(2),
             plain,
@@ -750,8 +750,11 @@ impl Generator {
 
 /// The longest message that a UE writes.
 pub(crate) const TEXT_BYTES_MAX: usize = 4096;
-/// A dialog's strings, Security-Server and Service-Route of a secured UE, and a second dialog's strings.
-const STRINGS_BYTES_PER_UE: usize = 1024 + 512 + 256 + 512;
+/// What the network has said of a secured UE's dialog and its Service-Route, the same of a second dialog, and two Security-Servers; all
+/// where nothing can be packed. A UE of a network as usual takes 50 bytes of it.
+const STRINGS_BYTES_PER_UE: usize = 768 + 512 + 2 * 512;
+/// The most that a pool of strings may have: users with calls, each of which has room for eight, take far less.
+const STRINGS_BYTES_MAX: usize = 31 << 30;
 /// A UE's set in force, and that of a re-authentication or of the connection before.
 const SETS_PER_UE: usize = 2;
 /// No UE's connection is ended by the operator.
@@ -783,12 +786,19 @@ fn legs_per_user(profile: &Profile) -> usize {
 fn strings_bytes(profile: &Profile, users: usize, accesses: usize) -> usize {
     let of_accesses = accesses * STRINGS_BYTES_PER_UE;
     let of_legs = users * legs_per_user(profile) * LEG_STRINGS_BYTES;
-    of_accesses + of_legs + STRINGS_BYTES_BASE
+    (of_accesses + of_legs + STRINGS_BYTES_BASE).min(STRINGS_BYTES_MAX)
 }
 
 /// The lifetime that is asked for, in seconds.
 fn expires_of(registration: &Option<Registration>) -> Option<u32> {
     registration.as_ref().map(|it| it.expires_s)
+}
+
+/// Timers that a UE may have armed for long: one for each procedure that is to come, and for its end, and that of half of its
+/// registration's time.
+fn long_timers(procedures: &Procedures) -> usize {
+    let of_plans = |procedure: &&Procedure| procedures.plan(**procedure).count > 0;
+    Procedure::ALL.iter().filter(of_plans).count() + 2
 }
 
 /// The durations that are armed again and again: each has a queue of its own.

@@ -81,6 +81,12 @@ impl<T: Copy> Timers<T> {
         }
     }
 
+    /// As `new`, with room for `capacity` timers of other durations.
+    #[must_use]
+    pub fn with_wheel(durations_ns: &[u64], capacity: usize) -> Timers<T> {
+        Timers { wheel: Wheel::with_capacity(capacity), ..Timers::new(durations_ns) }
+    }
+
     /// Claims the memory of the first `count` timers of each queue now; `any` is what they are filled with meanwhile. Only
     /// while nothing is armed.
     pub fn prefill(&mut self, count: usize, any: T) {
