@@ -149,10 +149,10 @@ impl Population {
     /// Writes a UE's default public identity.
     pub fn write_impu(&self, ue: u32, out: &mut Writer<'_>) {
         let user = self.user(ue);
-        let mut packed = [0; imstorm_cscf::hss::IDENTITIES_BYTES_MAX];
         if let Some(derived) = self.directory.derivation().filter(|_| self.directory.is_derived()) {
             return derived.write_impu(u64::from(user) + 1, out);
         }
+        let mut packed = [0; imstorm_cscf::hss::IDENTITIES_BYTES_MAX];
         let packed = self.directory.identities(UserId(user), &mut packed).unwrap_or_default();
         out.put(IdentityList::new(packed).default_identity().unwrap_or_default());
     }

@@ -28,5 +28,6 @@ pub use milenage::{Milenage, Response, opc_from_op};
 pub use sqn::{AGE_LIMIT, Freshness, Generator, IND_COUNT, JUMP_LIMIT, Sqn, SqnMs};
 pub use usims::Usims;
 pub use vector::{
-    AuthenticationVector, MacSFailure, Refusal, UeResponse, answer, generate, resynchronise,
+    AuthenticationVector, MacSFailure, Refusal, UeResponse, answer, answer_with, generate,
+    resynchronise,
 };

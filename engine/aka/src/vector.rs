@@ -1,7 +1,7 @@
 //! Authentication vectors: made by the HSS, answered by the UE (TS 33.102 clause 6.3).
 
 use crate::milenage::Milenage;
-use crate::sqn::{Freshness, Sqn};
+use crate::sqn::{Freshness, Sqn, SqnMs};
 use core::fmt;
 use subtle::ConstantTimeEq;
 use zeroize::{Zeroize, ZeroizeOnDrop};
@@ -113,6 +113,19 @@ pub fn answer(
     rand: &[u8; 16],
     autn: &[u8; 16],
 ) -> Result<UeResponse, Refusal> {
+    answer_with(milenage, |sqn| freshness.accept(sqn), rand, autn)
+}
+
+/// As [`answer`], for a USIM that is kept otherwise: `accept` is what [`Freshness::accept`] is.
+///
+/// # Errors
+/// As [`answer`].
+pub fn answer_with(
+    milenage: &Milenage,
+    accept: impl FnOnce(Sqn) -> Result<(), SqnMs>,
+    rand: &[u8; 16],
+    autn: &[u8; 16],
+) -> Result<UeResponse, Refusal> {
     let temp = milenage.temp(rand);
     let response = milenage.f2345_of(&temp);
     let [a, b, c, d, e, f, amf @ .., _, _, _, _, _, _, _, _] = *autn;
@@ -121,7 +134,7 @@ pub fn answer(
     if !bool::from(mac_a.ct_eq(&autn[8..])) {
         return Err(Refusal::MacFailure);
     }
-    if let Err(sqn_ms) = freshness.accept(Sqn::from_bytes(sqn)) {
+    if let Err(sqn_ms) = accept(Sqn::from_bytes(sqn)) {
         let sqn_ms = sqn_ms.0.to_bytes();
         let (_, mac_s) = milenage.mac_pair(&temp, sqn_ms, AMF_STAR);
         let mut auts = [0; 14];

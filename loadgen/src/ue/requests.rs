@@ -37,16 +37,23 @@ impl Generator {
         let set = if asking == Asking::Reanswer { state.other_set } else { state.set };
         self.set_asked_at(ue, asked_at);
         let mut verify = [0; SERVER_BYTES_MAX];
-        let (mut room, mut other_room) = (TextRoom::default(), TextRoom::default());
         let verify = self.write_server(set, &mut verify);
-        let remote = Remote::read(&self.strings, &self.ues[ue as usize].remote, &mut room);
-        let other = self.replaced_by(ue).map(|from| {
+        // Only requests in a dialog are written from what is kept of it.
+        let (mut room, mut other_room) = (TextRoom::default(), TextRoom::default());
+        let is_first = matches!(asking, Asking::First | Asking::Answer);
+        let remote = match is_first {
+            true => Remote::default(),
+            false => Remote::read(&self.strings, &self.ues[ue as usize].remote, &mut room),
+        };
+        let other = self.replaced_by(ue);
+        let other_names = other.map(|from| {
             let call = Call::Security(self.ues[from as usize].attempt);
-            let names = Names::new(&self.population, &self.settings, from, call);
-            let kept = &self.ues[from as usize].remote;
-            (names, Remote::read(&self.strings, kept, &mut other_room))
+            Names::new(&self.population, &self.settings, from, call)
         });
-        let replaced = other.as_ref().map(|(names, remote)| remote.dialog(names));
+        let replaced = other.zip(other_names.as_ref()).map(|(from, names)| {
+            let kept = &self.ues[from as usize].remote;
+            Remote::read(&self.strings, kept, &mut other_room).dialog(names)
+        });
         let writing = Writing {
             population: &self.population,
             settings: &self.settings,

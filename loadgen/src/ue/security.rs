@@ -1,7 +1,7 @@
 //! A UE's side of AKA and of the security agreement: from the 401 to the security associations, at set-up and at
 //! re-authentication.
 
-use imstorm_aka::{Refusal, answer, decode_nonce};
+use imstorm_aka::{Refusal, answer_with, decode_nonce};
 use imstorm_base::slab::Key;
 use imstorm_esp::Associations;
 use imstorm_sip::Message;
@@ -73,15 +73,14 @@ impl Generator {
         state.authentication = Authentication { rand, autn, ..Authentication::default() };
         let milenage = self.population.milenage(ue);
         let user = self.population.user(ue) as usize;
-        let mut freshness = self.usims.get(user);
-        let keys = match answer(&milenage, &mut freshness, &rand, &autn) {
+        let accept = |sqn| self.usims.accept(user, sqn);
+        let keys = match answer_with(&milenage, accept, &rand, &autn) {
             Ok(keys) => keys,
             Err(refusal) => {
                 self.refuse_challenge(step, ue, &refusal, asked);
                 return None;
             }
         };
-        self.usims.set(user, &freshness);
         let state = &mut self.ues[ue as usize];
         state.bad_challenges = 0;
         state.authentication.res = keys.res;

@@ -29,27 +29,47 @@ const _: () = assert!(size_of::<Server>() == 8);
 
 /// What a text's values are called, in the order of [`Values`].
 const NAMES: [&[u8]; 4] = [b"spi-c=", b"spi-s=", b"port-c=", b"port-s="];
+/// The number of all four, in that order with their names and semicolons between, as most have them.
+const ALL: u8 = 4;
+const ALL_BYTES_MAX: usize = "spi-c=4294967295;spi-s=4294967295;port-c=65535;port-s=65535".len();
 
-/// The P-CSCF's SPIs and ports as a set has them, as text.
-struct Values([([u8; 10], u8); 4]);
+/// The P-CSCF's SPIs and ports as a set has them, as text: all four one behind the other, and where each is.
+struct Values {
+    text: [u8; ALL_BYTES_MAX],
+    places: [(u8, u8); 5],
+}
 
 impl Values {
     fn of(sa: &Associations, port_pc: u16, port_ps: u16) -> Self {
         let spi = |port| sa.outbound(port).spi();
         let spis = [spi(LocalPort::Server), spi(LocalPort::Client)];
         let values = [spis[0], spis[1], u32::from(port_pc), u32::from(port_ps)];
-        Self(values.map(|value| {
-            let mut text = [0; 10];
-            let mut writer = Writer::new(&mut text);
-            writer.decimal(u64::from(value));
-            let len = writer.len() as u8;
-            (text, len)
-        }))
+        let (mut text, mut places) = ([0; ALL_BYTES_MAX], [(0, 0); 5]);
+        let mut writer = Writer::new(&mut text);
+        for ((place, name), value) in places.iter_mut().zip(NAMES).zip(values) {
+            if !writer.is_empty() {
+                writer.put(b";");
+            }
+            let start = writer.put(name).len() as u8;
+            *place = (start, writer.decimal(u64::from(value)).len() as u8);
+        }
+        places[usize::from(ALL)] = (0, writer.len() as u8);
+        Self { text, places }
     }
 
-    fn get(&self, place: u8) -> &[u8] {
-        let (text, len) = &self.0[usize::from(place)];
-        &text[..usize::from(*len)]
+    fn get(&self, number: u8) -> &[u8] {
+        let (start, end) = self.places[usize::from(number)];
+        &self.text[usize::from(start)..usize::from(end)]
+    }
+
+    /// Which value a text begins with, with its name in front: the name, its number, and what is behind it.
+    fn first_of<'a>(&self, text: &'a [u8]) -> Option<(&'static [u8], u8, &'a [u8])> {
+        let named = [(&b""[..], ALL)].into_iter().chain(NAMES.into_iter().zip(0..));
+        let mut found = named.filter_map(|(name, number)| {
+            let behind = text.strip_prefix(name)?.strip_prefix(self.get(number))?;
+            (!behind.first().is_some_and(u8::is_ascii_digit)).then_some((name, number, behind))
+        });
+        found.next()
     }
 }
 
@@ -66,13 +86,9 @@ impl Shape {
         let mut shape = Self { text: Vec::new(), cuts: Vec::new() };
         let mut rest = text;
         while let Some(first) = rest.first() {
-            let found = (0_u8..).zip(NAMES).find_map(|(place, name)| {
-                let behind = rest.strip_prefix(name)?.strip_prefix(values.get(place))?;
-                (!behind.first().is_some_and(u8::is_ascii_digit)).then_some((place, name, behind))
-            });
-            if let Some((place, name, behind)) = found {
+            if let Some((name, number, behind)) = values.first_of(rest) {
                 shape.text.extend_from_slice(name);
-                shape.cuts.push((shape.text.len() as u16, place));
+                shape.cuts.push((shape.text.len() as u16, number));
                 rest = behind;
             } else {
                 shape.text.push(*first);
@@ -85,7 +101,7 @@ impl Shape {
     /// The text's pieces: what is the shape's own, and the value behind it.
     fn pieces<'a>(&'a self, values: &'a Values) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
         let mut at = 0;
-        let ends = self.cuts.iter().map(|(end, place)| (usize::from(*end), values.get(*place)));
+        let ends = self.cuts.iter().map(|(end, number)| (usize::from(*end), values.get(*number)));
         ends.chain([(self.text.len(), &[][..])]).map(move |(end, value)| {
             let own = &self.text[at..end];
             at = end;
