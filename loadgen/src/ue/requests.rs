@@ -39,7 +39,8 @@ impl Generator {
         let mut verify = [0; SERVER_BYTES_MAX];
         let verify = self.write_server(set, &mut verify);
         // Only requests in a dialog are written from what is kept of it.
-        let (mut room, mut other_room) = (TextRoom::default(), TextRoom::default());
+        let mut room = TextRoom::default();
+        let mut other_room = TextRoom::default();
         let is_first = matches!(asking, Asking::First | Asking::Answer);
         let remote = match is_first {
             true => Remote::default(),
