@@ -32,6 +32,9 @@ impl<T: Copy + std::fmt::Debug> std::fmt::Debug for Timers<T> {
     }
 }
 
+/// So many queues are as long as they can get at the same time.
+const FULL_QUEUES_MAX: usize = 8;
+
 /// Sorted, since `now` never goes back.
 #[derive(Debug)]
 struct Queue {
@@ -68,11 +71,11 @@ impl<T: Copy> Timers<T> {
         Timers::with_capacity(durations_ns, 0)
     }
 
-    /// As `new`, with room for `capacity` timers of each duration, and as many of others: their memory is reserved at once, and touched as
-    /// they are armed.
+    /// As `new`, with room for `capacity` timers of each duration, of all durations together for up to eight times as many, and for as many of
+    /// others: their memory is reserved at once, and touched as they are armed.
     #[must_use]
     pub fn with_capacity(durations_ns: &[u64], capacity: usize) -> Timers<T> {
-        let all = capacity * durations_ns.len();
+        let all = capacity * durations_ns.len().min(FULL_QUEUES_MAX);
         let queue = |&after_ns| Queue { after_ns, fifo: Fifo::with_capacity(capacity), last: 0 };
         Timers {
             queues: durations_ns.iter().map(queue).collect(),
@@ -87,12 +90,12 @@ impl<T: Copy> Timers<T> {
         Timers { wheel: Wheel::with_capacity(capacity), ..Timers::new(durations_ns) }
     }
 
-    /// Claims the memory of the first `count` timers of each queue now; `any` is what they are filled with meanwhile. Only
-    /// while nothing is armed.
+    /// Claims the memory of the first `count` timers of each queue now, of all together of eight times as many; `any` is what
+    /// they are filled with meanwhile. Only while nothing is armed.
     pub fn prefill(&mut self, count: usize, any: T) {
         assert!(self.is_empty(), "timers are prefilled before they are armed");
         let any = Waiting { deadline: Deadline::new(0), value: any };
-        self.waiting.prefill(count * self.queues.len(), any);
+        self.waiting.prefill(count * self.queues.len().min(FULL_QUEUES_MAX), any);
     }
 
     /// Arms a timer that fires `after_ns` from `now`.
