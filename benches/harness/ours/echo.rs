@@ -11,7 +11,7 @@ use imstorm_uring::{Backend, process};
 /// As the engine's default.
 const RECEIVE_BUFFER_BYTES: usize = 16 << 20;
 /// As the engine's default `io_batch_wait_us`.
-const BATCH_WAIT_US: u32 = 50;
+const BATCH_WAIT_US: u32 = 1_000;
 /// The longest sleep, as the engine's.
 const WAIT_NS: u64 = 100 * NS_PER_MS;
 
