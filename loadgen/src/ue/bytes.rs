@@ -8,10 +8,10 @@
 //! | for each of its accesses and each procedure of the profile, how many are left       |     2 |
 //! | what the network has said of its dialog and of its route, packed                    |    48 |
 //! | for each timer that is armed (a refresh, the end, half of its registration): itself |    24 |
-//! | a subscription to the registration state, if it has one, and what was said of that  |   100 |
+//! | a subscription to the registration state, if it has one, and what was said of that  |    80 |
 //!
-//! What it has only while it is about something is there as often as UEs were about something at one time: a request 88 and its text,
-//! what it is measured by 40. A user's further access has a record once something was done over it. Identities, Call-IDs, tags, branches,
+//! What it has only while it is about something is there as often as UEs were about something at one time: a request 52 and its text,
+//! what it is measured by 60. A user's further access has a record once something was done over it. Identities, Call-IDs, tags, branches,
 //! Contacts, SPIs, ports and addresses follow from the UE's number and its counters; Security-Server is kept once for all.
 
 use imstorm_base::slab::Slab;

@@ -186,6 +186,8 @@ pub struct Request {
     pub cseq: u32,
 }
 
+const _: () = assert!(size_of::<Request>() <= 48);
+
 impl Request {
     /// The row that it is counted in.
     pub fn transaction(&self) -> Transaction {

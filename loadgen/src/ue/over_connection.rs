@@ -71,8 +71,8 @@ impl Generator {
             watch.owner = ue;
         }
         watch.cseq += 1;
-        watch.asked_at = Some(step.now);
         let (call, cseq, owner) = (Call::RegEvent(watch.call), watch.cseq, watch.owner);
+        self.set_watch_asked_at(ue, step.now);
         let written = self.write_over_connection(ue, call, |writing, names, route, out| {
             let mut room = TextRoom::default();
             let old = Names::new(writing.population, writing.settings, owner, call);
@@ -116,11 +116,11 @@ impl Generator {
         watch.has_200 = false;
         watch.has_notify = false;
         watch.owner = owner;
-        watch.asked_at = Some(step.now);
         watch.call = if in_dialog { call } else { fresh };
         watch.cseq = if in_dialog { cseq + 1 } else { 1 };
         watch.notify_cseq = if in_dialog { notify_cseq } else { 0 };
         let (call, cseq) = (Call::RegEvent(watch.call), watch.cseq);
+        self.set_watch_asked_at(to, step.now);
         let written = self.write_over_connection(to, call, |writing, names, route, out| {
             let parts = match in_dialog {
                 true => DialogParts { routes: route, ..old },
@@ -367,7 +367,7 @@ impl Generator {
             return;
         }
         watch.notify_cseq = cseq;
-        let asked_at = watch.asked_at.take();
+        let asked_at = self.take_watch_asked_at(ue);
         measure_notify(&mut self.measurements, step.now, asked_at);
         let Some(watch) = self.watch_mut(ue) else { return };
         if state.is_terminated() {

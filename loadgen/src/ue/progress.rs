@@ -14,11 +14,15 @@ pub struct Progress {
     pub intended: Time,
     /// When that was first sent which the next NOTIFY follows: a SUBSCRIBE, or the operator's call.
     pub asked_at: Option<Time>,
+    /// When the SUBSCRIBE to the registration state was sent, until its NOTIFY comes.
+    pub watch_asked_at: Option<Time>,
     /// Until when a NOTIFY is waited for: Timer N.
     pub notify_until: Time,
     /// The lifetime that the operator has lowered, in seconds.
     pub full_s: u32,
 }
+
+const _: () = assert!(size_of::<Progress>() <= 56);
 
 impl Generator {
     pub(super) fn progress_of(&self, ue: u32) -> Option<&Progress> {
@@ -56,11 +60,27 @@ impl Generator {
         self.drop_progress(ue);
     }
 
+    /// When the SUBSCRIBE to the registration state was sent of which a NOTIFY has just come.
+    pub(super) fn take_watch_asked_at(&mut self, ue: u32) -> Option<Time> {
+        let key = self.ues[ue as usize].progress.key(&self.progress)?;
+        let asked_at = self.progress.get_mut(key)?.watch_asked_at.take();
+        self.drop_progress(ue);
+        asked_at
+    }
+
+    /// What the next NOTIFY of the registration state is measured from.
+    pub(super) fn set_watch_asked_at(&mut self, ue: u32, asked_at: Time) {
+        if let Some(progress) = self.progress_mut(ue) {
+            progress.watch_asked_at = Some(asked_at);
+        }
+    }
+
     /// A UE's progress goes if nothing is under way that would need it.
     fn drop_progress(&mut self, ue: u32) {
         let state = &mut self.ues[ue as usize];
         let Some(key) = state.progress.key(&self.progress) else { return };
-        let is_awaited = self.progress.get(key).is_some_and(|it| it.asked_at.is_some());
+        let is_awaited = |it: &Progress| it.asked_at.is_some() || it.watch_asked_at.is_some();
+        let is_awaited = self.progress.get(key).is_some_and(is_awaited);
         if state.procedure.is_none() && !is_awaited {
             state.progress.take();
             self.progress.remove(key);

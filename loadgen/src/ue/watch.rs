@@ -2,7 +2,6 @@
 
 use imstorm_base::slab::Key;
 use imstorm_base::strings::Handle;
-use imstorm_base::time::Time;
 
 use crate::generator::Generator;
 
@@ -15,8 +14,6 @@ pub struct Watch {
     pub owner: u32,
     /// CSeq of the last SUBSCRIBE.
     pub cseq: u32,
-    /// When that SUBSCRIBE was sent, until its NOTIFY comes.
-    pub asked_at: Option<Time>,
     /// CSeq of the last NOTIFY.
     pub notify_cseq: u32,
     /// The network's part of its dialog; empty where there is none.
@@ -25,7 +22,7 @@ pub struct Watch {
     pub has_notify: bool,
 }
 
-const _: () = assert!(size_of::<Watch>() <= 48);
+const _: () = assert!(size_of::<Watch>() <= 28);
 
 impl Generator {
     /// A UE's watch, made at first use. `None` where there is no room, which the population's size forbids.
@@ -60,6 +57,7 @@ impl Generator {
         if let Some(watch) = self.watches.remove(key) {
             self.strings.release(watch.dialog);
         }
+        self.take_watch_asked_at(ue);
     }
 
     /// Whether a UE's default identity is registered over its connection.
