@@ -9,6 +9,7 @@
 pub mod call;
 pub mod flows;
 pub mod message;
+pub mod meter;
 pub mod open;
 pub mod registration;
 pub mod scene;

@@ -19,6 +19,7 @@ use imstorm_engine::{EngineConfig, Hop, Shard, shard::ShardTables};
 use imstorm_uring::{Backend, Mesh, MeshPort};
 
 use crate::message::Text;
+use crate::meter;
 use crate::ue::ScriptedUe;
 
 /// The time at a world's start: not zero, so that a forgotten time shows.
@@ -662,7 +663,7 @@ impl Node {
     /// One tick; what left.
     fn tick(&mut self, now: Time) -> Vec<Wire> {
         self.io.turn(0).expect("memory does not fail");
-        self.shard.tick(now, &mut self.io, &mut self.mesh);
+        meter::around(|| self.shard.tick(now, &mut self.io, &mut self.mesh));
         self.departures()
     }
 

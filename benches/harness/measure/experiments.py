@@ -17,7 +17,7 @@ SET_UPS = 40_000
 SUBSCRIPTIONS, SUBSCRIBED_USERS = 60_000, 20_000
 SUBSCRIBE_WINDOW = 64
 REGISTERED_USERS, WARM_UP_USERS = 200_000, 100
-CALLERS = 10_000
+CALLERS = 20_000
 # Nobody acknowledges the 200s, so that each INVITE leaves a session behind for as long as RFC 3261 13.3.1.4 says: as many users
 # as there must be room for, where each has room for two.
 ROOM_FOR_CALLS = 250_000

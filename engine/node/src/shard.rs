@@ -245,6 +245,8 @@ impl Shard {
 
     /// One tick: everything that came, then what other shards handed over, then the timers that are due. The outbox is sent by
     /// the next [`Io::turn`].
+    // A name of its own in profiles, and where instructions are counted by it.
+    #[inline(never)]
     pub fn tick<I: Io>(&mut self, now: Time, io: &mut I, mesh: &mut MeshPort<Hop>) {
         let (inbox, outbox) = io.parts();
         let MeshPort { sender, receiver, .. } = mesh;

@@ -33,6 +33,11 @@ impl Buffers {
         self.inbox.push(socket, peer, to, bytes)
     }
 
+    /// Whether nothing has come.
+    pub(super) fn is_empty(&self) -> bool {
+        self.inbox.is_empty()
+    }
+
     /// Forgets what is in the inbox.
     pub(super) fn clear(&mut self) {
         self.inbox.clear();

@@ -39,6 +39,13 @@ struct Place {
     io: Buffers,
 }
 
+impl Place {
+    /// Whether a datagram has come, or a timer is due.
+    fn is_due(&self, now: Time) -> bool {
+        !self.io.is_empty() || self.shard.next_deadline().is_some_and(|at| at <= now)
+    }
+}
+
 impl Shards {
     /// The shards of the configured engine; `random` seeds them.
     #[must_use]
@@ -115,14 +122,16 @@ impl Shards {
         }
     }
 
-    /// A tick of each shard, and of all of them again while one has something for another.
+    /// A tick of each shard that has something to do, and of all of them while one has something for another.
     pub fn tick(&mut self, now: Time) {
+        let mut all = self.is_between_shards();
         loop {
-            for place in &mut self.places {
+            for place in self.places.iter_mut().filter(|place| all || place.is_due(now)) {
                 place.shard.tick(now, &mut place.io, &mut place.mesh);
                 place.io.clear();
             }
-            if !self.is_between_shards() {
+            all = self.is_between_shards();
+            if !all {
                 return;
             }
         }

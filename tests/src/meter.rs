@@ -1,0 +1,30 @@
+//! What the engine's ticks take of something that a test counts, as allocations.
+
+use std::cell::Cell;
+
+thread_local! {
+    static READ: Cell<fn() -> u64> = const { Cell::new(nothing) };
+    static TAKEN: Cell<u64> = const { Cell::new(0) };
+}
+
+fn nothing() -> u64 {
+    0
+}
+
+/// Ticks on this thread are measured by this count from now on.
+pub fn install(read: fn() -> u64) {
+    READ.set(read);
+}
+
+/// What ticks on this thread have taken.
+#[must_use]
+pub fn taken() -> u64 {
+    TAKEN.get()
+}
+
+pub(crate) fn around<T>(tick: impl FnOnce() -> T) -> T {
+    let before = READ.get()();
+    let done = tick();
+    TAKEN.set(TAKEN.get() + READ.get()() - before);
+    done
+}
