@@ -48,7 +48,7 @@ fn set_up(mut world: World<'static>) -> World<'static> {
     world
 }
 
-/// What the engine's shards alone do for the same UEs, one shard or several.
+// What the engine's shards alone do for the same UEs, one shard or several.
 #[library_benchmark(
     setup = world_of_shards,
     config = LibraryBenchmarkConfig::default().tool(

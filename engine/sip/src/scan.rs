@@ -1,9 +1,6 @@
 //! Byte classes and the cursor that the field parsers share.
 
 use crate::error::FieldError;
-use wide::u8x16;
-
-const VECTOR_BYTES: usize = 16;
 
 /// RFC 3261 25.1 `token`.
 pub(crate) const TOKEN: u16 = 1;
@@ -88,47 +85,12 @@ pub(crate) fn is_space(byte: u8) -> bool {
 /// The offset, `at` or behind it, of the first byte that is not of `class`, or the text's length.
 #[inline]
 pub(crate) fn skip(text: &[u8], mut at: usize, class: u16) -> usize {
-    // What is mostly long, sixteen at a time. The class is a constant where this is called from.
-    if let HOST | URI | URI_PART | VALUE = class {
-        while let Some(bytes) = text.get(at..at + VECTOR_BYTES).and_then(<[u8]>::as_array) {
-            let others = others_of(class, u8x16::new(*bytes));
-            if others != 0 {
-                return at + others.trailing_zeros() as usize;
-            }
-            at += VECTOR_BYTES;
-        }
-    }
     while let Some(&byte) = text.get(at)
         && CLASS[usize::from(byte)] & class != 0
     {
         at += 1;
     }
     at
-}
-
-/// Which of sixteen bytes are not of a class, one bit each: of `HOST`, `URI`, `URI_PART` or `VALUE`.
-#[inline]
-fn others_of(class: u16, bytes: u8x16) -> u32 {
-    let is = |byte: u8| bytes.simd_eq(u8x16::splat(byte));
-    // By the distance from the first one, which wraps for those before it.
-    let within = |bytes: u8x16, first: u8, last: u8| {
-        let distance = bytes - u8x16::splat(first);
-        distance.min(u8x16::splat(last - first)).simd_eq(distance)
-    };
-    if class == HOST {
-        let letters = within(bytes | u8x16::splat(0x20), b'a', b'z');
-        let digits = within(bytes, b'-', b'9') & !is(b'/');
-        return u32::from(u16::MAX) & !(letters | digits | is(b'_')).to_bitmask();
-    }
-    let spaces = within(bytes, 0, b' ') | is(0x7f);
-    let others = spaces | is(b'"') | is(b'<') | is(b'>') | is(b'\\');
-    let others = match class {
-        URI_PART => others | is(b'@') | is(b':') | is(b'?'),
-        // A token has nothing that a URI doesn't.
-        VALUE => others | is(b';') | is(b','),
-        _ => others,
-    };
-    others.to_bitmask()
 }
 
 /// `text` before and from its first byte that is not of `class`.
@@ -474,23 +436,6 @@ mod tests {
             }
         }
         assert_eq!((folded(b""), folded(b"ninechars")), (0, 0));
-    }
-
-    #[test]
-    fn a_class_is_the_same_by_sixteen_and_by_one() {
-        for class in [TOKEN, SPACE, URI, HOST, URI_PART, VALUE, SCHEME, DIGIT, AUTH_VALUE, WORDS] {
-            for (other, byte) in (0..=255).flat_map(|byte| [(0, byte), (15, byte), (20, byte)]) {
-                let mut text = [b'0'; 40];
-                if class == SPACE {
-                    text.fill(b' ');
-                }
-                text[other] = byte;
-                let is_of = CLASS[usize::from(byte)] & class != 0;
-                let expected = if is_of { text.len() } else { other };
-                assert_eq!(skip(&text, 0, class), expected, "{class} {byte}");
-                assert_eq!(skip(&text, 1, class), if other == 0 { 40 } else { expected });
-            }
-        }
     }
 
     #[test]
