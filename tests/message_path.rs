@@ -104,14 +104,14 @@ fn no_message_makes_the_engine_allocate() {
 }
 
 #[test]
-fn the_meter_sees_an_allocation() {
+fn the_meter_sees_an_allocation_in_a_tick_and_sees_all_ticks() {
     meter::install(allocations);
-    let mut world = World::new(Layout::Together);
-    // Debug output of a malformed packet would be one; the first tables are some as well.
-    let before = allocations();
-    drop(std::hint::black_box(vec![world.now]));
-    assert_eq!(allocations() - before, 1);
+    let before = meter::taken();
+    drop(meter::around(|| std::hint::black_box(vec![1])));
+    assert_eq!(meter::taken() - before, 1);
+    let (mut world, ticks) = (World::new(Layout::Together), meter::ticks());
     live(&mut world, 1);
+    assert!(meter::ticks() > ticks);
 }
 
 const IMSTORM: &str = env!("CARGO_BIN_EXE_imstorm-under-test");

@@ -5,6 +5,7 @@ use std::cell::Cell;
 thread_local! {
     static READ: Cell<fn() -> u64> = const { Cell::new(nothing) };
     static TAKEN: Cell<u64> = const { Cell::new(0) };
+    static TICKS: Cell<u64> = const { Cell::new(0) };
 }
 
 fn nothing() -> u64 {
@@ -22,7 +23,15 @@ pub fn taken() -> u64 {
     TAKEN.get()
 }
 
-pub(crate) fn around<T>(tick: impl FnOnce() -> T) -> T {
+/// How many ticks on this thread were measured.
+#[must_use]
+pub fn ticks() -> u64 {
+    TICKS.get()
+}
+
+/// Measures a tick.
+pub fn around<T>(tick: impl FnOnce() -> T) -> T {
+    TICKS.set(TICKS.get() + 1);
     let before = READ.get()();
     let done = tick();
     TAKEN.set(TAKEN.get() + READ.get()() - before);

@@ -282,7 +282,7 @@ impl Uring {
         if !self.waker.sleep() {
             return self.enter();
         }
-        let wait_ns = if self.sends.are_blocked() || self.sends.wait_for_retry() {
+        let wait_ns = if self.sends.are_blocked() || self.sends.has_retries() {
             wait_ns.min(BLOCKED_WAIT_NS)
         } else {
             wait_ns
@@ -314,7 +314,7 @@ impl Uring {
             self.enter()?;
             // What ended must be armed again or nothing would end the wait; and what was not sent is
             // to be tried again soon.
-            if self.armed.contains(&false) || !self.wake_armed || self.sends.wait_for_retry() {
+            if self.armed.contains(&false) || !self.wake_armed || self.sends.has_retries() {
                 break;
             }
             left = end.saturating_sub(clock.now());

@@ -65,7 +65,7 @@ impl Sends {
     }
 
     /// Whether some are to be submitted again.
-    pub(crate) fn wait_for_retry(&self) -> bool {
+    pub(crate) fn has_retries(&self) -> bool {
         !self.retry.is_empty()
     }
 
@@ -290,7 +290,7 @@ mod tests {
             let all = submitted(&mut sends);
             assert_eq!(all.len(), 1);
             sends.complete(all[0].0, -errno, &mut outbox, &mut counters);
-            assert!(sends.wait_for_retry() && outbox.free_slots() == 13);
+            assert!(sends.has_retries() && outbox.free_slots() == 13);
             sends.take(&mut outbox, &[0; 256], true);
             let again = submitted(&mut sends);
             assert_eq!(again.iter().map(|(_, it)| it.clone()).collect::<Vec<_>>(), [[100]; 3]);
@@ -309,7 +309,7 @@ mod tests {
         let mut counters = Counters::default();
         let slot = submitted(&mut sends)[0].0;
         sends.complete(slot, -libc::ENOBUFS, &mut outbox, &mut counters);
-        assert!(sends.are_blocked() && sends.wait_for_retry());
+        assert!(sends.are_blocked() && sends.has_retries());
         sends.take(&mut outbox, &[0; 256], true);
         assert_eq!(submitted(&mut sends), [(slot, vec![100; 3])]);
         // What can't be sent at all is lost, and its slots are free.

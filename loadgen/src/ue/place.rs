@@ -1,4 +1,4 @@
-//! Where in a slab that is which a single UE has: in four bytes, where a key takes twelve.
+//! Where in a slab that is which a single UE has: in four bytes, where a key takes eight.
 
 use imstorm_base::slab::{Key, Slab};
 
