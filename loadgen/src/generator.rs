@@ -23,7 +23,7 @@ use imstorm_sip::transaction::Timings;
 use imstorm_sip::{Index, parse};
 
 use crate::course::Course;
-use crate::measure::{Measurements, Procedure};
+use crate::measure::{Measurements, Procedure, Start};
 use crate::operator::{OperatorCall, OperatorDesk, OperatorKind, Switching};
 use crate::plain::{Around, Counts, Plain};
 use crate::population::{NAME_BYTES_MAX, Population};
@@ -43,6 +43,7 @@ use crate::ue::write::UeSettings;
 use crate::ue::{CLIENT_PORTS, Leg, Progress, Request, UeSet, UeTimer, Ues, Watch};
 
 pub use crate::ue::call::{LegView, Sessions};
+pub use crate::ue::cut::Cut;
 pub use crate::ue::lifetime::identities_hash;
 pub use crate::ue::{Stage, UeView};
 
@@ -142,6 +143,8 @@ pub struct Generator {
     /// The steps that all users go through together, if the profile compares.
     pub(crate) course: Option<Course>,
     pub(crate) switches: Vec<Switching>,
+    /// Since when procedures are due that have not begun, as their UE is about another one.
+    pub(crate) due_since: HashMap<(u32, Procedure), Time>,
     pub(crate) strings: Strings,
     pub(crate) timers: Timers<UeTimer>,
     pub(crate) random: Random,
@@ -170,7 +173,7 @@ pub struct Generator {
     openings: [Option<(Key, OpenTicket)>; BATCH_MAX],
     schedule: Schedule,
     /// The UEs where the profile wants them plain: then there are no others.
-    plain: Option<Box<Plain>>,
+    pub(crate) plain: Option<Box<Plain>>,
     pub(crate) started_at: Option<Time>,
     /// Counts from there.
     pub(crate) clock: RunClock,
@@ -197,6 +200,13 @@ pub(crate) enum Way {
 pub(crate) struct Step<'a> {
     pub now: Time,
     pub outbox: &'a mut Outbox,
+}
+
+impl Step<'_> {
+    /// Of what begins now and was intended for that time.
+    pub fn start(&self, intended: Time) -> Start {
+        Start { intended, began: self.now }
+    }
 }
 
 impl Generator {
@@ -270,6 +280,7 @@ impl Generator {
                 .as_ref()
                 .map(|_| Course::new(population.size(), profile.arrivals.rate_per_s)),
             switches: Switching::all(profile),
+            due_since: HashMap::new(),
             strings: Strings::with_capacity(strings_bytes(profile, users, size)),
             timers: Timers::with_wheel(&timer_durations(&timings), size * long_timers(procedures)),
             schedule: Schedule::new(&profile.arrivals, population.size(), random.fork(1)),
@@ -339,8 +350,9 @@ impl Generator {
                 _ => self.operator_failed(&mut step, call),
             }
         }
-        while let Some(timer) = self.timers.poll(now) {
-            self.timer(&mut step, timer);
+        while let Some((at, timer)) = self.timers.poll_due(now) {
+            let at = started_at + self.schedule.in_grains(at.saturating_sub(started_at));
+            self.timer(&mut step, at.min(now), timer);
         }
         self.follow_course(&mut step);
         while !self.stopped

@@ -18,7 +18,7 @@ use imstorm_uring::{AnyIo, Backend, Clock, SocketSpec, process, udp};
 
 use crate::child::{ChildError, EngineChild};
 use crate::embedded;
-use crate::generator::{ESP, Generator, GeneratorState, RunSeed, UNPROTECTED};
+use crate::generator::{Cut, ESP, Generator, GeneratorState, RunSeed, UNPROTECTED};
 use crate::link::Links;
 use crate::live::Live;
 use crate::measure::{Interval, IntervalLogFile, Phases};
@@ -302,6 +302,7 @@ struct Done {
     socket_drops: u64,
     interrupted: bool,
     drained: bool,
+    cut: Cut,
     course: Option<CourseReport>,
     missed_looks: u64,
 }
@@ -374,10 +375,13 @@ impl Worker {
         // What is queued still leaves: the last 200s.
         io.turn(0)?;
         let now = clock.now();
+        let drained = generator.is_done();
+        let cut = generator.cut(now);
         self.beat(&mut generator, now - started_at);
         Ok(Done {
             socket_drops: drops(&io),
-            drained: generator.is_done(),
+            drained,
+            cut,
             missed_looks: looks.missed,
             course: generator.course().map(|course| CourseReport::new(course, &looks.taken)),
             generator,
@@ -614,8 +618,10 @@ fn invalid_reasons(done: &Done, state: &GeneratorState) -> Vec<String> {
         reasons.push(format!("{} datagrams found no room to be sent", state.outbox_full));
     }
     if !done.drained && !done.interrupted {
-        reasons
-            .push(format!("{} procedures were cut off at the end of the drain", state.under_way));
+        let Cut { under_way, waiting } = done.cut;
+        reasons.push(format!(
+            "{under_way} procedures were cut off at the end of the drain, and {waiting} had not begun"
+        ));
     }
     reasons
 }

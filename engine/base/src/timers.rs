@@ -116,6 +116,12 @@ impl<T: Copy> Timers<T> {
 
     /// The next timer whose deadline is at or before `now`; call until `None`.
     pub fn poll(&mut self, now: u64) -> Option<T> {
+        self.poll_due(now).map(|(_, value)| value)
+    }
+
+    /// As [`Timers::poll`], with the deadline: what was to happen then may be looked at late.
+    #[inline]
+    pub fn poll_due(&mut self, now: u64) -> Option<(u64, T)> {
         self.wheel.advance(now);
         let mut best = u64::MAX;
         let mut from = None;
@@ -129,13 +135,13 @@ impl<T: Copy> Timers<T> {
         if let Some(deadline) = self.wheel.ripe_deadline()
             && (deadline < best || from.is_none())
         {
-            return if deadline <= now { self.wheel.pop() } else { None };
+            return if deadline <= now { self.wheel.pop().map(|it| (deadline, it)) } else { None };
         }
         if best > now {
             return None;
         }
         let queue = self.queues.get_mut(from?)?;
-        queue.fifo.pop(&mut self.waiting).map(|waiting| waiting.value)
+        queue.fifo.pop(&mut self.waiting).map(|waiting| (waiting.deadline.get(), waiting.value))
     }
 
     /// When to poll next: never later than the earliest deadline, and earlier only for what is in

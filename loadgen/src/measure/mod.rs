@@ -1,18 +1,24 @@
 //! What a run measures: procedures and transactions, how many and how long.
 //!
 //! A latency runs from the *intended* start of a procedure (open loop), so that what waits in a
-//! generator or a core that can't keep up is in it. Recording neither allocates nor locks: each
+//! generator or a core that can't keep up is in it. Beside it stands the raw one, from when the procedure began: where the two
+//! differ, starts had to wait. What was never started, or was still going on at the end, is in the first at the age that it had, so that
+//! no percentile gets better by leaving work out; nothing is corrected a second time. Recording neither allocates nor locks: each
 //! thread has its own [`Measurements`], and they are merged elsewhere.
 
 mod cause;
 mod interval_log;
 mod phases;
 mod series;
+mod start;
+
+use imstorm_base::time::Time;
 
 pub use cause::{CAUSES, Cause, Failures};
 pub use interval_log::{IntervalLog, IntervalLogFile};
 pub use phases::{Phase, Phases};
 pub use series::{LATENCY_MAX_NS, Latency, Series, Tally};
+pub use start::Start;
 
 /// Writes a vocabulary down once: its members and the names that files have for them.
 macro_rules! vocabulary {
@@ -176,12 +182,39 @@ impl Measurements {
         }
     }
 
+    /// A procedure has begun.
+    pub fn begun(&mut self, procedure: Procedure, _start: Start) {
+        self.procedures[procedure as usize].attempted();
+    }
+
+    /// A procedure has failed. Its time is in no histogram: a quick failure is no good latency.
+    pub fn broken(&mut self, procedure: Procedure, _start: Start, cause: Cause) {
+        self.procedures[procedure as usize].failed();
+        self.failures.count(cause);
+    }
+
+    /// A procedure was given up because the profile wants it so, or for a fallback: neither success nor failure.
+    pub fn given_up(&mut self, procedure: Procedure, _start: Start) {
+        self.procedures[procedure as usize].abandoned();
+    }
+
+    /// A procedure has come to its good end.
+    pub fn ended(&mut self, procedure: Procedure, start: Start, now: Time) {
+        self.procedures[procedure as usize].ended(start, now);
+    }
+
+    /// A procedure goes on at the end of the run, and nobody waits for it any more: it is neither completed nor failed, and its age is in the
+    /// histogram.
+    pub fn cut(&mut self, procedure: Procedure, start: Start, now: Time) {
+        self.procedures[procedure as usize].cut(start, now);
+    }
+
     /// A procedure has started (late or not).
     pub fn attempted(&mut self, procedure: Procedure) {
         self.procedures[procedure as usize].attempted();
     }
 
-    /// A procedure has come to its good end, `latency_ns` after its intended start.
+    /// A procedure that began when it was intended has come to its good end after so long.
     pub fn completed(&mut self, procedure: Procedure, latency_ns: u64) {
         self.procedures[procedure as usize].completed(latency_ns);
     }

@@ -1,7 +1,10 @@
 //! The counts and latencies of one procedure or transaction.
 
 use hdrhistogram::Histogram;
+use imstorm_base::time::Time;
 use serde::Serialize;
+
+use super::Start;
 
 /// The longest latency that is told from longer ones, in nanoseconds: ten minutes, far beyond every
 /// timer of a UE. A longer one is recorded as this.
@@ -21,8 +24,10 @@ pub struct Tally {
     pub failed: u64,
     /// How many were given up because the profile wants it so.
     pub abandoned: u64,
-    /// The latencies in microseconds, of those completed and of those never started.
+    /// The latencies in microseconds from the intended start, of those completed, and at their age of those never started or cut off.
     pub latency_us: Histogram<u64>,
+    /// The latencies in microseconds from when they began, of those completed.
+    pub raw_us: Histogram<u64>,
 }
 
 /// What a report says of latencies, in microseconds. All 0 if there are none.
@@ -56,16 +61,19 @@ impl Tally {
     /// Nothing counted.
     #[must_use]
     pub fn new() -> Self {
-        let latency_us = Histogram::new_with_bounds(1, LATENCY_MAX_US, SIGNIFICANT_DIGITS)
+        Self::with_room(LATENCY_MAX_US)
+    }
+
+    fn with_room(longest_us: u64) -> Self {
+        let latency_us = Histogram::new_with_bounds(1, longest_us, SIGNIFICANT_DIGITS)
             .expect("the bounds are constants that it takes");
-        Self { attempted: 0, completed: 0, failed: 0, abandoned: 0, latency_us }
+        let raw_us = latency_us.clone();
+        Self { attempted: 0, completed: 0, failed: 0, abandoned: 0, latency_us, raw_us }
     }
 
     /// Nothing counted, to be read: little memory, as most series of an interval are such.
     fn idle() -> Self {
-        let latency_us = Histogram::new_with_bounds(1, 2, SIGNIFICANT_DIGITS)
-            .expect("the bounds are constants that it takes");
-        Self { attempted: 0, completed: 0, failed: 0, abandoned: 0, latency_us }
+        Self::with_room(2)
     }
 
     fn is_idle(&self) -> bool {
@@ -78,13 +86,8 @@ impl Tally {
         self.completed += other.completed;
         self.failed += other.failed;
         self.abandoned += other.abandoned;
-        if other.latency_us.is_empty() {
-            // It may be one without room.
-        } else if self.latency_us.is_empty() {
-            self.latency_us.clone_from(&other.latency_us);
-        } else {
-            self.latency_us.add(&other.latency_us).expect("all histograms have the same bounds");
-        }
+        add(&mut self.latency_us, &other.latency_us);
+        add(&mut self.raw_us, &other.raw_us);
     }
 
     /// How many are over, in whichever way.
@@ -93,29 +96,21 @@ impl Tally {
         self.completed + self.failed + self.abandoned
     }
 
-    /// What a report says of the latencies.
+    /// What a report says of the latencies from the intended start.
     #[must_use]
     pub fn latency(&self) -> Latency {
-        let histogram = &self.latency_us;
-        if histogram.is_empty() {
-            return Latency::default();
-        }
-        // The bucket that holds the maximum may end above it.
-        let at = |quantile| histogram.value_at_quantile(quantile).min(histogram.max());
-        Latency {
-            p50: at(0.5),
-            p90: at(0.9),
-            p99: at(0.99),
-            p999: at(0.999),
-            max: histogram.max(),
-            mean: (histogram.mean() * 10.0).round() / 10.0,
-        }
+        Latency::of(&self.latency_us)
     }
 
-    /// Records a latency.
+    /// What it says of those from the beginning.
+    #[must_use]
+    pub fn raw_latency(&self) -> Latency {
+        Latency::of(&self.raw_us)
+    }
+
+    /// Records a latency from the intended start.
     pub(crate) fn record(&mut self, latency_ns: u64) {
-        let latency_us = (latency_ns / 1_000).clamp(1, LATENCY_MAX_US);
-        self.latency_us.saturating_record(latency_us);
+        self.latency_us.saturating_record(in_us(latency_ns));
     }
 
     fn clear(&mut self) {
@@ -124,6 +119,41 @@ impl Tally {
         self.failed = 0;
         self.abandoned = 0;
         self.latency_us.reset();
+        self.raw_us.reset();
+    }
+}
+
+/// Adds one histogram to another; either may be one without room where nothing is in it.
+fn add(into: &mut Histogram<u64>, other: &Histogram<u64>) {
+    if other.is_empty() {
+    } else if into.is_empty() {
+        into.clone_from(other);
+    } else {
+        into.add(other).expect("all histograms have the same bounds");
+    }
+}
+
+fn in_us(latency_ns: u64) -> u64 {
+    (latency_ns / 1_000).clamp(1, LATENCY_MAX_US)
+}
+
+impl Latency {
+    /// What a report says of these.
+    #[must_use]
+    pub fn of(histogram: &Histogram<u64>) -> Self {
+        if histogram.is_empty() {
+            return Self::default();
+        }
+        // The bucket that holds the maximum may end above it.
+        let at = |quantile| histogram.value_at_quantile(quantile).min(histogram.max());
+        Self {
+            p50: at(0.5),
+            p90: at(0.9),
+            p99: at(0.99),
+            p999: at(0.999),
+            max: histogram.max(),
+            mean: (histogram.mean() * 10.0).round() / 10.0,
+        }
     }
 }
 
@@ -150,6 +180,17 @@ impl Series {
     pub(super) fn completed(&mut self, latency_ns: u64) {
         self.current.completed += 1;
         self.current.record(latency_ns);
+        self.current.raw_us.saturating_record(in_us(latency_ns));
+    }
+
+    pub(super) fn ended(&mut self, start: Start, now: Time) {
+        self.current.completed += 1;
+        self.current.record(start.corrected_ns(now));
+        self.current.raw_us.saturating_record(in_us(start.raw_ns(now)));
+    }
+
+    pub(super) fn cut(&mut self, start: Start, now: Time) {
+        self.current.record(start.corrected_ns(now));
     }
 
     pub(super) fn failed(&mut self) {

@@ -14,7 +14,7 @@ use imstorm_sip::{DialogParts, Message, Method, Uri, dialog, parse};
 use super::template::Fields;
 use super::texts::{Kind, Name};
 use super::{Around, Plain, Timer, TimerKind, cause_of, write_impu};
-use crate::measure::{Cause, Procedure, Transaction};
+use crate::measure::{Cause, Procedure, Start, Transaction};
 use crate::population::NAME_BYTES_MAX;
 
 /// How far a UE's call is.
@@ -54,6 +54,23 @@ pub(super) struct Call {
 }
 
 const _: () = assert!(size_of::<Call>() <= 40);
+
+impl Call {
+    /// The start of the procedure under way, whose request is the first thing that it sends.
+    fn start(&self) -> Start {
+        Start { intended: self.intended, began: self.sent_at }
+    }
+
+    /// The procedure under way.
+    pub(super) fn under_way(&self) -> Option<(Procedure, Start)> {
+        let procedure = match self.stage {
+            Stage::Idle | Stage::Up => return None,
+            Stage::Calling | Stage::Proceeding => Procedure::CallSetup,
+            Stage::Ending => Procedure::CallRelease,
+        };
+        Some((procedure, self.start()))
+    }
+}
 
 impl Default for Call {
     fn default() -> Self {
@@ -135,7 +152,8 @@ impl Plain {
         let number = call.number;
         self.counts.at_rest -= u64::from(std::mem::take(&mut call.at_rest));
         self.counts.under_way += 1;
-        around.measurements.attempted(Procedure::CallSetup);
+        let start = Start { intended, began: around.now };
+        around.measurements.begun(Procedure::CallSetup, start);
         around.measurements.transaction_attempted(Transaction::Invite);
         self.send_template(around, &self.texts.invite, ue, number);
         self.arm_request(around, ue, self.timings.timer_a_ns(0));
@@ -284,11 +302,11 @@ impl Plain {
         let call = &mut self.calls[ue as usize];
         call.stage = Stage::Up;
         call.dialog = kept;
-        let latency_ns = around.now.saturating_sub(call.intended);
+        let start = call.start();
         let number = call.number;
         self.counts.under_way -= 1;
         self.counts.sessions.established += 1;
-        around.note_completed(ue, Procedure::CallSetup, latency_ns);
+        around.note_completed(ue, Procedure::CallSetup, start);
         if hangs_up_now {
             self.start_bye(around, ue, around.now, &blob[..len]);
         } else if let Some(holding_s) = self.call.holding_s {
@@ -322,7 +340,7 @@ impl Plain {
     }
 
     /// The UE hangs up.
-    pub(super) fn hang_up(&mut self, around: &mut Around<'_>, ue: u32, number: u32) {
+    pub(super) fn hang_up(&mut self, around: &mut Around<'_>, ue: u32, number: u32, at: Time) {
         let call = &self.calls[ue as usize];
         if call.number != number || call.stage != Stage::Up || around.stopped {
             return;
@@ -331,7 +349,7 @@ impl Plain {
         let kept = self.strings.get(&call.dialog);
         let len = kept.len();
         blob[..len].copy_from_slice(kept);
-        self.start_bye(around, ue, around.now, &blob[..len]);
+        self.start_bye(around, ue, at, &blob[..len]);
     }
 
     fn start_bye(&mut self, around: &mut Around<'_>, ue: u32, intended: Time, dialog: &[u8]) {
@@ -342,7 +360,8 @@ impl Plain {
         call.step = 0;
         let name = Name { ue, count: call.number };
         self.counts.under_way += 1;
-        around.measurements.attempted(Procedure::CallRelease);
+        let start = Start { intended, began: around.now };
+        around.measurements.begun(Procedure::CallRelease, start);
         around.measurements.transaction_attempted(Transaction::Bye);
         self.send_in_dialog(around, name, Kind::Bye, dialog);
         self.arm_request(around, ue, self.timings.timer_e_ns(0));
@@ -426,13 +445,13 @@ impl Plain {
     fn released(&mut self, around: &mut Around<'_>, ue: u32, status: u16) {
         self.counts.under_way -= 1;
         self.counts.sessions.released += 1;
+        let start = self.calls[ue as usize].start();
         // 481: the other side has hung up at the same time.
         if status < 300 || status == 481 {
-            let latency_ns = around.now.saturating_sub(self.calls[ue as usize].intended);
-            around.note_completed(ue, Procedure::CallRelease, latency_ns);
+            around.note_completed(ue, Procedure::CallRelease, start);
         } else {
             let cause = if status == 408 { Cause::Timeout } else { cause_of(status) };
-            around.note_failed(ue, Procedure::CallRelease, cause);
+            around.note_failed(ue, Procedure::CallRelease, start, cause);
         }
         self.call_over(around, ue);
     }
@@ -464,7 +483,8 @@ impl Plain {
 
     fn call_failed(&mut self, around: &mut Around<'_>, ue: u32, cause: Cause) {
         self.counts.under_way -= 1;
-        around.note_failed(ue, Procedure::CallSetup, cause);
+        let start = self.calls[ue as usize].start();
+        around.note_failed(ue, Procedure::CallSetup, start, cause);
         self.call_over(around, ue);
     }
 

@@ -31,7 +31,7 @@ use imstorm_sip::transaction::Timings;
 use imstorm_sip::{Index, Message, Method, Writer, parse};
 
 use crate::generator::UNPROTECTED;
-use crate::measure::{Cause, Measurements, Procedure};
+use crate::measure::{Cause, Measurements, Procedure, Start};
 use crate::population::{NAME_BYTES_MAX, Population};
 use crate::profile::{Call as CallPlan, Profile, Refresh};
 use crate::recorder::{Direction, Recorder};
@@ -172,8 +172,8 @@ impl Plain {
                 self.datagram(around, received.peer, datagram);
             }
         }
-        while let Some(timer) = self.timers.poll(around.now) {
-            self.timer(around, timer);
+        while let Some((at, timer)) = self.timers.poll_due(around.now) {
+            self.timer(around, at, timer);
         }
     }
 
@@ -200,6 +200,13 @@ impl Plain {
     pub fn is_done(&self, started: u64, stopped: bool) -> bool {
         let rows = u64::from(!self.registrations.is_empty()) + u64::from(!self.calls.is_empty());
         self.counts.under_way == 0 && (stopped || self.counts.at_rest >= rows * started)
+    }
+
+    /// The procedures under way, with their starts.
+    pub fn under_way(&self) -> impl Iterator<Item = (Procedure, Start)> {
+        let registrations =
+            self.registrations.iter().filter_map(registration::Registration::under_way);
+        registrations.chain(self.calls.iter().filter_map(Call::under_way))
     }
 
     fn datagram(&mut self, around: &mut Around<'_>, peer: SocketAddr, datagram: &[u8]) {
@@ -289,15 +296,15 @@ impl Plain {
         around.send(self.local, ue, to, |out| template.write(&fields, out));
     }
 
-    fn timer(&mut self, around: &mut Around<'_>, timer: Timer) {
+    fn timer(&mut self, around: &mut Around<'_>, at: Time, timer: Timer) {
         let Timer { ue, number, kind } = timer;
         match kind {
             TimerKind::Register => self.register_again(around, ue, number),
-            TimerKind::Refresh => self.refresh_is_due(around, ue, number),
-            TimerKind::Release => self.release_is_due(around, ue),
-            TimerKind::Call => self.call(around, ue, around.now),
+            TimerKind::Refresh => self.refresh_is_due(around, ue, number, at),
+            TimerKind::Release => self.release_is_due(around, ue, at),
+            TimerKind::Call => self.call(around, ue, at),
             TimerKind::CallRequest => self.call_request_again(around, ue, number),
-            TimerKind::HangUp => self.hang_up(around, ue, number),
+            TimerKind::HangUp => self.hang_up(around, ue, number, at),
         }
     }
 
@@ -329,8 +336,8 @@ impl Around<'_> {
         self.outbox_full += u64::from(sent.is_err());
     }
 
-    fn note_completed(&mut self, ue: u32, procedure: Procedure, latency_ns: u64) {
-        self.measurements.completed(procedure, latency_ns);
+    fn note_completed(&mut self, ue: u32, procedure: Procedure, start: Start) {
+        self.measurements.ended(procedure, start, self.now);
         if self.recorder.wants(u64::from(ue)) {
             let text = format!("{} completed", procedure.name());
             self.recorder.note_event(u64::from(ue), self.now, &text);
@@ -338,8 +345,8 @@ impl Around<'_> {
         }
     }
 
-    fn note_failed(&mut self, ue: u32, procedure: Procedure, cause: Cause) {
-        self.measurements.failed(procedure, cause);
+    fn note_failed(&mut self, ue: u32, procedure: Procedure, start: Start, cause: Cause) {
+        self.measurements.broken(procedure, start, cause);
         self.recorder.failed(u64::from(ue), self.now, procedure, cause);
     }
 }

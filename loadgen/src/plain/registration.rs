@@ -7,7 +7,7 @@ use imstorm_sip::{Message, NameAddr};
 use super::template::Fields;
 use super::texts::Name;
 use super::{Around, Plain, Timer, TimerKind, cause_of};
-use crate::measure::{Cause, Procedure, Transaction};
+use crate::measure::{Cause, Procedure, Start, Transaction};
 
 /// How far a registration is.
 #[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
@@ -61,6 +61,18 @@ pub(super) struct Registration {
 
 const _: () = assert!(size_of::<Registration>() <= 32);
 
+impl Registration {
+    /// The start of the procedure under way, whose REGISTER is the first thing that it sends.
+    fn start(&self) -> Start {
+        Start { intended: self.intended, began: self.sent_at }
+    }
+
+    /// The procedure under way.
+    pub(super) fn under_way(&self) -> Option<(Procedure, Start)> {
+        Some((self.stage.procedure()?, self.start()))
+    }
+}
+
 /// Half of a registration's time.
 pub(super) fn half_ns(expires_s: u32) -> u64 {
     seconds(u64::from(expires_s)) / 2
@@ -85,7 +97,7 @@ impl Plain {
         self.counts.at_rest -= u64::from(std::mem::take(&mut it.at_rest));
         let number = it.cseq;
         if let Some(procedure) = stage.procedure() {
-            around.measurements.attempted(procedure);
+            around.measurements.begun(procedure, Start { intended, began: around.now });
         }
         around.measurements.transaction_attempted(Transaction::Register);
         self.counts.under_way += 1;
@@ -185,10 +197,10 @@ impl Plain {
     /// The procedure under way has come to its good end.
     fn end_procedure(&mut self, around: &mut Around<'_>, ue: u32, stage: Stage) {
         let it = &mut self.registrations[ue as usize];
-        let latency_ns = around.now.saturating_sub(it.intended);
+        let start = it.start();
         if let Some(procedure) = it.stage.procedure() {
             self.counts.under_way -= 1;
-            around.note_completed(ue, procedure, latency_ns);
+            around.note_completed(ue, procedure, start);
         }
         it.stage = stage;
     }
@@ -227,22 +239,28 @@ impl Plain {
         self.vary(self.refresh.after_s, self.refresh.jitter)
     }
 
-    pub(super) fn refresh_is_due(&mut self, around: &mut Around<'_>, ue: u32, number: u32) {
+    pub(super) fn refresh_is_due(
+        &mut self,
+        around: &mut Around<'_>,
+        ue: u32,
+        number: u32,
+        at: Time,
+    ) {
         let it = &mut self.registrations[ue as usize];
         if it.cseq != number || it.stage != Stage::Registered || around.stopped {
             return;
         }
         it.left = it.left.saturating_sub(1);
-        self.start_register(around, ue, Stage::Refreshing, around.now);
+        self.start_register(around, ue, Stage::Refreshing, at);
     }
 
-    pub(super) fn release_is_due(&mut self, around: &mut Around<'_>, ue: u32) {
+    pub(super) fn release_is_due(&mut self, around: &mut Around<'_>, ue: u32, at: Time) {
         if around.stopped {
             return;
         }
         match self.registrations[ue as usize].stage {
             Stage::Registered => {
-                self.start_register(around, ue, Stage::Releasing, around.now);
+                self.start_register(around, ue, Stage::Releasing, at);
             }
             Stage::Refreshing => {
                 let timer = Timer { ue, number: 0, kind: TimerKind::Release };
@@ -255,11 +273,12 @@ impl Plain {
     /// The UE gives up.
     fn registration_failed(&mut self, around: &mut Around<'_>, ue: u32, cause: Cause) {
         let it = &mut self.registrations[ue as usize];
+        let start = it.start();
         let Some(procedure) = it.stage.procedure() else { return };
         self.counts.under_way -= 1;
         self.counts.registered -= u64::from(it.stage != Stage::Registering);
         it.stage = Stage::Gone;
-        around.note_failed(ue, procedure, cause);
+        around.note_failed(ue, procedure, start, cause);
         self.registration_over(around, ue);
     }
 

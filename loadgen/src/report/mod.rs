@@ -125,8 +125,11 @@ pub struct Row {
     pub pending: u64,
     /// Completed ones per second of the run.
     pub rate_per_s: f64,
-    /// How long they took.
+    /// How long they took, a procedure from its intended start, a transaction from the first transmission.
     pub latency_us: Latency,
+    /// How long procedures took from when they began.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub latency_raw_us: Option<Latency>,
 }
 
 /// What the generator says of itself.
@@ -324,7 +327,9 @@ impl Measured {
     pub fn new(measurements: &Measurements, duration_s: f64) -> Self {
         let procedures = Procedure::ALL.iter().map(|procedure| {
             let tally = measurements.procedure(*procedure);
-            (procedure.name().to_owned(), Row::new(&tally, duration_s))
+            let row = Row::new(&tally, duration_s);
+            let latency_raw_us = Some(tally.raw_latency());
+            (procedure.name().to_owned(), Row { latency_raw_us, ..row })
         });
         let transactions = Transaction::ALL.iter().map(|transaction| {
             let tally = measurements.transaction(*transaction);
@@ -357,6 +362,7 @@ impl Row {
             pending: tally.attempted.saturating_sub(tally.over()),
             rate_per_s: if duration_s > 0.0 { rounded(completed / duration_s) } else { 0.0 },
             latency_us: tally.latency(),
+            latency_raw_us: None,
         }
     }
 }

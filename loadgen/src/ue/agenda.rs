@@ -155,17 +155,22 @@ impl Generator {
         (after_s * factor * 1e9) as u64
     }
 
-    /// A procedure's time has come.
-    pub(super) fn is_due(&mut self, step: &mut Step<'_>, ue: u32, procedure: Procedure) {
+    /// A procedure's time has come: it was intended for `at`.
+    pub(super) fn is_due(&mut self, step: &mut Step<'_>, ue: u32, procedure: Procedure, at: Time) {
         let state = &mut self.ues[ue as usize];
         if !state.is_current {
             return;
         }
         let bit = 1 << procedure as u32;
         if state.due & bit == 0 {
-            state.due |= bit;
             // A registration that is refreshed for its time's sake has none left.
             self.left.take_one(ue, procedure);
+            if state.due == 0 && state.is_free() && !self.stopped {
+                self.begin_procedure(step, ue, procedure, at);
+            } else {
+                state.due |= bit;
+                self.due_since.insert((self.population.user(ue), procedure), at);
+            }
         }
         self.go_on(step, ue);
     }
@@ -185,7 +190,7 @@ impl Generator {
         if state.due & URGENT != 0 && state.is_free() && !self.stopped {
             state.due &= !URGENT;
             state.is_extra = true;
-            self.begin_refresh(step, ue);
+            self.begin_refresh(step, ue, step.now);
         }
         for procedure in ORDER {
             let state = &mut self.ues[ue as usize];
@@ -197,7 +202,9 @@ impl Generator {
                 continue;
             }
             state.due &= !bit;
-            self.begin_procedure(step, ue, procedure);
+            let waiting = self.due_since.remove(&(self.population.user(ue), procedure));
+            let intended = waiting.unwrap_or(step.now);
+            self.begin_procedure(step, ue, procedure, intended);
         }
         let state = &self.ues[ue as usize];
         let has_more = state.due != 0
@@ -212,7 +219,13 @@ impl Generator {
         }
     }
 
-    fn begin_procedure(&mut self, step: &mut Step<'_>, ue: u32, procedure: Procedure) {
+    pub(crate) fn begin_procedure(
+        &mut self,
+        step: &mut Step<'_>,
+        ue: u32,
+        procedure: Procedure,
+        intended: Time,
+    ) {
         match procedure {
             // They have no time of their own.
             Procedure::Secure
@@ -229,17 +242,19 @@ impl Generator {
             | Procedure::Interruption
             | Procedure::SubscriptionMove
             | Procedure::Switch => {}
-            Procedure::Handover => self.begin_handover(step, ue),
-            Procedure::Release => self.begin_release(step, ue),
-            Procedure::Refresh => self.begin_refresh(step, ue),
-            Procedure::Reauthenticate => self.begin_reauthentication(step, ue),
-            Procedure::IdentityChange => self.begin_identity_change(step, ue),
-            Procedure::NetworkReauthenticate => self.begin_network_reauthentication(step, ue),
-            Procedure::NetworkRelease => self.begin_network_release(step, ue),
-            Procedure::RegisterOverConnection => self.begin_registration(step, ue),
-            Procedure::RegEvent => self.begin_reg_event(step, ue),
-            Procedure::Message => self.begin_message(step, ue),
-            Procedure::CallSetup => self.begin_call(step, ue),
+            Procedure::Handover => self.begin_handover(step, ue, intended),
+            Procedure::Release => self.begin_release(step, ue, intended),
+            Procedure::Refresh => self.begin_refresh(step, ue, intended),
+            Procedure::Reauthenticate => self.begin_reauthentication(step, ue, intended),
+            Procedure::IdentityChange => self.begin_identity_change(step, ue, intended),
+            Procedure::NetworkReauthenticate => {
+                self.begin_network_reauthentication(step, ue, intended)
+            }
+            Procedure::NetworkRelease => self.begin_network_release(step, ue, intended),
+            Procedure::RegisterOverConnection => self.begin_registration(step, ue, intended),
+            Procedure::RegEvent => self.begin_reg_event(step, ue, intended),
+            Procedure::Message => self.begin_message(step, ue, intended),
+            Procedure::CallSetup => self.begin_call(step, ue, intended),
         }
     }
 
@@ -270,7 +285,7 @@ impl Generator {
         }
         let procedure = Procedure::RegisterOverConnection;
         if self.left.of(ue, procedure) == 0 {
-            self.is_due(step, ue, procedure);
+            self.is_due(step, ue, procedure, step.now);
         }
     }
 }

@@ -46,7 +46,7 @@ impl Generator {
         if count == 0 {
             return false;
         }
-        self.start_procedure(to, Procedure::HandoverSessions, step.now);
+        self.start_procedure(to, Procedure::HandoverSessions, step.start(step.now));
         for _ in 0..count {
             self.measurements.attempted(Procedure::Interruption);
         }
@@ -93,7 +93,7 @@ impl Generator {
             if let Some(handover) = self.handovers.get_mut(&self.population.user(to)) {
                 handover.broken -= 1;
             }
-            match self.place_call(step, to, callee) {
+            match self.place_call(step, to, callee, step.now) {
                 Some(key) => {
                     if let Some(leg) = self.legs.get_mut(key) {
                         leg.is_anew = true;
@@ -151,7 +151,7 @@ impl Generator {
 
     /// Subscribes to the registration state over the new access, as it was over the old one.
     pub(super) fn watch_anew(&mut self, step: &mut Step<'_>, to: u32) -> bool {
-        self.start_procedure(to, Procedure::HandoverSubscriptions, step.now);
+        self.start_procedure(to, Procedure::HandoverSubscriptions, step.start(step.now));
         self.watch_registration(step, to);
         true
     }

@@ -87,20 +87,28 @@ impl Generator {
                 self.begin_secured(step, user, Self::check_access);
                 self.begin_secured(step, other, Self::check_access);
             }
-            CourseStep::Refresh => self.begin_secured(step, here, Self::begin_refresh),
+            CourseStep::Refresh => {
+                self.begin_secured(step, here, |it, step, ue| it.begin_refresh(step, ue, step.now))
+            }
             CourseStep::Reauthenticate => {
-                self.begin_secured(step, here, Self::begin_reauthentication);
+                self.begin_secured(step, here, |it, step, ue| {
+                    it.begin_reauthentication(step, ue, step.now)
+                });
             }
             CourseStep::Both => {
-                self.begin_secured(step, user, Self::begin_refresh);
-                self.begin_secured(step, other, Self::begin_reauthentication);
+                self.begin_secured(step, user, |it, step, ue| it.begin_refresh(step, ue, step.now));
+                self.begin_secured(step, other, |it, step, ue| {
+                    it.begin_reauthentication(step, ue, step.now)
+                });
             }
             CourseStep::LeaveOne => {
                 self.ues[other as usize].is_current = true;
-                self.begin_secured(step, other, Self::begin_release);
+                self.begin_secured(step, other, |it, step, ue| {
+                    it.begin_release(step, ue, step.now)
+                });
             }
             CourseStep::Call => {
-                if self.place_call(step, here, self.partner(here)).is_none() {
+                if self.place_call(step, here, self.partner(here), step.now).is_none() {
                     self.note_ended(here, Procedure::CallSetup, Some(Cause::Transport));
                 }
             }
@@ -109,7 +117,9 @@ impl Generator {
                 if self.ues[to as usize].stage == Stage::Gone {
                     self.retire(step, to);
                 }
-                self.begin_secured(step, here, Self::begin_handover);
+                self.begin_secured(step, here, |it, step, ue| {
+                    it.begin_handover(step, ue, step.now)
+                });
             }
             CourseStep::HangUp => {
                 if !self.is_caller(here) || !self.hang_up_all(step, here) {
@@ -118,7 +128,7 @@ impl Generator {
             }
             CourseStep::Leave => {
                 self.give_up_left(step, here);
-                self.begin_secured(step, here, Self::begin_release);
+                self.begin_secured(step, here, |it, step, ue| it.begin_release(step, ue, step.now));
             }
         }
     }
@@ -147,7 +157,7 @@ impl Generator {
     fn check_access(&mut self, step: &mut Step<'_>, ue: u32) {
         let size = self.population.size();
         let partner = self.partner(ue) + if ue < size { size } else { 0 };
-        self.start_procedure(ue, Procedure::Message, step.now);
+        self.start_procedure(ue, Procedure::Message, step.start(step.now));
         self.write_to(step, ue, partner, true);
     }
 
@@ -191,8 +201,8 @@ impl Generator {
             }
             let is_bound = procedure != Procedure::Secure;
             return match is_bound {
-                false => self.begin_registration(step, ue),
-                true => self.begin_reg_event(step, ue),
+                false => self.begin_registration(step, ue, step.now),
+                true => self.begin_reg_event(step, ue, step.now),
             };
         }
         if stage == CourseStep::LeaveOne {
@@ -221,7 +231,7 @@ impl Generator {
             self.retire(step, from);
             return false;
         }
-        self.start_procedure(to, Procedure::HandoverRelease, step.now);
+        self.start_procedure(to, Procedure::HandoverRelease, step.start(step.now));
         self.ues[from as usize].stage = Stage::Releasing;
         self.ask(step, from, Asking::Release, Credentials::Answer);
         true

@@ -136,12 +136,12 @@ impl Generator {
     }
 
     /// A refresh is due of a registration that the UE had fallen back to: whether it tries the extension again instead.
-    pub(super) fn begin_return(&mut self, step: &mut Step<'_>, ue: u32) -> bool {
+    pub(super) fn begin_return(&mut self, step: &mut Step<'_>, ue: u32, intended: Time) -> bool {
         let is_fallen = self.ues[ue as usize].basis != self.settings.basis;
         if !is_fallen || self.is_legacy(step.now, ue) || !self.can_leave(ue) {
             return false;
         }
-        self.start_procedure(ue, Procedure::FallbackReturn, step.now);
+        self.start_procedure(ue, Procedure::FallbackReturn, step.start(intended));
         self.start_handover(step, ue, Way::Returns);
         true
     }
@@ -161,7 +161,7 @@ impl Generator {
 
     /// The refresh that was put off for a return.
     pub(super) fn refresh_registration(&mut self, step: &mut Step<'_>, ue: u32) {
-        self.start_procedure(ue, Procedure::Refresh, step.now);
+        self.start_procedure(ue, Procedure::Refresh, step.start(step.now));
         self.refresh(step, ue, Credentials::Answer);
     }
 

@@ -103,14 +103,14 @@ impl Generator {
         accesses.find(|it| self.ues[*it as usize].is_current).unwrap_or(ue)
     }
 
-    pub(super) fn begin_handover(&mut self, step: &mut Step<'_>, ue: u32) {
+    pub(super) fn begin_handover(&mut self, step: &mut Step<'_>, ue: u32, intended: Time) {
         if !self.can_leave(ue) {
             self.left.put_back(ue, Procedure::Handover);
             let number = self.ues[ue as usize].attempt;
             let kind = UeTimerKind::Due(Procedure::Handover);
             return self.timers.arm(step.now, TRY_AGAIN_NS, UeTimer { ue, kind, number });
         }
-        self.start_procedure(ue, Procedure::Handover, step.now);
+        self.start_procedure(ue, Procedure::Handover, step.start(intended));
         self.ues[ue as usize].is_lost = self.handover.old_access.is_lost();
         let is_registration = self.ues[ue as usize].basis == Basis::Registration;
         let way = match is_registration {
@@ -190,7 +190,7 @@ impl Generator {
                 // The registration's end belongs to no step: the user does not wait for it.
                 (Way::Returns, _) => false,
                 (Way::Moves, _) => {
-                    self.start_procedure(to, *procedure, step.now);
+                    self.start_procedure(to, *procedure, step.start(step.now));
                     self.refresh(step, to, Credentials::Answer);
                     true
                 }
@@ -224,7 +224,7 @@ impl Generator {
         if legs.is_empty() {
             return false;
         }
-        self.start_procedure(to, Procedure::HandoverSessions, step.now);
+        self.start_procedure(to, Procedure::HandoverSessions, step.start(step.now));
         if let Some(handover) = self.handovers.get_mut(&self.population.user(to)) {
             handover.moving = legs.len();
         }
@@ -267,7 +267,7 @@ impl Generator {
         if !self.has_watch(from) {
             return false;
         }
-        self.start_procedure(to, Procedure::HandoverSubscriptions, step.now);
+        self.start_procedure(to, Procedure::HandoverSubscriptions, step.start(step.now));
         self.measurements.attempted(Procedure::SubscriptionMove);
         let by_refresh = self.handover.mode.refreshes_target(self.population.user(to));
         self.subscribe_anew(step, from, to, by_refresh);
@@ -278,7 +278,7 @@ impl Generator {
         if !self.ues[from as usize].is_bound {
             return false;
         }
-        self.start_procedure(to, Procedure::HandoverBindings, step.now);
+        self.start_procedure(to, Procedure::HandoverBindings, step.start(step.now));
         self.register(step, to);
         true
     }

@@ -23,6 +23,7 @@ mod anew;
 mod bytes;
 pub(crate) mod call;
 mod course;
+pub(crate) mod cut;
 mod fallback;
 pub(crate) mod handover;
 pub(crate) mod left;

@@ -1,5 +1,6 @@
 //! What the network begins: the operator is asked, and the UE waits for the NOTIFY that follows.
 
+use imstorm_base::time::Time;
 use imstorm_cscf::scscf::Reason;
 
 use super::write::Credentials;
@@ -12,7 +13,7 @@ use crate::operator::{OperatorCall, OperatorKind};
 pub(super) const URGENT: u32 = 1 << 31;
 
 impl Generator {
-    pub(super) fn begin_identity_change(&mut self, step: &mut Step<'_>, ue: u32) {
+    pub(super) fn begin_identity_change(&mut self, step: &mut Step<'_>, ue: u32, intended: Time) {
         let state = &mut self.ues[ue as usize];
         state.wants_extra = !state.has_extra;
         let kind = if state.wants_extra {
@@ -20,15 +21,20 @@ impl Generator {
         } else {
             OperatorKind::RemoveIdentity
         };
-        self.call_operator(step, ue, Procedure::IdentityChange, kind);
+        self.call_operator(step, ue, (Procedure::IdentityChange, intended), kind);
     }
 
-    pub(super) fn begin_network_reauthentication(&mut self, step: &mut Step<'_>, ue: u32) {
+    pub(super) fn begin_network_reauthentication(
+        &mut self,
+        step: &mut Step<'_>,
+        ue: u32,
+        intended: Time,
+    ) {
         let kind = OperatorKind::Shorten { expires_s: self.shorten_s };
-        self.call_operator(step, ue, Procedure::NetworkReauthenticate, kind);
+        self.call_operator(step, ue, (Procedure::NetworkReauthenticate, intended), kind);
     }
 
-    pub(super) fn begin_network_release(&mut self, step: &mut Step<'_>, ue: u32) {
+    pub(super) fn begin_network_release(&mut self, step: &mut Step<'_>, ue: u32, intended: Time) {
         if self.is_written_to(ue) || self.is_called(ue) {
             return self.postpone(step, ue, Procedure::NetworkRelease);
         }
@@ -36,7 +42,7 @@ impl Generator {
         let rejects = self.ues[ue as usize].to_reject;
         let reason = if rejects { Reason::Rejected } else { Reason::Deactivated };
         let kind = OperatorKind::Terminate { reason };
-        self.call_operator(step, ue, Procedure::NetworkRelease, kind);
+        self.call_operator(step, ue, (Procedure::NetworkRelease, intended), kind);
     }
 
     /// Files a call: the procedure's time counts from here.
@@ -44,10 +50,10 @@ impl Generator {
         &mut self,
         step: &mut Step<'_>,
         ue: u32,
-        procedure: Procedure,
+        (procedure, intended): (Procedure, Time),
         kind: OperatorKind,
     ) {
-        self.start_procedure(ue, procedure, step.now);
+        self.start_procedure(ue, procedure, step.start(intended));
         let state = &mut self.ues[ue as usize];
         state.request_number = state.request_number.wrapping_add(1);
         let (number, granted_s) = (state.request_number, state.lifetime.granted_s);

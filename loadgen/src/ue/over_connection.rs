@@ -23,8 +23,8 @@ const _: () = assert!(TEXT.len() == 100);
 const ROUTE_BYTES_MAX: usize = 1024;
 
 impl Generator {
-    pub(super) fn begin_registration(&mut self, step: &mut Step<'_>, ue: u32) {
-        self.start_procedure(ue, Procedure::RegisterOverConnection, step.now);
+    pub(super) fn begin_registration(&mut self, step: &mut Step<'_>, ue: u32, intended: Time) {
+        self.start_procedure(ue, Procedure::RegisterOverConnection, step.start(intended));
         self.register(step, ue);
     }
 
@@ -50,8 +50,8 @@ impl Generator {
         self.start_request(step, ue, Asking::Register, (call, cseq), written);
     }
 
-    pub(super) fn begin_reg_event(&mut self, step: &mut Step<'_>, ue: u32) {
-        self.start_procedure(ue, Procedure::RegEvent, step.now);
+    pub(super) fn begin_reg_event(&mut self, step: &mut Step<'_>, ue: u32, intended: Time) {
+        self.start_procedure(ue, Procedure::RegEvent, step.start(intended));
         self.watch_registration(step, ue);
     }
 
@@ -142,7 +142,7 @@ impl Generator {
         matches!(current, Some(Procedure::RegEvent | Procedure::HandoverSubscriptions))
     }
 
-    pub(super) fn begin_message(&mut self, step: &mut Step<'_>, ue: u32) {
+    pub(super) fn begin_message(&mut self, step: &mut Step<'_>, ue: u32, intended: Time) {
         let partner = self.partner(ue);
         if !self.can_be_reached(partner) {
             // Its turn comes later, unless the partner will never be there.
@@ -153,7 +153,7 @@ impl Generator {
             }
             return;
         }
-        self.start_procedure(ue, Procedure::Message, step.now);
+        self.start_procedure(ue, Procedure::Message, step.start(intended));
         self.write_to(step, ue, partner, false);
     }
 

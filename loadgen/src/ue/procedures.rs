@@ -6,7 +6,7 @@ use imstorm_sip::transaction::Timings;
 use super::write::Credentials;
 use super::{Abandons, Asking, Stage, UeTimer, UeTimerKind};
 use crate::generator::{Generator, Step};
-use crate::measure::{Cause, Procedure};
+use crate::measure::{Cause, Procedure, Start};
 
 /// Timers at the UE (TS 24.229 table 7.8).
 pub const TIMINGS: Timings = Timings::UE_LEG;
@@ -36,7 +36,7 @@ impl Generator {
         procedure: Procedure,
         intended: Time,
     ) {
-        self.start_procedure(ue, procedure, intended);
+        self.start_procedure(ue, procedure, step.start(intended));
         let state = &mut self.ues[ue as usize];
         state.tries = 0;
         state.agreements = 0;
@@ -59,10 +59,10 @@ impl Generator {
         self.ask(step, ue, Asking::First, Credentials::Name);
     }
 
-    pub(super) fn start_procedure(&mut self, ue: u32, procedure: Procedure, intended: Time) {
-        self.measurements.attempted(procedure);
+    pub(super) fn start_procedure(&mut self, ue: u32, procedure: Procedure, start: Start) {
+        self.measurements.begun(procedure, start);
         if let Some(progress) = self.progress_mut(ue) {
-            progress.intended = intended;
+            progress.start = start;
         }
         let state = &mut self.ues[ue as usize];
         state.procedure = Some(procedure);
@@ -72,8 +72,8 @@ impl Generator {
 
     /// The procedure under way has come to its good end.
     pub(crate) fn complete(&mut self, step: &Step<'_>, ue: u32) {
-        if let Some((procedure, intended)) = self.take_procedure(ue) {
-            self.measurements.completed(procedure, step.now.saturating_sub(intended));
+        if let Some((procedure, start)) = self.take_procedure(ue) {
+            self.measurements.ended(procedure, start, step.now);
             self.under_way -= 1;
             self.note_ended(ue, procedure, None);
             let number = self.recorded_as(ue);
@@ -107,8 +107,8 @@ impl Generator {
         ue: u32,
         cause: Cause,
     ) -> Option<Procedure> {
-        let (procedure, _) = self.take_procedure(ue)?;
-        self.measurements.failed(procedure, cause);
+        let (procedure, start) = self.take_procedure(ue)?;
+        self.measurements.broken(procedure, start, cause);
         self.under_way -= 1;
         self.note_ended(ue, procedure, Some(cause));
         self.recorder.failed(self.recorded_as(ue), step.now, procedure, cause);
@@ -131,8 +131,8 @@ impl Generator {
 
     /// The procedure under way is given up: it is neither completed nor failed.
     pub(super) fn abandon_procedure(&mut self, ue: u32) {
-        if let Some((procedure, _)) = self.take_procedure(ue) {
-            self.measurements.abandoned(procedure);
+        if let Some((procedure, start)) = self.take_procedure(ue) {
+            self.measurements.given_up(procedure, start);
             self.under_way -= 1;
         }
     }
@@ -206,16 +206,16 @@ impl Generator {
         self.begin_agenda(step, ue);
     }
 
-    pub(super) fn begin_refresh(&mut self, step: &mut Step<'_>, ue: u32) {
-        if !self.begin_return(step, ue) {
-            self.start_procedure(ue, Procedure::Refresh, step.now);
+    pub(super) fn begin_refresh(&mut self, step: &mut Step<'_>, ue: u32, intended: Time) {
+        if !self.begin_return(step, ue, intended) {
+            self.start_procedure(ue, Procedure::Refresh, step.start(intended));
             self.refresh(step, ue, Credentials::Answer);
         }
     }
 
     /// A refresh without credentials: the network has to challenge it.
-    pub(super) fn begin_reauthentication(&mut self, step: &mut Step<'_>, ue: u32) {
-        self.start_procedure(ue, Procedure::Reauthenticate, step.now);
+    pub(super) fn begin_reauthentication(&mut self, step: &mut Step<'_>, ue: u32, intended: Time) {
+        self.start_procedure(ue, Procedure::Reauthenticate, step.start(intended));
         self.refresh(step, ue, Credentials::Name);
     }
 
@@ -263,18 +263,18 @@ impl Generator {
         self.after(step, ue, procedure);
     }
 
-    pub(super) fn begin_release(&mut self, step: &mut Step<'_>, ue: u32) {
+    pub(super) fn begin_release(&mut self, step: &mut Step<'_>, ue: u32, intended: Time) {
         self.ues[ue as usize].is_leaving = true;
         if self.is_written_to(ue) || self.is_called(ue) || self.hang_up_all(step, ue) {
             return self.postpone(step, ue, Procedure::Release);
         }
         self.ues[ue as usize].stage = Stage::Releasing;
-        self.start_procedure(ue, Procedure::Release, step.now);
+        self.start_procedure(ue, Procedure::Release, step.start(intended));
         self.ask(step, ue, Asking::Release, Credentials::Answer);
     }
 
-    /// One of a UE's timers fired.
-    pub(crate) fn timer(&mut self, step: &mut Step<'_>, timer: UeTimer) {
+    /// One of a UE's timers, which was to fire at that time, fired.
+    pub(crate) fn timer(&mut self, step: &mut Step<'_>, at: Time, timer: UeTimer) {
         if let UeTimerKind::Leg(kind) = timer.kind {
             return self.leg_timer(step, timer.ue, timer.number, kind);
         }
@@ -299,7 +299,7 @@ impl Generator {
             UeTimerKind::TimerF => self.timer_f(step, ue),
             UeTimerKind::TimerN => self.timer_n(step, ue),
             UeTimerKind::Operator => self.operator_is_late(step, ue),
-            UeTimerKind::Due(procedure) => self.is_due(step, ue, procedure),
+            UeTimerKind::Due(procedure) => self.is_due(step, ue, procedure, at),
             UeTimerKind::Reregister => self.reregister(step, ue),
             UeTimerKind::CallAgain => self.call_again_in_time(step, ue),
             UeTimerKind::Vanish => self.vanish(step, ue),

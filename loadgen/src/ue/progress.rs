@@ -5,13 +5,13 @@ use imstorm_base::time::Time;
 
 use super::Ue;
 use crate::generator::Generator;
-use crate::measure::Procedure;
+use crate::measure::{Procedure, Start};
 
 /// The times from which a UE's doings are measured, until all of them have come.
 #[derive(Debug, Default)]
 pub struct Progress {
-    /// The intended start of the procedure under way; [`Ue::procedure`] says which one that is.
-    pub intended: Time,
+    /// The start of the procedure under way; [`Ue::procedure`] says which one that is.
+    pub start: Start,
     /// When that was first sent which the next NOTIFY follows: a SUBSCRIBE, or the operator's call.
     pub asked_at: Option<Time>,
     /// When the SUBSCRIBE to the registration state was sent, until its NOTIFY comes.
@@ -22,7 +22,7 @@ pub struct Progress {
     pub full_s: u32,
 }
 
-const _: () = assert!(size_of::<Progress>() <= 56);
+const _: () = assert!(size_of::<Progress>() <= 64);
 
 impl Generator {
     pub(super) fn progress_of(&self, ue: u32) -> Option<&Progress> {
@@ -34,14 +34,14 @@ impl Generator {
         progress_of(&mut self.progress, &mut self.ues[ue as usize])
     }
 
-    /// The procedure under way and its intended start: it is over.
-    pub(super) fn take_procedure(&mut self, ue: u32) -> Option<(Procedure, Time)> {
+    /// The procedure under way and its start: it is over.
+    pub(super) fn take_procedure(&mut self, ue: u32) -> Option<(Procedure, Start)> {
         let procedure = self.ues[ue as usize].procedure.take()?;
         let progress = self.progress_mut(ue)?;
         progress.notify_until = 0;
-        let intended = progress.intended;
+        let start = progress.start;
         self.drop_progress(ue);
-        Some((procedure, intended))
+        Some((procedure, start))
     }
 
     /// When that was sent which a NOTIFY follows that has just come.

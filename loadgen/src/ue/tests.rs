@@ -7,7 +7,7 @@ use imstorm_base::time::{Time, seconds};
 
 use super::*;
 use crate::generator::{Generator, RunSeed, Step};
-use crate::measure::Cause;
+use crate::measure::{Cause, Start};
 use crate::profile::Profile;
 use crate::recorder::Capture;
 
@@ -29,7 +29,7 @@ fn after_network_reauthentication(
     let mut generator = generator();
     let mut outbox = Outbox::new(4, 2048);
     let mut step = Step { now: NOW, outbox: &mut outbox };
-    generator.start_procedure(0, Procedure::NetworkReauthenticate, NOW);
+    generator.start_procedure(0, Procedure::NetworkReauthenticate, Start::at(NOW));
     generator.secured = 1;
     generator.progress_mut(0).unwrap().full_s = 600;
     let clock = generator.clock;
@@ -80,10 +80,10 @@ fn a_call_that_fails_late_disturbs_no_later_procedure() {
     let mut outbox = Outbox::new(4, 2048);
     let mut step = Step { now: NOW, outbox: &mut outbox };
     generator.ues[0].stage = Stage::Secured;
-    generator.begin_identity_change(&mut step, 0);
+    generator.begin_identity_change(&mut step, 0, NOW);
     let call = generator.next_operator_call().unwrap();
     generator.complete(&step, 0);
-    generator.begin_identity_change(&mut step, 0);
+    generator.begin_identity_change(&mut step, 0, NOW);
     generator.operator_failed(&mut step, call);
     assert_eq!(failures(&generator), []);
     let call = generator.next_operator_call().unwrap();

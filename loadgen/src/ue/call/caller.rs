@@ -14,7 +14,7 @@ use crate::measure::{Cause, Procedure, Transaction};
 
 impl Generator {
     /// The UE calls its partner. Where that can't be called now, the call's turn comes later, unless it never can.
-    pub(in crate::ue) fn begin_call(&mut self, step: &mut Step<'_>, ue: u32) {
+    pub(in crate::ue) fn begin_call(&mut self, step: &mut Step<'_>, ue: u32, intended: Time) {
         let callee = self.partner(ue);
         if !self.can_be_called(ue, callee) {
             return if self.may_register(callee) || self.can_be_reached(callee) {
@@ -24,7 +24,7 @@ impl Generator {
             };
         }
         let gives_up = self.random.unit() < self.call.abandoned_share;
-        let Some(key) = self.place_call(step, ue, callee) else {
+        let Some(key) = self.place_call(step, ue, callee, intended) else {
             return self.arm_procedure(step, ue, Procedure::CallSetup);
         };
         if gives_up {
@@ -46,19 +46,21 @@ impl Generator {
         step: &mut Step<'_>,
         ue: u32,
         callee: u32,
+        intended: Time,
     ) -> Option<Key> {
+        let start = step.start(intended);
         let number = self.next_call(ue);
         let text = self.write_invite(ue, callee, number);
         let key = text.as_ref().and_then(|text| self.new_leg(ue, Side::Caller, number, text));
         let (Some(text), Some(key)) = (text, key) else {
-            self.measurements.attempted(Procedure::CallSetup);
-            self.measurements.failed(Procedure::CallSetup, Cause::Transport);
+            self.measurements.begun(Procedure::CallSetup, start);
+            self.measurements.broken(Procedure::CallSetup, start, Cause::Transport);
             return None;
         };
         if let Some(leg) = self.legs.get_mut(key) {
             leg.cseq = 1;
         }
-        self.start_leg_procedure(key, Procedure::CallSetup, step.now);
+        self.start_leg_procedure(key, Procedure::CallSetup, start);
         self.start_invite(step, key, ue, 1, &text);
         Some(key)
     }

@@ -9,17 +9,17 @@ use super::super::procedures::FORGET_NS;
 use super::caller::cause_of;
 use super::{Leg, LegStage, LegTimer, Side};
 use crate::generator::{Generator, Step};
-use crate::measure::{Cause, Procedure};
+use crate::measure::{Cause, Procedure, Start};
 
 /// What is under way when it is time to hang up ends first; it is tried again after so long.
 const TRY_AGAIN_NS: u64 = NS_PER_S;
 
 impl Generator {
-    pub(super) fn start_leg_procedure(&mut self, key: Key, procedure: Procedure, intended: Time) {
+    pub(super) fn start_leg_procedure(&mut self, key: Key, procedure: Procedure, start: Start) {
         let Some(leg) = self.legs.get_mut(key) else { return };
-        leg.procedure = Some((procedure, intended));
+        leg.procedure = Some((procedure, start));
         let ue = leg.ue;
-        self.measurements.attempted(procedure);
+        self.measurements.begun(procedure, start);
         self.under_way += 1;
         self.unrest(ue);
     }
@@ -33,8 +33,8 @@ impl Generator {
     }
 
     pub(super) fn complete_leg_procedure(&mut self, step: &Step<'_>, key: Key) {
-        let Some((ue, procedure, intended)) = self.take_leg_procedure(key) else { return };
-        self.measurements.completed(procedure, step.now.saturating_sub(intended));
+        let Some((ue, procedure, start)) = self.take_leg_procedure(key) else { return };
+        self.measurements.ended(procedure, start, step.now);
         self.note_ended(ue, procedure, None);
         let number = self.recorded_as(ue);
         if self.recorder.wants(number) {
@@ -44,25 +44,25 @@ impl Generator {
     }
 
     pub(super) fn fail_leg_procedure(&mut self, step: &Step<'_>, key: Key, cause: Cause) {
-        let Some((ue, procedure, _)) = self.take_leg_procedure(key) else { return };
-        self.measurements.failed(procedure, cause);
+        let Some((ue, procedure, start)) = self.take_leg_procedure(key) else { return };
+        self.measurements.broken(procedure, start, cause);
         self.note_ended(ue, procedure, Some(cause));
         self.recorder.failed(self.recorded_as(ue), step.now, procedure, cause);
     }
 
     /// It was given up, as the profile or the protocol wants it.
     pub(super) fn abandon_leg_procedure(&mut self, key: Key) {
-        if let Some((ue, procedure, _)) = self.take_leg_procedure(key) {
-            self.measurements.abandoned(procedure);
+        if let Some((ue, procedure, start)) = self.take_leg_procedure(key) {
+            self.measurements.given_up(procedure, start);
             self.note_ended(ue, procedure, Some(Cause::ConnectionLost));
         }
     }
 
-    fn take_leg_procedure(&mut self, key: Key) -> Option<(u32, Procedure, Time)> {
+    fn take_leg_procedure(&mut self, key: Key) -> Option<(u32, Procedure, Start)> {
         let leg = self.legs.get_mut(key)?;
-        let (procedure, intended) = leg.procedure.take()?;
+        let (procedure, start) = leg.procedure.take()?;
         self.under_way -= 1;
-        Some((leg.ue, procedure, intended))
+        Some((leg.ue, procedure, start))
     }
 
     /// The session is established: one of its sides hangs up after a while. Both know which, by the Call-ID.
@@ -110,7 +110,7 @@ impl Generator {
         leg.stage = LegStage::Ending;
         leg.hung_up |= intended.is_some();
         if let Some(intended) = intended {
-            self.start_leg_procedure(key, Procedure::CallRelease, intended);
+            self.start_leg_procedure(key, Procedure::CallRelease, step.start(intended));
         }
         if !self.start_leg_request(step, key, Method::Bye, |_, _| {}) {
             self.fail_leg(step, key);

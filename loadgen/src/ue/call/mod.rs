@@ -30,7 +30,7 @@ use imstorm_sip::{DialogParts, Message, Method};
 use super::place::Place;
 use super::procedures::{FORGET_NS, TIMINGS};
 use crate::generator::Generator;
-use crate::measure::Procedure;
+use crate::measure::{Procedure, Start};
 pub(super) use moving::move_ns_max;
 pub use timer::LegTimer;
 
@@ -107,7 +107,7 @@ pub struct Leg {
     /// The other request that it has under way.
     pub request: Option<LegRequest>,
     /// The procedure under way, and its intended start.
-    pub procedure: Option<(Procedure, Time)>,
+    pub procedure: Option<(Procedure, Start)>,
     /// When this side hangs up, if it is the one that does.
     pub hang_up_at: Option<Time>,
     /// The session interval that was agreed, in seconds; 0: none.

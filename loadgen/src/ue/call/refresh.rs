@@ -79,7 +79,7 @@ impl Generator {
             let number = leg.refresh;
             return self.arm_leg(step, key, TRY_AGAIN_NS, LegTimer::Refresh, number);
         }
-        self.start_leg_procedure(key, Procedure::SessionRefresh, step.now);
+        self.start_leg_procedure(key, Procedure::SessionRefresh, step.start(step.now));
         self.send_refresh(step, key);
     }
 
