@@ -1,0 +1,131 @@
+//! The command line of `imstorm`.
+
+mod interrupts;
+mod profiles;
+mod run;
+mod schemes;
+mod simulate;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::child;
+use crate::profile::Profile;
+use crate::recorder::{self, UeEvents};
+use crate::run::say;
+
+/// The load generator for subscription-based IMS security: emulated UEs that set up secure connections, refresh and leave.
+#[derive(Debug, Parser)]
+#[command(name = "imstorm", version, after_help = EXIT_CODES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes:
+    0  all thresholds held
+    1  a threshold was crossed, a seed did not hold, or a conclusion of the comparison did not
+    2  bad usage or profile
+    3  the run is INVALID: the generator was the limit
+    4  the target does not answer
+    5  the environment: an address in use, a permission, a file
+  130  interrupted twice";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run a load profile over real sockets, against an engine of its own or a target.
+    Run(run::RunArgs),
+    /// Run a load profile over a simulated network, for many seeds.
+    Simulate(simulate::SimulateArgs),
+    /// Compare the schemes for simultaneous registrations over real sockets, with today's registration and with security subscriptions.
+    Schemes(schemes::SchemesArgs),
+    /// Draw the message flow of a captured UE.
+    Ladder {
+        /// The directory of a run's results.
+        directory: PathBuf,
+        /// The UE's number.
+        #[arg(long)]
+        ue: u64,
+    },
+    /// List the profiles that are built in.
+    Profiles,
+    /// Write a built-in profile to a file NAME.toml, to start one's own from.
+    Init {
+        /// The profile's name.
+        name: String,
+    },
+    /// Be the engine of a run: its configuration comes on standard input.
+    #[command(name = child::SUBCOMMAND, hide = true)]
+    EmbeddedEngine,
+}
+
+#[derive(Debug, Args)]
+struct ProfileArgs {
+    /// A profile's file, or the name of a built-in one.
+    profile: String,
+    /// Replace a value of the profile: a dotted key and a value, e.g. population.size=300.
+    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = key_value)]
+    set: Vec<(String, String)>,
+}
+
+/// What the program does; its exit code.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    imstorm_engine::cli::start_log();
+    let code = match &cli.command {
+        Command::Run(args) => run::run_profile(args),
+        Command::Simulate(args) => simulate::simulate(args),
+        Command::Schemes(args) => schemes::compare_schemes(args),
+        Command::Ladder { directory, ue } => ladder(directory, *ue),
+        Command::Profiles => profiles::list(),
+        Command::Init { name } => profiles::init(name),
+        Command::EmbeddedEngine => be_engine(),
+    };
+    ExitCode::from(code.unwrap_or_else(|failure| {
+        eprintln!("imstorm: {}", failure.message);
+        failure.code
+    }))
+}
+
+/// Why the program ends, and with which code.
+struct Failure {
+    code: u8,
+    message: String,
+}
+
+fn fail<T>(code: u8, message: impl std::fmt::Display) -> Result<T, Failure> {
+    Err(Failure { code, message: format!("{message}") })
+}
+
+fn load(args: &ProfileArgs) -> Result<Profile, Failure> {
+    Profile::load(&args.profile, &args.set).or_else(|error| fail(2, error))
+}
+
+fn ladder(directory: &Path, ue: u64) -> Result<u8, Failure> {
+    let path = directory.join("captures").join(format!("ue-{ue}.json"));
+    let text = std::fs::read_to_string(&path).or_else(|error| {
+        fail(2, format!("{}: {error} (was the run made with --capture {ue}?)", path.display()))
+    })?;
+    let events = UeEvents::from_json(&text)
+        .or_else(|error| fail(2, format!("{}: {error}", path.display())))?;
+    say(&recorder::ladder(&events));
+    Ok(0)
+}
+
+fn be_engine() -> Result<u8, Failure> {
+    let config = child::read_config().or_else(|error| fail(5, error))?;
+    imstorm_engine::cli::serve_child(&config)
+        .map(|()| 0)
+        .or_else(|error| fail(5, format!("embedded engine: {error}")))
+}
+
+fn key_value(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err("expected KEY=VALUE".to_owned()),
+    }
+}

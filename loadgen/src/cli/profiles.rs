@@ -1,0 +1,28 @@
+//! `imstorm profiles` and `imstorm init`.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use super::{Failure, fail};
+use crate::profile::{self, Profile};
+use crate::run::say;
+
+pub(super) fn list() -> Result<u8, Failure> {
+    for (name, text) in profile::builtin() {
+        let profile = Profile::parse(name, text, &[]).or_else(|error| fail(2, error))?;
+        say(&format!("{name:<16} {}\n", profile.description));
+    }
+    Ok(0)
+}
+
+pub(super) fn init(name: &str) -> Result<u8, Failure> {
+    let Some((_, text)) = profile::builtin().iter().find(|(other, _)| *other == name) else {
+        return fail(2, format!("there is no built-in profile {name}; see: imstorm profiles"));
+    };
+    let path = PathBuf::from(format!("{name}.toml"));
+    let file = std::fs::File::options().write(true).create_new(true).open(&path);
+    file.and_then(|mut file| file.write_all(text.as_bytes()))
+        .or_else(|error| fail(5, format!("{}: {error}", path.display())))?;
+    say(&format!("{}\n", path.display()));
+    Ok(0)
+}

@@ -1,0 +1,83 @@
+//! `imstorm run`.
+
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::interrupts::interrupts;
+use super::{Failure, ProfileArgs, fail, load};
+use crate::recorder::Capture;
+use crate::run::{self, RunError, RunOptions, say};
+
+#[derive(Debug, Args)]
+pub(super) struct RunArgs {
+    #[command(flatten)]
+    profile: ProfileArgs,
+    /// The unprotected address of a P-CSCF that runs already; without it an engine is started.
+    #[arg(long, value_name = "HOST:PORT", value_parser = address)]
+    target: Option<SocketAddr>,
+    /// The control plane of the target, for its state in the report and for what an operator does, e.g. http://127.0.0.1:9060.
+    #[arg(long, value_name = "URL", requires = "target")]
+    admin: Option<String>,
+    /// Where the results go [default: imstorm-results/PROFILE-UTC/].
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// The seed of arrivals and jitter.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Record UEs, by number from 0, or those that fail: datagrams, decrypted SIP, keys.
+    #[arg(long, value_name = "N,...|failed", value_parser = capture)]
+    capture: Option<Capture>,
+    /// Show nothing but the result.
+    #[arg(long)]
+    quiet: bool,
+}
+
+/// How many failed UEs are kept by `--capture failed`.
+const CAPTURE_FAILED_MAX: usize = 16;
+
+pub(super) fn run_profile(args: &RunArgs) -> Result<u8, Failure> {
+    let profile = load(&args.profile)?;
+    let interrupts = interrupts()?;
+    let options = RunOptions {
+        target: args.target,
+        admin: args.admin.clone(),
+        out: args.out.clone().unwrap_or_else(|| run::default_out(&profile.name)),
+        seed: args.seed,
+        capture: args.capture.clone().unwrap_or(Capture::None),
+        quiet: args.quiet,
+    };
+    let ended = run::run(&profile, &options, &interrupts).or_else(|error| {
+        let code = code_of(&error);
+        fail(code, error)
+    })?;
+    say(&ended.report.to_table());
+    say(&format!("{}\n", options.out.display()));
+    Ok(if ended.aborted { 130 } else { ended.report.verdict.exit_code() })
+}
+
+/// The exit code of a run that has no report.
+pub(super) fn code_of(error: &RunError) -> u8 {
+    match error {
+        RunError::Subscribers(_) | RunError::NoOperator => 2,
+        RunError::NoAnswer(_) => 4,
+        RunError::Engine(_) | RunError::Environment(_) => 5,
+    }
+}
+
+fn address(text: &str) -> Result<SocketAddr, String> {
+    let mut found =
+        text.to_socket_addrs().map_err(|error| format!("expected HOST:PORT: {error}"))?;
+    found.next().ok_or_else(|| "the host has no address".to_owned())
+}
+
+fn capture(text: &str) -> Result<Capture, String> {
+    if text == "failed" {
+        return Ok(Capture::Failed { limit: CAPTURE_FAILED_MAX });
+    }
+    let numbers: Result<Vec<u64>, _> = text.split(',').map(|part| part.trim().parse()).collect();
+    numbers
+        .map(Capture::Ues)
+        .map_err(|_| "expected UEs' numbers, e.g. 0,17, or `failed`".to_owned())
+}
