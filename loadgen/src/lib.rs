@@ -21,6 +21,7 @@ pub(crate) mod link;
 pub mod live;
 pub mod measure;
 pub mod operator;
+pub mod part;
 pub(crate) mod plain;
 pub mod population;
 pub mod profile;
