@@ -278,7 +278,7 @@ impl Generator {
             course: profile
                 .schemes
                 .as_ref()
-                .map(|_| Course::new(population.size(), profile.arrivals.rate_per_s)),
+                .map(|_| Course::new(population.size(), profile.arrivals.last_rate_per_s())),
             switches: Switching::all(profile),
             due_since: HashMap::new(),
             strings: Strings::with_capacity(strings_bytes(profile, users, size)),

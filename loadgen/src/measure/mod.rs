@@ -11,6 +11,7 @@ mod interval_log;
 mod phases;
 mod series;
 mod start;
+mod steps;
 
 use imstorm_base::time::Time;
 
@@ -19,6 +20,7 @@ pub use interval_log::{IntervalLog, IntervalLogFile};
 pub use phases::{Phase, Phases};
 pub use series::{LATENCY_MAX_NS, Latency, Series, Tally};
 pub use start::Start;
+pub use steps::{StepRow, StepTally, Steps};
 
 /// Writes a vocabulary down once: its members and the names that files have for them.
 macro_rules! vocabulary {
@@ -139,6 +141,7 @@ pub struct Measurements {
     transactions: Vec<Series>,
     failures: Failures,
     generator: GeneratorCounts,
+    steps: Steps,
 }
 
 /// What the generator has to say of itself.
@@ -167,6 +170,7 @@ impl Measurements {
             transactions: Transaction::ALL.iter().map(|_| Series::idle()).collect(),
             failures: Failures::new(),
             generator: GeneratorCounts::default(),
+            steps: Steps::default(),
         }
     }
 
@@ -179,33 +183,39 @@ impl Measurements {
             transactions: Transaction::ALL.iter().map(|_| Series::new()).collect(),
             failures: Failures::new(),
             generator: GeneratorCounts::default(),
+            steps: Steps::default(),
         }
     }
 
     /// A procedure has begun.
-    pub fn begun(&mut self, procedure: Procedure, _start: Start) {
+    pub fn begun(&mut self, procedure: Procedure, start: Start) {
+        self.steps.begun(procedure, start);
         self.procedures[procedure as usize].attempted();
     }
 
     /// A procedure has failed. Its time is in no histogram: a quick failure is no good latency.
-    pub fn broken(&mut self, procedure: Procedure, _start: Start, cause: Cause) {
+    pub fn broken(&mut self, procedure: Procedure, start: Start, cause: Cause) {
+        self.steps.broken(procedure, start);
         self.procedures[procedure as usize].failed();
         self.failures.count(cause);
     }
 
     /// A procedure was given up because the profile wants it so, or for a fallback: neither success nor failure.
-    pub fn given_up(&mut self, procedure: Procedure, _start: Start) {
+    pub fn given_up(&mut self, procedure: Procedure, start: Start) {
+        self.steps.given_up(procedure, start);
         self.procedures[procedure as usize].abandoned();
     }
 
     /// A procedure has come to its good end.
     pub fn ended(&mut self, procedure: Procedure, start: Start, now: Time) {
+        self.steps.ended(procedure, start, now);
         self.procedures[procedure as usize].ended(start, now);
     }
 
     /// A procedure goes on at the end of the run, and nobody waits for it any more: it is neither completed nor failed, and its age is in the
     /// histogram.
     pub fn cut(&mut self, procedure: Procedure, start: Start, now: Time) {
+        self.steps.cut(procedure, start, now);
         self.procedures[procedure as usize].cut(start, now);
     }
 
@@ -235,11 +245,12 @@ impl Measurements {
         self.generator.late_starts += 1;
     }
 
-    /// A procedure that was intended `age_ns` ago will not be started any more. It enters the
+    /// A procedure that was intended for that time will not be started any more. It enters the
     /// histogram at its age, so that no percentile gets better by leaving work out.
-    pub fn skipped_start(&mut self, procedure: Procedure, age_ns: u64) {
+    pub fn skipped_start(&mut self, procedure: Procedure, intended: Time, now: Time) {
+        self.steps.skipped(procedure, intended, now);
         self.generator.skipped_starts += 1;
-        self.procedures[procedure as usize].skipped(age_ns);
+        self.procedures[procedure as usize].skipped(now.saturating_sub(intended));
     }
 
     /// A transaction has started.
@@ -279,6 +290,23 @@ impl Measurements {
     #[must_use]
     pub const fn generator(&self) -> GeneratorCounts {
         self.generator
+    }
+
+    /// What was measured of each step of the load.
+    #[must_use]
+    pub const fn steps(&self) -> &Steps {
+        &self.steps
+    }
+
+    /// The same, for whoever offers the load.
+    pub fn steps_mut(&mut self) -> &mut Steps {
+        &mut self.steps
+    }
+
+    /// How many of a procedure have begun and not ended.
+    #[must_use]
+    pub fn pending_of(&self, procedure: Procedure) -> u64 {
+        self.procedures[procedure as usize].pending()
     }
 
     /// How many procedures have neither ended well nor failed nor been abandoned.

@@ -5,10 +5,13 @@
 //! the spot ([`ProfileError`]); nothing is left to be found out during a run.
 
 mod address_block;
+mod arrivals;
 mod error;
 mod procedures;
 mod schemes;
 mod source;
+mod trace;
+mod traffic;
 mod validate;
 
 use std::collections::BTreeMap;
@@ -22,12 +25,15 @@ use serde::Deserialize;
 use serde::de::Error as _;
 
 pub use address_block::{AddressBlock, AddressBlockError};
+pub use arrivals::{ArrivalProcess, Arrivals, Burst, Ramp, RateStep};
 pub use error::{Location, ProfileError};
 pub use procedures::{
     Abandon, Call, Handover, HandoverMode, NetworkReauthenticate, NetworkRelease, OldAccess, Plan,
     Procedures, Recurring, Refresh, RefreshBy, Registration, Release, SwitchPlan, SwitchRole,
 };
 pub use schemes::Schemes;
+pub(crate) use traffic::is_set_up;
+pub use traffic::{Capacity, LoadStep, Traffic, TrafficRate};
 
 /// A load profile, validated.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -54,6 +60,9 @@ pub struct Profile {
     /// What a secured UE does.
     #[serde(default)]
     pub procedures: Procedures,
+    /// What all UEs together do once they are secured: starts of procedures that come at rates of their own.
+    #[serde(default)]
+    pub traffic: Option<Traffic>,
     /// What the operator switches, whatever UEs do.
     #[serde(default)]
     pub operator: Vec<SwitchPlan>,
@@ -204,32 +213,6 @@ impl Algorithms {
     }
 }
 
-/// When UEs start to set up security.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Arrivals {
-    /// How the starts are spaced.
-    #[serde(default)]
-    pub process: ArrivalProcess,
-    /// The mean number of starts a second, above 0.
-    pub rate_per_s: f64,
-    /// Starts and timers come at multiples of so many milliseconds only, those in between at the next one, and as long may what has come wait for
-    /// more: less CPU time for each, latencies that are so much coarser. 0: each at its own time.
-    #[serde(default)]
-    pub grain_ms: f64,
-}
-
-/// How the starts are spaced.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ArrivalProcess {
-    /// Exponentially distributed gaps: users who don't know of each other.
-    #[default]
-    Poisson,
-    /// Equal gaps.
-    Constant,
-}
-
 /// When a run ends.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -319,8 +302,9 @@ impl Profile {
         overrides: &[(String, String)],
     ) -> Result<Self, ProfileError> {
         let source = source::Source::new(file, text, overrides)?;
-        let profile: Self = source.deserialize()?;
+        let mut profile: Self = source.deserialize()?;
         validate::validate(&profile)
+            .and_then(|()| trace::read_all(&mut profile))
             .map_err(|fault| source.error_at(&fault.field, &fault.message))?;
         Ok(profile)
     }

@@ -18,8 +18,6 @@ const ACCESSES_MAX: u32 = 2;
 const RING_S_MAX: u32 = 120;
 /// A year: more seconds than that are a mistake, and fewer fit in 64 bits of nanoseconds.
 const SECONDS_MAX: f64 = 366.0 * 86_400.0;
-/// The highest rate that is taken, in starts a second: above it nanoseconds no longer part them.
-const RATE_MAX_PER_S: f64 = 1e8;
 
 /// A value that can't be used.
 pub(super) struct Fault {
@@ -42,6 +40,7 @@ pub(super) fn validate(profile: &Profile) -> Result<(), Fault> {
     plain(profile)?;
     over_connection(&profile.procedures, profile.ue.access, profile.schemes.is_some())?;
     handover(profile)?;
+    profile.traffic.as_ref().map_or(Ok(()), |traffic| traffic.validate(profile))?;
     switches(profile)?;
     abandon(&profile.abandon)?;
     network(&profile.network)?;
@@ -136,9 +135,7 @@ fn security(security: &Security) -> Result<(), Fault> {
 }
 
 fn procedures(profile: &Profile) -> Result<(), Fault> {
-    let rate = profile.arrivals.rate_per_s;
-    let field = "arrivals.rate_per_s";
-    require(rate > 0.0 && rate <= RATE_MAX_PER_S, field, "a number above 0, up to 1e8", rate)?;
+    profile.arrivals.validate()?;
     let refresh = &profile.procedures.refresh;
     seconds("procedures.refresh.after_s", refresh.after_s)?;
     let field = "procedures.refresh.after_s";
@@ -224,9 +221,6 @@ fn of_subscriptions(profile: &Profile) -> Result<(), Fault> {
 /// What UEs without security go without, and those that share an address besides.
 fn plain(profile: &Profile) -> Result<(), Fault> {
     let (ue, it) = (&profile.ue, &profile.procedures);
-    let grain_ms = profile.arrivals.grain_ms;
-    let possible = (0.0..=100.0).contains(&grain_ms);
-    require(possible, "arrivals.grain_ms", "milliseconds, from 0 to 100", grain_ms)?;
     let is_plain = ue.access_security == AccessSecurity::None;
     if let Some(t1_ms) = ue.t1_ms {
         require((100..=2_000).contains(&t1_ms), "ue.t1_ms", "from 100 to 2000", t1_ms)?;
@@ -354,6 +348,9 @@ fn handover(profile: &Profile) -> Result<(), Fault> {
 
 /// A comparison needs two accesses for each user, and a partner.
 fn schemes(profile: &Profile, schemes: &Schemes) -> Result<(), Fault> {
+    let has_rate = profile.arrivals.rate_per_s.is_some();
+    let expected = "rate_per_s, at which users begin each step";
+    require(has_rate, "arrivals", expected, "another kind of arrivals")?;
     let population = &profile.population;
     let expected = "2, as a user is reachable over two accesses";
     require(population.accesses == 2, "population.accesses", expected, population.accesses)?;
@@ -396,16 +393,21 @@ fn port(field: &str, value: u16) -> Result<(), Fault> {
     require(value != 0, field, "a port from 1 to 65535", value)
 }
 
-fn seconds(field: &str, value: f64) -> Result<(), Fault> {
+pub(super) fn seconds(field: &str, value: f64) -> Result<(), Fault> {
     let possible = (0.0..=SECONDS_MAX).contains(&value);
     require(possible, field, "seconds, from 0 to a year's", value)
 }
 
-fn part(field: &str, value: f64) -> Result<(), Fault> {
+pub(super) fn part(field: &str, value: f64) -> Result<(), Fault> {
     require((0.0..=1.0).contains(&value), field, "a number from 0 to 1", value)
 }
 
-fn require(good: bool, field: &str, expected: &str, got: impl Display) -> Result<(), Fault> {
+pub(super) fn require(
+    good: bool,
+    field: &str,
+    expected: &str,
+    got: impl Display,
+) -> Result<(), Fault> {
     if good {
         return Ok(());
     }

@@ -24,7 +24,7 @@ impl Generator {
             cut.under_way += 1;
         }
         for ((_, procedure), intended) in std::mem::take(&mut self.due_since) {
-            self.measurements.skipped_start(procedure, now.saturating_sub(intended));
+            self.measurements.skipped_start(procedure, intended, now);
             cut.waiting += 1;
         }
         cut

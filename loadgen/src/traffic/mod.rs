@@ -1,0 +1,312 @@
+//! The load that a secured population offers together: procedures that start at rates of their own, whatever became of those before, step by
+//! step ([`Loads`]); for `imstorm capacity` the next step follows from what came of the last one ([`Search`]).
+//!
+//! ```text
+//!  BringUp ──all are up, nothing under way──▶ Running ──the step is over──▶ Running, Draining or Over
+//!                                                 ▲                              │
+//!                                                 └───nothing under way: judged──┘
+//! ```
+//!
+//! It is no UE and sends nothing: at each tick it hands the starts that are due to a [`Starter`], which finds a UE that is free. Where none is,
+//! the start waits with its intended time, from which it is measured.
+
+mod flow;
+mod loads;
+mod pick;
+mod search;
+
+use imstorm_base::random::Random;
+use imstorm_base::time::Time;
+
+use crate::measure::{Measurements, Procedure, StepRow, StepTally};
+use crate::part::Part;
+use crate::profile::{ArrivalProcess, LoadStep, Profile};
+use crate::schedule::{Piece, RateCurve, Schedule};
+use flow::Flow;
+pub use loads::{CapacityResult, Loads};
+pub(crate) use pick::UeStarter;
+pub use search::{Search, SearchLimit, StepVerdict, Tried};
+
+/// Above this share of late starts of a step the generator was the limit.
+const LATE_SHARE_MAX: f64 = 0.05;
+
+/// Who begins what is offered.
+pub(crate) trait Starter {
+    /// Whether all UEs that are to be brought up are, and nothing is under way.
+    fn is_quiet(&self) -> bool;
+    /// Begins a procedure that was intended for that time, with a UE that is free; false where none is.
+    fn start(&mut self, procedure: Procedure, intended: Time) -> bool;
+    /// A start has come so long after it was intended, by the generator's own doing. Whether that is late.
+    fn note_lateness(&mut self, late_ns: u64) -> bool;
+    /// What is measured.
+    fn measurements(&mut self) -> &mut Measurements;
+}
+
+/// How far it is.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Stage {
+    /// UEs are brought up.
+    BringUp,
+    /// A step goes on, until then at least.
+    Running { began_at: Time, until: Time },
+    /// A step is over, and its procedures end, until then at most.
+    Draining { until: Time },
+    Over,
+}
+
+/// The load of a run.
+#[derive(Debug)]
+pub(crate) struct Traffic {
+    flows: Vec<Flow>,
+    loads: Loads,
+    stage: Stage,
+    process: ArrivalProcess,
+    part: Part,
+    settle_ns: u64,
+    /// Since when nothing is under way, during the bring-up.
+    quiet_since: Option<Time>,
+    /// Too many starts wait: nothing more is offered.
+    is_choked: bool,
+    random: Random,
+}
+
+impl Traffic {
+    /// The load of a profile, before anything is offered; `None` where it has none.
+    pub fn new(profile: &Profile, random: Random) -> Option<Self> {
+        let traffic = profile.traffic.as_ref()?;
+        let part = profile.part;
+        let flows = traffic.flows().map(|(procedure, rate)| Flow {
+            procedure,
+            rate_per_s: part.share_of_rate(rate.all_per_s(profile.population.size)),
+            delay_limit_ns: rate.delay_limit_ns(),
+            recorded: traffic.recorded.get(&procedure).map(|starts| starts.as_slice().into()),
+            schedule: None,
+            waiting: std::collections::VecDeque::new(),
+            blocked_at: None,
+        });
+        Some(Self {
+            flows: flows.collect(),
+            loads: Loads::of(traffic),
+            stage: Stage::BringUp,
+            process: traffic.process,
+            part,
+            settle_ns: (traffic.settle_s * 1e9) as u64,
+            quiet_since: None,
+            is_choked: false,
+            random,
+        })
+    }
+
+    /// Looks for the capacity, instead of the profile's steps.
+    pub fn seek_capacity(&mut self, search: Search) {
+        self.loads = Loads::Search { search, limit: None };
+    }
+
+    /// Whether nothing more is offered, and nothing waits.
+    pub fn is_over(&self) -> bool {
+        self.stage == Stage::Over && self.flows.iter().all(|flow| flow.waiting.is_empty())
+    }
+
+    /// What the search has found, where there was one.
+    pub fn capacity(&self) -> Option<CapacityResult> {
+        self.loads.capacity(self.flows.iter().map(|flow| flow.rate_per_s).sum())
+    }
+
+    /// Nothing more is offered.
+    pub fn stop(&mut self, now: Time, measurements: &mut Measurements) {
+        if self.stage != Stage::Over {
+            measurements.steps_mut().end(now);
+            self.end_flows();
+            self.loads.interrupt();
+            self.stage = Stage::Over;
+        }
+    }
+
+    /// Whether more starts had to wait than may.
+    pub fn is_choked(&self) -> bool {
+        self.is_choked
+    }
+
+    /// What waits is given up: each start with its intended time.
+    pub fn take_waiting(&mut self) -> Vec<(Procedure, Time)> {
+        let each = |flow: &mut Flow| {
+            let procedure = flow.procedure;
+            flow.waiting.drain(..).map(move |at| (procedure, at)).collect::<Vec<_>>()
+        };
+        self.flows.iter_mut().flat_map(each).collect()
+    }
+
+    /// When something is due, by the clock alone.
+    pub fn next_deadline(&self) -> Option<Time> {
+        match self.stage {
+            Stage::BringUp => self.quiet_since.map(|since| since + self.settle_ns),
+            Stage::Running { began_at, until } => {
+                let starts = self.flows.iter().filter_map(|flow| flow.next_at(began_at));
+                starts.chain([until]).min()
+            }
+            Stage::Draining { until } => Some(until),
+            Stage::Over => None,
+        }
+    }
+
+    /// One tick: what is due is offered, and what is over is followed by what comes next.
+    pub fn tick(&mut self, now: Time, starter: &mut impl Starter) {
+        match self.stage {
+            Stage::BringUp if starter.is_quiet() => {
+                let since = *self.quiet_since.get_or_insert(now);
+                if now >= since + self.settle_ns {
+                    self.go_on(now, starter);
+                }
+            }
+            Stage::BringUp => self.quiet_since = None,
+            Stage::Running { began_at, until } => {
+                self.offer(began_at, now, starter);
+                if now >= until || self.is_hopeless(starter) {
+                    self.step_is_due(now, starter);
+                }
+            }
+            Stage::Draining { until } => {
+                if starter.is_quiet() || now >= until {
+                    self.judge(now, starter);
+                    self.go_on(now, starter);
+                }
+            }
+            Stage::Over => {}
+        }
+        self.serve(starter);
+    }
+
+    fn offer(&mut self, began_at: Time, now: Time, starter: &mut impl Starter) {
+        for flow in &mut self.flows {
+            while let Some(intended) = flow.due(began_at, now) {
+                let is_late = starter.note_lateness(now - intended);
+                let measurements = starter.measurements();
+                if let Some(step) = measurements.steps_mut().last_mut() {
+                    step.late += u64::from(is_late && intended >= step.measured_from);
+                }
+                if !flow.wait(intended) {
+                    measurements.skipped_start(flow.procedure, intended, now);
+                    self.is_choked = true;
+                    flow.schedule = None;
+                }
+            }
+        }
+    }
+
+    /// Begins what waits, as far as there are UEs.
+    fn serve(&mut self, starter: &mut impl Starter) {
+        for flow in &mut self.flows {
+            let over = starter.measurements().over();
+            if flow.waiting.is_empty() || flow.blocked_at == Some(over) {
+                continue;
+            }
+            let was_blocked = flow.blocked_at.take().is_some();
+            let mut begun = 0;
+            while let Some(intended) = flow.waiting.front().copied() {
+                if !starter.start(flow.procedure, intended) {
+                    flow.blocked_at = Some(over);
+                    break;
+                }
+                flow.waiting.pop_front();
+                begun += u64::from(was_blocked);
+            }
+            if let Some(step) = starter.measurements().steps_mut().last_mut() {
+                step.waited += begun;
+            }
+        }
+    }
+
+    fn is_hopeless(&self, starter: &mut impl Starter) -> bool {
+        let Loads::Search { search, .. } = &self.loads else { return self.is_choked };
+        let Some(step) = starter.measurements().steps().all().last() else { return false };
+        let (attempts, inadequate) = step.handled();
+        self.is_choked || search.is_hopeless(attempts, inadequate)
+    }
+
+    /// The present step has had its time.
+    fn step_is_due(&mut self, now: Time, starter: &mut impl Starter) {
+        let Loads::Search { search, .. } = &self.loads else { return self.go_on(now, starter) };
+        let steps = starter.measurements().steps();
+        let Some(step) = steps.all().last() else { return };
+        let (attempts, inadequate) = step.handled();
+        let is_decided = search.judge(attempts, inadequate).is_some();
+        if !is_decided && !self.is_choked && step.late == 0 {
+            // More attempts are needed: a tenth of the step's time more.
+            let more_ns = (search.plan().step_s * 1e8) as u64;
+            if let Stage::Running { until, .. } = &mut self.stage {
+                *until = now + more_ns;
+            }
+            return;
+        }
+        let drain_ns = (search.plan().drain_s * 1e9) as u64;
+        starter.measurements().steps_mut().end(now);
+        self.end_flows();
+        for (procedure, intended) in self.take_waiting() {
+            starter.measurements().skipped_start(procedure, intended, now);
+        }
+        self.stage = Stage::Draining { until: now + drain_ns };
+    }
+
+    /// What came of the step whose procedures have ended.
+    fn judge(&mut self, _now: Time, starter: &mut impl Starter) {
+        let Loads::Search { search, .. } = &mut self.loads else { return };
+        let Some(step) = starter.measurements().steps().all().last() else { return };
+        let pending = step.pending();
+        let (attempts, inadequate) = step.handled();
+        let (attempts, inadequate) = (attempts + pending, inadequate + pending);
+        let is_late = step.late as f64 > LATE_SHARE_MAX * attempts as f64;
+        let verdict = match is_late {
+            true => StepVerdict::GeneratorLimit,
+            false => search.judge(attempts, inadequate).unwrap_or(StepVerdict::Undecided),
+        };
+        search.note(Tried { load: step.load.0, attempts, inadequate, verdict });
+        self.is_choked = false;
+    }
+
+    fn end_flows(&mut self) {
+        for flow in &mut self.flows {
+            flow.schedule = None;
+        }
+    }
+
+    /// The next step begins, where there is one.
+    fn go_on(&mut self, now: Time, starter: &mut impl Starter) {
+        let next = if self.is_choked { None } else { self.loads.next() };
+        let Some(step) = next else {
+            starter.measurements().steps_mut().end(now);
+            self.end_flows();
+            self.stage = Stage::Over;
+            return;
+        };
+        let LoadStep { load, load_to, for_s, transient_s } = step;
+        let to = load_to.unwrap_or(load);
+        let rows = self.flows.iter_mut().map(|flow| {
+            let rate = flow.rate_per_s;
+            flow.blocked_at = None;
+            flow.schedule = Some(match &flow.recorded {
+                Some(starts) => Schedule::recorded(starts.clone(), self.part),
+                None => {
+                    // What a search measures goes on for as long as it takes.
+                    let then_per_s = if self.loads.is_search() { rate * load } else { 0.0 };
+                    let piece = Piece { from_per_s: rate * load, to_per_s: rate * to, for_s };
+                    let curve = RateCurve::new(vec![piece], then_per_s);
+                    let random = self.random.fork(flow.procedure as u64);
+                    Schedule::along(curve, self.process, self.part, random)
+                }
+            });
+            StepRow::new(flow.procedure, rate * (load + to) / 2.0, flow.delay_limit_ns)
+        });
+        let rows = rows.collect();
+        self.random = self.random.fork(u64::MAX);
+        starter.measurements().steps_mut().begin(StepTally {
+            load: (load, to),
+            began_at: now,
+            measured_from: now + (transient_s * 1e9) as u64,
+            ended_at: None,
+            late: 0,
+            waited: 0,
+            rows,
+        });
+        self.stage = Stage::Running { began_at: now, until: now + (for_s * 1e9) as u64 };
+    }
+}

@@ -1,0 +1,302 @@
+//! The search for the highest load that is handled adequately, in the manner of ETSI TS 186 008-1: steps of the same height until one is bad, and
+//! halving between the last good and the first bad one. No time and no load of its own: it is told what came of a step, and says which is
+//! next.
+
+use serde::{Deserialize, Serialize};
+
+use crate::profile::Capacity;
+
+/// How often halving goes below the first step, at most.
+const HALVINGS_MAX: u32 = 12;
+/// A step that would be as bad by chance only once in so many times needs no more attempts, however short it was.
+const HOPELESS: f64 = 1e-9;
+/// So many attempts are the least that a hopeless step is judged on.
+const HOPELESS_ATTEMPTS_MIN: u64 = 50;
+/// Above this mean a binomial distribution is taken for the normal one.
+const NORMAL_FROM: f64 = 500.0;
+
+/// What a step was found to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StepVerdict {
+    /// At most the share that may be is handled inadequately, with the confidence asked for.
+    Adequate,
+    /// More than that is.
+    Inadequate,
+    /// The attempts did not suffice to say: it counts as inadequate.
+    Undecided,
+    /// The generator could not keep to its own times: nothing is known of the target.
+    GeneratorLimit,
+}
+
+/// A step that was tried.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Tried {
+    /// How many times the mix was offered.
+    pub load: f64,
+    /// Attempts that were measured.
+    pub attempts: u64,
+    /// Of these, handled inadequately.
+    pub inadequate: u64,
+    /// What that makes it.
+    pub verdict: StepVerdict,
+}
+
+/// What ended a search.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SearchLimit {
+    /// The target: a little more was handled inadequately.
+    Target,
+    /// The generator: the target's capacity is at least what was found.
+    Generator,
+    /// The profile's highest load was handled adequately: the capacity is at least that.
+    HighestLoad,
+    /// Even the lowest load that was tried was not.
+    LowestLoad,
+    /// It was ended before.
+    Interrupted,
+}
+
+/// A search under way.
+#[derive(Debug, Clone)]
+pub struct Search {
+    plan: Capacity,
+    tried: Vec<Tried>,
+}
+
+impl Search {
+    /// Nothing tried.
+    #[must_use]
+    pub const fn new(plan: Capacity) -> Self {
+        Self { plan, tried: Vec::new() }
+    }
+
+    /// What was asked for.
+    #[must_use]
+    pub const fn plan(&self) -> &Capacity {
+        &self.plan
+    }
+
+    /// What was tried, in order.
+    #[must_use]
+    pub fn tried(&self) -> &[Tried] {
+        &self.tried
+    }
+
+    /// What so many attempts, of which so many were handled inadequately, make of a step; nothing while more are needed.
+    #[must_use]
+    pub fn judge(&self, attempts: u64, inadequate: u64) -> Option<StepVerdict> {
+        let (share, doubt) = (self.plan.inadequate_share_max, 1.0 - self.plan.confidence);
+        if at_most(inadequate, attempts, share) <= doubt {
+            return Some(StepVerdict::Adequate);
+        }
+        if at_least(inadequate, attempts, share) <= doubt {
+            return Some(StepVerdict::Inadequate);
+        }
+        (attempts >= self.plan.attempts_max).then_some(StepVerdict::Undecided)
+    }
+
+    /// Whether a step under way is so bad that it need not go on.
+    #[must_use]
+    pub fn is_hopeless(&self, attempts: u64, inadequate: u64) -> bool {
+        attempts >= HOPELESS_ATTEMPTS_MIN
+            && at_least(inadequate, attempts, self.plan.inadequate_share_max) <= HOPELESS
+    }
+
+    /// Takes note of a step.
+    pub fn note(&mut self, tried: Tried) {
+        self.tried.push(tried);
+    }
+
+    /// The highest load that was handled adequately.
+    #[must_use]
+    pub fn capacity(&self) -> Option<f64> {
+        let bad = self.lowest_bad().unwrap_or(f64::INFINITY);
+        let good = self.tried.iter().filter(|it| it.verdict == StepVerdict::Adequate);
+        good.map(|it| it.load).filter(|load| *load < bad).max_by(f64::total_cmp)
+    }
+
+    /// The lowest load that was bad as often as it may be tried.
+    fn lowest_bad(&self) -> Option<f64> {
+        let bad = self.tried.iter().map(|it| it.load).filter(|load| self.is_bad(*load));
+        bad.min_by(f64::total_cmp)
+    }
+
+    fn is_bad(&self, load: f64) -> bool {
+        let of_load = || self.tried.iter().filter(|it| same(it.load, load));
+        let is_good = of_load().any(|it| it.verdict == StepVerdict::Adequate);
+        !is_good && of_load().count() >= self.plan.tries as usize
+    }
+
+    /// The load to try next, or what ended the search.
+    ///
+    /// # Errors
+    /// The end of the search, which is none of its failures.
+    pub fn next(&self) -> Result<f64, SearchLimit> {
+        let plan = &self.plan;
+        let Some(last) = self.tried.last() else { return Ok(plan.from) };
+        if last.verdict == StepVerdict::GeneratorLimit {
+            return Err(SearchLimit::Generator);
+        }
+        if last.verdict != StepVerdict::Adequate && !self.is_bad(last.load) {
+            return Ok(last.load);
+        }
+        match (self.capacity(), self.lowest_bad()) {
+            (Some(good), Some(bad)) if bad - good <= plan.resolution * good => {
+                Err(SearchLimit::Target)
+            }
+            (Some(good), Some(bad)) => Ok((good + bad) / 2.0),
+            (Some(good), None) if good >= plan.to => Err(SearchLimit::HighestLoad),
+            (Some(good), None) => Ok((good + plan.step).min(plan.to)),
+            (None, Some(bad)) if bad < plan.from / f64::from(1_u32 << HALVINGS_MAX) => {
+                Err(SearchLimit::LowestLoad)
+            }
+            (None, bad) => Ok(bad.unwrap_or(plan.from) / 2.0),
+        }
+    }
+}
+
+fn same(one: f64, other: f64) -> bool {
+    (one - other).abs() <= 1e-9 * one.abs().max(other.abs())
+}
+
+/// How probable at most so many hits of so many attempts are, where each is one with this probability.
+fn at_most(hits: u64, attempts: u64, probability: f64) -> f64 {
+    let (n, p) = (attempts as f64, probability);
+    let mean = n * p;
+    if hits >= attempts {
+        return 1.0;
+    }
+    if mean > NORMAL_FROM {
+        let deviation = (mean * (1.0 - p)).sqrt();
+        return normal_below((hits as f64 + 0.5 - mean) / deviation);
+    }
+    // Each term of the binomial distribution from the one before; e^-500 is far from 0 yet.
+    let mut term = ((1.0 - p).ln() * n).exp();
+    let mut sum = term;
+    for hit in 0..hits {
+        let hit = hit as f64;
+        term *= (n - hit) / (hit + 1.0) * p / (1.0 - p);
+        sum += term;
+        if hit > mean && term < sum * 1e-17 {
+            break;
+        }
+    }
+    sum.min(1.0)
+}
+
+/// How probable at least so many are.
+fn at_least(hits: u64, attempts: u64, probability: f64) -> f64 {
+    match hits.checked_sub(1) {
+        None => 1.0,
+        Some(fewer) => (1.0 - at_most(fewer, attempts, probability)).max(0.0),
+    }
+}
+
+/// The normal distribution's probability of a value below `z` (Abramowitz and Stegun 26.2.17: wrong by less than 7.5e-8).
+fn normal_below(z: f64) -> f64 {
+    let t = 1.0 / (1.0 + 0.231_641_9 * z.abs());
+    let polynomial = [1.330_274_429, -1.821_255_978, 1.781_477_937, -0.356_563_782, 0.319_381_53]
+        .iter()
+        .fold(0.0, |sum, factor| (sum + factor) * t);
+    let tail = (-z * z / 2.0).exp() / (2.0 * std::f64::consts::PI).sqrt() * polynomial;
+    if z > 0.0 { 1.0 - tail } else { tail }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn search(plan: Capacity) -> Search {
+        Search::new(Capacity { tries: 1, ..plan })
+    }
+
+    /// Goes on until the search ends, where a load is good up to `holds`.
+    fn find(mut search: Search, holds: impl Fn(f64, usize) -> StepVerdict) -> (Search, SearchLimit) {
+        for step in 0..100 {
+            match search.next() {
+                Err(limit) => return (search, limit),
+                Ok(load) => {
+                    let verdict = holds(load, step);
+                    search.note(Tried { load, attempts: 3_000, inadequate: 0, verdict });
+                }
+            }
+        }
+        panic!("no end: {:?}", search.tried());
+    }
+
+    fn up_to(most: f64) -> impl Fn(f64, usize) -> StepVerdict {
+        move |load, _| if load <= most { StepVerdict::Adequate } else { StepVerdict::Inadequate }
+    }
+
+    #[test]
+    fn a_capacity_is_found_up_to_the_resolution() {
+        for most in [0.3, 1.0, 7.77, 42.0, 99.9] {
+            let (search, limit) = find(search(Capacity::default()), up_to(most));
+            let found = search.capacity().unwrap();
+            assert_eq!(limit, SearchLimit::Target, "{most}");
+            assert!(found <= most && found >= most * 0.98, "{found} of {most}");
+        }
+    }
+
+    #[test]
+    fn the_ends_of_the_range_are_said() {
+        let plan = Capacity { to: 5.5, ..Capacity::default() };
+        let (search_, limit) = find(search(plan), up_to(1e9));
+        assert_eq!((search_.capacity(), limit), (Some(5.5), SearchLimit::HighestLoad));
+        let (search_, limit) = find(search(plan), up_to(0.0));
+        assert_eq!((search_.capacity(), limit), (None, SearchLimit::LowestLoad));
+        let (search_, limit) = find(search(plan), |load, _| {
+            if load > 3.5 { StepVerdict::GeneratorLimit } else { StepVerdict::Adequate }
+        });
+        assert_eq!((search_.capacity(), limit), (Some(3.0), SearchLimit::Generator));
+    }
+
+    #[test]
+    fn a_step_that_is_bad_once_gets_another_chance() {
+        let hiccup = |load: f64, step: usize| match step {
+            2 => StepVerdict::Inadequate,
+            4 => StepVerdict::Undecided,
+            _ => up_to(10.5)(load, step),
+        };
+        let (found, limit) = find(Search::new(Capacity::default()), hiccup);
+        assert_eq!(limit, SearchLimit::Target);
+        assert!(found.capacity().unwrap() > 10.3, "{:?}", found.tried());
+        let (found, _) = find(search(Capacity::default()), hiccup);
+        assert!(found.capacity().unwrap() < 3.0, "with one try it is the end");
+    }
+
+    #[test]
+    fn a_step_is_judged_as_the_confidence_wants_it() {
+        let search = search(Capacity::default());
+        // The rule of three: none of 2,995 is at most a thousandth with 95%.
+        assert_eq!(search.judge(2_994, 0), None);
+        assert_eq!(search.judge(2_995, 0), Some(StepVerdict::Adequate));
+        // Poisson with a mean of 30: at most 21 in 5.4% of all cases, at most 20 in 3.5%; at least 40 in 4.6%, 39 in 6.6%.
+        assert_eq!(search.judge(30_000, 21), None);
+        assert_eq!(search.judge(30_000, 20), Some(StepVerdict::Adequate));
+        assert_eq!(search.judge(30_000, 39), None);
+        assert_eq!(search.judge(30_000, 40), Some(StepVerdict::Inadequate));
+        assert_eq!(search.judge(100_000, 100), Some(StepVerdict::Undecided));
+        assert_eq!(search.judge(0, 0), None);
+        assert!(search.is_hopeless(50, 10) && !search.is_hopeless(50, 1));
+        assert!(!search.is_hopeless(20, 20), "a few are no evidence");
+    }
+
+    #[test]
+    fn the_tails_are_those_of_the_tables() {
+        for (hits, attempts, probability, expected) in [
+            (0, 10, 0.1, 0.348_678_440_1),
+            (2, 10, 0.1, 0.929_809_173_6),
+            (10, 10, 0.1, 1.0),
+            (30, 30_000, 0.001, 0.548_40),
+            (980, 1_000_000, 0.001, 0.2686),
+        ] {
+            let found = at_most(hits, attempts, probability);
+            assert!((found - expected).abs() < 2e-3, "{hits} of {attempts}: {found}");
+        }
+        assert!((normal_below(1.644_853_627) - 0.95).abs() < 1e-6);
+        assert!((at_least(1, 10, 0.1) - 0.651_321_559_9).abs() < 1e-9);
+    }
+}
