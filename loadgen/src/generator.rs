@@ -23,8 +23,10 @@ use imstorm_sip::transaction::Timings;
 use imstorm_sip::{Index, parse};
 
 use crate::course::Course;
+use crate::health::Distribution;
 use crate::measure::{Measurements, Procedure, Start};
 use crate::operator::{OperatorCall, OperatorDesk, OperatorKind, Switching};
+use crate::plain::starter::PlainStarter;
 use crate::plain::{Around, Counts, Plain};
 use crate::population::{NAME_BYTES_MAX, Population};
 use crate::profile::{
@@ -32,7 +34,9 @@ use crate::profile::{
     Procedures, Profile, Refresh, Registration,
 };
 use crate::recorder::{AssociationKeys, Capture, Direction, Recorder};
+use crate::report::{LoadStepReport, load_steps};
 use crate::schedule::Schedule;
+use crate::traffic::{CapacityResult, Search, Traffic, UeStarter};
 use crate::ue::call::{LEG_STRINGS_BYTES, LEGS_PER_USER, leg_timers_ns};
 use crate::ue::handover::Handover;
 use crate::ue::left::Left;
@@ -166,12 +170,20 @@ pub struct Generator {
     pub(crate) messages_received: u64,
     outbox_full: u64,
     late_ns_max: u64,
+    /// Of each start since it was last taken.
+    lateness: Distribution,
     /// Packets that lie in the outbox and are yet to be sealed.
     seals: SealBatch,
     /// The packets of the datagrams that are looked at now, and each datagram's own: its set and its number there.
     opens: OpenBatch,
     openings: [Option<(Key, OpenTicket)>; BATCH_MAX],
     schedule: Schedule,
+    /// What the population offers once it is brought up.
+    traffic: Option<Box<Traffic>>,
+    /// How many UEs the arrivals bring up; the others are for the load.
+    brought_up: u32,
+    /// The next one of the others.
+    fresh: u32,
     /// The UEs where the profile wants them plain: then there are no others.
     pub(crate) plain: Option<Box<Plain>>,
     pub(crate) started_at: Option<Time>,
@@ -220,6 +232,7 @@ impl Generator {
     ) -> Self {
         let population = Population::new(profile, directory);
         let random = Random::new(seed.seed);
+        let brought_up = brought_up(profile, population.size());
         let plain = Plain::new(profile, &population, seed.run, random.fork(3)).map(Box::new);
         let users = if plain.is_some() { 0 } else { population.size() as usize };
         let size = if plain.is_some() { 0 } else { population.accesses() as usize };
@@ -283,7 +296,10 @@ impl Generator {
             due_since: HashMap::new(),
             strings: Strings::with_capacity(strings_bytes(profile, users, size)),
             timers: Timers::with_wheel(&timer_durations(&timings), size * long_timers(procedures)),
-            schedule: Schedule::new(&profile.arrivals, population.size(), random.fork(1)),
+            schedule: Schedule::new(&profile.arrivals, profile.part, brought_up, random.fork(1)),
+            traffic: Traffic::new(profile, random.fork(4)).map(Box::new),
+            brought_up,
+            fresh: brought_up,
             random: random.fork(2),
             plain,
             population,
@@ -304,6 +320,7 @@ impl Generator {
             messages_received: 0,
             outbox_full: 0,
             late_ns_max: 0,
+            lateness: Distribution::new(),
             seals: SealBatch::new(Lanes::detect()),
             opens: OpenBatch::new(Lanes::detect()),
             openings: [None; BATCH_MAX],
@@ -363,6 +380,10 @@ impl Generator {
             self.note_lateness(now - intended);
             self.begin(&mut step, ue, intended);
         }
+        if let Some(mut traffic) = self.traffic.take() {
+            traffic.tick(now, &mut UeStarter { generator: self, step: &mut step });
+            self.traffic = Some(traffic);
+        }
         self.seal_all(outbox);
     }
 
@@ -384,24 +405,34 @@ impl Generator {
             outbox_full: 0,
         };
         plain.tick(&mut around, inbox);
-        let mut late_ns_max = 0;
+        let mut starter = PlainStarter {
+            plain,
+            around: &mut around,
+            random: &mut self.random,
+            lateness: &mut self.lateness,
+            late_ns_max: &mut self.late_ns_max,
+            brought_up: self.brought_up,
+            fresh: &mut self.fresh,
+            all_started: false,
+        };
         while !self.stopped
             && let Some((ue, at)) = self.schedule.due(elapsed_ns)
         {
             let late_ns = elapsed_ns - at;
-            late_ns_max = late_ns.max(late_ns_max);
-            if late_ns > LATE_NS {
-                around.measurements.late_start();
-            }
-            plain.begin(&mut around, ue, now - late_ns);
+            starter.note_lateness(late_ns);
+            starter.plain.begin(starter.around, ue, now - late_ns);
+        }
+        starter.all_started = self.schedule.remaining() == 0;
+        if let Some(traffic) = &mut self.traffic {
+            traffic.tick(now, &mut starter);
         }
         self.outbox_full += around.outbox_full;
-        self.late_ns_max = self.late_ns_max.max(late_ns_max);
     }
 
     /// Something has started so long after it was intended.
     pub(crate) fn note_lateness(&mut self, late_ns: u64) {
         self.late_ns_max = self.late_ns_max.max(late_ns);
+        self.lateness.record_ns(late_ns);
         if late_ns > LATE_NS {
             self.measurements.late_start();
         }
@@ -447,12 +478,66 @@ impl Generator {
                 at.map(|at| started_at + self.schedule.in_grains(at.saturating_sub(started_at)))
             }
         };
-        [timer, start.filter(|_| !self.stopped)].into_iter().flatten().min()
+        let load = self.traffic.as_ref().and_then(|traffic| traffic.next_deadline());
+        [timer, start.filter(|_| !self.stopped), load].into_iter().flatten().min()
     }
 
     /// Begins nothing new: no UE, no refresh, no release.
-    pub fn stop(&mut self) {
+    pub fn stop(&mut self, now: Time) {
         self.stopped = true;
+        if let Some(traffic) = &mut self.traffic {
+            traffic.stop(now, &mut self.measurements);
+        }
+    }
+
+    /// Looks for the highest load that is handled adequately, instead of offering the profile's steps.
+    pub fn seek_capacity(&mut self, search: Search) {
+        if let Some(traffic) = &mut self.traffic {
+            traffic.seek_capacity(search);
+        }
+    }
+
+    /// What came of the steps of the load, with times from the run's start.
+    #[must_use]
+    pub fn load_steps(&self) -> Vec<LoadStepReport> {
+        let steps = self.measurements.steps().all();
+        load_steps(steps, self.started_at.unwrap_or_default())
+    }
+
+    /// What the search for the capacity has found, where there was one.
+    #[must_use]
+    pub fn capacity(&self) -> Option<CapacityResult> {
+        self.traffic.as_ref()?.capacity()
+    }
+
+    /// Whether more starts of the load had to wait for a UE than may, so that nothing more was offered.
+    #[must_use]
+    pub fn is_choked(&self) -> bool {
+        self.traffic.as_ref().is_some_and(|traffic| traffic.is_choked())
+    }
+
+    /// Whether all UEs that are to be brought up have begun.
+    pub(crate) fn all_started(&self) -> bool {
+        self.stopped || self.schedule.remaining() == 0
+    }
+
+    /// How many UEs the arrivals bring up.
+    pub(crate) fn brought_up(&self) -> u32 {
+        self.brought_up
+    }
+
+    /// The next UE that has not begun and is none of these.
+    pub(crate) fn next_fresh(&mut self) -> Option<u32> {
+        let ue = self.fresh;
+        (ue < self.population.size()).then(|| {
+            self.fresh += 1;
+            ue
+        })
+    }
+
+    /// What waits for a UE that is free, given up.
+    pub(crate) fn take_waiting(&mut self) -> Vec<(Procedure, Time)> {
+        self.traffic.as_mut().map(|traffic| traffic.take_waiting()).unwrap_or_default()
     }
 
     /// Whether every UE has started and is through, or rests secured with nothing more to do, and no procedure is under way.
@@ -461,8 +546,12 @@ impl Generator {
         if let Some(course) = &self.course {
             return self.under_way == 0 && (self.stopped || course.is_over());
         }
+        let all_started = self.all_started();
+        if let Some(traffic) = &self.traffic {
+            let under_way = self.plain.as_ref().map_or(self.under_way, |it| it.counts.under_way);
+            return all_started && under_way == 0 && (self.stopped || traffic.is_over());
+        }
         let started = u64::from(self.population.size() - self.schedule.remaining());
-        let all_started = self.stopped || self.schedule.remaining() == 0;
         if let Some(plain) = &self.plain {
             return all_started && plain.is_done(started, self.stopped);
         }
@@ -494,6 +583,11 @@ impl Generator {
     /// What was measured, to take an interval from.
     pub fn measurements_mut(&mut self) -> &mut Measurements {
         &mut self.measurements
+    }
+
+    /// How long after its intended time each start came since the last call.
+    pub fn take_lateness(&mut self) -> Distribution {
+        self.lateness.take()
     }
 
     /// The flight recorder.
@@ -765,6 +859,14 @@ pub(crate) const TEXT_BYTES_MAX: usize = 4096;
 /// What the network has said of a secured UE's dialog and its Service-Route, the same of a second dialog, and two Security-Servers; all
 /// where nothing can be packed. A UE of a network as usual takes 50 bytes of it.
 const STRINGS_BYTES_PER_UE: usize = 768 + 512 + 2 * 512;
+/// How many of so many UEs the arrivals of this part bring up.
+fn brought_up(profile: &Profile, size: u32) -> u32 {
+    let wanted = profile.traffic.as_ref().and_then(|traffic| traffic.bring_up);
+    let Some(wanted) = wanted else { return size };
+    let users = profile.part.users(wanted);
+    u32::try_from(users.end - users.start).unwrap_or(size).min(size)
+}
+
 /// The most that a pool of strings may have: users with calls, each of which has room for eight, take far less.
 const STRINGS_BYTES_MAX: usize = 31 << 30;
 /// A UE's set in force, and that of a re-authentication or of the connection before.

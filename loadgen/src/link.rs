@@ -84,6 +84,11 @@ impl<I: Io> Links<I> {
     pub fn inner(&self) -> &I {
         &self.inner
     }
+
+    /// The back end: what it has brought may not have arrived yet.
+    pub fn inner_mut(&mut self) -> &mut I {
+        &mut self.inner
+    }
 }
 
 impl Delays {

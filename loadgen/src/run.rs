@@ -13,22 +13,28 @@ use imstorm_base::Io;
 use imstorm_base::time::{NS_PER_MS, NS_PER_S, Time};
 use imstorm_control::FileWriter;
 use imstorm_cscf::Directory;
+use imstorm_engine::EngineConfig;
 use imstorm_uring::backend::{self, Sizes};
-use imstorm_uring::{AnyIo, Backend, Clock, SocketSpec, process, udp};
+use imstorm_uring::{Backend, Clock, SocketSpec, process, udp};
 
 use crate::child::{ChildError, EngineChild};
 use crate::embedded;
 use crate::generator::{Cut, ESP, Generator, GeneratorState, RunSeed, UNPROTECTED};
+use crate::health::{
+    self, Cores, Health, HealthLog, Judgement, Machine, Meter, RECEIVE_BUFFER_BYTES, Second,
+    SocketHealth, Watched,
+};
 use crate::link::Links;
 use crate::live::Live;
 use crate::measure::{Interval, IntervalLogFile, Phases};
 use crate::operator::HttpOperator;
 use crate::plain::bursts::Bursts;
 use crate::population::{self, Population};
-use crate::profile::Profile;
+use crate::profile::{Capacity, Profile};
 use crate::recorder::{self, Capture};
 use crate::report::{CourseReport, Look, Outcome, Report, Sessions};
 use crate::target;
+use crate::traffic::Search;
 
 /// The longest that the generator sleeps: so long may Ctrl-C take to be seen.
 const WAIT_NS_MAX: u64 = 20 * NS_PER_MS;
@@ -38,10 +44,6 @@ const REST_MAX: Duration = Duration::from_secs(3);
 const REST_WAIT: Duration = Duration::from_millis(50);
 /// What a step of a comparison leaves behind, an answer to the last NOTIFY, is over after so long, and the control plane has published it.
 const SETTLE_NS: u64 = 150 * NS_PER_MS;
-/// Above this share of late starts the generator was the limit.
-const LATE_SHARE_MAX: f64 = 0.05;
-/// The receive buffer of each of the generator's sockets.
-const RECEIVE_BUFFER_BYTES: usize = 16 << 20;
 
 /// Of UEs that share an address: few slots, so that each is used again while it is in the cache, and short ones, as they take no long messages.
 const PLAIN_SIZES: Sizes = Sizes {
@@ -66,6 +68,8 @@ pub struct RunOptions {
     pub capture: Capture,
     /// Nothing is shown but the end.
     pub quiet: bool,
+    /// Looks for the highest load that is handled adequately, instead of offering the profile's steps.
+    pub capacity: Option<Capacity>,
 }
 
 /// Why there is no report.
@@ -128,7 +132,10 @@ pub fn run(
     let mut profile = profile.clone();
     let directory = Arc::new(population::directory(&profile).map_err(RunError::Subscribers)?);
     let (engine_cores, own_core) = share_cores()?;
+    let mut cores = Cores::of_generator(own_core)
+        .map_err(|error| RunError::Environment(format!("the cores to use: {error}")))?;
     let mut io_sockets = open_sockets(&mut profile, options)?;
+    announce(&profile, options, &io_sockets)?;
     let mut child = None;
     let admin = match options.target {
         Some(target) => {
@@ -145,6 +152,10 @@ pub fn run(
         None => {
             free_address(&mut profile);
             let config = embedded::config_text(&profile, "127.0.0.1:0", &engine_cores);
+            // What is no configuration is refused by the engine itself.
+            if let Ok(config) = EngineConfig::parse("[engine]", &config) {
+                cores = cores.with_engine(&config, &engine_cores);
+            }
             let engine = EngineChild::start(&config).map_err(RunError::Engine)?;
             let admin = format!("http://{}", engine.admin);
             child = Some(engine);
@@ -166,7 +177,9 @@ pub fn run(
         directory,
         seed: run_seed,
         capture: options.capture.clone(),
+        capacity: options.capacity,
         core: own_core,
+        cores,
         operator,
         interrupts: Arc::clone(interrupts),
         sender,
@@ -177,12 +190,12 @@ pub fn run(
         .name("generator".to_owned())
         .spawn(move || worker.run(std::mem::take(&mut io_sockets)))
         .map_err(|error| RunError::Environment(format!("a thread: {error}")))?;
-    let phases = watch(&profile, options, &receiver, epoch_ns)?;
+    let seen = watch(&profile, options, &receiver, epoch_ns)?;
     let done = thread
         .join()
         .map_err(|_| RunError::Environment("the generator panicked".to_owned()))?
         .map_err(|error| RunError::Environment(format!("the generator's sockets: {error}")))?;
-    let report = conclude(&profile, options, (&done, phases), admin.as_deref(), epoch_ns)?;
+    let report = conclude(&profile, options, (&done, seen), admin.as_deref(), epoch_ns)?;
     if let Some(child) = &mut child {
         child.stop();
     }
@@ -227,12 +240,35 @@ fn open_sockets(
         }
         opened => opened,
     };
-    let sockets = sockets.map_err(|error| RunError::Environment(error.to_string()))?;
+    let mut sockets = sockets.map_err(|error| RunError::Environment(error.to_string()))?;
+    for socket in &mut sockets {
+        socket
+            .enable_timestamps()
+            .map_err(|error| RunError::Environment(format!("a socket: {error}")))?;
+    }
     for (own, socket) in [&mut profile.ue.port, &mut profile.ue.esp_port].into_iter().zip(&sockets)
     {
         *own = socket.local().port();
     }
     Ok(sockets)
+}
+
+/// Says what room the sockets have, and which rules are laxer than usual.
+fn announce(
+    profile: &Profile,
+    options: &RunOptions,
+    sockets: &[udp::BoundSocket],
+) -> Result<(), RunError> {
+    if options.quiet {
+        return Ok(());
+    }
+    let sockets: io::Result<Vec<_>> = sockets.iter().map(SocketHealth::new).collect();
+    let sockets = sockets.map_err(|error| RunError::Environment(format!("a socket: {error}")))?;
+    eprint!("{}", health::announce(&sockets));
+    for rule in profile.validity.loosened() {
+        eprintln!("warning: a rule is laxer than usual: {rule}");
+    }
+    Ok(())
 }
 
 /// Moves the embedded engine to the next loopback address where another program has the profile's.
@@ -293,13 +329,19 @@ struct Beat {
     elapsed_ns: u64,
     interval: Interval,
     state: GeneratorState,
+    health: Health,
+}
+
+/// What was seen of a run while it went on.
+struct Seen {
+    phases: Phases,
+    health: Health,
 }
 
 /// What is left of the generator's thread.
 struct Done {
     generator: Box<Generator>,
     elapsed_ns: u64,
-    socket_drops: u64,
     interrupted: bool,
     drained: bool,
     cut: Cut,
@@ -314,6 +356,9 @@ struct Worker {
     seed: RunSeed,
     capture: Capture,
     core: Option<usize>,
+    cores: Cores,
+    /// What is looked for, if it is the capacity.
+    capacity: Option<Capacity>,
     /// Who makes the operator's calls, if the profile has any.
     operator: Option<HttpOperator>,
     interrupts: Arc<AtomicUsize>,
@@ -333,24 +378,28 @@ impl Worker {
         if self.profile.ue.shared_address {
             let io = backend::open(Backend::Mmsg, sockets, &PLAIN_SIZES)?;
             let grain_ns = (grain_ms * 1e6) as u64;
-            return self.drive(Bursts::new(io, grain_ns)?, clock, |io| drops(io.inner()));
+            return self.drive(Bursts::new(io, grain_ns)?, clock);
         }
         let delay_ms = self.profile.schemes.as_ref().and_then(|it| it.delay_ms);
         let population = Population::new(&self.profile, Arc::clone(&self.directory));
         let mut io = backend::open(Backend::best(), sockets, &Sizes::default())?;
         io.set_batch_wait((grain_ms * 1e3) as u32);
         let io = Links::new(io, clock, &population, delay_ms);
-        self.drive(io, clock, |io| drops(io.inner()))
+        self.drive(io, clock)
     }
 
-    fn drive<I: Io>(self, mut io: I, clock: Clock, drops: fn(&I) -> u64) -> io::Result<Done> {
+    fn drive<I: Io + Watched>(self, mut io: I, clock: Clock) -> io::Result<Done> {
         let mut generator = Box::new(Generator::new(
             &self.profile,
             Arc::clone(&self.directory),
             self.seed,
             self.capture.clone(),
         ));
+        if let Some(capacity) = self.capacity {
+            generator.seek_capacity(Search::new(capacity));
+        }
         let started_at = clock.now();
+        let mut meter = Meter::new(started_at, io.sockets(), self.cores.clone())?;
         let mut beat_at = started_at + NS_PER_S;
         let mut ends = Ends::new(&self.profile, started_at);
         let mut looks = Looks::new(self.admin.clone(), generator.course().is_some());
@@ -360,13 +409,15 @@ impl Worker {
             let due = generator.next_deadline().map_or(WAIT_NS_MAX, |at| at.saturating_sub(now));
             io.turn(due.min(WAIT_NS_MAX))?;
             let now = clock.now();
+            meter.note_batch(now, io.batch());
             self.hear_operator(&mut generator);
             generator.tick(now, &mut io);
             self.call_operator(&mut generator);
             looks.look(&mut generator, now);
             if now >= beat_at {
                 beat_at += NS_PER_S;
-                self.beat(&mut generator, now - started_at);
+                let health = meter.take(now, generator.take_lateness(), io.sockets());
+                self.beat(&mut generator, now - started_at, health);
             }
             if ends.is_over(&mut generator, now, self.interrupts.load(Ordering::Acquire)) {
                 break;
@@ -377,9 +428,9 @@ impl Worker {
         let now = clock.now();
         let drained = generator.is_done();
         let cut = generator.cut(now);
-        self.beat(&mut generator, now - started_at);
+        let health = meter.take(now, generator.take_lateness(), io.sockets());
+        self.beat(&mut generator, now - started_at, health);
         Ok(Done {
-            socket_drops: drops(&io),
             drained,
             cut,
             missed_looks: looks.missed,
@@ -407,10 +458,10 @@ impl Worker {
         }
     }
 
-    fn beat(&self, generator: &mut Generator, elapsed_ns: u64) {
+    fn beat(&self, generator: &mut Generator, elapsed_ns: u64, health: Health) {
         let interval = generator.measurements_mut().interval();
         // Nobody listens any more where the watcher has failed; the run goes on.
-        let _ = self.sender.send(Beat { elapsed_ns, interval, state: generator.state() });
+        let _ = self.sender.send(Beat { elapsed_ns, interval, state: generator.state(), health });
     }
 }
 
@@ -457,10 +508,6 @@ impl Looks {
     }
 }
 
-fn drops(io: &AnyIo) -> u64 {
-    io.sockets().iter().map(|socket| socket.drops().unwrap_or(0)).sum()
-}
-
 /// When a run is over.
 struct Ends {
     /// No start after this time.
@@ -488,7 +535,7 @@ impl Ends {
             self.stop_at = Some(now);
         }
         if self.cut_at.is_none() && self.stop_at.is_some_and(|at| at <= now) {
-            generator.stop();
+            generator.stop(now);
             self.cut_at = Some(now + self.drain_ns);
         }
         interrupts > 1 || generator.is_done() || self.cut_at.is_some_and(|at| at <= now)
@@ -501,39 +548,47 @@ fn watch(
     options: &RunOptions,
     beats: &Receiver<Beat>,
     epoch_ns: u64,
-) -> Result<Phases, RunError> {
+) -> Result<Seen, RunError> {
     let mut live = Live::new(profile, options.quiet);
     let failed = |error: io::Error| {
-        RunError::Environment(format!("{}/latency.hlog: {error}", options.out.display()))
+        RunError::Environment(format!("{}: a log: {error}", options.out.display()))
     };
     let mut log = IntervalLogFile::create(&options.out, epoch_ns).map_err(failed)?;
-    let mut phases = Phases::default();
-    while let Ok(beat) = beats.recv() {
+    let mut health_log = HealthLog::create(&options.out).map_err(failed)?;
+    let (mut machine, mut phases, mut health) =
+        (Machine::new(), Phases::default(), Health::default());
+    health.loosened = profile.validity.loosened();
+    while let Ok(mut beat) = beats.recv() {
+        machine.add_to(&mut beat.health);
+        health.merge(&beat.health);
+        let second = Second { until_s: beat.elapsed_ns as f64 / 1e9, health: beat.health };
+        health_log.write(&second).map_err(failed)?;
         log.write(beat.elapsed_ns, &beat.interval).map_err(failed)?;
         phases.note(beat.elapsed_ns, &beat.interval);
         live.show(beat.elapsed_ns, &beat.interval, &beat.state);
     }
     live.end();
-    Ok(phases)
+    Ok(Seen { phases, health })
 }
 
 /// Waits for the engine to come to rest, and writes the report.
 fn conclude(
     profile: &Profile,
     options: &RunOptions,
-    (done, phases): (&Done, Phases),
+    (done, seen): (&Done, Seen),
     admin: Option<&str>,
     epoch_ns: u64,
 ) -> Result<Report, RunError> {
     let state = done.generator.state();
     let engine = admin.and_then(|admin| rested(admin, &state, rest_max(profile)));
     let memory = process::memory().unwrap_or_default();
+    let invalid_reasons = invalid_reasons(profile, done, &state, &seen.health);
     let outcome = Outcome {
         duration_s: done.elapsed_ns as f64 / 1e9,
         interrupted: done.interrupted,
         secured: state.secured_max,
         secured_ever: state.secured_ever,
-        socket_drops: done.socket_drops,
+        health: seen.health,
         cpu_s: process::process_cpu_ns() as f64 / 1e9,
         rss_bytes: memory.resident_bytes,
         unprotected_ignored: state.unprotected_ignored,
@@ -547,8 +602,10 @@ fn conclude(
         },
         engine,
         course: done.course.clone(),
-        phases,
-        invalid_reasons: invalid_reasons(done, &state),
+        phases: seen.phases,
+        steps: done.generator.load_steps(),
+        capacity: done.generator.capacity(),
+        invalid_reasons,
     };
     let mut report = Report::new(profile, done.generator.measurements(), outcome);
     report.seed = options.seed;
@@ -588,26 +645,14 @@ fn rest_max(profile: &Profile) -> Duration {
 }
 
 /// Why the run is no measurement of the target, if it is none.
-fn invalid_reasons(done: &Done, state: &GeneratorState) -> Vec<String> {
-    let mut reasons = Vec::new();
-    let measurements = done.generator.measurements();
-    let started: u64 = crate::measure::Procedure::ALL
-        .iter()
-        .map(|procedure| measurements.procedure(*procedure).attempted)
-        .sum();
-    let late = measurements.generator().late_starts;
-    if late as f64 > LATE_SHARE_MAX * started as f64 {
-        reasons.push(format!(
-            "{late} of {started} starts came more than 10 ms late, the latest by {} ms: the generator was the limit",
-            state.late_ns_max / NS_PER_MS
-        ));
-    }
-    if done.socket_drops > 0 {
-        reasons.push(format!(
-            "the kernel dropped {} datagrams at the generator's own sockets (net.core.rmem_max)",
-            done.socket_drops
-        ));
-    }
+fn invalid_reasons(
+    profile: &Profile,
+    done: &Done,
+    state: &GeneratorState,
+    health: &Health,
+) -> Vec<String> {
+    let counts = done.generator.measurements().generator();
+    let mut reasons = Judgement { health, counts }.reasons(&profile.validity);
     if done.missed_looks > 0 {
         reasons.push(format!(
             "the engine's state was not to be had {} times between steps: their counts are not their own",
@@ -669,6 +714,7 @@ mod tests {
             seed: 1,
             capture: Capture::None,
             quiet: true,
+            capacity: None,
         };
         let profile = Profile::load("identity-push", &[]).unwrap();
         let error = run(&profile, &options, &Arc::new(AtomicUsize::new(0))).unwrap_err();

@@ -63,6 +63,24 @@ pub fn set_timer_slack(slack_ns: u64) -> io::Result<()> {
     }
 }
 
+/// How late the kernel may wake the calling thread, in nanoseconds: what [`set_timer_slack`] has come to.
+pub fn timer_slack_ns() -> io::Result<u64> {
+    // SAFETY: PR_GET_TIMERSLACK takes nothing and touches no memory of ours.
+    let slack = unsafe { libc::prctl(libc::PR_GET_TIMERSLACK) };
+    u64::try_from(slack).map_err(|_| io::Error::last_os_error())
+}
+
+/// How often the calling thread has had to let others run since it began (getrusage(2)).
+pub fn involuntary_switches() -> io::Result<u64> {
+    // SAFETY: zeros are a valid value of a rusage, which is numbers only.
+    let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
+    // SAFETY: the kernel writes one rusage, which outlives the call.
+    if unsafe { libc::getrusage(libc::RUSAGE_THREAD, &raw mut usage) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(u64::try_from(usage.ru_nivcsw).unwrap_or(0))
+}
+
 fn memory_from(path: &str) -> io::Result<Memory> {
     let status = std::fs::read_to_string(path)?;
     let field = |name: &str| {
@@ -125,14 +143,32 @@ mod tests {
     }
 
     #[test]
+    fn who_works_is_interrupted_and_the_count_never_falls() {
+        let before = involuntary_switches().unwrap();
+        // Two threads on one core take turns.
+        let core = allowed_cores().unwrap()[0];
+        let work = move || {
+            pin_to_core(core).unwrap();
+            let until_ns = thread_cpu_ns() + 100_000_000;
+            while thread_cpu_ns() < until_ns {}
+            involuntary_switches().unwrap()
+        };
+        let threads = [std::thread::spawn(work), std::thread::spawn(work)];
+        assert!(threads.map(|it| it.join().unwrap()).iter().sum::<u64>() > 0);
+        assert!(involuntary_switches().unwrap() >= before);
+    }
+
+    #[test]
     fn pins_and_says_where_it_may_run() {
         let core = *allowed_cores().unwrap().last().unwrap();
         let pinned = std::thread::spawn(move || {
             pin_to_core(core).unwrap();
             set_timer_slack(1).unwrap();
+            assert_eq!(timer_slack_ns().unwrap(), 1);
             allowed_cores().unwrap()
         });
         assert_eq!(pinned.join().unwrap(), [core]);
+        assert!(timer_slack_ns().unwrap() > 1, "it is a thread's own");
         assert!(pin_to_core(1 << 20).is_err());
     }
 }

@@ -98,7 +98,9 @@ impl BoundSocket {
     }
 
     /// Asks the kernel to note when it had each datagram (SO_TIMESTAMPNS), which then shows in
-    /// `Received::arrival_ns`. Costs some tens of nanoseconds a datagram.
+    /// `Received::arrival_ns`. Costs some tens of nanoseconds a datagram. Where no other socket of
+    /// the machine asks for it, the kernel begins some moments later; until then the time is that
+    /// at which a datagram is received, as though it had not waited.
     pub fn enable_timestamps(&mut self) -> io::Result<()> {
         set_option(&self.socket, libc::SOL_SOCKET, libc::SO_TIMESTAMPNS, 1)?;
         self.timestamps = true;

@@ -1,5 +1,6 @@
 //! The command line of `imstorm`.
 
+mod capacity;
 mod interrupts;
 mod profiles;
 mod run;
@@ -38,6 +39,8 @@ Exit codes:
 enum Command {
     /// Run a load profile over real sockets, against an engine of its own or a target.
     Run(run::RunArgs),
+    /// Find the highest load that a core handles adequately: the profile's [traffic], offered more and more often.
+    Capacity(run::RunArgs),
     /// Run a load profile over a simulated network, for many seeds.
     Simulate(simulate::SimulateArgs),
     /// Compare the schemes for simultaneous registrations over real sockets, with today's registration and with security subscriptions.
@@ -78,6 +81,7 @@ pub fn main() -> ExitCode {
     imstorm_engine::cli::start_log();
     let code = match &cli.command {
         Command::Run(args) => run::run_profile(args),
+        Command::Capacity(args) => capacity::find_capacity(args),
         Command::Simulate(args) => simulate::simulate(args),
         Command::Schemes(args) => schemes::compare_schemes(args),
         Command::Ladder { directory, ue } => ladder(directory, *ue),

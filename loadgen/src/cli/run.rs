@@ -7,8 +7,9 @@ use clap::Args;
 
 use super::interrupts::interrupts;
 use super::{Failure, ProfileArgs, fail, load};
+use crate::profile::{Capacity, Profile};
 use crate::recorder::Capture;
-use crate::run::{self, RunError, RunOptions, say};
+use crate::run::{self, Ended, RunError, RunOptions, say};
 
 #[derive(Debug, Args)]
 pub(super) struct RunArgs {
@@ -37,8 +38,29 @@ pub(super) struct RunArgs {
 /// How many failed UEs are kept by `--capture failed`.
 const CAPTURE_FAILED_MAX: usize = 16;
 
+impl RunArgs {
+    /// The profile that is meant.
+    pub(super) fn load(&self) -> Result<Profile, Failure> {
+        load(&self.profile)
+    }
+}
+
 pub(super) fn run_profile(args: &RunArgs) -> Result<u8, Failure> {
-    let profile = load(&args.profile)?;
+    let profile = args.load()?;
+    let traffic = profile.traffic.as_ref();
+    if traffic.is_some_and(|traffic| traffic.steps.is_empty() && traffic.trace.is_none()) {
+        return fail(2, "traffic.steps: the profile has none, and is for: imstorm capacity");
+    }
+    let ended = run_with(args, &profile, None)?;
+    Ok(if ended.aborted { 130 } else { ended.report.verdict.exit_code() })
+}
+
+/// Runs a profile and says what came of it.
+pub(super) fn run_with(
+    args: &RunArgs,
+    profile: &Profile,
+    capacity: Option<Capacity>,
+) -> Result<Ended, Failure> {
     let interrupts = interrupts()?;
     let options = RunOptions {
         target: args.target,
@@ -47,14 +69,15 @@ pub(super) fn run_profile(args: &RunArgs) -> Result<u8, Failure> {
         seed: args.seed,
         capture: args.capture.clone().unwrap_or(Capture::None),
         quiet: args.quiet,
+        capacity,
     };
-    let ended = run::run(&profile, &options, &interrupts).or_else(|error| {
+    let ended = run::run(profile, &options, &interrupts).or_else(|error| {
         let code = code_of(&error);
         fail(code, error)
     })?;
     say(&ended.report.to_table());
     say(&format!("{}\n", options.out.display()));
-    Ok(if ended.aborted { 130 } else { ended.report.verdict.exit_code() })
+    Ok(ended)
 }
 
 /// The exit code of a run that has no report.

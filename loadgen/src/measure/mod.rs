@@ -142,6 +142,8 @@ pub struct Measurements {
     failures: Failures,
     generator: GeneratorCounts,
     steps: Steps,
+    /// How many procedures are over.
+    over: u64,
 }
 
 /// What the generator has to say of itself.
@@ -171,6 +173,7 @@ impl Measurements {
             failures: Failures::new(),
             generator: GeneratorCounts::default(),
             steps: Steps::default(),
+            over: 0,
         }
     }
 
@@ -184,6 +187,7 @@ impl Measurements {
             failures: Failures::new(),
             generator: GeneratorCounts::default(),
             steps: Steps::default(),
+            over: 0,
         }
     }
 
@@ -196,6 +200,7 @@ impl Measurements {
     /// A procedure has failed. Its time is in no histogram: a quick failure is no good latency.
     pub fn broken(&mut self, procedure: Procedure, start: Start, cause: Cause) {
         self.steps.broken(procedure, start);
+        self.over += 1;
         self.procedures[procedure as usize].failed();
         self.failures.count(cause);
     }
@@ -203,12 +208,14 @@ impl Measurements {
     /// A procedure was given up because the profile wants it so, or for a fallback: neither success nor failure.
     pub fn given_up(&mut self, procedure: Procedure, start: Start) {
         self.steps.given_up(procedure, start);
+        self.over += 1;
         self.procedures[procedure as usize].abandoned();
     }
 
     /// A procedure has come to its good end.
     pub fn ended(&mut self, procedure: Procedure, start: Start, now: Time) {
         self.steps.ended(procedure, start, now);
+        self.over += 1;
         self.procedures[procedure as usize].ended(start, now);
     }
 
@@ -290,6 +297,12 @@ impl Measurements {
     #[must_use]
     pub const fn generator(&self) -> GeneratorCounts {
         self.generator
+    }
+
+    /// How many procedures are over that had a start of their own.
+    #[must_use]
+    pub const fn over(&self) -> u64 {
+        self.over
     }
 
     /// What was measured of each step of the load.

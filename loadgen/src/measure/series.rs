@@ -2,7 +2,7 @@
 
 use hdrhistogram::Histogram;
 use imstorm_base::time::Time;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::Start;
 
@@ -31,7 +31,7 @@ pub struct Tally {
 }
 
 /// What a report says of latencies, in microseconds. All 0 if there are none.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct Latency {
     /// The median.
     pub p50: u64,

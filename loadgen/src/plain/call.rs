@@ -61,6 +61,11 @@ impl Call {
         Start { intended: self.intended, began: self.sent_at }
     }
 
+    /// Whether there is none.
+    pub(super) fn is_free(&self) -> bool {
+        self.stage == Stage::Idle
+    }
+
     /// The procedure under way.
     pub(super) fn under_way(&self) -> Option<(Procedure, Start)> {
         let procedure = match self.stage {
@@ -135,6 +140,14 @@ impl Plain {
             return self.call(around, ue, around.now);
         }
         self.timers.arm(around.now, after_ns, Timer { ue, number: 0, kind: TimerKind::Call });
+    }
+
+    /// The UE calls once more than the profile has for it.
+    pub(super) fn begin_call(&mut self, around: &mut Around<'_>, ue: u32, intended: Time) {
+        if let Some(call) = self.calls.get_mut(ue as usize) {
+            call.left += 1;
+        }
+        self.call(around, ue, intended);
     }
 
     /// The UE calls.

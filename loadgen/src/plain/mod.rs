@@ -16,6 +16,7 @@
 pub(crate) mod bursts;
 mod call;
 mod registration;
+pub(crate) mod starter;
 mod template;
 mod texts;
 
@@ -143,7 +144,12 @@ impl Plain {
         let size = population.size() as usize;
         let of = |wanted: bool| if wanted { size } else { 0 };
         let mut calls = vec![];
-        calls.resize_with(of(call.count > 0), Call::default);
+        let is_offered = |procedure| {
+            let traffic = profile.traffic.as_ref();
+            traffic.is_some_and(|traffic| traffic.procedures().any(|it| it == procedure))
+        };
+        let has_calls = call.count > 0 || is_offered(Procedure::CallSetup);
+        calls.resize_with(of(has_calls), Call::default);
         Some(Self {
             texts: Texts::new(run, local, &profile.population.domain, refresh.expires_s, &target),
             local,
@@ -187,6 +193,31 @@ impl Plain {
         }
     }
 
+    /// Whether a UE is free to begin a procedure.
+    pub fn can_begin(&self, ue: u32, procedure: Procedure) -> bool {
+        let ue = ue as usize;
+        let is_registered = self.registrations.get(ue).is_none_or(Registration::is_registered);
+        match procedure {
+            Procedure::CallSetup => is_registered && self.calls.get(ue).is_some_and(Call::is_free),
+            _ => is_registered && !self.registrations.is_empty(),
+        }
+    }
+
+    /// Begins a procedure of a UE that is free.
+    pub fn begin_procedure(
+        &mut self,
+        around: &mut Around<'_>,
+        ue: u32,
+        procedure: Procedure,
+        intended: Time,
+    ) {
+        match procedure {
+            Procedure::CallSetup => self.begin_call(around, ue, intended),
+            Procedure::Release => self.release(around, ue, intended),
+            _ => self.begin_refresh(around, ue, intended),
+        }
+    }
+
     /// When the next timer is due, counted in whole grains from the run's start: it comes along with the starts of that time.
     pub fn next_deadline(&self, started_at: Time) -> Option<Time> {
         let at = self.timers.next_deadline()?;
@@ -204,8 +235,7 @@ impl Plain {
 
     /// The procedures under way, with their starts.
     pub fn under_way(&self) -> impl Iterator<Item = (Procedure, Start)> {
-        let registrations =
-            self.registrations.iter().filter_map(registration::Registration::under_way);
+        let registrations = self.registrations.iter().filter_map(Registration::under_way);
         registrations.chain(self.calls.iter().filter_map(Call::under_way))
     }
 

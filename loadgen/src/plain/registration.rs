@@ -67,6 +67,11 @@ impl Registration {
         Start { intended: self.intended, began: self.sent_at }
     }
 
+    /// Whether the UE is registered, and nothing about that is under way.
+    pub(super) fn is_registered(&self) -> bool {
+        self.stage == Stage::Registered
+    }
+
     /// The procedure under way.
     pub(super) fn under_way(&self) -> Option<(Procedure, Start)> {
         Some((self.stage.procedure()?, self.start()))
@@ -268,6 +273,16 @@ impl Plain {
             }
             Stage::Idle | Stage::Registering | Stage::Releasing | Stage::Gone => {}
         }
+    }
+
+    /// The registration is refreshed.
+    pub(super) fn begin_refresh(&mut self, around: &mut Around<'_>, ue: u32, intended: Time) {
+        self.start_register(around, ue, Stage::Refreshing, intended);
+    }
+
+    /// The registration is ended.
+    pub(super) fn release(&mut self, around: &mut Around<'_>, ue: u32, intended: Time) {
+        self.start_register(around, ue, Stage::Releasing, intended);
     }
 
     /// The UE gives up.

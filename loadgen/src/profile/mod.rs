@@ -13,6 +13,7 @@ mod source;
 mod trace;
 mod traffic;
 mod validate;
+mod validity;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -24,6 +25,8 @@ use imstorm_sip::transaction::Timings;
 use serde::Deserialize;
 use serde::de::Error as _;
 
+use crate::part::Part;
+
 pub use address_block::{AddressBlock, AddressBlockError};
 pub use arrivals::{ArrivalProcess, Arrivals, Burst, Ramp, RateStep};
 pub use error::{Location, ProfileError};
@@ -34,6 +37,7 @@ pub use procedures::{
 pub use schemes::Schemes;
 pub(crate) use traffic::is_set_up;
 pub use traffic::{Capacity, LoadStep, Traffic, TrafficRate};
+pub use validity::{SharedCore, Validity};
 
 /// A load profile, validated.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -75,6 +79,9 @@ pub struct Profile {
     /// When a run ends.
     #[serde(default)]
     pub limits: Limits,
+    /// When a run is invalid.
+    #[serde(default)]
+    pub validity: Validity,
     /// What the simulated network does to datagrams.
     #[serde(default)]
     pub network: Network,
@@ -86,6 +93,9 @@ pub struct Profile {
     /// failed`) to the condition (`== 0`).
     #[serde(default, deserialize_with = "thresholds")]
     pub thresholds: BTreeMap<String, String>,
+    /// What of it this generator does: no key of the file.
+    #[serde(skip)]
+    pub part: Part,
 }
 
 /// The subscribers, and where their UEs are.
@@ -333,6 +343,8 @@ pub fn builtin() -> &'static [(&'static str, &'static str)] {
         ("legacy-scscf", include_str!("../../../profiles/legacy-scscf.toml")),
         ("register-plain", include_str!("../../../profiles/register-plain.toml")),
         ("call-plain", include_str!("../../../profiles/call-plain.toml")),
+        ("steps", include_str!("../../../profiles/steps.toml")),
+        ("capacity", include_str!("../../../profiles/capacity.toml")),
         ("million", include_str!("../../../profiles/million.toml")),
         ("four-million", include_str!("../../../profiles/four-million.toml")),
     ]

@@ -44,6 +44,7 @@ pub(super) fn validate(profile: &Profile) -> Result<(), Fault> {
     switches(profile)?;
     abandon(&profile.abandon)?;
     network(&profile.network)?;
+    profile.validity.check()?;
     profile.schemes.as_ref().map_or(Ok(()), |it| schemes(profile, it))?;
     for (path, condition) in &profile.thresholds {
         Threshold::parse(path, condition).map_err(|error| Fault {

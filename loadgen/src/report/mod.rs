@@ -1,6 +1,8 @@
 //! What a run's user gets: report.json, the conditions it was held against, and a table to read.
 
 mod course;
+mod load_table;
+mod steps;
 mod table;
 mod threshold;
 
@@ -10,10 +12,13 @@ use std::path::Path;
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
+use crate::health::Health;
 use crate::measure::{Latency, Measurements, Phase, Phases, Procedure, Tally, Transaction};
 use crate::profile::Profile;
+use crate::traffic::CapacityResult;
 
 pub use course::{CourseReport, Look, StepReport};
+pub use steps::{LoadRow, LoadStepReport, load_steps};
 pub use threshold::{Operator, Threshold, ThresholdError, ThresholdResult};
 
 /// The version of report.json. It rises when a field is renamed or changes its meaning, which they
@@ -46,11 +51,19 @@ pub struct Report {
     pub phases: Rows<Phase>,
     /// What the generator says of itself.
     pub generator: Generator,
+    /// Whether it did what it was to do, when it was to.
+    pub health: Health,
     /// The engine's state at the end; nothing if the core under test is another.
     pub engine: Option<Engine>,
     /// The steps of a comparison; nothing where the profile has none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub course: Option<CourseReport>,
+    /// The steps of the load, where the profile has traffic.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<LoadStepReport>,
+    /// What the search for the capacity has found, where there was one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub capacity: Option<CapacityResult>,
     /// The profile's conditions, and whether they held.
     pub thresholds: Vec<ThresholdResult>,
     /// Why the run is invalid.
@@ -201,8 +214,8 @@ pub struct Outcome {
     pub secured: u64,
     /// UEs that were secured at some time.
     pub secured_ever: u64,
-    /// Datagrams that the kernel dropped at the generator's own sockets.
-    pub socket_drops: u64,
+    /// What the generator knows of itself.
+    pub health: Health,
     /// The processor time that the generator used, in seconds.
     pub cpu_s: f64,
     /// The generator's memory at the end, in bytes.
@@ -221,6 +234,10 @@ pub struct Outcome {
     pub course: Option<CourseReport>,
     /// When each procedure was going on.
     pub phases: Phases,
+    /// The steps of the load.
+    pub steps: Vec<LoadStepReport>,
+    /// What the search for the capacity has found.
+    pub capacity: Option<CapacityResult>,
     /// Why the run is no result, if it is none.
     pub invalid_reasons: Vec<String>,
 }
@@ -251,15 +268,18 @@ impl Report {
             generator: Generator {
                 late_starts: counts.late_starts,
                 skipped_starts: counts.skipped_starts,
-                socket_drops: outcome.socket_drops,
+                socket_drops: outcome.health.socket_drops,
                 cpu_s: rounded(outcome.cpu_s),
                 rss_bytes: outcome.rss_bytes,
                 unprotected_ignored: outcome.unprotected_ignored,
                 notify_unmatched: outcome.notify_unmatched,
                 vanished: outcome.vanished,
             },
+            health: outcome.health,
             engine: outcome.engine,
             course: outcome.course,
+            steps: outcome.steps,
+            capacity: outcome.capacity,
             thresholds: Vec::new(),
             invalid_reasons: outcome.invalid_reasons,
         };

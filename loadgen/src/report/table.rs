@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{CourseReport, Engine, Report, Row, Rows, Verdict};
+use super::{CourseReport, Engine, Report, Row, Rows, Verdict, load_table};
 
 /// The table.
 pub(super) fn render(report: &Report) -> String {
@@ -22,6 +22,10 @@ pub(super) fn render(report: &Report) -> String {
     if let Some(report) = &report.course {
         course(&mut text, report);
     }
+    load_table::steps(&mut text, &report.steps);
+    if let Some(found) = &report.capacity {
+        load_table::capacity(&mut text, found);
+    }
     sessions(&mut text, report);
     failures(&mut text, report);
     let generator = &report.generator;
@@ -34,6 +38,7 @@ pub(super) fn render(report: &Report) -> String {
         generator.cpu_s,
         memory(generator.rss_bytes)
     );
+    text.push_str(&crate::health::render(&report.health));
     if let Some(state) = &report.engine {
         engine(&mut text, state);
     }
@@ -195,7 +200,7 @@ fn verdict(text: &mut String, report: &Report) {
 }
 
 /// Microseconds, in the unit that fits the row's longest: all of a row have the same.
-fn duration(value_us: u64, longest_us: u64) -> String {
+pub(super) fn duration(value_us: u64, longest_us: u64) -> String {
     if longest_us == 0 {
         return "-".to_owned();
     }
@@ -208,7 +213,7 @@ fn duration(value_us: u64, longest_us: u64) -> String {
 }
 
 /// With a comma between thousands.
-fn grouped(value: u64) -> String {
+pub(super) fn grouped(value: u64) -> String {
     let digits = value.to_string();
     let mut text = String::new();
     for (index, digit) in digits.chars().enumerate() {

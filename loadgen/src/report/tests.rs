@@ -41,7 +41,6 @@ fn outcome() -> Outcome {
         duration_s: 12.000_4,
         secured: 1_197,
         secured_ever: 1_199,
-        socket_drops: 0,
         cpu_s: 1.234_567,
         rss_bytes: 20 << 20,
         engine: Some(Engine {

@@ -7,7 +7,9 @@ use std::sync::LazyLock;
 use serde::Serialize;
 
 use super::{Engine, Generator, Measured, Report, Rows, SCHEMA, Sessions, Ues, Verdict};
+use crate::health::Health;
 use crate::measure::{Cause, Measurements, Phase, Procedure};
+use crate::traffic::CapacityResult;
 
 /// A condition: a path into report.json, an operator and a number.
 #[derive(Debug, Clone, PartialEq)]
@@ -208,7 +210,10 @@ fn empty_report() -> Report {
         measured: Measured::new(&Measurements::of_nothing(), 0.0),
         phases: Rows(Procedure::ALL.iter().map(|it| (it.name().to_owned(), no_phase)).collect()),
         generator: Generator::default(),
+        health: Health::default(),
         engine: Some(Engine::default()),
+        steps: Vec::new(),
+        capacity: Some(CapacityResult::NONE_YET),
         thresholds: Vec::new(),
         invalid_reasons: Vec::new(),
     }

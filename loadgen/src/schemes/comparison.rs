@@ -190,6 +190,7 @@ fn run_one(
         seed: options.seed.wrapping_add(u64::from(repeat)),
         capture: Capture::None,
         quiet: true,
+        capacity: None,
     };
     let ended = run::run(&profile, &run_options, interrupts)
         .map_err(|error| ComparisonError::Run(name, error))?;

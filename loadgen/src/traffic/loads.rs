@@ -38,6 +38,18 @@ pub struct CapacityResult {
     pub steps: Vec<Tried>,
 }
 
+impl CapacityResult {
+    /// With a number wherever there may be one.
+    pub(crate) const NONE_YET: Self = Self {
+        load: Some(0.0),
+        capacity_per_s: Some(0.0),
+        limit: SearchLimit::Interrupted,
+        inadequate_share_max: 0.0,
+        confidence: 0.0,
+        steps: Vec::new(),
+    };
+}
+
 impl Loads {
     /// Those of a profile. A trace is one step, as long as it is.
     pub(super) fn of(traffic: &Traffic) -> Self {

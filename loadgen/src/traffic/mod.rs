@@ -24,7 +24,7 @@ use crate::profile::{ArrivalProcess, LoadStep, Profile};
 use crate::schedule::{Piece, RateCurve, Schedule};
 use flow::Flow;
 pub use loads::{CapacityResult, Loads};
-pub(crate) use pick::UeStarter;
+pub(crate) use pick::{UeStarter, pick};
 pub use search::{Search, SearchLimit, StepVerdict, Tried};
 
 /// Above this share of late starts of a step the generator was the limit.
@@ -48,9 +48,14 @@ enum Stage {
     /// UEs are brought up.
     BringUp,
     /// A step goes on, until then at least.
-    Running { began_at: Time, until: Time },
+    Running {
+        began_at: Time,
+        until: Time,
+    },
     /// A step is over, and its procedures end, until then at most.
-    Draining { until: Time },
+    Draining {
+        until: Time,
+    },
     Over,
 }
 

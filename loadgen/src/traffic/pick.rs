@@ -6,7 +6,6 @@ use super::Starter;
 use crate::generator::{Generator, LATE_NS, Step};
 use crate::measure::{Measurements, Procedure};
 use crate::profile::is_set_up;
-use crate::ue::Stage;
 
 /// So many UEs are looked at by chance,
 const TRIES: u32 = 32;
@@ -51,7 +50,7 @@ impl Starter for UeStarter<'_, '_, '_> {
             return true;
         }
         let users = generator.brought_up();
-        let mut random = generator.random.clone();
+        let mut random = generator.random;
         let picked = pick(
             users,
             || random.next_u32(),
@@ -71,32 +70,6 @@ impl Starter for UeStarter<'_, '_, '_> {
 
     fn measurements(&mut self) -> &mut Measurements {
         &mut self.generator.measurements
-    }
-}
-
-impl Generator {
-    /// Whether a UE is free to begin a procedure, which will not be put off.
-    fn can_begin(&self, ue: u32, procedure: Procedure) -> bool {
-        let state = &self.ues[ue as usize];
-        if state.stage != Stage::Secured
-            || !state.is_current
-            || !state.is_free()
-            || state.due != 0
-            || !state.basis.has(procedure)
-        {
-            return false;
-        }
-        let partner = self.partner(ue);
-        match procedure {
-            Procedure::Message => self.can_be_reached(partner),
-            Procedure::CallSetup => self.can_be_called(ue, partner),
-            Procedure::Handover => self.can_leave(ue),
-            Procedure::Release => {
-                !self.is_written_to(ue) && !self.is_called(ue) && !self.has_open_calls(ue)
-            }
-            Procedure::NetworkRelease => !self.is_written_to(ue) && !self.is_called(ue),
-            _ => true,
-        }
     }
 }
 

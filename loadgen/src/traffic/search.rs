@@ -213,7 +213,10 @@ mod tests {
     }
 
     /// Goes on until the search ends, where a load is good up to `holds`.
-    fn find(mut search: Search, holds: impl Fn(f64, usize) -> StepVerdict) -> (Search, SearchLimit) {
+    fn find(
+        mut search: Search,
+        holds: impl Fn(f64, usize) -> StepVerdict,
+    ) -> (Search, SearchLimit) {
         for step in 0..100 {
             match search.next() {
                 Err(limit) => return (search, limit),

@@ -27,6 +27,10 @@ impl Generator {
             self.measurements.skipped_start(procedure, intended, now);
             cut.waiting += 1;
         }
+        for (procedure, intended) in self.take_waiting() {
+            self.measurements.skipped_start(procedure, intended, now);
+            cut.waiting += 1;
+        }
         cut
     }
 }

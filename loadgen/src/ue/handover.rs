@@ -98,7 +98,7 @@ impl Generator {
     }
 
     /// The access over which a user does what is due.
-    pub(super) fn current_access(&self, ue: u32) -> u32 {
+    pub(crate) fn current_access(&self, ue: u32) -> u32 {
         let mut accesses = self.population.accesses_of(ue);
         accesses.find(|it| self.ues[*it as usize].is_current).unwrap_or(ue)
     }

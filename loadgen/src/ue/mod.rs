@@ -34,6 +34,7 @@ mod over_connection;
 pub(crate) mod place;
 pub(crate) mod procedures;
 pub(crate) mod progress;
+mod readiness;
 mod receive;
 mod registration;
 mod remote;
