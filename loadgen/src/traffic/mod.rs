@@ -166,6 +166,7 @@ impl Traffic {
             Stage::BringUp => self.quiet_since = None,
             Stage::Running { began_at, until } => {
                 self.offer(began_at, now, starter);
+                self.serve(starter);
                 if now >= until || self.is_hopeless(starter) {
                     self.step_is_due(now, starter);
                 }
@@ -176,9 +177,8 @@ impl Traffic {
                     self.go_on(now, starter);
                 }
             }
-            Stage::Over => {}
+            Stage::Over => self.serve(starter),
         }
-        self.serve(starter);
     }
 
     fn offer(&mut self, began_at: Time, now: Time, starter: &mut impl Starter) {

@@ -136,11 +136,11 @@ impl Search {
     pub fn next(&self) -> Result<f64, SearchLimit> {
         let plan = &self.plan;
         let Some(last) = self.tried.last() else { return Ok(plan.from) };
-        if last.verdict == StepVerdict::GeneratorLimit {
-            return Err(SearchLimit::Generator);
-        }
         if last.verdict != StepVerdict::Adequate && !self.is_bad(last.load) {
             return Ok(last.load);
+        }
+        if last.verdict == StepVerdict::GeneratorLimit {
+            return Err(SearchLimit::Generator);
         }
         match (self.capacity(), self.lowest_bad()) {
             (Some(good), Some(bad)) if bad - good <= plan.resolution * good => {
@@ -260,6 +260,7 @@ mod tests {
     fn a_step_that_is_bad_once_gets_another_chance() {
         let hiccup = |load: f64, step: usize| match step {
             2 => StepVerdict::Inadequate,
+            6 => StepVerdict::GeneratorLimit,
             4 => StepVerdict::Undecided,
             _ => up_to(10.5)(load, step),
         };
