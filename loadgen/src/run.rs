@@ -404,11 +404,14 @@ impl Worker {
         let mut ends = Ends::new(&self.profile, started_at);
         let mut looks = Looks::new(self.admin.clone(), generator.course().is_some());
         generator.tick(started_at, &mut io);
+        let mut looked_at = started_at;
         loop {
             let now = clock.now();
+            meter.note_tick(now.saturating_sub(looked_at));
             let due = generator.next_deadline().map_or(WAIT_NS_MAX, |at| at.saturating_sub(now));
             io.turn(due.min(WAIT_NS_MAX))?;
             let now = clock.now();
+            looked_at = now;
             meter.note_batch(now, io.batch());
             self.hear_operator(&mut generator);
             generator.tick(now, &mut io);

@@ -7,6 +7,8 @@
 #![forbid(unsafe_code)]
 
 pub mod call;
+pub mod fifo;
+pub mod fifo_server;
 pub mod flows;
 pub mod message;
 pub mod meter;
@@ -14,6 +16,7 @@ pub mod open;
 pub mod registration;
 pub mod scene;
 pub mod ue;
+pub mod virtual_run;
 pub mod world;
 
 pub use call::Call;

@@ -46,6 +46,7 @@ impl Watched for Links<AnyIo> {
 #[derive(Debug)]
 pub struct Meter {
     socket_wait: Distribution,
+    tick: Distribution,
     /// As they were opened: nothing is dropped yet.
     sockets: Vec<SocketHealth>,
     /// What each of them had dropped at the last look.
@@ -64,6 +65,7 @@ impl Meter {
     pub fn new(now: Time, sockets: &[BoundSocket], cores: Cores) -> io::Result<Self> {
         Ok(Self {
             socket_wait: Distribution::new(),
+            tick: Distribution::new(),
             sockets: sockets.iter().map(SocketHealth::new).collect::<io::Result<_>>()?,
             dropped: vec![0; sockets.len()],
             cores,
@@ -84,6 +86,11 @@ impl Meter {
         }
     }
 
+    /// Notes how long the generator took for what was due and had come.
+    pub fn note_tick(&mut self, took_ns: u64) {
+        self.tick.record_ns(took_ns);
+    }
+
     /// What was noted since the last call; `lateness` is that of the starts since then.
     pub fn take(&mut self, now: Time, lateness: Distribution, sockets: &[BoundSocket]) -> Health {
         let mut looked_at = self.sockets.clone();
@@ -96,6 +103,7 @@ impl Meter {
             latency_usable: self.cores.shared.is_empty(),
             lateness_us: lateness,
             socket_wait_us: self.socket_wait.take(),
+            tick_us: self.tick.take(),
             socket_drops: looked_at.iter().map(|socket| socket.drops).sum(),
             sockets: looked_at,
             generator_thread: self.thread(now),

@@ -43,6 +43,8 @@ pub struct Health {
     /// How long each datagram waited in the generator's sockets, from the kernel's time stamp (SO_TIMESTAMPNS) to when the generator began to look
     /// at its batch. It is part of every latency, and none of the target's. With `arrivals.grain_ms` datagrams wait up to so long by intent.
     pub socket_wait_us: Distribution,
+    /// How long the generator took for each look at what was due and what had come: what it sends then leaves so much later than it is noted to at most.
+    pub tick_us: Distribution,
     /// Datagrams that the kernel dropped at the generator's sockets, all together (SO_MEMINFO).
     pub socket_drops: u64,
     /// Each of the sockets.
@@ -84,6 +86,7 @@ impl Health {
         self.latency_usable &= other.latency_usable;
         self.lateness_us.merge(&other.lateness_us);
         self.socket_wait_us.merge(&other.socket_wait_us);
+        self.tick_us.merge(&other.tick_us);
         self.socket_drops += other.socket_drops;
         for socket in &other.sockets {
             match self.sockets.iter_mut().find(|it| it.address == socket.address) {
@@ -113,6 +116,7 @@ impl Default for Health {
             latency_usable: true,
             lateness_us: Distribution::new(),
             socket_wait_us: Distribution::new(),
+            tick_us: Distribution::new(),
             socket_drops: 0,
             sockets: Vec::new(),
             softnet: Softnet::default(),

@@ -2,6 +2,7 @@
 
 use super::Health;
 use super::cores::list;
+use super::table::duration;
 use crate::measure::GeneratorCounts;
 use crate::profile::{SharedCore, Validity};
 
@@ -42,28 +43,30 @@ impl Judgement<'_> {
         let starts = lateness.count();
         (late as f64 > rules.late_share_max * starts as f64).then(|| {
             format!(
-                "{late} of {starts} starts came more than {} ms late, where {}% may, the latest by {} ms: the generator was the limit",
+                "{late} of {starts} starts came more than {} ms late, where {}% may, the latest by {}: the generator was the limit",
                 rules.late_ms,
                 100.0 * rules.late_share_max,
-                lateness.max() / 1_000
+                duration(lateness.max())
             )
         })
     }
 
     fn lateness(&self, rules: &Validity) -> Option<String> {
-        let p99_ms = self.health.lateness_us.at(0.99) as f64 / 1_000.0;
-        above(p99_ms, rules.lateness_p99_ms_max).map(|most| {
+        let p99_us = self.health.lateness_us.at(0.99);
+        above(p99_us as f64 / 1_000.0, rules.lateness_p99_ms_max).map(|most| {
+            let p99 = duration(p99_us);
             format!(
-                "99 of 100 starts came up to {p99_ms} ms late, where {most} ms are allowed: the generator was the limit"
+                "99 of 100 starts came up to {p99} late, where {most} ms are allowed: the generator was the limit"
             )
         })
     }
 
     fn socket_wait(&self, rules: &Validity) -> Option<String> {
-        let p99_ms = self.health.socket_wait_us.at(0.99) as f64 / 1_000.0;
-        above(p99_ms, rules.socket_wait_p99_ms_max).map(|most| {
+        let p99_us = self.health.socket_wait_us.at(0.99);
+        above(p99_us as f64 / 1_000.0, rules.socket_wait_p99_ms_max).map(|most| {
+            let p99 = duration(p99_us);
             format!(
-                "99 of 100 datagrams waited up to {p99_ms} ms in the generator's own sockets, where {most} ms are allowed"
+                "99 of 100 datagrams waited up to {p99} in the generator's own sockets, where {most} ms are allowed"
             )
         })
     }

@@ -17,6 +17,9 @@ pub(crate) fn render(health: &Health) -> String {
     if health.socket_wait_us.count() > 0 {
         line(format!("datagrams waited {}", percentiles(&health.socket_wait_us)));
     }
+    if health.tick_us.count() > 0 {
+        line(format!("each look took {}", percentiles(&health.tick_us)));
+    }
     let thread = &health.generator_thread;
     if thread.wall_s > 0.0 {
         line(format!(
@@ -54,6 +57,12 @@ fn percentiles(distribution: &Distribution) -> String {
     format!("p50 {p50}, p99 {p99}, at most {max}")
 }
 
-fn duration(us: u64) -> String {
-    if us < 10_000 { format!("{us} µs") } else { format!("{:.1} ms", us as f64 / 1_000.0) }
+/// Microseconds in a unit that fits, as fine as buckets are.
+pub(super) fn duration(us: u64) -> String {
+    let ms = us as f64 / 1_000.0;
+    match us {
+        0..1_000 => format!("{us} µs"),
+        1_000..10_000 => format!("{ms:.1} ms"),
+        _ => format!("{ms:.0} ms"),
+    }
 }
