@@ -547,11 +547,12 @@ impl Generator {
             return self.under_way == 0 && (self.stopped || course.is_over());
         }
         let all_started = self.all_started();
-        if let Some(traffic) = &self.traffic {
-            let under_way = self.plain.as_ref().map_or(self.under_way, |it| it.counts.under_way);
-            return all_started && under_way == 0 && (self.stopped || traffic.is_over());
+        let is_offered = self.traffic.as_ref().is_some_and(|traffic| !traffic.is_over());
+        if is_offered && !self.stopped {
+            return false;
         }
-        let started = u64::from(self.population.size() - self.schedule.remaining());
+        let brought_up = self.brought_up - self.schedule.remaining();
+        let started = u64::from(brought_up + self.fresh - self.brought_up);
         if let Some(plain) = &self.plain {
             return all_started && plain.is_done(started, self.stopped);
         }

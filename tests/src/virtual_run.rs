@@ -56,9 +56,21 @@ impl VirtualRun {
     /// Runs a profile of plain UEs.
     #[must_use]
     pub fn of(profile: Profile, spec: FifoSpec, ticks: Ticks) -> Self {
+        Self::prepared(profile, spec, ticks, |_| ())
+    }
+
+    /// The same with a generator that was told something before.
+    #[must_use]
+    pub fn prepared(
+        profile: Profile,
+        spec: FifoSpec,
+        ticks: Ticks,
+        prepare: impl FnOnce(&mut Generator),
+    ) -> Self {
         let directory = Arc::new(population::directory(&profile).expect("it is derived"));
         let seed = RunSeed { seed: 1, run: 7 };
         let mut generator = Generator::new(&profile, directory, seed, Capture::None);
+        prepare(&mut generator);
         let mut io = MemoryIo::new(SLOTS, SLOT_BYTES);
         let mut fifo = Fifo::new(spec);
         // Answers on their way, by when they leave and their number.

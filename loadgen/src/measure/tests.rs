@@ -42,7 +42,7 @@ fn latencies_beyond_the_range_are_recorded_at_its_ends() {
 #[test]
 fn a_skipped_start_is_in_the_histogram_at_its_age_and_nowhere_else() {
     let mut measurements = Measurements::new();
-    measurements.skipped_start(Procedure::Secure, 7_000 * MS);
+    measurements.skipped_start(Procedure::Secure, 0, 7_000 * MS);
     let tally = measurements.procedure(Procedure::Secure);
     assert_eq!((tally.attempted, tally.completed, tally.failed), (0, 0, 0));
     assert!(tally.latency().p50 >= 6_990_000);

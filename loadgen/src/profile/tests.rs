@@ -40,7 +40,7 @@ fn quickstart_stays_under_a_minute() {
     let profile = Profile::load("quickstart", &[]).unwrap();
     let release = profile.procedures.release.unwrap();
     #[expect(clippy::cast_precision_loss, reason = "it is small")]
-    let arrivals_s = profile.population.size as f64 / profile.arrivals.rate_per_s;
+    let arrivals_s = profile.population.size as f64 / profile.arrivals.last_rate_per_s();
     let last_release_s = arrivals_s + release.after_s * (1.0 + release.jitter);
     assert!(last_release_s < 50.0, "{last_release_s} s leave too little for the rest");
     assert_eq!(profile.thresholds.len(), 3);
@@ -81,7 +81,7 @@ fn lifecycle_has_every_procedure_of_connections_and_lets_none_fail() {
     }
     // Nine minutes, with a life after the operator has ended one and after the UE has vanished.
     #[expect(clippy::cast_precision_loss, reason = "it is small")]
-    let arrivals_s = profile.population.size as f64 / profile.arrivals.rate_per_s;
+    let arrivals_s = profile.population.size as f64 / profile.arrivals.last_rate_per_s();
     let abandon = &profile.abandon;
     let vanished_s = abandon.secured_after_s + abandon.back_after_s.unwrap();
     let release = profile.procedures.network_release.unwrap();
@@ -160,7 +160,7 @@ fn overrides_replace_keys() {
     ])
     .unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(profile.name, "soak");
-    assert!((profile.arrivals.rate_per_s - 200.0).abs() < 1e-9, "the last one counts");
+    assert!((profile.arrivals.last_rate_per_s() - 200.0).abs() < 1e-9, "the last one counts");
     assert_eq!(profile.population.addresses.to_string(), "fd00::/64");
     assert_eq!(profile.topology.pcscf.len(), 1);
     assert_eq!(profile.procedures.release, Some(Release { after_s: 30.5, jitter: 0.0 }));
@@ -367,7 +367,7 @@ fn mixed_has_every_procedure_over_subscriptions_within_nine_minutes() {
     let modes = [0, 1].map(|user| handover.mode.refreshes_target(user));
     assert_eq!((handover.mode, modes), (HandoverMode::Both, [false, true]));
     #[expect(clippy::cast_precision_loss, reason = "it is small")]
-    let arrivals_s = profile.population.size as f64 / profile.arrivals.rate_per_s;
+    let arrivals_s = profile.population.size as f64 / profile.arrivals.last_rate_per_s();
     // The last to leave has vanished, come back, been sent away, and come back again.
     let back_s = profile.abandon.secured_after_s + profile.abandon.back_after_s.unwrap();
     let sent_away = it.network_release.as_ref().unwrap();

@@ -10,6 +10,9 @@ use crate::measure::Procedure;
 
 /// The longest file that is read, in bytes: about a hundred million starts.
 const FILE_BYTES_MAX: u64 = 2 << 30;
+/// When, and which procedure.
+type Line = (Time, Option<Procedure>);
+
 /// A year.
 const SECONDS_MAX: f64 = 366.0 * 86_400.0;
 
@@ -48,7 +51,7 @@ pub(super) fn read_all(profile: &mut Profile) -> Result<(), Fault> {
 
 /// The lines of a file. Empty ones and those that begin with `#` are none.
 #[allow(clippy::disallowed_methods, reason = "this is one of the outermost functions")]
-fn read(path: &Path) -> Result<Vec<(Time, Option<Procedure>)>, String> {
+fn read(path: &Path) -> Result<Vec<Line>, String> {
     let file = path.display();
     let wrong = |error: std::io::Error| format!("{file}: can't be read: {error}");
     let length = std::fs::metadata(path).map_err(wrong)?.len();
@@ -60,7 +63,7 @@ fn read(path: &Path) -> Result<Vec<(Time, Option<Procedure>)>, String> {
 }
 
 /// The lines of a text, or the number of one that is wrong, and what is wrong with it.
-fn parse(text: &str) -> Result<Vec<(Time, Option<Procedure>)>, (usize, String)> {
+fn parse(text: &str) -> Result<Vec<Line>, (usize, String)> {
     let mut lines = Vec::new();
     let mut before = 0;
     for (number, line) in (1..).zip(text.lines()) {

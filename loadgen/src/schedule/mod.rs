@@ -55,10 +55,14 @@ impl Schedule {
         Self::of(starts, part, (arrivals.grain_ms * 1e6) as u64, count)
     }
 
-    /// Starts along a curve for as long as it lasts.
+    /// Starts along a curve for as long as it lasts. At equal gaps the first comes after half of one, so that all are within it.
     #[must_use]
     pub fn along(curve: RateCurve, process: ArrivalProcess, part: Part, random: Random) -> Self {
-        Self::of(Starts::Rate { walk: RateWalk::new(curve), process, random }, part, 0, u32::MAX)
+        let starts = Starts::Rate { walk: RateWalk::new(curve), process, random };
+        let mut schedule =
+            Self { starts, grain_ns: 0, part, next_at: None, number: 0, count: u32::MAX };
+        schedule.next_at = schedule.draw(f64::from(part.number) - 0.5);
+        schedule
     }
 
     /// Recorded starts, in nanoseconds from the beginning.

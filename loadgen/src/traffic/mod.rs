@@ -52,7 +52,7 @@ enum Stage {
         began_at: Time,
         until: Time,
     },
-    /// A step is over, and its procedures end, until then at most.
+    /// A step of a search, or the last one, is over; what it has begun ends, and what waits begins, until then at most.
     Draining {
         until: Time,
     },
@@ -68,6 +68,8 @@ pub(crate) struct Traffic {
     process: ArrivalProcess,
     part: Part,
     settle_ns: u64,
+    /// How long what waits may still begin behind the last step.
+    drain_ns: u64,
     /// Since when nothing is under way, during the bring-up.
     quiet_since: Option<Time>,
     /// Too many starts wait: nothing more is offered.
@@ -96,6 +98,7 @@ impl Traffic {
             process: traffic.process,
             part,
             settle_ns: (traffic.settle_s * 1e9) as u64,
+            drain_ns: (profile.limits.drain_s * 1e9) as u64,
             quiet_since: None,
             is_choked: false,
             random,
@@ -107,9 +110,9 @@ impl Traffic {
         self.loads = Loads::Search { search, limit: None };
     }
 
-    /// Whether nothing more is offered, and nothing waits.
+    /// Whether nothing more is offered. What waits then waits in vain.
     pub fn is_over(&self) -> bool {
-        self.stage == Stage::Over && self.flows.iter().all(|flow| flow.waiting.is_empty())
+        self.stage == Stage::Over
     }
 
     /// What the search has found, where there was one.
@@ -171,13 +174,19 @@ impl Traffic {
                     self.step_is_due(now, starter);
                 }
             }
-            Stage::Draining { until } => {
+            Stage::Draining { until } if self.loads.is_search() => {
                 if starter.is_quiet() || now >= until {
-                    self.judge(now, starter);
+                    self.judge(starter);
                     self.go_on(now, starter);
                 }
             }
-            Stage::Over => self.serve(starter),
+            Stage::Draining { until } => {
+                self.serve(starter);
+                if now >= until || self.flows.iter().all(|flow| flow.waiting.is_empty()) {
+                    self.stage = Stage::Over;
+                }
+            }
+            Stage::Over => {}
         }
     }
 
@@ -253,7 +262,7 @@ impl Traffic {
     }
 
     /// What came of the step whose procedures have ended.
-    fn judge(&mut self, _now: Time, starter: &mut impl Starter) {
+    fn judge(&mut self, starter: &mut impl Starter) {
         let Loads::Search { search, .. } = &mut self.loads else { return };
         let Some(step) = starter.measurements().steps().all().last() else { return };
         let pending = step.pending();
@@ -280,7 +289,10 @@ impl Traffic {
         let Some(step) = next else {
             starter.measurements().steps_mut().end(now);
             self.end_flows();
-            self.stage = Stage::Over;
+            self.stage = match self.loads.is_search() {
+                true => Stage::Over,
+                false => Stage::Draining { until: now + self.drain_ns },
+            };
             return;
         };
         let LoadStep { load, load_to, for_s, transient_s } = step;

@@ -217,7 +217,7 @@ mod tests {
         mut search: Search,
         holds: impl Fn(f64, usize) -> StepVerdict,
     ) -> (Search, SearchLimit) {
-        for step in 0..100 {
+        for step in 0..200 {
             match search.next() {
                 Err(limit) => return (search, limit),
                 Ok(load) => {

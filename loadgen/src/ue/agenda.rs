@@ -248,7 +248,7 @@ impl Generator {
             Procedure::Reauthenticate => self.begin_reauthentication(step, ue, intended),
             Procedure::IdentityChange => self.begin_identity_change(step, ue, intended),
             Procedure::NetworkReauthenticate => {
-                self.begin_network_reauthentication(step, ue, intended)
+                self.begin_network_reauthentication(step, ue, intended);
             }
             Procedure::NetworkRelease => self.begin_network_release(step, ue, intended),
             Procedure::RegisterOverConnection => self.begin_registration(step, ue, intended),

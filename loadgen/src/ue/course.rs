@@ -88,23 +88,23 @@ impl Generator {
                 self.begin_secured(step, other, Self::check_access);
             }
             CourseStep::Refresh => {
-                self.begin_secured(step, here, |it, step, ue| it.begin_refresh(step, ue, step.now))
+                self.begin_secured(step, here, |it, step, ue| it.begin_refresh(step, ue, step.now));
             }
             CourseStep::Reauthenticate => {
                 self.begin_secured(step, here, |it, step, ue| {
-                    it.begin_reauthentication(step, ue, step.now)
+                    it.begin_reauthentication(step, ue, step.now);
                 });
             }
             CourseStep::Both => {
                 self.begin_secured(step, user, |it, step, ue| it.begin_refresh(step, ue, step.now));
                 self.begin_secured(step, other, |it, step, ue| {
-                    it.begin_reauthentication(step, ue, step.now)
+                    it.begin_reauthentication(step, ue, step.now);
                 });
             }
             CourseStep::LeaveOne => {
                 self.ues[other as usize].is_current = true;
                 self.begin_secured(step, other, |it, step, ue| {
-                    it.begin_release(step, ue, step.now)
+                    it.begin_release(step, ue, step.now);
                 });
             }
             CourseStep::Call => {
@@ -118,7 +118,7 @@ impl Generator {
                     self.retire(step, to);
                 }
                 self.begin_secured(step, here, |it, step, ue| {
-                    it.begin_handover(step, ue, step.now)
+                    it.begin_handover(step, ue, step.now);
                 });
             }
             CourseStep::HangUp => {
