@@ -21,6 +21,7 @@ use imstorm_esp::{
 };
 use imstorm_sip::transaction::Timings;
 use imstorm_sip::{Index, parse};
+use serde::{Deserialize, Serialize};
 
 use crate::course::Course;
 use crate::health::Distribution;
@@ -68,7 +69,8 @@ pub struct RunSeed {
 }
 
 /// What is counted beside procedures.
-#[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct GeneratorState {
     /// Procedures under way.
     pub under_way: u64,
@@ -561,7 +563,7 @@ impl Generator {
 
     /// Under which number an access is recorded: that of its user, whose accesses have one ladder.
     pub(crate) fn recorded_as(&self, ue: u32) -> u64 {
-        u64::from(self.population.user(ue))
+        u64::from(self.population.number(ue))
     }
 
     /// The P-CSCF that an access uses.

@@ -22,7 +22,7 @@ impl Live {
     #[must_use]
     pub fn new(profile: &Profile, quiet: bool) -> Self {
         let terminal = io::stderr().is_terminal();
-        Self { quiet, terminal, ues: profile.population.size, failed: 0 }
+        Self { quiet, terminal, ues: profile.ues(), failed: 0 }
     }
 
     /// Shows one second.

@@ -10,6 +10,7 @@ use imstorm_cscf::hss::derived::Derivation;
 use imstorm_cscf::identity::IdentityList;
 use imstorm_sip::Writer;
 
+use crate::part::Part;
 use crate::profile::{AddressBlock, Profile};
 
 /// The longest identity, in bytes.
@@ -17,14 +18,23 @@ pub const NAME_BYTES_MAX: usize = 300;
 
 /// All users of a run, and the accesses by which each UE reaches the core, numbered from 0: first the first access of every user,
 /// then the second ones. Access `k` of user `n` has the number `n + k * users`, an address of its own, and may have another P-CSCF.
+///
+/// Where several generators share a population each counts its own users from 0. Identities, keys and addresses are those of the user's
+/// number in the whole, so that no two generators have the same.
 #[derive(Clone, Debug)]
 pub struct Population {
     pub(crate) directory: Arc<Directory>,
     addresses: AddressBlock,
     /// Unprotected addresses; access `k` of user `n` uses the one at `n + k` modulo their number.
     pcscf: Vec<SocketAddr>,
+    /// Of this generator.
     size: u32,
     accesses: u32,
+    /// Of all generators together.
+    whole: u32,
+    /// The number in the whole of the first user of this generator.
+    first: u32,
+    part: Part,
 }
 
 /// The subscribers of a profile: those of its file, or those that its seed derives.
@@ -54,6 +64,33 @@ pub fn directory(profile: &Profile) -> Result<Directory, String> {
     Ok(directory.taking_modified(is_modified))
 }
 
+/// Checks that a profile's part is one that can be run by itself.
+///
+/// # Errors
+/// Where it can't: what was expected.
+pub fn check_part(profile: &Profile) -> Result<(), String> {
+    let part = profile.part;
+    if part.is_whole() {
+        return Ok(());
+    }
+    if profile.schemes.is_some() {
+        return Err(
+            "a comparison's users go through its steps together: it has no parts".to_owned()
+        );
+    }
+    if profile.ues() == 0 {
+        let size = profile.population.size;
+        return Err(format!("--part {part}: expected at most a part for each two of {size} UEs"));
+    }
+    let addresses = &profile.population.addresses;
+    if profile.ue.shared_address && u64::from(part.of) > addresses.capacity() {
+        return Err(format!(
+            "--part {part}: expected an address for each part, got population.addresses = \"{addresses}\""
+        ));
+    }
+    Ok(())
+}
+
 impl Population {
     /// The population of a profile, over these subscribers.
     ///
@@ -62,13 +99,30 @@ impl Population {
     #[must_use]
     pub fn new(profile: &Profile, directory: Arc<Directory>) -> Self {
         assert!(directory.len() >= profile.population.size, "a subscriber for each UE");
+        let number = |value: u64| u32::try_from(value).expect("a checked profile");
         Self {
             directory,
             addresses: profile.population.addresses,
             pcscf: profile.pcscfs().to_vec(),
-            size: u32::try_from(profile.population.size).expect("a checked profile"),
+            size: number(profile.ues()),
             accesses: profile.population.accesses,
+            whole: number(profile.population.size),
+            first: number(profile.part.users(profile.population.size).start),
+            part: profile.part,
         }
+    }
+
+    /// The number in the whole of an access's user.
+    #[must_use]
+    pub fn number(&self, ue: u32) -> u32 {
+        self.first + self.user(ue)
+    }
+
+    /// The one address of all UEs of this generator, where its profile has them share one.
+    #[must_use]
+    pub fn shared_address(&self) -> IpAddr {
+        let address = self.addresses.address(u64::from(self.part.number - 1));
+        address.expect("a part is checked, and has an address")
     }
 
     /// How many users there are, each with one UE.
@@ -105,13 +159,16 @@ impl Population {
     #[must_use]
     pub fn ue_at(&self, address: IpAddr) -> Option<u32> {
         let number = u32::try_from(self.addresses.ue(address)?).ok()?;
-        (number < self.accesses()).then_some(number)
+        let (access, user) = (number / self.whole, number % self.whole);
+        let user = user.checked_sub(self.first).filter(|user| *user < self.size)?;
+        (access < self.accesses).then(|| user + access * self.size)
     }
 
     /// The address of an access.
     #[must_use]
     pub fn address(&self, ue: u32) -> IpAddr {
-        let address = self.addresses.address(u64::from(ue));
+        let access = ue / self.size;
+        let address = self.addresses.address(u64::from(self.number(ue) + access * self.whole));
         address.expect("a checked profile has an address for each access")
     }
 
@@ -130,25 +187,25 @@ impl Population {
     /// The P-CSCF of an access that has gone past so many.
     #[must_use]
     pub fn pcscf_past(&self, ue: u32, turn: u8) -> SocketAddr {
-        let (user, access) = ((ue % self.size) as usize, (ue / self.size) as usize);
+        let (user, access) = (self.number(ue) as usize, (ue / self.size) as usize);
         self.pcscf[(user + access + usize::from(turn)) % self.pcscf.len()]
     }
 
     /// The USIM's algorithm, with the UE's keys.
     #[must_use]
     pub fn milenage(&self, ue: u32) -> Milenage {
-        let keys = self.directory.keys(UserId(self.user(ue)));
+        let keys = self.directory.keys(UserId(self.number(ue)));
         Milenage::new(&keys.k, &keys.opc)
     }
 
     /// Writes a UE's private identity.
     pub fn write_impi(&self, ue: u32, out: &mut Writer<'_>) {
-        self.directory.write_impi(UserId(self.user(ue)), out);
+        self.directory.write_impi(UserId(self.number(ue)), out);
     }
 
     /// Writes a UE's default public identity.
     pub fn write_impu(&self, ue: u32, out: &mut Writer<'_>) {
-        let user = self.user(ue);
+        let user = self.number(ue);
         if let Some(derived) = self.directory.derivation().filter(|_| self.directory.is_derived()) {
             return derived.write_impu(u64::from(user) + 1, out);
         }
@@ -190,5 +247,52 @@ mod tests {
         }
         let beyond = profile.population.addresses.address(6).unwrap();
         assert_eq!(population.ue_at(beyond), None);
+    }
+
+    #[test]
+    fn the_users_of_all_parts_are_the_whole_runs_and_share_nothing() {
+        let text = "name = \"p\"\n[population]\nsize = 11\naccesses = 2\n[arrivals]\nrate_per_s = 1\n\
+                    [topology]\npcscf = [\"127.0.0.1:5060\", \"127.0.0.2:5060\"]\n";
+        let mut profile = Profile::parse("p.toml", text, &[]).unwrap();
+        let directory = Arc::new(directory(&profile).unwrap());
+        // By address, as each access has one: private identity, public identity and P-CSCF.
+        let mut all_of = |part: Part| {
+            profile.part = part;
+            check_part(&profile).unwrap();
+            let population = Population::new(&profile, Arc::clone(&directory));
+            let each = (0..population.accesses()).map(|ue| {
+                let mut text = [0; NAME_BYTES_MAX];
+                let mut writer = Writer::new(&mut text);
+                population.write_impi(ue, &mut writer);
+                population.write_impu(ue, &mut writer);
+                let address = population.address(ue);
+                assert_eq!(population.ue_at(address), Some(ue));
+                (
+                    address,
+                    (writer.as_written().to_vec(), population.pcscf(ue), population.number(ue)),
+                )
+            });
+            each.collect::<Vec<_>>()
+        };
+        let parts = (1..=3).flat_map(|number| all_of(Part { number, of: 3 })).collect::<Vec<_>>();
+        let by_address: std::collections::BTreeMap<_, _> = parts.iter().cloned().collect();
+        assert_eq!(by_address.len(), parts.len(), "no address is there twice");
+        assert_eq!(by_address, all_of(Part::WHOLE).into_iter().collect());
+    }
+
+    #[test]
+    fn a_part_without_users_or_address_is_refused() {
+        let text = "name = \"p\"\n[population]\nsize = 4\n[arrivals]\nrate_per_s = 1\n";
+        let mut profile = Profile::parse("p.toml", text, &[]).unwrap();
+        profile.part = Part { number: 2, of: 3 };
+        let said = [1, 2, 3].map(|number| {
+            profile.part.number = number;
+            check_part(&profile).is_ok()
+        });
+        assert!(said.contains(&false), "two pairs for three parts");
+        let mut profile = Profile::load("register-plain", &[]).unwrap();
+        profile.population.addresses = "127.0.0.9/32".parse().unwrap();
+        profile.part = Part { number: 2, of: 2 };
+        assert!(check_part(&profile).unwrap_err().contains("127.0.0.9/32"));
     }
 }

@@ -6,12 +6,11 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Sender, channel};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use imstorm_base::Io;
 use imstorm_base::time::{NS_PER_MS, NS_PER_S, Time};
-use imstorm_control::FileWriter;
 use imstorm_cscf::Directory;
 use imstorm_engine::EngineConfig;
 use imstorm_uring::backend::{self, Sizes};
@@ -20,28 +19,23 @@ use imstorm_uring::{Backend, Clock, SocketSpec, process, udp};
 use crate::child::{ChildError, EngineChild};
 use crate::embedded;
 use crate::generator::{Cut, ESP, Generator, GeneratorState, RunSeed, UNPROTECTED};
-use crate::health::{
-    self, Cores, Health, HealthLog, Judgement, Machine, Meter, RECEIVE_BUFFER_BYTES, Second,
-    SocketHealth, Watched,
-};
+use crate::health::{self, Cores, Health, Meter, RECEIVE_BUFFER_BYTES, SocketHealth, Watched};
 use crate::link::Links;
-use crate::live::Live;
-use crate::measure::{Interval, IntervalLogFile, Phases};
+use crate::log::{StepChanges, StepState};
+use crate::measure::Interval;
 use crate::operator::HttpOperator;
+use crate::part::Part;
 use crate::plain::bursts::Bursts;
 use crate::population::{self, Population};
 use crate::profile::{Capacity, Profile};
-use crate::recorder::{self, Capture};
-use crate::report::{CourseReport, Look, Outcome, Report, Sessions};
+use crate::recorder::Capture;
+use crate::report::{CourseReport, Look, Report};
 use crate::target;
 use crate::traffic::Search;
+use crate::watch::Watcher;
 
 /// The longest that the generator sleeps: so long may Ctrl-C take to be seen.
 const WAIT_NS_MAX: u64 = 20 * NS_PER_MS;
-/// How long the engine has after the last UE to come to rest: the P-CSCF lets a connection go at once, the control plane
-/// publishes every 20 ms.
-const REST_MAX: Duration = Duration::from_secs(3);
-const REST_WAIT: Duration = Duration::from_millis(50);
 /// What a step of a comparison leaves behind, an answer to the last NOTIFY, is over after so long, and the control plane has published it.
 const SETTLE_NS: u64 = 150 * NS_PER_MS;
 
@@ -70,6 +64,10 @@ pub struct RunOptions {
     pub quiet: bool,
     /// Looks for the highest load that is handled adequately, instead of offering the profile's steps.
     pub capacity: Option<Capacity>,
+    /// What of the population and of the arrivals this generator has.
+    pub part: Part,
+    /// When the first UE may start, in nanoseconds since 1970; nothing: at once.
+    pub start_at_ns: Option<u64>,
 }
 
 /// Why there is no report.
@@ -81,6 +79,8 @@ pub enum RunError {
     Engine(ChildError),
     /// The subscriber file is wrong.
     Subscribers(String),
+    /// The profile has no such part.
+    Part(String),
     /// The profile needs an operator, and the target has no control plane to act on.
     NoOperator,
     /// Sockets, threads or files.
@@ -101,7 +101,9 @@ impl std::fmt::Display for RunError {
                  network_release, [[operator]]): name the target's control plane with \
                  --admin http://HOST:PORT",
             ),
-            Self::Subscribers(problem) | Self::Environment(problem) => f.write_str(problem),
+            Self::Subscribers(problem) | Self::Part(problem) | Self::Environment(problem) => {
+                f.write_str(problem)
+            }
         }
     }
 }
@@ -130,6 +132,8 @@ pub fn run(
         return Err(RunError::NoOperator);
     }
     let mut profile = profile.clone();
+    profile.part = options.part;
+    population::check_part(&profile).map_err(RunError::Part)?;
     let directory = Arc::new(population::directory(&profile).map_err(RunError::Subscribers)?);
     let (engine_cores, own_core) = share_cores()?;
     let mut cores = Cores::of_generator(own_core)
@@ -170,8 +174,10 @@ pub fn run(
         None => None,
     };
     create_out(&options.out)?;
-    let run_seed = RunSeed { seed: options.seed, run: run_number() };
-    let (sender, receiver) = channel();
+    let part = options.part;
+    let run_seed = RunSeed { seed: part.seed(options.seed), run: part.run_number(run_number()) };
+    let (sender, beats) = channel();
+    let (begins, began) = channel();
     let worker = Worker {
         profile: profile.clone(),
         directory,
@@ -183,19 +189,21 @@ pub fn run(
         operator,
         interrupts: Arc::clone(interrupts),
         sender,
+        begins,
+        start_at_ns: options.start_at_ns,
         admin: admin.clone(),
     };
-    let epoch_ns = epoch_ns();
     let thread = std::thread::Builder::new()
         .name("generator".to_owned())
         .spawn(move || worker.run(std::mem::take(&mut io_sockets)))
         .map_err(|error| RunError::Environment(format!("a thread: {error}")))?;
-    let seen = watch(&profile, options, &receiver, epoch_ns)?;
+    let watcher = Watcher { profile: &profile, options, admin: admin.as_deref() };
+    let watched = watcher.watch(&began, &beats);
     let done = thread
         .join()
         .map_err(|_| RunError::Environment("the generator panicked".to_owned()))?
         .map_err(|error| RunError::Environment(format!("the generator's sockets: {error}")))?;
-    let report = conclude(&profile, options, (&done, seen), admin.as_deref(), epoch_ns)?;
+    let report = watcher.conclude(&done, watched?)?;
     if let Some(child) = &mut child {
         child.stop();
     }
@@ -217,7 +225,10 @@ fn open_sockets(
 ) -> Result<Vec<udp::BoundSocket>, RunError> {
     let is_shared = profile.ue.shared_address;
     let any = match profile.population.addresses.network {
-        _ if is_shared => profile.population.addresses.address(0).unwrap_or(IpAddr::from([0; 4])),
+        _ if is_shared => {
+            let address = profile.population.addresses.address(u64::from(profile.part.number - 1));
+            address.unwrap_or(IpAddr::from([0; 4]))
+        }
         IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
         IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
     };
@@ -319,34 +330,29 @@ fn run_number() -> u32 {
     (mixed >> 32) as u32
 }
 
-fn epoch_ns() -> u64 {
+pub(crate) fn epoch_ns() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// What the generator's thread tells once a second.
-struct Beat {
-    elapsed_ns: u64,
-    interval: Interval,
-    state: GeneratorState,
-    health: Health,
-}
-
-/// What was seen of a run while it went on.
-struct Seen {
-    phases: Phases,
-    health: Health,
+pub(crate) struct Beat {
+    pub elapsed_ns: u64,
+    pub interval: Interval,
+    pub steps: Vec<StepState>,
+    pub state: GeneratorState,
+    pub health: Health,
 }
 
 /// What is left of the generator's thread.
-struct Done {
-    generator: Box<Generator>,
-    elapsed_ns: u64,
-    interrupted: bool,
-    drained: bool,
-    cut: Cut,
-    course: Option<CourseReport>,
-    missed_looks: u64,
+pub(crate) struct Done {
+    pub generator: Box<Generator>,
+    pub elapsed_ns: u64,
+    pub interrupted: bool,
+    pub drained: bool,
+    pub cut: Cut,
+    pub course: Option<CourseReport>,
+    pub missed_looks: u64,
 }
 
 /// The generator's thread.
@@ -363,6 +369,9 @@ struct Worker {
     operator: Option<HttpOperator>,
     interrupts: Arc<AtomicUsize>,
     sender: Sender<Beat>,
+    /// Where it tells when the first UE might start, in nanoseconds since 1970.
+    begins: Sender<u64>,
+    start_at_ns: Option<u64>,
     /// The control plane, for looks at the engine between the steps of a comparison.
     admin: Option<String>,
 }
@@ -398,9 +407,12 @@ impl Worker {
         if let Some(capacity) = self.capacity {
             generator.seek_capacity(Search::new(capacity));
         }
+        self.await_start();
+        let _ = self.begins.send(epoch_ns());
         let started_at = clock.now();
         let mut meter = Meter::new(started_at, io.sockets(), self.cores.clone())?;
         let mut beat_at = started_at + NS_PER_S;
+        let mut step_changes = StepChanges::default();
         let mut ends = Ends::new(&self.profile, started_at);
         let mut looks = Looks::new(self.admin.clone(), generator.course().is_some());
         generator.tick(started_at, &mut io);
@@ -420,7 +432,7 @@ impl Worker {
             if now >= beat_at {
                 beat_at += NS_PER_S;
                 let health = meter.take(now, generator.take_lateness(), io.sockets());
-                self.beat(&mut generator, now - started_at, health);
+                self.beat(&mut generator, &mut step_changes, (started_at, now), health);
             }
             if ends.is_over(&mut generator, now, self.interrupts.load(Ordering::Acquire)) {
                 break;
@@ -432,7 +444,7 @@ impl Worker {
         let drained = generator.is_done();
         let cut = generator.cut(now);
         let health = meter.take(now, generator.take_lateness(), io.sockets());
-        self.beat(&mut generator, now - started_at, health);
+        self.beat(&mut generator, &mut step_changes, (started_at, now), health);
         Ok(Done {
             drained,
             cut,
@@ -442,6 +454,18 @@ impl Worker {
             elapsed_ns: now - started_at,
             interrupted: ends.interrupted,
         })
+    }
+
+    /// Waits for the time to start at, unless it is interrupted.
+    fn await_start(&self) {
+        let Some(start_at_ns) = self.start_at_ns else { return };
+        loop {
+            let left_ns = start_at_ns.saturating_sub(epoch_ns());
+            if left_ns == 0 || self.interrupts.load(Ordering::Acquire) > 0 {
+                return;
+            }
+            std::thread::sleep(Duration::from_nanos(left_ns.min(WAIT_NS_MAX)));
+        }
     }
 
     /// Hands on what UEs' procedures ask of the operator.
@@ -461,10 +485,18 @@ impl Worker {
         }
     }
 
-    fn beat(&self, generator: &mut Generator, elapsed_ns: u64, health: Health) {
+    fn beat(
+        &self,
+        generator: &mut Generator,
+        step_changes: &mut StepChanges,
+        (started_at, now): (Time, Time),
+        health: Health,
+    ) {
         let interval = generator.measurements_mut().interval();
+        let steps = step_changes.take(generator.measurements().steps().all(), started_at);
+        let (elapsed_ns, state) = (now - started_at, generator.state());
         // Nobody listens any more where the watcher has failed; the run goes on.
-        let _ = self.sender.send(Beat { elapsed_ns, interval, state: generator.state(), health });
+        let _ = self.sender.send(Beat { elapsed_ns, interval, steps, state, health });
     }
 }
 
@@ -545,135 +577,6 @@ impl Ends {
     }
 }
 
-/// Shows and writes what the generator tells, until it is through.
-fn watch(
-    profile: &Profile,
-    options: &RunOptions,
-    beats: &Receiver<Beat>,
-    epoch_ns: u64,
-) -> Result<Seen, RunError> {
-    let mut live = Live::new(profile, options.quiet);
-    let failed = |error: io::Error| {
-        RunError::Environment(format!("{}: a log: {error}", options.out.display()))
-    };
-    let mut log = IntervalLogFile::create(&options.out, epoch_ns).map_err(failed)?;
-    let mut health_log = HealthLog::create(&options.out).map_err(failed)?;
-    let (mut machine, mut phases, mut health) =
-        (Machine::new(), Phases::default(), Health::default());
-    health.loosened = profile.validity.loosened();
-    while let Ok(mut beat) = beats.recv() {
-        machine.add_to(&mut beat.health);
-        health.merge(&beat.health);
-        let second = Second { until_s: beat.elapsed_ns as f64 / 1e9, health: beat.health };
-        health_log.write(&second).map_err(failed)?;
-        log.write(beat.elapsed_ns, &beat.interval).map_err(failed)?;
-        phases.note(beat.elapsed_ns, &beat.interval);
-        live.show(beat.elapsed_ns, &beat.interval, &beat.state);
-    }
-    live.end();
-    Ok(Seen { phases, health })
-}
-
-/// Waits for the engine to come to rest, and writes the report.
-fn conclude(
-    profile: &Profile,
-    options: &RunOptions,
-    (done, seen): (&Done, Seen),
-    admin: Option<&str>,
-    epoch_ns: u64,
-) -> Result<Report, RunError> {
-    let state = done.generator.state();
-    let engine = admin.and_then(|admin| rested(admin, &state, rest_max(profile)));
-    let memory = process::memory().unwrap_or_default();
-    let invalid_reasons = invalid_reasons(profile, done, &state, &seen.health);
-    let outcome = Outcome {
-        duration_s: done.elapsed_ns as f64 / 1e9,
-        interrupted: done.interrupted,
-        secured: state.secured_max,
-        secured_ever: state.secured_ever,
-        health: seen.health,
-        cpu_s: process::process_cpu_ns() as f64 / 1e9,
-        rss_bytes: memory.resident_bytes,
-        unprotected_ignored: state.unprotected_ignored,
-        notify_unmatched: state.notify_unmatched,
-        vanished: state.vanished,
-        sessions: Sessions {
-            established: state.sessions.established,
-            moved: state.sessions.moved,
-            released: state.sessions.released,
-            lost: state.sessions.lost,
-        },
-        engine,
-        course: done.course.clone(),
-        phases: seen.phases,
-        steps: done.generator.load_steps(),
-        capacity: done.generator.capacity(),
-        invalid_reasons,
-    };
-    let mut report = Report::new(profile, done.generator.measurements(), outcome);
-    report.seed = options.seed;
-    let failed =
-        |error: io::Error| RunError::Environment(format!("{}: {error}", options.out.display()));
-    recorder::write(done.generator.recorder(), &options.out, epoch_ns).map_err(failed)?;
-    let file = FileWriter::create(options.out.join("report.json")).map_err(failed)?;
-    file.append(report.to_json().into_bytes()).map_err(failed)?;
-    file.close().map_err(failed)?;
-    Ok(report)
-}
-
-/// The engine's state once it holds nothing of UEs that are through.
-fn rested(admin: &str, state: &GeneratorState, longest: Duration) -> Option<crate::report::Engine> {
-    let mut engine = target::status(admin)?;
-    for _ in 0..longest.as_millis() / REST_WAIT.as_millis() {
-        if engine.subscriptions <= state.connections
-            && engine.security_associations <= 4 * state.connections
-            && (engine.sessions == 0 || state.connections > 0)
-        {
-            break;
-        }
-        // Not park_timeout: the HTTP client leaves wake-ups behind, on which it would return at once.
-        std::thread::sleep(REST_WAIT);
-        engine = target::status(admin)?;
-    }
-    Some(engine)
-}
-
-/// How long the engine has to come to rest: a connection whose access was lost goes when the engine's timers say so.
-fn rest_max(profile: &Profile) -> Duration {
-    let handover = profile.procedures.handover.as_ref();
-    match handover.is_some_and(|handover| handover.old_access.is_lost()) {
-        true => Duration::from_secs_f64(profile.limits.drain_s).max(REST_MAX),
-        false => REST_MAX,
-    }
-}
-
-/// Why the run is no measurement of the target, if it is none.
-fn invalid_reasons(
-    profile: &Profile,
-    done: &Done,
-    state: &GeneratorState,
-    health: &Health,
-) -> Vec<String> {
-    let counts = done.generator.measurements().generator();
-    let mut reasons = Judgement { health, counts }.reasons(&profile.validity);
-    if done.missed_looks > 0 {
-        reasons.push(format!(
-            "the engine's state was not to be had {} times between steps: their counts are not their own",
-            done.missed_looks
-        ));
-    }
-    if state.outbox_full > 0 {
-        reasons.push(format!("{} datagrams found no room to be sent", state.outbox_full));
-    }
-    if !done.drained && !done.interrupted {
-        let Cut { under_way, waiting } = done.cut;
-        reasons.push(format!(
-            "{under_way} procedures were cut off at the end of the drain, and {waiting} had not begun"
-        ));
-    }
-    reasons
-}
-
 /// Where results go by default.
 #[must_use]
 pub fn default_out(profile: &str) -> PathBuf {
@@ -718,6 +621,8 @@ mod tests {
             capture: Capture::None,
             quiet: true,
             capacity: None,
+            part: Part::WHOLE,
+            start_at_ns: None,
         };
         let profile = Profile::load("identity-push", &[]).unwrap();
         let error = run(&profile, &options, &Arc::new(AtomicUsize::new(0))).unwrap_err();

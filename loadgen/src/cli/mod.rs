@@ -3,6 +3,7 @@
 mod capacity;
 mod interrupts;
 mod profiles;
+mod report;
 mod run;
 mod schemes;
 mod simulate;
@@ -28,7 +29,7 @@ struct Cli {
 const EXIT_CODES: &str = "\
 Exit codes:
     0  all thresholds held
-    1  a threshold was crossed, a seed did not hold, or a conclusion of the comparison did not
+    1  a threshold was crossed, a seed did not hold, a conclusion of the comparison did not, or a part is missing
     2  bad usage or profile
     3  the run is INVALID: the generator was the limit
     4  the target does not answer
@@ -45,6 +46,8 @@ enum Command {
     Simulate(simulate::SimulateArgs),
     /// Compare the schemes for simultaneous registrations over real sockets, with today's registration and with security subscriptions.
     Schemes(schemes::SchemesArgs),
+    /// Make a run's report from its logs, also of one that was killed; or put the parts of a run together.
+    Report(report::ReportArgs),
     /// Draw the message flow of a captured UE.
     Ladder {
         /// The directory of a run's results.
@@ -84,6 +87,7 @@ pub fn main() -> ExitCode {
         Command::Capacity(args) => capacity::find_capacity(args),
         Command::Simulate(args) => simulate::simulate(args),
         Command::Schemes(args) => schemes::compare_schemes(args),
+        Command::Report(args) => report::report(args),
         Command::Ladder { directory, ue } => ladder(directory, *ue),
         Command::Profiles => profiles::list(),
         Command::Init { name } => profiles::init(name),

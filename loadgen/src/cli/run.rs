@@ -2,14 +2,17 @@
 
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
+use std::time::SystemTime;
 
 use clap::Args;
 
 use super::interrupts::interrupts;
 use super::{Failure, ProfileArgs, fail, load};
+use crate::part::Part;
 use crate::profile::{Capacity, Profile};
 use crate::recorder::Capture;
 use crate::run::{self, Ended, RunError, RunOptions, say};
+use crate::start_at::StartAt;
 
 #[derive(Debug, Args)]
 pub(super) struct RunArgs {
@@ -30,6 +33,12 @@ pub(super) struct RunArgs {
     /// Record UEs, by number from 0, or those that fail: datagrams, decrypted SIP, keys.
     #[arg(long, value_name = "N,...|failed", value_parser = capture)]
     capture: Option<Capture>,
+    /// Do one part of the run, so that several generators can share it: part K of N has its share of the UEs and of the arrivals.
+    #[arg(long, value_name = "K/N", default_value_t = Part::WHOLE, hide_default_value = true)]
+    part: Part,
+    /// Let the first UE start at this time: RFC 3339, +SECONDS from now, or seconds since 1970.
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    start_at: Option<StartAt>,
     /// Show nothing but the result.
     #[arg(long)]
     quiet: bool,
@@ -61,6 +70,9 @@ pub(super) fn run_with(
     profile: &Profile,
     capacity: Option<Capacity>,
 ) -> Result<Ended, Failure> {
+    let now = SystemTime::now();
+    let start_at_ns = args.start_at.map(|at| at.epoch_ns(now)).transpose();
+    let start_at_ns = start_at_ns.or_else(|error| fail(2, format!("--start-at: {error}")))?;
     let interrupts = interrupts()?;
     let options = RunOptions {
         target: args.target,
@@ -70,6 +82,8 @@ pub(super) fn run_with(
         capture: args.capture.clone().unwrap_or(Capture::None),
         quiet: args.quiet,
         capacity,
+        part: args.part,
+        start_at_ns,
     };
     let ended = run::run(profile, &options, &interrupts).or_else(|error| {
         let code = code_of(&error);
@@ -83,7 +97,7 @@ pub(super) fn run_with(
 /// The exit code of a run that has no report.
 pub(super) fn code_of(error: &RunError) -> u8 {
     match error {
-        RunError::Subscribers(_) | RunError::NoOperator => 2,
+        RunError::Subscribers(_) | RunError::Part(_) | RunError::NoOperator => 2,
         RunError::NoAnswer(_) => 4,
         RunError::Engine(_) | RunError::Environment(_) => 5,
     }

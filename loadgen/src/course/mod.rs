@@ -78,6 +78,12 @@ impl CourseStep {
         }
     }
 
+    /// The one with a name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|step| step.name() == name)
+    }
+
     /// Whether it is left out for users that have one access only.
     const fn needs_both(self) -> bool {
         matches!(

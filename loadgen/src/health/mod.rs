@@ -6,7 +6,6 @@
 
 mod cores;
 mod distribution;
-mod log;
 mod machine;
 mod meter;
 mod rules;
@@ -21,7 +20,6 @@ use serde::{Deserialize, Serialize};
 
 pub use cores::Cores;
 pub use distribution::Distribution;
-pub use log::{HealthLog, HealthLogError, Second, read};
 pub use machine::Machine;
 pub use meter::{Meter, Watched};
 pub use rules::Judgement;

@@ -166,47 +166,6 @@ fn seconds_and_parts_add_up() {
     assert_eq!(sum.loosened.len(), 1);
 }
 
-struct Directory(std::path::PathBuf);
-
-impl Directory {
-    fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("imstorm-{name}-{}", std::process::id()));
-        std::fs::create_dir_all(&path).unwrap();
-        Self(path)
-    }
-}
-
-impl Drop for Directory {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
-#[test]
-fn a_log_adds_up_to_the_run_even_if_its_end_is_missing() {
-    let directory = Directory::new("health-log");
-    let mut log = HealthLog::create(&directory.0).unwrap();
-    let mut sum = Health::default();
-    for (until_s, health) in [1.0, 2.0].into_iter().zip(seconds()) {
-        sum.merge(&health);
-        log.write(&Second { until_s, health }).unwrap();
-    }
-    let path = directory.0.join("health.jsonl");
-    let text = std::fs::read_to_string(&path).unwrap();
-    let written = |health: &Health| serde_json::to_string(health).unwrap();
-    let whole = read(&directory.0).unwrap();
-    assert_eq!((whole.until_s, written(&whole.health)), (2.0, written(&sum)));
-    let cut = &text[..text.len() - 10];
-    std::fs::write(&path, cut).unwrap();
-    let first = read(&directory.0).unwrap();
-    assert_eq!((first.until_s, written(&first.health)), (1.0, written(&seconds()[0])));
-    std::fs::write(&path, text.replacen("latency_usable", "x", 1)).unwrap();
-    let error = read(&directory.0).unwrap_err().to_string();
-    assert!(error.starts_with("health.jsonl:1: missing field `latency_usable`"), "{error}");
-    std::fs::remove_file(&path).unwrap();
-    assert!(matches!(read(&directory.0), Err(HealthLogError::Io(_))));
-}
-
 #[test]
 fn the_table_says_what_is_to_be_known() {
     let [first, mut second] = seconds();

@@ -102,6 +102,14 @@ pub struct Failures {
     counts: Box<[u64]>,
 }
 
+impl FromIterator<(Cause, u64)> for Failures {
+    fn from_iter<T: IntoIterator<Item = (Cause, u64)>>(counts: T) -> Self {
+        let mut failures = Self::new();
+        counts.into_iter().for_each(|(cause, count)| failures.count_more(cause, count));
+        failures
+    }
+}
+
 impl Failures {
     pub(super) fn new() -> Self {
         Self { counts: vec![0; SLOTS].into_boxed_slice() }
@@ -109,6 +117,16 @@ impl Failures {
 
     pub(super) fn count(&mut self, cause: Cause) {
         self.counts[cause.slot()] += 1;
+    }
+
+    pub(super) fn count_more(&mut self, cause: Cause, count: u64) {
+        self.counts[cause.slot()] += count;
+    }
+
+    /// Those that an earlier state of these has not.
+    pub(super) fn since(&self, earlier: &Self) -> Self {
+        let counts = self.counts.iter().zip(&earlier.counts);
+        Self { counts: counts.map(|(mine, earlier)| mine - earlier).collect() }
     }
 
     pub(super) fn merge(&mut self, other: &Self) {

@@ -15,8 +15,11 @@ mod steps;
 
 use imstorm_base::time::Time;
 
+use serde::{Deserialize, Serialize};
+
 pub use cause::{CAUSES, Cause, Failures};
-pub use interval_log::{IntervalLog, IntervalLogFile};
+pub use interval_log::{HistogramError, IntervalLog, read_line};
+pub(crate) use interval_log::{decode, encode};
 pub use phases::{Phase, Phases};
 pub use series::{LATENCY_MAX_NS, Latency, Series, Tally};
 pub use start::Start;
@@ -144,10 +147,12 @@ pub struct Measurements {
     steps: Steps,
     /// How many procedures are over.
     over: u64,
+    /// What of these two the last intervals have had.
+    told: (Failures, GeneratorCounts),
 }
 
 /// What the generator has to say of itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct GeneratorCounts {
     /// Procedures that started later than intended, beyond the tolerance of whoever counts.
     pub late_starts: u64,
@@ -162,6 +167,10 @@ pub struct Interval {
     pub procedures: Vec<Tally>,
     /// One for each [`Transaction`], in the order of [`Transaction::ALL`].
     pub transactions: Vec<Tally>,
+    /// The failures, by cause.
+    pub failures: Failures,
+    /// What the generator says of itself.
+    pub generator: GeneratorCounts,
 }
 
 impl Measurements {
@@ -174,6 +183,7 @@ impl Measurements {
             generator: GeneratorCounts::default(),
             steps: Steps::default(),
             over: 0,
+            told: (Failures::new(), GeneratorCounts::default()),
         }
     }
 
@@ -188,6 +198,7 @@ impl Measurements {
             generator: GeneratorCounts::default(),
             steps: Steps::default(),
             over: 0,
+            told: (Failures::new(), GeneratorCounts::default()),
         }
     }
 
@@ -337,16 +348,34 @@ impl Measurements {
             mine.merge(theirs);
         }
         self.failures.merge(&other.failures);
-        self.generator.late_starts += other.generator.late_starts;
-        self.generator.skipped_starts += other.generator.skipped_starts;
+        self.generator.add(other.generator);
+        self.told.0.merge(&other.told.0);
+        self.told.1.add(other.told.1);
     }
 
     /// What happened since the last call; the next one starts here.
     pub fn interval(&mut self) -> Interval {
+        let told = std::mem::replace(&mut self.told, (self.failures.clone(), self.generator));
         Interval {
             procedures: self.procedures.iter_mut().map(Series::interval).collect(),
             transactions: self.transactions.iter_mut().map(Series::interval).collect(),
+            failures: self.failures.since(&told.0),
+            generator: self.generator.since(told.1),
         }
+    }
+
+    /// Adds an interval of other measurements: all intervals of a run make what it measured, bucket by bucket.
+    pub fn add(&mut self, interval: &Interval) {
+        for (mine, theirs) in self.procedures.iter_mut().zip(&interval.procedures) {
+            mine.add(theirs);
+        }
+        for (mine, theirs) in self.transactions.iter_mut().zip(&interval.transactions) {
+            mine.add(theirs);
+        }
+        self.failures.merge(&interval.failures);
+        self.generator.add(interval.generator);
+        self.told.0.merge(&interval.failures);
+        self.told.1.add(interval.generator);
     }
 
     /// The state since the start: `procedures`, `transactions`, `failures` as in report.json.
@@ -363,7 +392,27 @@ impl Default for Measurements {
     }
 }
 
+impl GeneratorCounts {
+    fn add(&mut self, other: Self) {
+        self.late_starts += other.late_starts;
+        self.skipped_starts += other.skipped_starts;
+    }
+
+    fn since(self, earlier: Self) -> Self {
+        Self {
+            late_starts: self.late_starts - earlier.late_starts,
+            skipped_starts: self.skipped_starts - earlier.skipped_starts,
+        }
+    }
+}
+
 impl Interval {
+    /// In which nothing happened.
+    #[must_use]
+    pub fn of_nothing() -> Self {
+        Measurements::of_nothing().interval()
+    }
+
     /// What happened to a procedure.
     #[must_use]
     pub fn procedure(&self, procedure: Procedure) -> &Tally {
@@ -384,6 +433,8 @@ impl Interval {
         for (mine, theirs) in self.transactions.iter_mut().zip(&other.transactions) {
             mine.merge(theirs);
         }
+        self.failures.merge(&other.failures);
+        self.generator.add(other.generator);
     }
 }
 

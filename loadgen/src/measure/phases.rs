@@ -18,16 +18,13 @@ pub struct Phase {
 #[derive(Debug, Clone, Default)]
 pub struct Phases {
     rows: [Option<Phase>; Procedure::COUNT],
-    /// The end of the last interval, in nanoseconds from the run's start.
-    until_ns: u64,
 }
 
 impl Phases {
-    /// Takes note of an interval, from the end of the one before to `now_ns` from the run's start.
-    pub fn note(&mut self, now_ns: u64, interval: &Interval) {
+    /// Takes note of an interval, from when to when in nanoseconds from the run's start.
+    pub fn note(&mut self, from_ns: u64, until_ns: u64, interval: &Interval) {
         let seconds = |ns: u64| ns as f64 / NS_PER_S as f64;
-        let (began_s, ended_s) = (seconds(self.until_ns), seconds(now_ns));
-        self.until_ns = now_ns;
+        let (began_s, ended_s) = (seconds(from_ns), seconds(until_ns));
         for (row, tally) in self.rows.iter_mut().zip(&interval.procedures) {
             if tally.attempted > 0 || tally.over() > 0 {
                 row.get_or_insert(Phase { began_s, ended_s }).ended_s = ended_s;
@@ -52,7 +49,8 @@ mod tests {
         let (mut measurements, mut phases) = (Measurements::new(), Phases::default());
         let mut second = |number: u64, step: fn(&mut Measurements)| {
             step(&mut measurements);
-            phases.note(number * NS_PER_S, &measurements.interval());
+            let until_ns = number * NS_PER_S;
+            phases.note(until_ns - NS_PER_S, until_ns, &measurements.interval());
         };
         second(1, |_| ());
         second(2, |it| it.attempted(Procedure::Secure));

@@ -10,8 +10,8 @@ use super::Start;
 /// timer of a UE. A longer one is recorded as this.
 pub const LATENCY_MAX_NS: u64 = 600 * 1_000_000_000;
 
-const LATENCY_MAX_US: u64 = LATENCY_MAX_NS / 1_000;
-const SIGNIFICANT_DIGITS: u8 = 3;
+pub(super) const LATENCY_MAX_US: u64 = LATENCY_MAX_NS / 1_000;
+pub(super) const SIGNIFICANT_DIGITS: u8 = 3;
 
 /// Counts and latencies over some time.
 #[derive(Debug, Clone)]
@@ -220,6 +220,11 @@ impl Series {
     pub(super) fn merge(&mut self, other: &Self) {
         self.ended.merge(&other.ended);
         self.current.merge(&other.current);
+    }
+
+    /// Adds an interval of another series.
+    pub(super) fn add(&mut self, interval: &Tally) {
+        self.ended.merge(interval);
     }
 
     pub(super) fn interval(&mut self) -> Tally {

@@ -1,9 +1,5 @@
 use std::collections::HashSet;
 
-use hdrhistogram::Histogram;
-use hdrhistogram::serialization::Deserializer;
-use hdrhistogram::serialization::interval_log::{IntervalLogIterator, LogEntry};
-
 use super::*;
 
 const MS: u64 = 1_000_000;
@@ -153,46 +149,20 @@ fn vocabularies_lead_back() {
 }
 
 #[test]
-fn the_interval_log_is_read_back() {
-    let mut measurements = Measurements::new();
-    let mut file = Vec::new();
-    let mut log = IntervalLog::new(&mut file, 1_700_000_000_250_000_000).unwrap();
-    measurements.completed(Procedure::Secure, 10 * MS);
-    measurements.completed(Procedure::Secure, 20 * MS);
-    log.write(1_000_000_000, &measurements.interval()).unwrap();
-    measurements.completed(Procedure::Release, 30 * MS);
-    log.write(2_500_000_000, &measurements.interval()).unwrap();
-    let text = String::from_utf8(file.clone()).unwrap();
-    assert!(text.contains("\nTag=secure,0.000,1.000,"), "{text}");
-    assert!(text.contains("\nTag=release,1.000,1.500,"), "{text}");
-
-    let mut counts = Vec::new();
-    for entry in IntervalLogIterator::new(text.as_bytes()) {
-        let LogEntry::Interval(interval) = entry.unwrap() else { continue };
-        let bytes = decode_base64(interval.encoded_histogram());
-        let histogram: Histogram<u64> = Deserializer::new().deserialize(&mut &bytes[..]).unwrap();
-        counts.push((interval.tag().unwrap().as_str().to_owned(), histogram.len()));
-    }
-    let first = Procedure::ALL.iter().map(|procedure| (*procedure, 2, Procedure::Secure));
-    let second = Procedure::ALL.iter().map(|procedure| (*procedure, 1, Procedure::Release));
-    let expected = first.chain(second).map(|(procedure, count, of)| {
-        (procedure.name().to_owned(), if procedure == of { count } else { 0 })
-    });
-    assert_eq!(counts, expected.collect::<Vec<_>>());
-}
-
-fn decode_base64(text: &str) -> Vec<u8> {
-    const DIGITS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let digits = text.bytes().filter(|byte| *byte != b'=');
-    let (mut bytes, mut bits, mut count) = (Vec::new(), 0_u32, 0);
-    for digit in digits {
-        let value = DIGITS.iter().position(|d| *d == digit).unwrap();
-        bits = bits << 6 | value as u32;
-        count += 6;
-        if count >= 8 {
-            count -= 8;
-            bytes.push((bits >> count) as u8);
-        }
-    }
-    bytes
+fn intervals_have_their_own_failures_and_add_up() {
+    let (mut measurements, mut sum) = (Measurements::new(), Measurements::of_nothing());
+    measurements.failed(Procedure::Secure, Cause::Timeout);
+    measurements.late_start();
+    let first = measurements.interval();
+    assert_eq!(first.failures.iter().collect::<Vec<_>>(), [(Cause::Timeout, 1)]);
+    measurements.failed(Procedure::Secure, Cause::StatusOther(503));
+    let second = measurements.interval();
+    assert_eq!(second.failures.iter().collect::<Vec<_>>(), [(Cause::StatusOther(503), 1)]);
+    assert_eq!((first.generator.late_starts, second.generator.late_starts), (1, 0));
+    sum.add(&first);
+    sum.add(&second);
+    assert_eq!(sum.failures(), measurements.failures());
+    assert_eq!(sum.generator(), measurements.generator());
+    assert_eq!(sum.procedure(Procedure::Secure).failed, 2);
+    assert_eq!(sum.interval().failures.total(), 0, "it was told already");
 }

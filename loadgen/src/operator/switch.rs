@@ -21,8 +21,11 @@ pub(crate) struct Switching {
 }
 
 impl Switching {
-    /// Those of a profile, with the addresses of this run.
+    /// Those of a profile, with the addresses of this run. Of several generators the first one has them.
     pub fn all(profile: &Profile) -> Vec<Self> {
+        if profile.part.number > 1 {
+            return Vec::new();
+        }
         let pcscfs = &profile.topology.pcscf;
         let each = profile.operator.iter().map(|plan| {
             let role = match (plan.role, plan.number) {

@@ -136,7 +136,7 @@ impl Plain {
         random: Random,
     ) -> Option<Self> {
         profile.ue.shared_address.then_some(())?;
-        let local = SocketAddr::new(population.address(0), profile.ue.port);
+        let local = SocketAddr::new(population.shared_address(), profile.ue.port);
         let call = profile.procedures.call.clone().unwrap_or_default();
         let target = call.target.clone().unwrap_or_default();
         let refresh = profile.procedures.refresh.clone();

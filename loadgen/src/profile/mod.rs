@@ -96,6 +96,9 @@ pub struct Profile {
     /// What of it this generator does: no key of the file.
     #[serde(skip)]
     pub part: Part,
+    /// All of it as TOML, what was replaced included: to be read again, and told from another.
+    #[serde(skip)]
+    pub text: String,
 }
 
 /// The subscribers, and where their UEs are.
@@ -296,6 +299,13 @@ impl Profile {
         Self::parse(path_or_name, &text, overrides)
     }
 
+    /// How many UEs this generator has: all of them, unless it does a part.
+    #[must_use]
+    pub fn ues(&self) -> u64 {
+        let users = self.part.users(self.population.size);
+        users.end - users.start
+    }
+
     /// Whether any of it needs an operator's hand.
     #[must_use]
     pub fn needs_operator(&self) -> bool {
@@ -313,6 +323,7 @@ impl Profile {
     ) -> Result<Self, ProfileError> {
         let source = source::Source::new(file, text, overrides)?;
         let mut profile: Self = source.deserialize()?;
+        profile.text = source.effective()?;
         validate::validate(&profile)
             .and_then(|()| trace::read_all(&mut profile))
             .map_err(|fault| source.error_at(&fault.field, &fault.message))?;

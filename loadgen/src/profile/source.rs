@@ -95,6 +95,12 @@ impl Source {
         })
     }
 
+    /// All of it in one document.
+    pub(super) fn effective(&self) -> Result<String, ProfileError> {
+        let table: toml::Table = self.deserialize()?;
+        Ok(toml::to_string(&table).expect("what was TOML is TOML"))
+    }
+
     /// An error about the value of a dotted key. If it has a default the spot is the table it would
     /// be in, and if that has one too there is none.
     pub(super) fn error_at(&self, field: &str, message: &str) -> ProfileError {

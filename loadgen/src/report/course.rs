@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::Engine;
 use crate::course::{Course, CourseStep, StepResult};
@@ -19,11 +20,15 @@ pub struct Look {
     pub sessions_lost: u64,
 }
 
+/// The name of a step. As a type of its own, since a field that is written as a reference would be taken for one into what is read.
+pub type StepName = &'static str;
+
 /// The course of a comparison's users.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CourseReport {
     /// The first step that failed for somebody.
-    pub broken_step: Option<&'static str>,
+    #[serde(deserialize_with = "step_or_none")]
+    pub broken_step: Option<StepName>,
     /// The algorithms that were agreed on for security associations, and how often.
     pub suites: BTreeMap<String, u64>,
     /// The steps that users went through.
@@ -31,10 +36,11 @@ pub struct CourseReport {
 }
 
 /// A step.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StepReport {
     /// Its name.
-    pub step: &'static str,
+    #[serde(deserialize_with = "step_name")]
+    pub step: StepName,
     /// Users that went through it.
     pub users: u64,
     /// Of these, those that it failed for.
@@ -98,4 +104,18 @@ fn step(result: &StepResult, before: &Look, after: &Look) -> StepReport {
         scscf_bytes: new.scscf_bytes,
         sessions_lost: after.sessions_lost - before.sessions_lost,
     }
+}
+
+/// The name of a step that there is.
+fn step_name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<&'static str, D::Error> {
+    let name = String::deserialize(deserializer)?;
+    let step = CourseStep::from_name(&name);
+    step.map(CourseStep::name).ok_or_else(|| D::Error::custom(format!("no step `{name}`")))
+}
+
+fn step_or_none<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<&'static str>, D::Error> {
+    let name = Option::<String>::deserialize(deserializer)?;
+    Ok(name.and_then(|name| CourseStep::from_name(&name)).map(CourseStep::name))
 }

@@ -10,14 +10,15 @@ use std::io;
 use std::path::Path;
 
 use serde::ser::SerializeMap;
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::health::Health;
 use crate::measure::{Latency, Measurements, Phase, Phases, Procedure, Tally, Transaction};
+use crate::part::Part;
 use crate::profile::Profile;
 use crate::traffic::CapacityResult;
 
-pub use course::{CourseReport, Look, StepReport};
+pub use course::{CourseReport, Look, StepName, StepReport};
 pub use steps::{LoadRow, LoadStepReport, load_steps};
 pub use threshold::{Operator, Threshold, ThresholdError, ThresholdResult};
 
@@ -34,6 +35,12 @@ pub struct Report {
     pub profile: String,
     /// The population's seed.
     pub seed: u64,
+    /// Which part of a run that several generators share this is; nothing for the whole.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub part: Option<Part>,
+    /// Of how many parts this is put together; nothing where one generator did it all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parts: Option<u32>,
     /// From the run's start to its end, in seconds.
     pub duration_s: f64,
     /// How the run is to be judged.
@@ -94,7 +101,8 @@ pub struct Ues {
 }
 
 /// Sessions between UEs, each counted once, on its caller's side.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Sessions {
     /// The caller had its 2xx.
     pub established: u64,
@@ -167,7 +175,8 @@ pub struct Generator {
 }
 
 /// The engine's state at a run's end.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Engine {
     /// Live security subscriptions.
     pub subscriptions: u64,
@@ -203,8 +212,10 @@ pub struct Engine {
     pub rss_bytes: u64,
 }
 
-/// What a run knows at its end, besides its measurements.
-#[derive(Debug, Clone, Default)]
+/// What a run knows at its end, besides its measurements. It is the last line of the run's log as well, so that a report can be made
+/// from the log alone.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Outcome {
     /// From the run's start to its end, in seconds.
     pub duration_s: f64,
@@ -232,9 +243,11 @@ pub struct Outcome {
     pub engine: Option<Engine>,
     /// The steps of a comparison.
     pub course: Option<CourseReport>,
-    /// When each procedure was going on.
+    /// When each procedure was going on: the log's intervals say so.
+    #[serde(skip)]
     pub phases: Phases,
-    /// The steps of the load.
+    /// The steps of the load: the log's intervals say what came of them.
+    #[serde(skip)]
     pub steps: Vec<LoadStepReport>,
     /// What the search for the capacity has found.
     pub capacity: Option<CapacityResult>,
@@ -254,11 +267,13 @@ impl Report {
             schema: SCHEMA,
             profile: profile.name.clone(),
             seed: profile.population.seed,
+            part: Some(profile.part).filter(|part| !part.is_whole()),
+            parts: None,
             duration_s: rounded(outcome.duration_s),
             verdict: Verdict::Pass,
             interrupted: outcome.interrupted,
             ues: Ues {
-                configured: profile.population.size,
+                configured: profile.ues(),
                 secured: outcome.secured,
                 secured_ever: outcome.secured_ever,
             },
@@ -308,13 +323,15 @@ impl Report {
         table::render(self)
     }
 
-    /// Writes `directory/report.json`.
+    /// Writes `directory/report.json`, in the place of one that may be there: whoever reads finds the old one or the new one.
     ///
     /// # Errors
     /// The file can't be made or written.
     #[allow(clippy::disallowed_methods, reason = "this is one of the outermost functions")]
     pub fn write(&self, directory: &Path) -> io::Result<()> {
-        std::fs::write(directory.join("report.json"), self.to_json())
+        let (path, new) = (directory.join("report.json"), directory.join("report.json.new"));
+        std::fs::write(&new, self.to_json())?;
+        std::fs::rename(&new, &path)
     }
 }
 

@@ -35,7 +35,7 @@ fn measurements() -> Measurements {
 
 fn outcome() -> Outcome {
     let mut phases = Phases::default();
-    phases.note(12_000_400_000, &measurements().interval());
+    phases.note(0, 12_000_400_000, &measurements().interval());
     Outcome {
         phases,
         duration_s: 12.000_4,

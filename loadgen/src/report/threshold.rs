@@ -202,6 +202,8 @@ fn empty_report() -> Report {
         schema: SCHEMA,
         profile: String::new(),
         seed: 0,
+        part: None,
+        parts: None,
         duration_s: 0.0,
         verdict: Verdict::Pass,
         interrupted: false,

@@ -12,6 +12,7 @@ use serde::Serialize;
 use super::conclusion::{Conclusion, conclusions};
 use super::matrix::{Row, Variant};
 use super::{csv, html, markdown};
+use crate::part::Part;
 use crate::profile::{Profile, ProfileError};
 use crate::recorder::Capture;
 use crate::run::{self, RunError, RunOptions};
@@ -191,6 +192,8 @@ fn run_one(
         capture: Capture::None,
         quiet: true,
         capacity: None,
+        part: Part::WHOLE,
+        start_at_ns: None,
     };
     let ended = run::run(&profile, &run_options, interrupts)
         .map_err(|error| ComparisonError::Run(name, error))?;

@@ -137,7 +137,7 @@ impl Writing<'_> {
         out.header(HeaderName::Contact).put(b"<sip:").ip(address).put(b":");
         out.decimal(u64::from(port))
             .put(b">;+sip.instance=\"<urn:uuid:00000000-0000-4000-8000-0000");
-        out.hex_u32(self.population.user(self.ue)).put(b">\"");
+        out.hex_u32(self.population.number(self.ue)).put(b">\"");
         if self.settings.flows {
             out.put(b";reg-id=").decimal(u64::from(self.ue / self.population.size()) + 1);
         }

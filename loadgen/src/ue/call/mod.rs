@@ -26,6 +26,7 @@ use imstorm_base::strings::Handle;
 use imstorm_base::time::{Time, seconds};
 use imstorm_sip::transaction::{InviteClient, InviteServer, NonInviteClient, Timings};
 use imstorm_sip::{DialogParts, Message, Method};
+use serde::{Deserialize, Serialize};
 
 use super::place::Place;
 use super::procedures::{FORGET_NS, TIMINGS};
@@ -186,7 +187,8 @@ pub struct LegRequest {
 }
 
 /// Sessions, each counted once, on its caller's side.
-#[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Sessions {
     /// The caller had its 2xx.
     pub established: u64,

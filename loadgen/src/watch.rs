@@ -1,0 +1,220 @@
+//! What is shown and written of a run while it goes on, and its report.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use imstorm_base::time::NS_PER_S;
+use imstorm_uring::process;
+
+use crate::generator::{Cut, GeneratorState};
+use crate::health::{Judgement, Machine};
+use crate::live::Live;
+use crate::log::{End, LogWriter, RunInfo, RunLog, Second};
+use crate::profile::Profile;
+use crate::recorder;
+use crate::report::{Engine, Outcome, Report};
+use crate::run::{Beat, Done, RunError, RunOptions, epoch_ns};
+use crate::target;
+
+/// How long the engine has after the last UE to come to rest: the P-CSCF lets a connection go at once, the control plane
+/// publishes every 20 ms.
+const REST_MAX: Duration = Duration::from_secs(3);
+const REST_WAIT: Duration = Duration::from_millis(50);
+/// How often the engine is asked how it is.
+const ASK_WAIT: Duration = Duration::from_secs(1);
+
+/// Watches a run from its start to its report.
+pub(crate) struct Watcher<'a> {
+    /// As it is run.
+    pub profile: &'a Profile,
+    pub options: &'a RunOptions,
+    /// The engine's control plane.
+    pub admin: Option<&'a str>,
+}
+
+/// What was seen of a run while it went on.
+pub(crate) struct Watched {
+    log: RunLog,
+    writer: LogWriter,
+}
+
+impl Watcher<'_> {
+    /// Shows and writes what the generator tells, until it is through.
+    pub fn watch(
+        &self,
+        began: &Receiver<u64>,
+        beats: &Receiver<Beat>,
+    ) -> Result<Watched, RunError> {
+        let failed = |path: PathBuf, error: io::Error| {
+            RunError::Environment(format!("{}: {error}", path.display()))
+        };
+        let Some(epoch_ns) = self.await_start(began) else {
+            return Err(RunError::Environment("the generator did not start".to_owned()));
+        };
+        let target = self.options.target.map(|target| target.to_string());
+        let info = RunInfo::new(self.profile, self.options.seed, target, epoch_ns);
+        let mut writer = LogWriter::create(&self.options.out, &info)
+            .map_err(|(path, error)| failed(path, error))?;
+        let mut log = RunLog::new(info, self.profile.clone());
+        let mut live = Live::new(self.profile, self.options.quiet);
+        let mut machine = Machine::new();
+        // The looks between the steps of a comparison are to be the only ones.
+        let admin = self.admin.filter(|_| self.profile.schemes.is_none());
+        let engine = admin.map(EngineWatch::start);
+        let mut from_ns = 0;
+        while let Ok(mut beat) = beats.recv() {
+            machine.add_to(&mut beat.health);
+            let second = Second {
+                from_ns,
+                until_ns: beat.elapsed_ns,
+                interval: beat.interval,
+                steps: beat.steps,
+                state: beat.state,
+                health: beat.health,
+                cpu_ns: process::process_cpu_ns(),
+                rss_bytes: process::memory().unwrap_or_default().resident_bytes,
+                engine: engine.as_ref().and_then(EngineWatch::last),
+            };
+            from_ns = second.until_ns;
+            writer.write(&second).map_err(|error| failed(self.options.out.clone(), error))?;
+            log.note(&second);
+            live.show(second.until_ns, &second.interval, &second.state);
+        }
+        live.end();
+        Ok(Watched { log, writer })
+    }
+
+    /// Waits until the generator begins: when that was. Tells each second how long it is until then.
+    fn await_start(&self, began: &Receiver<u64>) -> Option<u64> {
+        loop {
+            match began.recv_timeout(Duration::from_secs(1)) {
+                Ok(epoch_ns) => return Some(epoch_ns),
+                Err(RecvTimeoutError::Disconnected) => return None,
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+            let left_ns = self.options.start_at_ns.map_or(0, |at| at.saturating_sub(epoch_ns()));
+            if left_ns > 0 && !self.options.quiet {
+                eprintln!("starts in {} s", left_ns.div_ceil(NS_PER_S));
+            }
+        }
+    }
+
+    /// Waits for the engine to come to rest, and writes the report.
+    pub fn conclude(&self, done: &Done, watched: Watched) -> Result<Report, RunError> {
+        let Watched { mut log, mut writer } = watched;
+        let out = &self.options.out;
+        let failed =
+            |error: io::Error| RunError::Environment(format!("{}: {error}", out.display()));
+        let state = done.generator.state();
+        let engine = self.admin.and_then(|admin| rested(admin, &state, rest_max(self.profile)));
+        let written =
+            recorder::write(done.generator.recorder(), out, log.info.epoch_ns).map_err(failed)?;
+        let mut health = log.health().clone();
+        health.loosened = self.profile.validity.loosened();
+        let end = End {
+            outcome: Outcome {
+                duration_s: done.elapsed_ns as f64 / NS_PER_S as f64,
+                interrupted: done.interrupted,
+                cpu_s: process::process_cpu_ns() as f64 / NS_PER_S as f64,
+                rss_bytes: process::memory().unwrap_or_default().resident_bytes,
+                engine,
+                course: done.course.clone(),
+                capacity: done.generator.capacity(),
+                invalid_reasons: invalid_reasons(self.profile, done, &state, &log),
+                health,
+                ..Outcome::of(&state)
+            },
+            drained: done.drained,
+            captures: written.ues,
+        };
+        writer.end(&end).map_err(failed)?;
+        log.end(end);
+        let report = log.report();
+        report.write(out).map_err(failed)?;
+        Ok(report)
+    }
+}
+
+/// Asks the engine once a second how it is, on a thread of its own: one that does not answer keeps nothing from being written.
+struct EngineWatch {
+    last: Arc<Mutex<Option<Engine>>>,
+    /// The thread ends with it.
+    _ends: Sender<()>,
+}
+
+impl EngineWatch {
+    fn start(admin: &str) -> Self {
+        let (ends, ended) = channel();
+        let last = Arc::new(Mutex::new(None));
+        let (admin, told) = (admin.to_owned(), Arc::clone(&last));
+        let asking = std::thread::Builder::new().name("engine-watch".to_owned()).spawn(move || {
+            while let Err(RecvTimeoutError::Timeout) = ended.recv_timeout(ASK_WAIT) {
+                let status = target::status(&admin);
+                *told.lock().unwrap_or_else(PoisonError::into_inner) = status;
+            }
+        });
+        // Without it the log lacks the engine's state; the report asks for it again.
+        drop(asking);
+        Self { last, _ends: ends }
+    }
+
+    fn last(&self) -> Option<Engine> {
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The engine's state once it holds nothing of UEs that are through.
+fn rested(admin: &str, state: &GeneratorState, longest: Duration) -> Option<Engine> {
+    let mut engine = target::status(admin)?;
+    for _ in 0..longest.as_millis() / REST_WAIT.as_millis() {
+        if engine.subscriptions <= state.connections
+            && engine.security_associations <= 4 * state.connections
+            && (engine.sessions == 0 || state.connections > 0)
+        {
+            break;
+        }
+        // Not park_timeout: the HTTP client leaves wake-ups behind, on which it would return at once.
+        std::thread::sleep(REST_WAIT);
+        engine = target::status(admin)?;
+    }
+    Some(engine)
+}
+
+/// How long the engine has to come to rest: a connection whose access was lost goes when the engine's timers say so.
+fn rest_max(profile: &Profile) -> Duration {
+    let handover = profile.procedures.handover.as_ref();
+    match handover.is_some_and(|handover| handover.old_access.is_lost()) {
+        true => Duration::from_secs_f64(profile.limits.drain_s).max(REST_MAX),
+        false => REST_MAX,
+    }
+}
+
+/// Why the run is no measurement of the target, if it is none.
+fn invalid_reasons(
+    profile: &Profile,
+    done: &Done,
+    state: &GeneratorState,
+    log: &RunLog,
+) -> Vec<String> {
+    let counts = log.measurements().generator();
+    let mut reasons = Judgement { health: log.health(), counts }.reasons(&profile.validity);
+    if done.missed_looks > 0 {
+        reasons.push(format!(
+            "the engine's state was not to be had {} times between steps: their counts are not their own",
+            done.missed_looks
+        ));
+    }
+    if state.outbox_full > 0 {
+        reasons.push(format!("{} datagrams found no room to be sent", state.outbox_full));
+    }
+    if !done.drained && !done.interrupted {
+        let Cut { under_way, waiting } = done.cut;
+        reasons.push(format!(
+            "{under_way} procedures were cut off at the end of the drain, and {waiting} had not begun"
+        ));
+    }
+    reasons
+}
