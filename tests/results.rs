@@ -430,3 +430,51 @@ fn a_run_starts_when_it_is_told_to() {
     let info: Value = serde_json::from_slice(&text).expect("JSON");
     assert!(info["epoch_ns"].as_u64() >= Some(start_at_s * 1_000_000_000), "{info:#}");
 }
+
+#[test]
+fn runs_are_compared_and_the_exit_code_says_how() {
+    let _alone = alone();
+    let directory = Directory::new("compare");
+    let a = directory.at("a");
+    let output = run(&a, &[]).output().expect("it starts");
+    finished(&output, &a);
+    let mut report = report_of(&a);
+    // Whether this machine was quiet is not what is looked at.
+    report["verdict"] = "pass".into();
+    report["invalid_reasons"] = Value::Array(Vec::new());
+    fs::write(a.join("report.json"), report.to_string()).expect("a file");
+    let other = |name: &str, change: &dyn Fn(&mut Value), size: &str| {
+        let other = directory.at(name);
+        fs::create_dir_all(&other).expect("a directory");
+        let mut report = report.clone();
+        change(&mut report);
+        fs::write(other.join("report.json"), report.to_string()).expect("a file");
+        let text = fs::read_to_string(a.join("run.json")).expect("a file");
+        let size = format!("size = {size}");
+        fs::write(other.join("run.json"), text.replace("size = 200", &size)).expect("a file");
+        other
+    };
+    let same = other("same", &|_| (), "200");
+    let slower = |it: &mut Value| it["procedures"]["secure"]["rate_per_s"] = 1.into();
+    let worse = other("worse", &slower, "200");
+    let invalid = other("invalid", &|it| it["verdict"] = "invalid".into(), "200");
+    let bigger = other("bigger", &|_| (), "400");
+    let compared = |args: &[&str], b: &Path, code: i32, expected: &str| {
+        let mut args = args.to_vec();
+        args.insert(0, "compare");
+        let output = imstorm(&args, &[&a, b]);
+        assert_eq!(output.status.code(), Some(code), "{}", shown(&output));
+        assert!(shown(&output).contains(expected), "{expected}: {}", shown(&output));
+    };
+    compared(&[], &same, 0, "SAME within noise");
+    compared(&[], &same.join("report.json"), 0, "SAME within noise");
+    compared(&["--markdown"], &worse, 1, "| WORSE |");
+    compared(&["--tolerance", "secure.rate_per_s=100000"], &worse, 0, "SAME within noise");
+    compared(&["--tolerance", "secure.rate=5"], &worse, 2, "procedures.secure.rate_per_s");
+    compared(&[], &invalid, 1, "INVALID");
+    compared(&[], &bigger, 2, "population.size (200 and 400)");
+    compared(&["--force"], &bigger, 0, "did not do the same");
+    compared(&[], &directory.at("nowhere"), 2, "expected a run's directory or its report.json");
+    let three = [&same, &same, &same].map(|it| it.display().to_string()).join(",");
+    compared(&[], Path::new(&three), 0, "(3 runs)");
+}

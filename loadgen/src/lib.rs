@@ -14,6 +14,7 @@
 
 pub mod child;
 pub mod cli;
+pub mod compare;
 pub mod course;
 pub mod embedded;
 pub mod generator;

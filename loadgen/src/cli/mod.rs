@@ -1,6 +1,7 @@
 //! The command line of `imstorm`.
 
 mod capacity;
+mod compare;
 mod interrupts;
 mod profiles;
 mod report;
@@ -29,8 +30,8 @@ struct Cli {
 const EXIT_CODES: &str = "\
 Exit codes:
     0  all thresholds held
-    1  a threshold was crossed, a seed did not hold, a conclusion of the comparison did not, or a part is missing
-    2  bad usage or profile
+    1  a threshold was crossed, a seed did not hold, a conclusion of the comparison did not, a part is missing, or a run is worse than the other
+    2  bad usage or profile, or runs that are not comparable
     3  the run is INVALID: the generator was the limit
     4  the target does not answer
     5  the environment: an address in use, a permission, a file
@@ -48,6 +49,8 @@ enum Command {
     Schemes(schemes::SchemesArgs),
     /// Make a run's report from its logs, also of one that was killed; or put the parts of a run together.
     Report(report::ReportArgs),
+    /// Hold a run, or several of the same, against another: what is better, worse, or the same within noise.
+    Compare(compare::CompareArgs),
     /// Draw the message flow of a captured UE.
     Ladder {
         /// The directory of a run's results.
@@ -88,6 +91,7 @@ pub fn main() -> ExitCode {
         Command::Simulate(args) => simulate::simulate(args),
         Command::Schemes(args) => schemes::compare_schemes(args),
         Command::Report(args) => report::report(args),
+        Command::Compare(args) => compare::compare(args),
         Command::Ladder { directory, ue } => ladder(directory, *ue),
         Command::Profiles => profiles::list(),
         Command::Init { name } => profiles::init(name),
@@ -135,5 +139,16 @@ fn key_value(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
         _ => Err("expected KEY=VALUE".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_one() {
+        use clap::CommandFactory;
+        Cli::command().debug_assert();
     }
 }
