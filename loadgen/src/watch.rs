@@ -208,7 +208,10 @@ fn invalid_reasons(
         ));
     }
     if state.outbox_full > 0 {
-        reasons.push(format!("{} datagrams found no room to be sent", state.outbox_full));
+        reasons.push(format!(
+            "{} datagrams found no room to be sent: the generator was the limit",
+            state.outbox_full
+        ));
     }
     if !done.drained && !done.interrupted {
         let Cut { under_way, waiting } = done.cut;
