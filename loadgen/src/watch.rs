@@ -213,6 +213,10 @@ fn invalid_reasons(
             state.outbox_full
         ));
     }
+    if done.generator.is_choked() {
+        reasons
+            .push("too many starts waited for a UE that is free: no more were offered".to_owned());
+    }
     if !done.drained && !done.interrupted {
         let Cut { under_way, waiting } = done.cut;
         reasons.push(format!(
