@@ -234,7 +234,7 @@ impl Generator {
     ) -> Self {
         let population = Population::new(profile, directory);
         let random = Random::new(seed.seed);
-        let brought_up = brought_up(profile, population.size());
+        let brought_up = u32::try_from(profile.brought_up()).unwrap_or(population.size());
         let plain = Plain::new(profile, &population, seed.run, random.fork(3)).map(Box::new);
         let users = if plain.is_some() { 0 } else { population.size() as usize };
         let size = if plain.is_some() { 0 } else { population.accesses() as usize };
@@ -862,14 +862,6 @@ pub(crate) const TEXT_BYTES_MAX: usize = 4096;
 /// What the network has said of a secured UE's dialog and its Service-Route, the same of a second dialog, and two Security-Servers; all
 /// where nothing can be packed. A UE of a network as usual takes 50 bytes of it.
 const STRINGS_BYTES_PER_UE: usize = 768 + 512 + 2 * 512;
-/// How many of so many UEs the arrivals of this part bring up.
-fn brought_up(profile: &Profile, size: u32) -> u32 {
-    let wanted = profile.traffic.as_ref().and_then(|traffic| traffic.bring_up);
-    let Some(wanted) = wanted else { return size };
-    let users = profile.part.users(wanted);
-    u32::try_from(users.end - users.start).unwrap_or(size).min(size)
-}
-
 /// The most that a pool of strings may have: users with calls, each of which has room for eight, take far less.
 const STRINGS_BYTES_MAX: usize = 31 << 30;
 /// A UE's set in force, and that of a re-authentication or of the connection before.

@@ -26,6 +26,7 @@ pub mod measure;
 pub mod operator;
 pub mod part;
 pub(crate) mod plain;
+pub mod plan;
 pub mod population;
 pub mod profile;
 pub mod recorder;

@@ -35,6 +35,17 @@ pub fn memory_of(pid: u32) -> io::Result<Memory> {
     memory_from(&format!("/proc/{pid}/status"))
 }
 
+/// The memory that is free on this machine without swapping, in bytes: `MemAvailable` of `/proc/meminfo`.
+///
+/// # Errors
+/// The file can't be read, or does not say.
+pub fn memory_free() -> io::Result<u64> {
+    let text = std::fs::read_to_string("/proc/meminfo")?;
+    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"));
+    let kib = line.and_then(|line| line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok());
+    kib.map(|kib| kib * 1024).ok_or_else(|| io::Error::other("/proc/meminfo: no MemAvailable"))
+}
+
 /// Keeps the calling thread on one core (numbered from 0, as the kernel does).
 pub fn pin_to_core(core: usize) -> io::Result<()> {
     if core >= rustix::thread::CpuSet::MAX_CPU {

@@ -3,6 +3,7 @@
 mod capacity;
 mod compare;
 mod interrupts;
+mod plan;
 mod profiles;
 mod report;
 mod run;
@@ -41,6 +42,8 @@ Exit codes:
 enum Command {
     /// Run a load profile over real sockets, against an engine of its own or a target.
     Run(run::RunArgs),
+    /// Say what a profile comes to, and what will not fit. Nothing is sent.
+    Plan(plan::PlanArgs),
     /// Find the highest load that a core handles adequately: the profile's [traffic], offered more and more often.
     Capacity(run::RunArgs),
     /// Run a load profile over a simulated network, for many seeds.
@@ -87,6 +90,7 @@ pub fn main() -> ExitCode {
     imstorm_engine::cli::start_log();
     let code = match &cli.command {
         Command::Run(args) => run::run_profile(args),
+        Command::Plan(args) => plan::plan(args),
         Command::Capacity(args) => capacity::find_capacity(args),
         Command::Simulate(args) => simulate::simulate(args),
         Command::Schemes(args) => schemes::compare_schemes(args),

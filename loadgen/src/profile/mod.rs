@@ -306,6 +306,14 @@ impl Profile {
         users.end - users.start
     }
 
+    /// How many of them the arrivals bring up: the others are for the set-ups of the traffic's mix.
+    #[must_use]
+    pub fn brought_up(&self) -> u64 {
+        let wanted = self.traffic.as_ref().and_then(|traffic| traffic.bring_up);
+        let users = self.part.users(wanted.unwrap_or(self.population.size));
+        (users.end - users.start).min(self.ues())
+    }
+
     /// Whether any of it needs an operator's hand.
     #[must_use]
     pub fn needs_operator(&self) -> bool {

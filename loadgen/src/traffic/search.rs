@@ -97,6 +97,26 @@ impl Search {
         (attempts >= self.plan.attempts_max).then_some(StepVerdict::Undecided)
     }
 
+    /// After how many attempts a step is good of which this share is handled inadequately.
+    #[must_use]
+    pub fn least_attempts(&self, share: f64) -> u64 {
+        let is_good = |attempts: u64| {
+            let inadequate = (attempts as f64 * share) as u64;
+            self.judge(attempts, inadequate) == Some(StepVerdict::Adequate)
+        };
+        // Twice as many until it is, then by halving.
+        let mut most = 1;
+        while !is_good(most) && most < 1 << 40 {
+            most *= 2;
+        }
+        let mut least = most / 2;
+        while most - least > 1 {
+            let middle = (least + most) / 2;
+            if is_good(middle) { most = middle } else { least = middle }
+        }
+        most
+    }
+
     /// Whether a step under way is so bad that it need not go on.
     #[must_use]
     pub fn is_hopeless(&self, attempts: u64, inadequate: u64) -> bool {
@@ -277,6 +297,7 @@ mod tests {
         // The rule of three: none of 2,995 is at most a thousandth with 95%.
         assert_eq!(search.judge(2_994, 0), None);
         assert_eq!(search.judge(2_995, 0), Some(StepVerdict::Adequate));
+        assert_eq!(search.least_attempts(0.0), 2_995);
         // Poisson with a mean of 30: at most 21 in 5.4% of all cases, at most 20 in 3.5%; at least 40 in 4.6%, 39 in 6.6%.
         assert_eq!(search.judge(30_000, 21), None);
         assert_eq!(search.judge(30_000, 20), Some(StepVerdict::Adequate));
