@@ -134,6 +134,10 @@ pub fn run(
     let mut profile = profile.clone();
     profile.part = options.part;
     population::check_part(&profile).map_err(RunError::Part)?;
+    if options.capacity.is_some() && !options.part.is_whole() {
+        let problem = "each part would look for the capacity by itself: --part is for imstorm run";
+        return Err(RunError::Part(problem.to_owned()));
+    }
     let directory = Arc::new(population::directory(&profile).map_err(RunError::Subscribers)?);
     let (engine_cores, own_core) = share_cores()?;
     let mut cores = Cores::of_generator(own_core)
