@@ -66,3 +66,6 @@ pub struct Second {
     /// The engine's state as last heard of; nothing where it was not asked.
     pub engine: Option<Engine>,
 }
+
+#[cfg(test)]
+mod tests;

@@ -318,8 +318,14 @@ mod tests {
         let text = String::from_utf8(file).unwrap();
         let starts = text.lines().map(|line| line.rsplitn(3, ',').last().unwrap().to_owned());
         let starts: Vec<String> = starts.filter(|line| !line.starts_with('#')).collect();
-        let expected =
-            ["Tag=secure,0.000,1.000", "Tag=secure,1.000,1.500", "Tag=SUBSCRIBE,1.000,1.500"];
+        let expected = [
+            "Tag=secure,0.000,1.000",
+            "Tag=secure.raw,0.000,1.000",
+            "Tag=secure,1.000,1.500",
+            "Tag=secure.raw,1.000,1.500",
+            "Tag=SUBSCRIBE,1.000,1.500",
+            "Tag=SUBSCRIBE.raw,1.000,1.500",
+        ];
         assert_eq!(starts, expected, "{text}");
     }
 }
