@@ -238,6 +238,21 @@ fn a_torn_last_line_is_skipped() {
 }
 
 #[test]
+fn a_full_disk_costs_the_log_and_not_the_run() {
+    let _alone = alone();
+    let directory = Directory::new("full");
+    let out = directory.at("run");
+    fs::create_dir_all(&out).expect("a directory");
+    std::os::unix::fs::symlink("/dev/full", out.join("intervals.jsonl")).expect("a link");
+    let output = run(&out, &["population.size=20"]).output().expect("it starts");
+    assert_eq!(output.status.code(), Some(INVALID), "{}", shown(&output));
+    let report = report_of(&out);
+    assert_eq!(report["procedures"]["release"]["completed"], 20, "{report:#}");
+    let reasons = report["invalid_reasons"].to_string();
+    assert!(reasons.contains("the log could not be written any more"), "{reasons}");
+}
+
+#[test]
 fn what_is_no_run_exits_with_2() {
     let directory = Directory::new("no-run");
     let output = imstorm(&["report"], &[&directory.0]);

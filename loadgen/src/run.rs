@@ -202,12 +202,13 @@ pub fn run(
         .spawn(move || worker.run(std::mem::take(&mut io_sockets)))
         .map_err(|error| RunError::Environment(format!("a thread: {error}")))?;
     let watcher = Watcher { profile: &profile, options, admin: admin.as_deref() };
-    let watched = watcher.watch(&began, &beats);
+    let watched = watcher.watch(&began, &beats)?;
     let done = thread
         .join()
         .map_err(|_| RunError::Environment("the generator panicked".to_owned()))?
         .map_err(|error| RunError::Environment(format!("the generator's sockets: {error}")))?;
-    let report = watcher.conclude(&done, watched?)?;
+    let never = || RunError::Environment("the generator has not begun".to_owned());
+    let report = watcher.conclude(&done, watched.ok_or_else(never)?)?;
     if let Some(child) = &mut child {
         child.stop();
     }

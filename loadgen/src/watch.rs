@@ -38,27 +38,42 @@ pub(crate) struct Watcher<'a> {
 /// What was seen of a run while it went on.
 pub(crate) struct Watched {
     log: RunLog,
-    writer: LogWriter,
+    /// Nothing where the files could not be written any more.
+    writer: Option<LogWriter>,
+    /// Why that was.
+    lost: Vec<String>,
+}
+
+impl Watched {
+    /// Writes to the files. Where that fails the run goes on without them: what is in memory makes a report yet, which says so.
+    fn write(&mut self, write: impl FnOnce(&mut LogWriter) -> io::Result<()>) {
+        let Some(writer) = &mut self.writer else { return };
+        if let Err(error) = write(writer) {
+            let problem = format!("the log could not be written any more: {error}");
+            eprintln!("warning: {problem}");
+            self.lost.push(problem);
+            self.writer = None;
+        }
+    }
 }
 
 impl Watcher<'_> {
-    /// Shows and writes what the generator tells, until it is through.
+    /// Shows and writes what the generator tells, until it is through; nothing where it did not even begin.
     pub fn watch(
         &self,
         began: &Receiver<u64>,
         beats: &Receiver<Beat>,
-    ) -> Result<Watched, RunError> {
+    ) -> Result<Option<Watched>, RunError> {
         let failed = |path: PathBuf, error: io::Error| {
             RunError::Environment(format!("{}: {error}", path.display()))
         };
-        let Some(epoch_ns) = self.await_start(began) else {
-            return Err(RunError::Environment("the generator did not start".to_owned()));
-        };
+        let Some(epoch_ns) = self.await_start(began) else { return Ok(None) };
         let target = self.options.target.map(|target| target.to_string());
         let info = RunInfo::new(self.profile, self.options.seed, target, epoch_ns);
-        let mut writer = LogWriter::create(&self.options.out, &info)
+        let writer = LogWriter::create(&self.options.out, &info)
             .map_err(|(path, error)| failed(path, error))?;
-        let mut log = RunLog::new(info, self.profile.clone());
+        let log = RunLog::new(info, self.profile.clone());
+        let mut watched = Watched { log, writer: Some(writer), lost: Vec::new() };
         let mut live = Live::new(self.profile, self.options.quiet);
         let mut machine = Machine::new();
         // The looks between the steps of a comparison are to be the only ones.
@@ -79,12 +94,12 @@ impl Watcher<'_> {
                 engine: engine.as_ref().and_then(EngineWatch::last),
             };
             from_ns = second.until_ns;
-            writer.write(&second).map_err(|error| failed(self.options.out.clone(), error))?;
-            log.note(&second);
+            watched.write(|writer| writer.write(&second));
+            watched.log.note(&second);
             live.show(second.until_ns, &second.interval, &second.state);
         }
         live.end();
-        Ok(Watched { log, writer })
+        Ok(Some(watched))
     }
 
     /// Waits until the generator begins: when that was. Tells each second how long it is until then.
@@ -103,17 +118,18 @@ impl Watcher<'_> {
     }
 
     /// Waits for the engine to come to rest, and writes the report.
-    pub fn conclude(&self, done: &Done, watched: Watched) -> Result<Report, RunError> {
-        let Watched { mut log, mut writer } = watched;
+    pub fn conclude(&self, done: &Done, mut watched: Watched) -> Result<Report, RunError> {
         let out = &self.options.out;
         let failed =
             |error: io::Error| RunError::Environment(format!("{}: {error}", out.display()));
         let state = done.generator.state();
         let engine = self.admin.and_then(|admin| rested(admin, &state, rest_max(self.profile)));
-        let written =
-            recorder::write(done.generator.recorder(), out, log.info.epoch_ns).map_err(failed)?;
-        let mut health = log.health().clone();
+        let written = recorder::write(done.generator.recorder(), out, watched.log.info.epoch_ns)
+            .map_err(failed)?;
+        let mut health = watched.log.health().clone();
         health.loosened = self.profile.validity.loosened();
+        let mut reasons = invalid_reasons(self.profile, done, &state, &watched.log);
+        reasons.append(&mut watched.lost);
         let end = End {
             outcome: Outcome {
                 duration_s: done.elapsed_ns as f64 / NS_PER_S as f64,
@@ -123,16 +139,16 @@ impl Watcher<'_> {
                 engine,
                 course: done.course.clone(),
                 capacity: done.generator.capacity(),
-                invalid_reasons: invalid_reasons(self.profile, done, &state, &log),
+                invalid_reasons: reasons,
                 health,
                 ..Outcome::of(&state)
             },
             drained: done.drained,
             captures: written.ues,
         };
-        writer.end(&end).map_err(failed)?;
-        log.end(end);
-        let report = log.report();
+        watched.write(|writer| writer.end(&end));
+        watched.log.end(end);
+        let report = watched.log.report();
         report.write(out).map_err(failed)?;
         Ok(report)
     }

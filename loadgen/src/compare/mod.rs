@@ -79,7 +79,12 @@ pub fn compare(
                 .to_owned(),
         );
     }
-    let quantities = quantity::quantities(sides);
+    let mut quantities = quantity::quantities(sides);
+    if sides.iter().all(|side| side.seeks_capacity()) {
+        // What was offered else is what the search happened to try.
+        quantities.retain(|quantity| quantity.path.starts_with(side::CAPACITY));
+        remarks.push("of runs that look for the capacity only that is compared".to_owned());
+    }
     for tolerance in tolerances {
         if !quantities.iter().any(|quantity| tolerance.is_for(&quantity.path)) {
             let known = quantities.iter().map(|quantity| quantity.path.clone()).collect();

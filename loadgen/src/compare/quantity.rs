@@ -2,8 +2,9 @@
 
 use serde_json::Value;
 
+use super::rules::Unit;
 use super::rules::{ROW_RULES, RULES, Rule};
-use super::{Side, rules::Unit};
+use super::side::{CAPACITY, Run, Side};
 
 /// A number of both sides, once for each run.
 #[derive(Debug, Clone)]
@@ -32,7 +33,15 @@ pub(super) fn quantities(sides: [&Side; 2]) -> Vec<Quantity> {
     for rule in &RULES[ROW_RULES..] {
         let of = rule.path.split('.').next().unwrap_or_default();
         let values = sides.map(|side| {
-            let each = side.runs.iter().map(|run| at(&run.report, rule.path));
+            // Of a search that found nothing, the capacity is none.
+            let found_nothing = |run: &Run| {
+                let sought = run.report[of].is_object();
+                (of == CAPACITY && sought).then_some(0.0)
+            };
+            let each = side
+                .runs
+                .iter()
+                .map(|run| at(&run.report, rule.path).or_else(|| found_nothing(run)));
             each.collect::<Option<Vec<f64>>>()
         });
         // A target without a control plane says nothing of itself.
@@ -62,7 +71,7 @@ fn procedures(sides: [&Side; 2]) -> Vec<String> {
 }
 
 fn of_row(sides: [&Side; 2], path: String, name: &str, rule: &'static Rule) -> Quantity {
-    let row = |run: &super::side::Run| run.report["procedures"][name].clone();
+    let row = |run: &Run| run.report["procedures"][name].clone();
     let number = |row: &Value, path: &str| at(row, path).unwrap_or(0.0);
     let is_share = rule.unit == Unit::Share;
     let counted = if is_share { "attempted" } else { "completed" };

@@ -8,6 +8,8 @@ use serde_json::Value;
 
 use crate::log::{REPORT_FILE, RunInfo, difference_of_profiles};
 
+/// The field of what a search for the capacity has found.
+pub(super) const CAPACITY: &str = "capacity";
 /// The longest report that is read, in bytes.
 const REPORT_BYTES_MAX: u64 = 64 << 20;
 
@@ -80,6 +82,11 @@ impl Side {
             }
         }
         Ok(())
+    }
+
+    /// Whether all runs looked for the capacity.
+    pub(super) fn seeks_capacity(&self) -> bool {
+        self.runs.iter().all(|run| run.report[CAPACITY].is_object())
     }
 
     /// Whether the latencies of all runs are the target's.

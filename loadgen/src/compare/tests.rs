@@ -172,6 +172,25 @@ fn what_did_something_else_is_not_comparable_unless_forced() {
 }
 
 #[test]
+fn of_searches_only_what_they_found_is_compared() {
+    let found = |capacity: Value| {
+        side(vec![run(|it| {
+            it["capacity"] = json!({ "capacity_per_s": capacity });
+            it["procedures"]["secure"]["rate_per_s"] = capacity.clone();
+        })])
+    };
+    let code = |a: Value, b: Value| {
+        let compared = compare([&found(a), &found(b)], &[], false).unwrap();
+        assert_eq!(compared.findings.len(), 1);
+        (compared.findings[0].judged, compared.exit_code())
+    };
+    assert_eq!(code(json!(2_000.0), json!(1_900.0)), (Judged::Same, 0));
+    assert_eq!(code(json!(2_000.0), json!(1_500.0)), (Judged::Worse, 1));
+    assert_eq!(code(json!(2_000.0), Value::Null), (Judged::Worse, 1));
+    assert_eq!(code(json!(1_500.0), json!(2_000.0)), (Judged::Better, 0));
+}
+
+#[test]
 fn the_tables_are_as_ever() {
     let worse = run(|it| it["procedures"]["secure"]["latency_us"]["p99"] = json!(9_000));
     let sides = [side(vec![run(|_| ())]), side(vec![worse])];
