@@ -2,12 +2,13 @@
 
 use crate::error::{Expected, ParseError};
 use crate::header::{Form, Header, HeaderName, NAMES};
-use crate::lines::{Lines, near_colon};
+use crate::lines::{BLOCK_BYTES, Controls};
 use crate::message::Message;
 use crate::method::Method;
-use crate::scan::{TOKEN, decimal, is_space, is_token, skip, trim};
+use crate::scan::{TOKEN, decimal, is_token, skip, trim, trim_end, trim_start};
 use crate::span::Span;
 use std::cell::Cell;
+use std::ops::Range;
 
 /// How many header lines a message may have. The longest IMS requests have 40 to 60; RFC 4475's
 /// longest has 50.
@@ -198,45 +199,69 @@ fn head<'b>(bytes: &'b [u8], index: &mut Index) -> Result<(&'b [u8], usize), Par
         return Err(error(bytes, MAX_BYTES, Expected::ShorterMessage));
     }
     index.clear();
-    let mut lines = Lines::new(bytes, 0);
-    let end = line_end(bytes, &mut lines, 0)?;
-    index.start = start_line(bytes, end)?;
-    let body_start = headers(bytes, &mut lines, end, index)?;
+    let body_start = lines(bytes, index)?;
     Ok((bytes, body_start))
 }
 
-/// The offset behind the CRLF of the line that starts at `start`. A NUL may stand there only as RFC
-/// 3261 25.1's `quoted-pair`, behind a backslash (RFC 4475 3.1.1.2).
-#[inline]
-fn line_end(bytes: &[u8], lines: &mut Lines<'_>, start: usize) -> Result<usize, ParseError> {
-    match lines.control(start) {
-        Some(at) if bytes.get(at..at + 2) == Some(b"\r\n") => Ok(at + 2),
-        Some(at) => odd_line_end(bytes, lines, start, at),
-        None => Err(error(bytes, bytes.len(), Expected::EndOfLine)),
+/// Fills in start line and headers; returns the offset of the body. One look at each byte finds the control characters, of which most are
+/// in the CRLF that ends a line.
+fn lines(bytes: &[u8], index: &mut Index) -> Result<usize, ParseError> {
+    // The line that is being looked at, the start line at first.
+    let mut start = 0;
+    for (block, mut controls) in Controls::new(bytes).enumerate() {
+        while controls != 0 {
+            let at = block * BLOCK_BYTES + controls.trailing_zeros() as usize;
+            controls &= controls - 1;
+            if at < start {
+                // The LF of the line before.
+                continue;
+            }
+            match bytes.get(at..) {
+                Some([b'\r', b'\n', ..]) if at == start => return Ok(at + 2),
+                Some([b'\r', b'\n', behind @ ..]) if start == 0 || !starts_folded(behind) => {
+                    let end = at + 2;
+                    if start == 0 {
+                        index.start = start_line(bytes, end)?;
+                    } else {
+                        push_header(bytes, start, end, index)?;
+                    }
+                    start = end;
+                }
+                _ => check_control(bytes, start, at, index)?,
+            }
+        }
     }
+    Err(line_error(bytes, start, bytes.len(), index))
 }
 
-/// As [`line_end`], where another control character comes first, at `at`.
+#[inline(always)]
+fn starts_folded(line: &[u8]) -> bool {
+    matches!(line, [b' ' | b'\t', ..])
+}
+
+/// Whether the control character `at` that ends no line may stand where it does: CR and LF only in a fold, NUL only as RFC 3261 25.1's
+/// `quoted-pair`, behind a backslash (RFC 4475 3.1.1.2).
 #[cold]
-fn odd_line_end(
-    bytes: &[u8],
-    lines: &mut Lines<'_>,
-    start: usize,
-    mut at: usize,
-) -> Result<usize, ParseError> {
-    loop {
-        match bytes[at] {
-            b'\r' if bytes.get(at + 1) == Some(&b'\n') => return Ok(at + 2),
-            b'\r' | b'\n' => return Err(error(bytes, at, Expected::EndOfLine)),
-            0 if at == start || bytes[at - 1] != b'\\' => {
-                return Err(error(bytes, at, Expected::EndOfLine));
-            }
-            _ => at += 1,
-        }
-        at = match lines.control(at) {
-            Some(found) => found,
-            None => return Err(error(bytes, bytes.len(), Expected::EndOfLine)),
-        };
+fn check_control(bytes: &[u8], start: usize, at: usize, index: &Index) -> Result<(), ParseError> {
+    let (before, behind) = bytes.split_at(at);
+    let is_allowed = match behind {
+        [b'\r', ..] => behind.starts_with(b"\r\n"),
+        [b'\n', ..] => before.ends_with(b"\r"),
+        [0, ..] => before.ends_with(b"\\"),
+        _ => true,
+    };
+    if is_allowed { Ok(()) } else { Err(line_error(bytes, start, at, index)) }
+}
+
+/// The line that begins at `start` doesn't end as it should, because of what is `at` this place.
+#[cold]
+fn line_error(bytes: &[u8], start: usize, at: usize, index: &Index) -> ParseError {
+    if start == bytes.len() {
+        error(bytes, start, Expected::EndOfHeaders)
+    } else if usize::from(index.count) == MAX_HEADERS {
+        error(bytes, start, Expected::FewerHeaders)
+    } else {
+        error(bytes, at, Expected::EndOfLine)
     }
 }
 
@@ -306,86 +331,73 @@ fn is_version(text: &[u8]) -> bool {
         && decimal(&number[dot + 1..]).is_some()
 }
 
-/// Fills in the header lines; returns the offset of the body.
-fn headers(
+/// Adds the header whose line or lines are `start..end`, CRLF included.
+#[inline(always)]
+fn push_header(
     bytes: &[u8],
-    lines: &mut Lines<'_>,
     start: usize,
+    end: usize,
     index: &mut Index,
-) -> Result<usize, ParseError> {
-    let mut at = start;
-    loop {
-        match bytes.get(at) {
-            None => return Err(error(bytes, at, Expected::EndOfHeaders)),
-            Some(b'\r') if bytes.get(at + 1) == Some(&b'\n') => return Ok(at + 2),
-            Some(_) => {}
-        }
-        if usize::from(index.count) == MAX_HEADERS {
-            return Err(error(bytes, at, Expected::FewerHeaders));
-        }
-        let mut end = line_end(bytes, lines, at)?;
-        if let Some(b' ' | b'\t') = bytes.get(end) {
-            end = folded_end(bytes, lines, end)?;
-        }
-        index.push(header(bytes, at, end)?);
-        at = end;
+) -> Result<(), ParseError> {
+    if usize::from(index.count) == MAX_HEADERS {
+        return Err(error(bytes, start, Expected::FewerHeaders));
     }
-}
-
-/// The end of the line that goes on with white space at `end`.
-#[cold]
-fn folded_end(bytes: &[u8], lines: &mut Lines<'_>, mut end: usize) -> Result<usize, ParseError> {
-    while let Some(b' ' | b'\t') = bytes.get(end) {
-        end = line_end(bytes, lines, end)?;
-    }
-    Ok(end)
-}
-
-/// The header whose line or lines are `start..end`, CRLF included.
-#[inline]
-fn header(bytes: &[u8], start: usize, end: usize) -> Result<Header, ParseError> {
-    let near = near_colon(bytes, start).unwrap_or(start);
     // A name of the table is a token: only others need a look at each byte. A colon behind the line's end makes none of the table,
     // since no name has an LF.
-    let (name, name_end, colon) = match HeaderName::of_token(&bytes[start..near]) {
-        HeaderName::Extension => odd_name(bytes, start),
-        name => (name, near, near),
-    };
+    match HeaderName::leading(bytes.get(start..).unwrap_or_default()) {
+        Some((name, len)) => index.push(header(bytes, name, start..end, len)),
+        None => push_odd(bytes, start, end, index)?,
+    }
+    Ok(())
+}
+
+#[inline(always)]
+fn header(bytes: &[u8], name: HeaderName, line: Range<usize>, name_len: usize) -> Header {
+    let start = line.start;
+    let line = bytes.get(line).unwrap_or_default();
+    let (value_start, value_end) = value_of(line, name_len);
+    Header {
+        name,
+        name_span: Span::new(start, start + name_len),
+        value: Span::new(start + value_start, start + value_end),
+        line: Span::new(start, start + line.len()),
+    }
+}
+
+/// Where in `line`, CRLF included, the value without white space around it is: it lies behind the colon that is at `colon`.
+#[inline(always)]
+pub(crate) fn value_of(line: &[u8], colon: usize) -> (usize, usize) {
+    // Nearly always one space is before it, and none behind it.
+    match (line.get(colon..), line) {
+        (Some([b':', b' ', first, ..]), [.., last, _, _]) if *first > b' ' && *last > b' ' => {
+            (colon + 2, line.len() - 2)
+        }
+        _ => odd_value_of(line, colon),
+    }
+}
+
+/// As [`value_of`], whatever white space there is.
+#[cold]
+fn odd_value_of(line: &[u8], colon: usize) -> (usize, usize) {
+    let value = trim_end(line.get(colon + 1..line.len() - 2).unwrap_or_default());
+    let end = colon + 1 + value.len();
+    (end - trim_start(value).len(), end)
+}
+
+/// Adds the header whose line or lines are `start..end`, where white space is behind its name, or the table doesn't have it.
+#[cold]
+fn push_odd(bytes: &[u8], start: usize, end: usize, index: &mut Index) -> Result<(), ParseError> {
+    let name_end = skip(bytes, start, TOKEN);
+    let spaces = bytes[name_end..].iter().take_while(|byte| b" \t".contains(byte)).count();
+    let colon = name_end + spaces;
     if name_end == start || bytes.get(colon) != Some(&b':') {
         return Err(error(bytes, colon, Expected::HeaderName));
     }
-    Ok(Header {
-        name,
-        name_span: Span::new(start, name_end),
-        value: value_span(bytes, colon + 1, end),
-        line: Span::new(start, end),
-    })
-}
-
-/// The value that lies between the colon before `start` and `end`, the end of the line with its CRLF, without white space around it.
-#[inline]
-pub(crate) fn value_span(bytes: &[u8], mut start: usize, end: usize) -> Span {
-    // Before the CRLF that ends the line.
-    let mut value_end = (end - 2).max(start);
-    while value_end > start && is_space(bytes[value_end - 1]) {
-        value_end -= 1;
-    }
-    while start < value_end && is_space(bytes[start]) {
-        start += 1;
-    }
-    Span::new(start, value_end)
-}
-
-/// A name of the table with white space behind it, or one that the table doesn't have, or none; its
-/// end, and where its colon should be.
-#[cold]
-fn odd_name(bytes: &[u8], start: usize) -> (HeaderName, usize, usize) {
-    let name_end = skip(bytes, start, TOKEN);
-    let mut colon = name_end;
-    while let Some(b' ' | b'\t') = bytes.get(colon) {
-        colon += 1;
-    }
-    (HeaderName::of_token(&bytes[start..name_end]), name_end, colon)
+    let name = HeaderName::lookup(&bytes[start..name_end]);
+    let mut header = header(bytes, name, start..end, colon - start);
+    header.name_span = Span::new(start, name_end);
+    index.push(header);
+    Ok(())
 }
 
 /// What the Content-Length lines say; they must agree (RFC 4475 3.3.9).
@@ -441,6 +453,21 @@ mod tests {
         assert_eq!(message.headers()[1].name_span.of(message.bytes()), b"X-y");
         assert_eq!(message.headers()[2].line.of(message.bytes()), b"VIA:\r\n\t 2\r\n 3 \r\n");
         assert_eq!(message.header(HeaderName::Route), None);
+    }
+
+    #[test]
+    fn an_empty_line_ends_the_headers_whatever_is_behind_it() {
+        for body in [&b" x"[..], b"\t", b"\r\n", b"\0", b"\n\r"] {
+            for pad in 0..70 {
+                let mut text = format!("A sip:a SIP/2.0\r\nB:{}\r\n c\r\n\r\n", "x".repeat(pad));
+                let head_bytes = text.len();
+                text.push_str(&String::from_utf8_lossy(body));
+                let mut index = Index::default();
+                let message = parse(text.as_bytes(), &mut index).unwrap();
+                assert_eq!((message.body(), message.headers().len()), (body, 1));
+                assert_eq!(&message.bytes()[head_bytes..], body);
+            }
+        }
     }
 
     #[test]

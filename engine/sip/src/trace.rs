@@ -2,7 +2,7 @@
 
 use crate::header::{Header, HeaderName};
 use crate::message::Message;
-use crate::parse::{Index, KnownTag, MAX_HEADERS, StartLine, value_span};
+use crate::parse::{Index, KnownTag, MAX_HEADERS, StartLine, value_of};
 use crate::span::Span;
 
 /// Fills an index as lines are written. It follows only what is written as lines, one right behind the other; whatever else is in
@@ -44,7 +44,9 @@ impl<'a> Trace<'a> {
     pub(crate) fn end(&mut self, written: &[u8]) {
         let Some(mut header) = self.open.take() else { return };
         let start = usize::from(header.line.start);
-        header.value = value_span(written, usize::from(header.value.start), written.len());
+        let line = written.get(start..).unwrap_or_default();
+        let (value_start, value_end) = value_of(line, header.name_span.len());
+        header.value = Span::new(start + value_start, start + value_end);
         header.line = Span::new(start, written.len());
         self.push(header);
     }
