@@ -2,7 +2,7 @@
 //! what no edit touches is copied byte for byte.
 
 use crate::error::{FieldError, WriteError};
-use crate::field::auth;
+use crate::field::auth::{self, Pair};
 use crate::header::{Header, HeaderName};
 use crate::message::Message;
 use crate::parse::MAX_HEADERS;
@@ -411,9 +411,10 @@ fn copy_auth_params(
     writer.put(cursor.token("an authentication scheme")?);
     let mut separator: &[u8] = b" ";
     while !cursor.at_end() {
-        let (name, text) = auth::pair(&mut cursor)?;
+        let Pair { name, value, is_quoted } = auth::pair(&mut cursor)?;
         if !without.iter().any(|without| name.eq_ignore_ascii_case(without.as_bytes())) {
-            writer.put(separator).put(name).put(b"=").put(text);
+            let quote: &[u8] = if is_quoted { b"\"" } else { b"" };
+            writer.put(separator).put(name).put(b"=").put(quote).put(value).put(quote);
             separator = b", ";
         }
     }

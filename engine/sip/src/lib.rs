@@ -35,6 +35,7 @@ pub mod field;
 pub mod framing;
 pub mod header;
 mod lines;
+mod marks;
 pub mod message;
 pub mod method;
 pub mod params;

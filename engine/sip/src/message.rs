@@ -599,27 +599,29 @@ struct Elements<'b, F> {
     element: F,
 }
 
-impl<'b, T, F: Fn(&mut Cursor<'b>) -> Result<T, FieldError>> Iterator for Elements<'b, F> {
+impl<'b, T, F: Fn(&'b [u8], &mut usize) -> Result<T, FieldError>> Iterator for Elements<'b, F> {
     type Item = Result<T, FieldError>;
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         let rest = self.list.rest()?;
-        let mut cursor = Cursor::new(rest);
-        if let Ok(found) = (self.element)(&mut cursor) {
-            self.list.rest = rest.get(cursor.offset() + 1..);
-            return Some(Ok(found));
+        let mut stop = 0;
+        let found = (self.element)(rest, &mut stop);
+        if found.is_ok() {
+            self.list.rest = rest.get(stop + 1..);
+            return Some(found);
         }
         self.list.rest = Some(rest);
         self.list.next().map(|text| self.whole(text))
     }
 }
 
-impl<'b, T, F: Fn(&mut Cursor<'b>) -> Result<T, FieldError>> Elements<'b, F> {
+impl<'b, T, F: Fn(&'b [u8], &mut usize) -> Result<T, FieldError>> Elements<'b, F> {
     #[cold]
     fn whole(&self, text: &'b [u8]) -> Result<T, FieldError> {
-        let mut cursor = Cursor::new(text);
-        let found = (self.element)(&mut cursor);
-        let whole = found.and_then(|found| params::ends(&cursor).map(|()| found));
+        let mut stop = 0;
+        let found = (self.element)(text, &mut stop);
+        let whole = found.and_then(|found| params::ends(text, stop).map(|()| found));
         whole.map_err(|error| error.in_header(self.list.lines.name))
     }
 }

@@ -2,8 +2,7 @@
 
 use crate::error::FieldError;
 use crate::scan::{
-    Cursor, TOKEN, VALUE, find_outside, is_space, split, split_value, trim, trim_end, trim_start,
-    unquote,
+    Cursor, TOKEN, VALUE, find_outside, is_space, split, split_value, trim, trim_end, unquote,
 };
 
 /// Parameters as they stand behind a value: `;name;name=value;name="value"`, or nothing.
@@ -53,10 +52,10 @@ impl<'b> Params<'b> {
 
     /// Checks RFC 3261 25.1 `generic-param`: names are tokens, values tokens, hosts or quoted
     /// strings; nothing is empty. Steps over all that is left and returns the parameters.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn parse(cursor: &mut Cursor<'b>) -> Result<Params<'b>, FieldError> {
         let params = Params::each(cursor, |_, _| {})?;
-        ends(cursor).map(|()| params)
+        if cursor.peek().is_some() { Err(cursor.error("a semicolon")) } else { Ok(params) }
     }
 
     /// As [`parse`](Self::parse), but a comma ends the parameters as well, and each is handed to
@@ -66,46 +65,34 @@ impl<'b> Params<'b> {
         cursor: &mut Cursor<'b>,
         mut take: impl FnMut(&'b [u8], Option<&'b [u8]>),
     ) -> Result<Params<'b>, FieldError> {
-        let text = trim_start(cursor.rest());
-        let mut rest = text;
+        cursor.space();
+        let start = cursor.offset();
         let params = loop {
-            rest = match rest {
-                [b';', rest @ ..] => trim_start(rest),
-                [] => break text,
-                [b',', ..] => {
-                    break trim_end(text.get(..text.len() - rest.len()).unwrap_or_default());
-                }
-                _ => return Err(cursor.error_at(rest, "a semicolon")),
-            };
-            let (name, behind) = split(rest, TOKEN);
-            if name.is_empty() {
-                return Err(cursor.error_at(behind, "a parameter name"));
+            match cursor.peek() {
+                Some(b';') => cursor.step(),
+                None => break cursor.since(start),
+                Some(b',') => break trim_end(cursor.since(start)),
+                _ => return Err(cursor.error("a semicolon")),
             }
-            let behind = trim_start(behind);
-            let [b'=', behind @ ..] = behind else {
-                rest = behind;
-                take(name, None);
-                continue;
-            };
-            let Some((value, behind)) = split_value(trim_start(behind), VALUE) else {
-                return Err(cursor.error_at(b"", "a closing quote"));
-            };
-            if value.is_empty() {
-                return Err(cursor.error_at(behind, "a parameter value"));
+            cursor.space();
+            let name = cursor.token("a parameter name")?;
+            cursor.space();
+            let mut value = None;
+            if cursor.accept(b'=') {
+                cursor.space();
+                value = Some(cursor.value(VALUE)?);
+                cursor.space();
             }
-            rest = trim_start(behind);
-            take(name, Some(unquote(value)));
+            take(name, value);
         };
-        cursor.go_before(rest);
         Ok(Params(params))
     }
 }
 
-/// What parses one element of a list has stopped at a comma or at the end: here only the end will
-/// do.
+/// What parses one element of a list has stopped at a comma or at the end of `text`: here only the end will do.
 #[inline]
-pub(crate) fn ends(cursor: &Cursor<'_>) -> Result<(), FieldError> {
-    if cursor.peek().is_some() { Err(cursor.error("a semicolon")) } else { Ok(()) }
+pub(crate) fn ends(text: &[u8], stop: usize) -> Result<(), FieldError> {
+    if stop < text.len() { Err(Cursor::at(text, stop).error("a semicolon")) } else { Ok(()) }
 }
 
 /// Iterates over [`Params`].

@@ -1,6 +1,7 @@
 //! Byte classes and the cursor that the field parsers share.
 
 use crate::error::FieldError;
+use crate::marks::{BLOCK_BYTES, marks};
 
 /// RFC 3261 25.1 `token`.
 pub(crate) const TOKEN: u16 = 1;
@@ -24,6 +25,8 @@ pub(crate) const DIGIT: u16 = 128;
 pub(crate) const AUTH_VALUE: u16 = 256;
 /// Words of a display name, and the white space between them.
 pub(crate) const WORDS: u16 = 512;
+/// Classes that have all that is plain.
+const PLAIN: u16 = TOKEN | URI | HOST | URI_PART | VALUE | AUTH_VALUE | WORDS;
 
 /// The classes of each byte.
 static CLASS: [u16; 256] = {
@@ -245,88 +248,96 @@ pub(crate) fn find_outside(text: &[u8], separator: u8, angles: bool) -> usize {
 }
 
 /// A place in a value that is being parsed.
-#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+///
+/// Most bytes of a value are [plain](crate::marks): they are of every class that a value's parts have. So it looks at the others only,
+/// which it finds 64 bytes at a time.
+#[derive(Copy, Clone, Debug)]
 pub(crate) struct Cursor<'b> {
     text: &'b [u8],
+    /// Up to the text's length.
     at: usize,
+    /// Which of the bytes from here on are not plain, a bit for each, those behind the end included. Where none is set nothing is known.
+    marks: u64,
 }
 
 impl<'b> Cursor<'b> {
-    #[inline]
+    #[inline(always)]
     pub(crate) fn new(text: &'b [u8]) -> Cursor<'b> {
-        Cursor { text, at: 0 }
+        Cursor { text, at: 0, marks: 0 }
     }
 
     /// At an offset that may be anywhere up to the text's length.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn at(text: &'b [u8], at: usize) -> Cursor<'b> {
-        Cursor { text, at }
-    }
-
-    /// Goes to where `rest`, an end of the text, starts.
-    #[inline]
-    pub(crate) fn go_before(&mut self, rest: &[u8]) {
-        self.at = self.text.len().saturating_sub(rest.len());
-    }
-
-    /// An error that says what is at the start of `rest`, an end of the text.
-    #[cold]
-    pub(crate) fn error_at(mut self, rest: &[u8], expected: &'static str) -> FieldError {
-        self.go_before(rest);
-        self.error(expected)
+        debug_assert!(at <= text.len());
+        Cursor { text, at, marks: 0 }
     }
 
     /// The text from its start.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn text(&self) -> &'b [u8] {
         self.text
     }
 
+    /// The text from `start`, an offset that it has been at, up to here.
+    #[inline(always)]
+    pub(crate) fn since(&self, start: usize) -> &'b [u8] {
+        &self.text[start..self.at]
+    }
+
     /// How many bytes lie before this place.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn offset(&self) -> usize {
         self.at
     }
 
-    /// Goes to an offset that may be anywhere up to the text's length.
-    #[inline]
-    pub(crate) fn go(&mut self, at: usize) {
-        self.at = at;
-    }
-
     /// The byte here.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn peek(&self) -> Option<u8> {
         self.text.get(self.at).copied()
     }
 
     /// All that is left.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn rest(&self) -> &'b [u8] {
-        self.text.get(self.at..).unwrap_or_default()
+        &self.text[self.at..]
     }
 
-    /// Steps over `count` bytes (or to the end) and returns them.
-    #[inline]
+    /// Steps over so many bytes, which are there, and returns them.
+    #[inline(always)]
     pub(crate) fn take(&mut self, count: usize) -> &'b [u8] {
-        let rest = self.rest();
-        let taken = &rest[..count.min(rest.len())];
-        self.at += taken.len();
-        taken
+        let start = self.at;
+        self.at += count;
+        self.marks = self.marks.unbounded_shr(count as u32);
+        self.since(start)
+    }
+
+    /// Steps over one byte, which is there.
+    #[inline(always)]
+    pub(crate) fn step(&mut self) {
+        self.at += 1;
+        self.marks >>= 1;
     }
 
     /// Steps over white space.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn space(&mut self) {
-        self.at = skip(self.text, self.at, SPACE);
+        while let Some(byte) = self.peek()
+            && byte <= b' '
+            && is_space(byte)
+        {
+            self.step();
+        }
     }
 
     /// Steps over `byte` if it is here.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn accept(&mut self, byte: u8) -> bool {
-        let here = self.peek() == Some(byte);
-        self.at += usize::from(here);
-        here
+        let is_here = self.peek() == Some(byte);
+        if is_here {
+            self.step();
+        }
+        is_here
     }
 
     /// Steps over white space, `byte`, white space.
@@ -340,16 +351,54 @@ impl<'b> Cursor<'b> {
         Ok(())
     }
 
-    /// Steps over the bytes of `class` and returns them, which may be none.
-    #[inline]
+    /// Steps over the bytes of `class`, which has all that is plain, and returns them, which may be none.
+    #[inline(always)]
     pub(crate) fn while_class(&mut self, class: u16) -> &'b [u8] {
-        let (found, rest) = split(self.rest(), class);
-        self.go_before(rest);
-        found
+        debug_assert!(class & PLAIN != 0);
+        let start = self.at;
+        self.plain();
+        while let Some(byte) = self.peek()
+            && CLASS[usize::from(byte)] & class != 0
+        {
+            self.step();
+            self.plain();
+        }
+        self.since(start)
+    }
+
+    /// Steps over plain bytes.
+    #[inline(always)]
+    fn plain(&mut self) {
+        if self.marks == 0 {
+            self.marks = marks(self.text, self.at);
+            while self.marks == 0 {
+                self.at += BLOCK_BYTES;
+                self.marks = marks(self.text, self.at);
+            }
+        }
+        let count = self.marks.trailing_zeros();
+        self.at += count as usize;
+        self.marks >>= count;
+    }
+
+    /// Steps over decimal digits; the number, which stays at a value above `u32::MAX` where it is larger, or `None` if there are none.
+    #[inline(always)]
+    pub(crate) fn number(&mut self) -> Option<u64> {
+        const LARGE: u64 = 1 << 40;
+        let start = self.at;
+        let mut number = 0;
+        while let Some(byte) = self.peek()
+            && let digit = byte.wrapping_sub(b'0')
+            && digit <= 9
+        {
+            number = (number * 10 + u64::from(digit)).min(LARGE);
+            self.step();
+        }
+        (self.at > start).then_some(number)
     }
 
     /// Steps over a token.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn token(&mut self, expected: &'static str) -> Result<&'b [u8], FieldError> {
         let token = self.while_class(TOKEN);
         if token.is_empty() { Err(self.error(expected)) } else { Ok(token) }
@@ -362,20 +411,41 @@ impl<'b> Cursor<'b> {
         self.take(memchr::memchr(end, rest).unwrap_or(rest.len()))
     }
 
-    /// Steps over a quoted string and returns it with its quotes.
-    #[inline]
+    /// Steps over the quoted string that begins here and returns it without its quotes.
+    #[inline(always)]
     pub(crate) fn quoted(&mut self) -> Result<&'b [u8], FieldError> {
-        match quoted_len(self.rest()) {
-            Some(len) => Ok(self.take(len)),
-            None => {
-                self.at = self.text.len();
-                Err(self.error("a closing quote"))
+        let start = self.at + 1;
+        loop {
+            self.step();
+            self.plain();
+            match self.peek() {
+                Some(b'"') => {
+                    let inner = self.since(start);
+                    self.step();
+                    return Ok(inner);
+                }
+                Some(b'\\') if self.at + 1 < self.text.len() => self.step(),
+                Some(b'\\') => break,
+                Some(_) => {}
+                None => break,
             }
         }
+        self.at = self.text.len();
+        Err(self.error("a closing quote"))
+    }
+
+    /// Steps over a value of `class` or a quoted string, and returns it without quotes.
+    #[inline(always)]
+    pub(crate) fn value(&mut self, class: u16) -> Result<&'b [u8], FieldError> {
+        if self.peek() == Some(b'"') {
+            return self.quoted();
+        }
+        let value = self.while_class(class);
+        if value.is_empty() { Err(self.error("a parameter value")) } else { Ok(value) }
     }
 
     /// Whether nothing but white space is left.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn at_end(&mut self) -> bool {
         self.space();
         self.at >= self.text.len()
@@ -383,7 +453,7 @@ impl<'b> Cursor<'b> {
 
     /// An error that says what is here.
     #[cold]
-    pub(crate) fn error(&self, expected: &'static str) -> FieldError {
+    pub(crate) fn error(self, expected: &'static str) -> FieldError {
         FieldError {
             header: None,
             expected,

@@ -2,7 +2,7 @@
 
 use crate::error::FieldError;
 use crate::params::Params;
-use crate::scan::{Cursor, DIGIT, HOST, SCHEME, URI_PART, decimal_u16, folded, skip};
+use crate::scan::{Cursor, HOST, SCHEME, URI_PART, folded, skip};
 use crate::write::Writer;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -89,40 +89,12 @@ impl<'b> Uri<'b> {
     /// # Errors
     /// If it has no scheme, white space or angle brackets in it, or is a SIP URI without a host.
     pub fn parse(text: &'b [u8]) -> Result<Uri<'b>, FieldError> {
-        let marks = Marks::new(text, 0)?;
-        if marks.end < text.len() {
-            let cursor = Cursor::at(text, marks.end);
+        let mut cursor = Cursor::new(text);
+        let marks = Marks::new(&mut cursor)?;
+        if cursor.peek().is_some() {
             return Err(cursor.error("a URI without white space, quotes or brackets"));
         }
-        Uri::marked(text, &marks)
-    }
-
-    /// Takes the URI apart that lies in `text`, where `marks` say. Inlined, so that a caller who
-    /// wants to know no more than whether it is one puts nothing together.
-    #[inline(always)]
-    pub(crate) fn marked(text: &'b [u8], marks: &Marks) -> Result<Uri<'b>, FieldError> {
-        let text = text.get(..marks.end).unwrap_or_default();
-        let whole = text.get(marks.start..).unwrap_or_default();
-        let scheme = scheme(text.get(marks.start..marks.body - 1).unwrap_or_default());
-        let mut uri = Uri {
-            text: whole,
-            scheme,
-            user: None,
-            password: None,
-            host: Host::Name(b""),
-            port: None,
-            params: Params(b""),
-            headers: b"",
-        };
-        match scheme {
-            Scheme::Sip | Scheme::Sips => uri.sip(text, marks)?,
-            Scheme::Tel => uri.tel(text, marks)?,
-            Scheme::Other if marks.body == marks.end => {
-                return Err(Cursor::at(text, marks.end).error("something behind it"));
-            }
-            Scheme::Other => {}
-        }
-        Ok(uri)
+        marks.uri(text)
     }
 
     /// Whether it is a loose router's: has the parameter `lr` (RFC 3261 19.1.1), escaped or not.
@@ -220,46 +192,12 @@ impl<'b> Uri<'b> {
             }
         }
     }
-
-    #[inline(always)]
-    fn sip(&mut self, text: &'b [u8], marks: &Marks) -> Result<(), FieldError> {
-        let mut cursor = Cursor::at(text, marks.body);
-        if let Some(at) = marks.at {
-            let colon = marks.colon.unwrap_or(at);
-            let name = text.get(marks.body..colon).unwrap_or_default();
-            if name.is_empty() {
-                return Err(cursor.error("a user before the @"));
-            }
-            self.user = Some(name);
-            self.password = text.get(colon + 1..at);
-            cursor.go(at + 1);
-        }
-        self.host = host(&mut cursor)?;
-        self.port = port(&mut cursor)?;
-        if !matches!(cursor.peek(), None | Some(b';' | b'?')) {
-            return Err(cursor.error("a parameter, a header or the end"));
-        }
-        let question = marks.question.unwrap_or(text.len());
-        self.params = Params(text.get(cursor.offset()..question).unwrap_or_default());
-        self.headers = text.get(question + 1..).unwrap_or_default();
-        Ok(())
-    }
-
-    fn tel(&mut self, text: &'b [u8], marks: &Marks) -> Result<(), FieldError> {
-        let mut cursor = Cursor::at(text, marks.body);
-        let number = cursor.until(b';');
-        if number.is_empty() {
-            return Err(cursor.error("a telephone number"));
-        }
-        self.user = Some(number);
-        self.params = Params(cursor.rest());
-        Ok(())
-    }
 }
 
 /// Where a URI's parts are divided: what one look at each of its bytes gives.
 #[derive(Copy, Clone, Debug)]
-pub(crate) struct Marks {
+pub(crate) struct Marks<'b> {
+    scheme: Scheme,
     /// Where it starts.
     start: usize,
     /// Behind the scheme's colon.
@@ -271,77 +209,152 @@ pub(crate) struct Marks {
     /// The first `?` behind `at`, or in the body if there is no `@`.
     question: Option<usize>,
     /// The first byte that no URI may have, or the text's end.
-    pub(crate) end: usize,
+    end: usize,
+    /// Where a SIP URI's host is.
+    host: Cursor<'b>,
 }
 
-impl Marks {
-    /// Looks at the URI that starts at `start` of `text` and reaches as far as a URI may.
+impl<'b> Marks<'b> {
+    /// Steps over the URI that starts at `cursor` and reaches as far as a URI may.
     ///
     /// # Errors
     /// If no scheme and colon are there.
     #[inline(always)]
-    pub(crate) fn new(text: &[u8], start: usize) -> Result<Marks, FieldError> {
-        let colon = skip(text, start, SCHEME);
-        let is_scheme = text.get(start).is_some_and(u8::is_ascii_alphabetic);
-        if !is_scheme || text.get(colon) != Some(&b':') {
-            return Err(Cursor::at(text, colon).error("a URI scheme and a colon"));
-        }
-        let body = colon + 1;
+    pub(crate) fn new(cursor: &mut Cursor<'b>) -> Result<Marks<'b>, FieldError> {
+        let start = cursor.offset();
+        let scheme = scheme(cursor)?;
+        let body = cursor.offset();
+        let mut host = *cursor;
         let (mut colon, mut at, mut question) = (None, None, None);
-        let mut end = skip(text, body, URI_PART);
         loop {
-            match text.get(end) {
+            cursor.while_class(URI_PART);
+            let end = cursor.offset();
+            match cursor.peek() {
+                Some(b'@') if at.is_none() => {
+                    (at, question) = (Some(end), None);
+                    cursor.step();
+                    host = *cursor;
+                    continue;
+                }
                 Some(b':') if colon.is_none() && at.is_none() => colon = Some(end),
-                Some(b'@') if at.is_none() => (at, question) = (Some(end), None),
                 Some(b'?') if question.is_none() => question = Some(end),
                 Some(b':' | b'@' | b'?') => {}
-                _ => return Ok(Marks { start, body, colon, at, question, end }),
+                _ => return Ok(Marks { scheme, start, body, colon, at, question, end, host }),
             }
-            end = skip(text, end + 1, URI_PART);
+            cursor.step();
         }
+    }
+
+    /// Takes the URI in `text` apart. Inlined, so that a caller who wants to know no more than whether it is one puts nothing together.
+    #[inline(always)]
+    pub(crate) fn uri(&self, text: &'b [u8]) -> Result<Uri<'b>, FieldError> {
+        let mut uri = Uri {
+            text: &text[self.start..self.end],
+            scheme: self.scheme,
+            user: None,
+            password: None,
+            host: Host::Name(b""),
+            port: None,
+            params: Params(b""),
+            headers: b"",
+        };
+        match self.scheme {
+            Scheme::Sip | Scheme::Sips => self.sip(text, &mut uri)?,
+            Scheme::Tel => self.tel(text, &mut uri)?,
+            Scheme::Other if self.body == self.end => {
+                return Err(Cursor::at(text, self.end).error("something behind it"));
+            }
+            Scheme::Other => {}
+        }
+        Ok(uri)
+    }
+
+    #[inline(always)]
+    fn sip(&self, text: &'b [u8], uri: &mut Uri<'b>) -> Result<(), FieldError> {
+        let mut cursor = self.host;
+        if let Some(at) = self.at {
+            let colon = self.colon.unwrap_or(at);
+            if colon == self.body {
+                return Err(Cursor::at(text, self.body).error("a user before the @"));
+            }
+            uri.user = Some(&text[self.body..colon]);
+            uri.password = self.colon.map(|colon| &text[colon + 1..at]);
+        }
+        uri.host = host(&mut cursor)?;
+        uri.port = port(&mut cursor)?;
+        let behind = cursor.offset();
+        if behind != self.end && !matches!(cursor.peek(), Some(b';' | b'?')) {
+            return Err(cursor.error("a parameter, a header or the end"));
+        }
+        uri.params = Params(&text[behind..self.question.unwrap_or(self.end)]);
+        uri.headers = self.question.map_or(b"", |question| &text[question + 1..self.end]);
+        Ok(())
+    }
+
+    fn tel(&self, text: &'b [u8], uri: &mut Uri<'b>) -> Result<(), FieldError> {
+        let body = &text[self.body..self.end];
+        let (number, params) = body.split_at(memchr::memchr(b';', body).unwrap_or(body.len()));
+        if number.is_empty() {
+            return Err(Cursor::at(text, self.body).error("a telephone number"));
+        }
+        uri.user = Some(number);
+        uri.params = Params(params);
+        Ok(())
     }
 }
 
 /// Parameters that must be in both URIs or in neither (RFC 3261 19.1.4).
 const SIGNIFICANT: &[&str] = &["transport", "user", "ttl", "method", "maddr"];
 
-#[inline]
-fn scheme(text: &[u8]) -> Scheme {
+/// Steps over a scheme and its colon.
+#[inline(always)]
+fn scheme(cursor: &mut Cursor<'_>) -> Result<Scheme, FieldError> {
+    if cursor.rest().starts_with(b"sip:") {
+        cursor.take(b"sip:".len());
+        return Ok(Scheme::Sip);
+    }
+    other_scheme(cursor)
+}
+
+fn other_scheme(cursor: &mut Cursor<'_>) -> Result<Scheme, FieldError> {
     const SIP: u64 = folded(b"sip");
     const SIPS: u64 = folded(b"sips");
     const TEL: u64 = folded(b"tel");
-    match folded(text) {
+    let scheme = cursor.take(skip(cursor.rest(), 0, SCHEME));
+    if !scheme.first().is_some_and(u8::is_ascii_alphabetic) || !cursor.accept(b':') {
+        return Err(cursor.error("a URI scheme and a colon"));
+    }
+    Ok(match folded(scheme) {
         SIP => Scheme::Sip,
         SIPS => Scheme::Sips,
         TEL => Scheme::Tel,
         _ => Scheme::Other,
-    }
+    })
 }
 
 /// Steps over a host.
-#[inline]
+#[inline(always)]
 pub(crate) fn host<'b>(cursor: &mut Cursor<'b>) -> Result<Host<'b>, FieldError> {
-    let rest = cursor.rest();
-    if let Some((address, len)) = leading_ipv4(rest)
-        && skip(rest, len, HOST) == len
-    {
-        cursor.take(len);
-        return Ok(Host::V4(address));
-    }
     let name = cursor.while_class(HOST);
-    if name.is_empty() { ipv6_reference(cursor) } else { Ok(Host::Name(name)) }
+    match name.first() {
+        None => {
+            let (address, len) = ipv6_reference(*cursor)?;
+            cursor.take(len);
+            Ok(Host::V6(address))
+        }
+        Some(b'0'..=b'9') => Ok(ipv4(name).map_or(Host::Name(name), Host::V4)),
+        Some(_) => Ok(Host::Name(name)),
+    }
 }
 
-fn ipv6_reference<'b>(cursor: &mut Cursor<'b>) -> Result<Host<'b>, FieldError> {
-    let start = *cursor;
-    if !cursor.accept(b'[') {
-        return Err(cursor.error("a host"));
-    }
-    let text = cursor.until(b']');
-    let address = std::str::from_utf8(text).ok().and_then(|text| text.parse().ok());
-    match address {
-        Some(address) if cursor.accept(b']') => Ok(Host::V6(address)),
-        _ => Err(start.error("an IPv6 address in brackets")),
+/// The address in brackets here, and its length with them.
+fn ipv6_reference(cursor: Cursor<'_>) -> Result<(Ipv6Addr, usize), FieldError> {
+    let [b'[', inner @ ..] = cursor.rest() else { return Err(cursor.error("a host")) };
+    let len = memchr::memchr(b']', inner);
+    let text = len.and_then(|len| std::str::from_utf8(inner.get(..len)?).ok());
+    match text.and_then(|text| Some((text.parse().ok()?, text.len() + 2))) {
+        Some(found) => Ok(found),
+        None => Err(cursor.error("an IPv6 address in brackets")),
     }
 }
 
@@ -352,7 +365,7 @@ pub(crate) fn port(cursor: &mut Cursor<'_>) -> Result<Option<u16>, FieldError> {
         return Ok(None);
     }
     let start = *cursor;
-    match decimal_u16(cursor.while_class(DIGIT)) {
+    match cursor.number().and_then(|port| u16::try_from(port).ok()) {
         Some(port) => Ok(Some(port)),
         None => Err(start.error("a port up to 65535")),
     }

@@ -1,9 +1,7 @@
 //! Digest credentials and challenges (RFC 2617, 7616, 3310) with the parameters of TS 24.229 7.2A.
 
 use crate::error::FieldError;
-use crate::scan::{
-    AUTH_VALUE, Cursor, TOKEN, folded, is_space, split, split_value, trim_start, unquote,
-};
+use crate::scan::{AUTH_VALUE, Cursor, TOKEN, folded, is_space};
 
 /// How many parameters credentials may have; all that is specified makes 16.
 const MAX_PARAMS: usize = 24;
@@ -96,11 +94,11 @@ impl<'b> Credentials<'b> {
     pub(crate) fn username_of(value: &'b [u8]) -> Result<Option<&'b [u8]>, FieldError> {
         const USERNAME: u64 = folded(b"username");
         let Some(params) = AuthParams::digest(value) else { return Ok(None) };
-        let mut cursor = params.value;
+        let mut cursor = params.cursor();
         while !cursor.at_end() {
-            let (name, text) = pair(&mut cursor)?;
+            let Pair { name, value, .. } = pair(&mut cursor)?;
             if folded(name) == USERNAME {
-                return Ok(Some(unquote(text)));
+                return Ok(Some(value));
             }
         }
         Ok(Some(b""))
@@ -198,49 +196,72 @@ impl<'b> Challenge<'b> {
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 struct AuthParams<'b> {
     /// The whole value, so that errors can say where they are.
-    value: Cursor<'b>,
+    value: &'b [u8],
+    /// Behind the scheme.
+    start: usize,
 }
 
 impl<'b> AuthParams<'b> {
     /// `None` if the scheme is not Digest.
     fn digest(value: &'b [u8]) -> Option<AuthParams<'b>> {
+        const DIGEST: u64 = folded(b"digest");
         let mut cursor = Cursor::new(value);
         cursor.space();
-        let is_digest = cursor.while_class(TOKEN).eq_ignore_ascii_case(b"Digest");
+        let is_digest = folded(cursor.while_class(TOKEN)) == DIGEST;
         let is_scheme = cursor.peek().is_none_or(is_space);
-        (is_digest && is_scheme).then_some(AuthParams { value: cursor })
+        (is_digest && is_scheme).then_some(AuthParams { value, start: cursor.offset() })
+    }
+
+    #[inline(always)]
+    fn cursor(self) -> Cursor<'b> {
+        Cursor::at(self.value, self.start)
     }
 
     /// Hands each name and unquoted value to `take`. A name that comes twice is an error: its two
     /// readers might differ in which they take.
+    #[inline(always)]
     fn each(self, mut take: impl FnMut(&'b [u8], &'b [u8])) -> Result<(), FieldError> {
-        let mut cursor = self.value;
-        let mut seen = [&b""[..]; MAX_PARAMS];
+        let mut cursor = self.cursor();
         let mut count = 0;
         // A bit for the length and the ends of each name seen: most names need no comparison.
         let mut marks = 0u64;
         while !cursor.at_end() {
             let start = cursor;
-            let (name, value) = pair(&mut cursor)?;
+            let Pair { name, value, .. } = pair(&mut cursor)?;
             let mark = 1 << mark(name);
-            if marks & mark != 0 && seen[..count].iter().any(|seen| seen.eq_ignore_ascii_case(name))
-            {
+            if marks & mark != 0 && self.has_before(start.offset(), name) {
                 return Err(start.error("each parameter once"));
             }
             marks |= mark;
-            *seen.get_mut(count).ok_or_else(|| start.error("fewer parameters"))? = name;
+            if count == MAX_PARAMS {
+                return Err(start.error("fewer parameters"));
+            }
             count += 1;
-            take(name, unquote(value));
+            take(name, value);
         }
         Ok(())
     }
 
+    /// Whether a parameter of that name begins before `end`.
+    #[cold]
+    fn has_before(self, end: usize, name: &[u8]) -> bool {
+        let mut cursor = self.cursor();
+        while !cursor.at_end() && cursor.offset() < end {
+            match pair(&mut cursor) {
+                Ok(found) if found.name.eq_ignore_ascii_case(name) => return true,
+                Ok(_) => {}
+                Err(_) => return false,
+            }
+        }
+        false
+    }
+
     fn get(self, name: &str) -> Option<&'b [u8]> {
-        let mut cursor = self.value;
+        let mut cursor = self.cursor();
         while !cursor.at_end() {
-            let (found, value) = pair(&mut cursor).ok()?;
-            if found.eq_ignore_ascii_case(name.as_bytes()) {
-                return Some(unquote(value));
+            let found = pair(&mut cursor).ok()?;
+            if found.name.eq_ignore_ascii_case(name.as_bytes()) {
+                return Some(found.value);
             }
         }
         None
@@ -254,28 +275,31 @@ fn mark(name: &[u8]) -> u32 {
     (fold(name.first()) * 7 + fold(name.last()) + name.len() as u32) % 64
 }
 
-/// Steps over one pair, name and value with quotes, and the comma behind it.
-pub(crate) fn pair<'b>(cursor: &mut Cursor<'b>) -> Result<(&'b [u8], &'b [u8]), FieldError> {
-    let (name, rest) = split(trim_start(cursor.rest()), TOKEN);
-    if name.is_empty() {
-        return Err(cursor.error_at(rest, "a parameter name"));
+/// One parameter.
+pub(crate) struct Pair<'b> {
+    pub(crate) name: &'b [u8],
+    /// Without quotes.
+    pub(crate) value: &'b [u8],
+    pub(crate) is_quoted: bool,
+}
+
+/// Steps over one pair and the comma behind it.
+#[inline(always)]
+pub(crate) fn pair<'b>(cursor: &mut Cursor<'b>) -> Result<Pair<'b>, FieldError> {
+    cursor.space();
+    let name = cursor.token("a parameter name")?;
+    cursor.space();
+    if !cursor.accept(b'=') {
+        return Err(cursor.error("an equals sign"));
     }
-    let rest = trim_start(rest);
-    let [b'=', rest @ ..] = rest else {
-        return Err(cursor.error_at(rest, "an equals sign"));
-    };
-    let Some((value, rest)) = split_value(trim_start(rest), AUTH_VALUE) else {
-        return Err(cursor.error_at(b"", "a closing quote"));
-    };
-    if value.is_empty() {
-        return Err(cursor.error_at(rest, "a parameter value"));
+    cursor.space();
+    let is_quoted = cursor.peek() == Some(b'"');
+    let value = cursor.value(AUTH_VALUE)?;
+    cursor.space();
+    if !cursor.accept(b',') && cursor.peek().is_some() {
+        return Err(cursor.error("a comma"));
     }
-    cursor.go_before(match trim_start(rest) {
-        [] => b"",
-        [b',', rest @ ..] => rest,
-        rest => return Err(cursor.error_at(rest, "a comma")),
-    });
-    Ok((name, value))
+    Ok(Pair { name, value, is_quoted })
 }
 
 #[cfg(test)]

@@ -23,25 +23,30 @@ impl<'b> ContactPreference<'b> {
     /// # Errors
     /// If it is not a star with parameters, or a feature's value can't be read.
     pub fn parse(value: &'b [u8]) -> Result<ContactPreference<'b>, FieldError> {
-        let mut cursor = Cursor::new(value);
-        let found = ContactPreference::element(&mut cursor)?;
-        params::ends(&cursor).map(|()| found)
+        let mut stop = 0;
+        let found = ContactPreference::element(value, &mut stop)?;
+        params::ends(value, stop).map(|()| found)
     }
 
-    /// Steps over one, up to a comma or the end.
-    pub(crate) fn element(cursor: &mut Cursor<'b>) -> Result<ContactPreference<'b>, FieldError> {
+    /// Takes one apart that ends at a comma or with the text, and sets `stop` to where that is.
+    pub(crate) fn element(
+        text: &'b [u8],
+        stop: &mut usize,
+    ) -> Result<ContactPreference<'b>, FieldError> {
+        let mut cursor = Cursor::new(text);
         cursor.space();
         if !cursor.accept(b'*') {
             return Err(cursor.error("a star"));
         }
         let (mut require, mut explicit, mut bad) = (false, false, None);
-        let params = Params::each(cursor, |name, value| {
+        let params = Params::each(&mut cursor, |name, value| {
             require |= name.eq_ignore_ascii_case(b"require");
             explicit |= name.eq_ignore_ascii_case(b"explicit");
             let feature = Feature::of_param(name, value);
             let wrong = feature.and_then(|feature| feature.values().find_map(Result::err));
             bad = bad.or(wrong);
         })?;
+        *stop = cursor.offset();
         match bad {
             Some(error) => Err(error),
             None => Ok(ContactPreference { require, explicit, params }),

@@ -2,7 +2,7 @@
 
 use crate::error::FieldError;
 use crate::method::Method;
-use crate::scan::{Cursor, DIGIT, decimal_u32};
+use crate::scan::Cursor;
 
 /// A CSeq value.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
@@ -29,12 +29,12 @@ pub(crate) fn parts(value: &[u8]) -> Result<(u32, &[u8]), FieldError> {
     let mut cursor = Cursor::new(value);
     cursor.space();
     let start = cursor;
-    let Some(number) = decimal_u32(cursor.while_class(DIGIT)) else {
+    let Some(number) = cursor.number().and_then(|number| u32::try_from(number).ok()) else {
         return Err(start.error("a sequence number up to 4294967295"));
     };
-    let before = cursor.rest().len();
+    let before = cursor.offset();
     cursor.space();
-    if cursor.rest().len() == before {
+    if cursor.offset() == before {
         return Err(cursor.error("white space before the method"));
     }
     let method = cursor.token("a method")?;

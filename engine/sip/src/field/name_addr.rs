@@ -25,9 +25,9 @@ impl<'b> NameAddr<'b> {
     /// # Errors
     /// If the display name, the URI or a parameter is not as RFC 3261 25.1 wants it.
     pub fn parse(value: &'b [u8]) -> Result<NameAddr<'b>, FieldError> {
-        let mut cursor = Cursor::new(value);
-        let found = NameAddr::element(&mut cursor)?;
-        params::ends(&cursor).map(|()| found)
+        let mut end = 0;
+        let found = NameAddr::element(value, &mut end)?;
+        params::ends(value, end).map(|()| found)
     }
 
     /// The `tag` in one value that [`parse`](Self::parse) takes: for those who need no more of it.
@@ -36,39 +36,54 @@ impl<'b> NameAddr<'b> {
     /// As [`parse`](Self::parse).
     pub(crate) fn tag_of(value: &'b [u8]) -> Result<Option<&'b [u8]>, FieldError> {
         const TAG: u64 = folded(b"tag");
-        let mut cursor = Cursor::new(value);
-        let mut tag = None;
-        NameAddr::each(&mut cursor, |name, value| {
+        let (mut tag, mut end) = (None, 0);
+        NameAddr::each(value, &mut end, |name, value| {
             if tag.is_none() && folded(name) == TAG {
                 tag = Some(value);
             }
         })?;
-        params::ends(&cursor).map(|()| tag.flatten())
+        params::ends(value, end).map(|()| tag.flatten())
     }
 
-    /// Steps over one, up to a comma or the end.
-    pub(crate) fn element(cursor: &mut Cursor<'b>) -> Result<NameAddr<'b>, FieldError> {
-        NameAddr::each(cursor, |_, _| {})
+    /// Takes one apart that ends at a comma or with the text, and sets `end` to where that is.
+    pub(crate) fn element(text: &'b [u8], end: &mut usize) -> Result<NameAddr<'b>, FieldError> {
+        NameAddr::each(text, end, |_, _| {})
     }
 
     /// As [`element`](Self::element), and hands each parameter to `take`. Inlined, so that what its
     /// caller doesn't use isn't put together.
     #[inline(always)]
     fn each(
-        cursor: &mut Cursor<'b>,
+        text: &'b [u8],
+        stop: &mut usize,
         take: impl FnMut(&'b [u8], Option<&'b [u8]>),
     ) -> Result<NameAddr<'b>, FieldError> {
+        let mut cursor = Cursor::new(text);
         cursor.space();
-        let display = if cursor.peek() == Some(b'<') { b"" } else { display(cursor)? };
-        cursor.space();
-        let uri = if cursor.accept(b'<') {
-            bracketed(cursor)?
+        let mut display = &b""[..];
+        if cursor.peek() != Some(b'<') {
+            let end;
+            (display, end) = display_name(cursor)?;
+            cursor = Cursor::at(text, end);
+            cursor.space();
+        }
+        let uri;
+        if cursor.accept(b'<') {
+            let start = cursor.offset();
+            // What ends the URI is mostly the bracket; if not, which of the two is wrong must be found out.
+            match Marks::new(&mut cursor) {
+                Ok(marks) if cursor.accept(b'>') => uri = marks.uri(text)?,
+                _ => return Err(wrong_bracketed(text, start)),
+            }
         } else if display.is_empty() {
-            bare(cursor)?
+            let end;
+            (uri, end) = bare(cursor)?;
+            cursor = Cursor::at(text, end);
         } else {
             return Err(cursor.error("an opening angle bracket"));
-        };
-        let params = Params::each(cursor, take)?;
+        }
+        let params = Params::each(&mut cursor, take)?;
+        *stop = cursor.offset();
         Ok(NameAddr { display, uri, uri_text: uri.text, params })
     }
 
@@ -78,62 +93,50 @@ impl<'b> NameAddr<'b> {
     }
 }
 
-/// Steps over a URI and the closing bracket behind it.
-#[inline(always)]
-fn bracketed<'b>(cursor: &mut Cursor<'b>) -> Result<Uri<'b>, FieldError> {
-    let text = cursor.text();
-    // What ends the URI is mostly the bracket; if not, which of the two is wrong must be found out.
-    match Marks::new(text, cursor.offset()) {
-        Ok(marks) if text.get(marks.end) == Some(&b'>') => {
-            cursor.go(marks.end + 1);
-            Uri::marked(text, &marks)
-        }
-        _ => {
-            let start = *cursor;
-            let uri = cursor.until(b'>');
-            if !cursor.accept(b'>') {
-                return Err(cursor.error("a closing angle bracket"));
-            }
-            located(start, uri)
-        }
+/// What is wrong with the URI in brackets that starts at `start`.
+#[cold]
+fn wrong_bracketed(text: &[u8], start: usize) -> FieldError {
+    let mut cursor = Cursor::at(text, start);
+    let uri = cursor.until(b'>');
+    match located(uri, start) {
+        Err(error) if cursor.peek().is_some() => error,
+        _ => cursor.error("a closing angle bracket"),
     }
 }
 
-/// Steps over a URI without brackets, which ends before a parameter.
-fn bare<'b>(cursor: &mut Cursor<'b>) -> Result<Uri<'b>, FieldError> {
+/// A URI without brackets, which ends before a parameter, and where that is.
+fn bare(mut cursor: Cursor<'_>) -> Result<(Uri<'_>, usize), FieldError> {
     let rest = cursor.rest();
     let ends = |&byte: &u8| is_space(byte) || b";?,".contains(&byte);
-    let start = *cursor;
+    let start = cursor.offset();
     let uri = cursor.take(rest.iter().position(ends).unwrap_or(rest.len()));
     if let Some(b'?' | b',') = cursor.peek() {
         return Err(cursor.error("angle brackets around such a URI"));
     }
-    located(start, uri)
+    Ok((located(uri, start)?, cursor.offset()))
 }
 
 /// Takes the URI apart that starts at `start`, so that an error says where in the value it is.
-fn located<'b>(start: Cursor<'b>, uri: &'b [u8]) -> Result<Uri<'b>, FieldError> {
+fn located(uri: &[u8], start: usize) -> Result<Uri<'_>, FieldError> {
     Uri::parse(uri).map_err(|mut error| {
-        error.offset = error.offset.saturating_add(start.offset() as u16);
+        error.offset = error.offset.saturating_add(start as u16);
         error
     })
 }
 
-/// Steps over a display name: a quoted string, or words before an angle bracket.
-fn display<'b>(cursor: &mut Cursor<'b>) -> Result<&'b [u8], FieldError> {
+/// A display name, a quoted string or words before an angle bracket, and where it ends.
+fn display_name(mut cursor: Cursor<'_>) -> Result<(&[u8], usize), FieldError> {
+    let start = cursor.offset();
     if cursor.peek() == Some(b'"') {
-        return cursor.quoted();
+        cursor.quoted()?;
+        return Ok((cursor.since(start), cursor.offset()));
     }
-    let mut ahead = *cursor;
-    let words = ahead.while_class(WORDS);
-    match ahead.peek() {
-        Some(b'<') => {
-            *cursor = ahead;
-            Ok(trim_end(words))
-        }
+    let words = cursor.while_class(WORDS);
+    match cursor.peek() {
+        Some(b'<') => Ok((trim_end(words), cursor.offset())),
         // An addr-spec: its scheme is a token, and a colon follows.
-        Some(b':') => Ok(b""),
-        _ => Err(ahead.error("an angle bracket or a URI")),
+        Some(b':') => Ok((b"", start)),
+        _ => Err(cursor.error("an angle bracket or a URI")),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::error::FieldError;
 use crate::field::cseq::CSeq;
-use crate::scan::{Cursor, DIGIT, decimal_u32};
+use crate::scan::Cursor;
 
 /// A RAck value: which provisional response a PRACK is for.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
@@ -22,7 +22,7 @@ impl RAck {
         let mut cursor = Cursor::new(value);
         cursor.space();
         let start = cursor;
-        let Some(response) = decimal_u32(cursor.while_class(DIGIT)) else {
+        let Some(response) = cursor.number().and_then(|number| u32::try_from(number).ok()) else {
             return Err(start.error("a response number up to 4294967295"));
         };
         let rest = cursor.rest();

@@ -38,13 +38,17 @@ impl<'b> SecurityMechanism<'b> {
     /// # Errors
     /// If a name, a parameter, a number or `q` is out of its grammar or range.
     pub fn parse(value: &'b [u8]) -> Result<SecurityMechanism<'b>, FieldError> {
-        let mut cursor = Cursor::new(value);
-        let found = SecurityMechanism::element(&mut cursor)?;
-        params::ends(&cursor).map(|()| found)
+        let mut stop = 0;
+        let found = SecurityMechanism::element(value, &mut stop)?;
+        params::ends(value, stop).map(|()| found)
     }
 
-    /// Steps over one, up to a comma or the end.
-    pub(crate) fn element(cursor: &mut Cursor<'b>) -> Result<SecurityMechanism<'b>, FieldError> {
+    /// Takes one apart that ends at a comma or with the text, and sets `stop` to where that is.
+    pub(crate) fn element(
+        text: &'b [u8],
+        stop: &mut usize,
+    ) -> Result<SecurityMechanism<'b>, FieldError> {
+        let mut cursor = Cursor::new(text);
         cursor.space();
         let mechanism = cursor.token("a mechanism name")?;
         let mut found = SecurityMechanism {
@@ -61,12 +65,13 @@ impl<'b> SecurityMechanism<'b> {
             params: Params(b""),
         };
         let mut in_range = true;
-        found.params = Params::each(cursor, |name, text| {
+        found.params = Params::each(&mut cursor, |name, text| {
             in_range &= found.take(name, text.unwrap_or_default());
         })?;
         if !in_range {
             return Err(cursor.error("numbers in range in q, SPIs and ports, names elsewhere"));
         }
+        *stop = cursor.offset();
         Ok(found)
     }
 

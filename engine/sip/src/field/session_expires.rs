@@ -2,7 +2,7 @@
 
 use crate::error::FieldError;
 use crate::params::Params;
-use crate::scan::{Cursor, DIGIT, decimal};
+use crate::scan::Cursor;
 
 /// Who refreshes a session.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
@@ -46,7 +46,7 @@ pub(crate) fn interval(value: &[u8]) -> Result<(u32, Params<'_>), FieldError> {
     let mut cursor = Cursor::new(value);
     cursor.space();
     let start = cursor;
-    let Some(seconds) = decimal(cursor.while_class(DIGIT)) else {
+    let Some(seconds) = cursor.number() else {
         return Err(start.error("decimal seconds"));
     };
     let params = Params::parse(&mut cursor)?;

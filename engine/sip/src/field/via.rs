@@ -2,7 +2,7 @@
 
 use crate::error::FieldError;
 use crate::params::{self, Params};
-use crate::scan::{Cursor, DIGIT, decimal_u16, folded, trim_end};
+use crate::scan::{Cursor, decimal_u16, folded, is_space, trim_end};
 use crate::uri::{self, Host};
 use std::net::{IpAddr, SocketAddr};
 
@@ -38,57 +38,36 @@ impl<'b> Via<'b> {
     /// # Errors
     /// If it is not `SIP/2.0/transport host:port;params`.
     pub fn parse(value: &'b [u8]) -> Result<Via<'b>, FieldError> {
-        let mut cursor = Cursor::new(value);
-        let found = Via::element(&mut cursor)?;
-        params::ends(&cursor).map(|()| Via { text: value, ..found })
+        let mut stop = 0;
+        let found = Via::element(value, &mut stop)?;
+        params::ends(value, stop).map(|()| Via { text: value, ..found })
     }
 
-    /// Steps over one, up to a comma or the end.
-    pub(crate) fn element(cursor: &mut Cursor<'b>) -> Result<Via<'b>, FieldError> {
+    /// Takes one apart that ends at a comma or with the text, and sets `stop` to where that is.
+    pub(crate) fn element(text: &'b [u8], stop: &mut usize) -> Result<Via<'b>, FieldError> {
+        let mut cursor = Cursor::new(text);
         cursor.space();
-        let first = cursor.offset();
-        let transport = transport(cursor)?;
-        let before = cursor.offset();
-        cursor.space();
-        if cursor.offset() == before {
+        let start = cursor.offset();
+        let transport = transport(&mut cursor)?;
+        if !cursor.peek().is_some_and(is_space) {
             return Err(cursor.error("white space before the host"));
         }
-        let start = cursor.offset();
-        let host = uri::host(cursor)?;
-        // RFC 4475 3.1.1.1 has white space around the colon.
-        let mut ahead = *cursor;
-        ahead.space();
-        let mut port = None;
-        if ahead.accept(b':') {
-            ahead.space();
-            let at = ahead;
-            port = decimal_u16(ahead.while_class(DIGIT));
-            if port.is_none() {
-                return Err(at.error("a port up to 65535"));
-            }
-            *cursor = ahead;
-        }
-        let text = cursor.text();
-        let mut via = Via {
-            text,
-            transport,
-            sent_by: text.get(start..cursor.offset()).unwrap_or_default(),
-            host,
-            port,
-            branch: None,
-            received: None,
-            rport: None,
-            params: Params(b""),
-        };
-        let mut outcome = Ok(());
-        via.params = Params::each(cursor, |name, text| {
+        cursor.space();
+        let before_host = cursor.offset();
+        let host = uri::host(&mut cursor)?;
+        let port = port(&mut cursor)?;
+        let sent_by = cursor.since(before_host);
+        let (mut known, mut outcome) = (Known::default(), Ok(()));
+        let params = Params::each(&mut cursor, |name, text| {
             if outcome.is_ok() {
-                outcome = via.take(name, text);
+                outcome = known.take(name, text);
             }
         })?;
         outcome.map_err(|expected| cursor.error(expected))?;
-        via.text = trim_end(text.get(first..cursor.offset()).unwrap_or_default());
-        Ok(via)
+        let Known { branch, received, rport } = known;
+        *stop = cursor.offset();
+        let text = trim_end(cursor.since(start));
+        Ok(Via { text, transport, sent_by, host, port, branch, received, rport, params })
     }
 
     /// Where a response goes over an unreliable transport (RFC 3261 18.2.2, RFC 3581 4): the
@@ -107,8 +86,19 @@ impl<'b> Via<'b> {
                 && branch[..MAGIC_COOKIE.len()].eq_ignore_ascii_case(MAGIC_COOKIE)
         })
     }
+}
 
+/// The parameters that have a meaning here.
+#[derive(Default)]
+struct Known<'b> {
+    branch: Option<&'b [u8]>,
+    received: Option<IpAddr>,
+    rport: Option<Option<u16>>,
+}
+
+impl<'b> Known<'b> {
     /// Takes in one parameter; of several of a name the first counts.
+    #[inline(always)]
     fn take(&mut self, name: &[u8], text: Option<&'b [u8]>) -> Result<(), &'static str> {
         const BRANCH: u64 = folded(b"branch");
         const RPORT: u64 = folded(b"rport");
@@ -129,23 +119,47 @@ impl<'b> Via<'b> {
     }
 }
 
+/// Steps over a colon and a port, if they are here. RFC 4475 3.1.1.1 has white space around the colon.
+#[inline(always)]
+fn port(cursor: &mut Cursor<'_>) -> Result<Option<u16>, FieldError> {
+    let mut ahead = *cursor;
+    ahead.space();
+    if !ahead.accept(b':') {
+        return Ok(None);
+    }
+    ahead.space();
+    let at = ahead;
+    let port = ahead.number().and_then(|port| u16::try_from(port).ok());
+    *cursor = ahead;
+    port.map(Some).ok_or_else(|| at.error("a port up to 65535"))
+}
+
 /// Steps over `SIP/2.0/` and the transport, which it returns.
-#[inline]
+#[inline(always)]
 fn transport<'b>(cursor: &mut Cursor<'b>) -> Result<&'b [u8], FieldError> {
     if cursor.rest().starts_with(b"SIP/2.0/") {
-        cursor.go(cursor.offset() + 8);
+        cursor.take(b"SIP/2.0/".len());
     } else {
-        if !cursor.token("SIP")?.eq_ignore_ascii_case(b"SIP") {
-            return Err(Cursor::new(cursor.text()).error("SIP"));
-        }
-        cursor.separator(b'/', "a slash")?;
-        if cursor.token("2.0")? != b"2.0" {
-            return Err(cursor.error("2.0 before this"));
-        }
-        cursor.separator(b'/', "a slash")?;
+        let version_bytes = odd_version(*cursor)?;
+        cursor.take(version_bytes);
     }
     cursor.space();
     cursor.token("a transport")
+}
+
+/// The length of `SIP/2.0/` in any case and with white space.
+#[cold]
+fn odd_version(mut cursor: Cursor<'_>) -> Result<usize, FieldError> {
+    let start = cursor;
+    if !cursor.token("SIP")?.eq_ignore_ascii_case(b"SIP") {
+        return Err(Cursor::at(start.text(), 0).error("SIP"));
+    }
+    cursor.separator(b'/', "a slash")?;
+    if cursor.token("2.0")? != b"2.0" {
+        return Err(cursor.error("2.0 before this"));
+    }
+    cursor.separator(b'/', "a slash")?;
+    Ok(cursor.offset() - start.offset())
 }
 
 #[cfg(test)]
