@@ -86,6 +86,14 @@ impl FieldError {
     }
 }
 
+/// Says of which header an error is. In place: what was found is large, and stays where it is.
+#[inline(always)]
+pub(crate) fn name_header<T>(found: &mut Result<T, FieldError>, header: HeaderName) {
+    if let Err(error) = found {
+        error.header = Some(header);
+    }
+}
+
 impl fmt::Display for ParseError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "expected {:?} at {}, ", self.expected, self.offset)?;

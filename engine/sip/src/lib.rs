@@ -38,6 +38,7 @@ mod lines;
 mod marks;
 pub mod message;
 pub mod method;
+mod names;
 pub mod params;
 pub mod parse;
 pub mod room;

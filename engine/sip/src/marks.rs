@@ -12,60 +12,83 @@ const VECTOR_BYTES: usize = 16;
 #[inline(never)]
 pub(crate) fn marks(text: &[u8], at: usize) -> u64 {
     let rest = text.get(at..).unwrap_or_default();
-    if let Some(block) = rest.first_chunk() {
+    if let Some(block) = rest.first_chunk::<BLOCK_BYTES>() {
         return in_block(block);
     }
-    let bits = match text.last_chunk::<BLOCK_BYTES>() {
-        // The last whole block begins before the rest.
-        Some(block) => in_block(block).unbounded_shr((BLOCK_BYTES - rest.len()) as u32),
-        None => in_short(rest, text),
+    let len = rest.len();
+    let bits = if len <= VECTOR_BYTES {
+        match text.last_chunk() {
+            Some(vector) => in_vector(vector) >> (VECTOR_BYTES - len),
+            None => in_vector(&padded(rest)),
+        }
+    } else if len <= 2 * VECTOR_BYTES
+        && let Some(block) = text.last_chunk::<{ 2 * VECTOR_BYTES }>()
+    {
+        in_block(block) >> (2 * VECTOR_BYTES - len)
+    } else if let Some(block) = text.last_chunk::<BLOCK_BYTES>() {
+        in_block(block) >> (BLOCK_BYTES - len)
+    } else {
+        in_vectors(rest)
     };
-    bits | u64::MAX << rest.len()
+    bits | u64::MAX << len
 }
 
 #[inline(always)]
-fn in_block(block: &[u8; BLOCK_BYTES]) -> u64 {
+fn in_block<const N: usize>(block: &[u8; N]) -> u64 {
     let (vectors, _) = block.as_chunks();
     vectors.iter().rev().fold(0, |bits, vector| bits << VECTOR_BYTES | in_vector(vector))
 }
 
-/// As [`in_block`], of fewer bytes, the end of `text`.
+/// As [`in_block`], of more bytes than a vector has and fewer than a block.
 #[inline(always)]
-fn in_short(rest: &[u8], text: &[u8]) -> u64 {
-    let (vectors, tail) = rest.as_chunks();
-    let bits =
+fn in_vectors(text: &[u8]) -> u64 {
+    let (vectors, tail) = text.as_chunks();
+    let whole =
         vectors.iter().rev().fold(0, |bits, vector| bits << VECTOR_BYTES | in_vector(vector));
-    let tail_bits = match text.last_chunk() {
-        // The last whole vector begins before the tail.
-        Some(vector) => in_vector(vector) >> (VECTOR_BYTES - tail.len()),
-        None => tail.iter().rev().fold(0, |bits, byte| bits << 1 | u64::from(!is_plain(*byte))),
+    // The last whole vector begins before the tail.
+    let last = text.last_chunk().map_or(0, in_vector) >> (VECTOR_BYTES - tail.len());
+    whole | last << (text.len() - tail.len())
+}
+
+/// Fewer bytes than a vector has, and something behind them.
+#[inline(always)]
+fn padded(text: &[u8]) -> [u8; VECTOR_BYTES] {
+    let len = text.len();
+    // Where the two overlap they agree.
+    let word = if let (Some(first), Some(last)) = (text.first_chunk(), text.last_chunk()) {
+        u128::from(u64::from_le_bytes(*first))
+            | u128::from(u64::from_le_bytes(*last)) << (len * 8 - 64)
+    } else if let (Some(first), Some(last)) = (text.first_chunk(), text.last_chunk()) {
+        u128::from(
+            u64::from(u32::from_le_bytes(*first))
+                | u64::from(u32::from_le_bytes(*last)) << (len * 8 - 32),
+        )
+    } else {
+        text.iter().rev().fold(0, |word, byte| word << 8 | u128::from(*byte))
     };
-    bits | tail_bits << (vectors.len() * VECTOR_BYTES)
+    word.to_le_bytes()
 }
 
 #[inline(always)]
 fn in_vector(vector: &[u8; VECTOR_BYTES]) -> u64 {
     let bytes = u8x16::new(*vector);
-    // Above 0 for what lies outside a range.
-    let beyond = |bytes: u8x16, first: u8, last: u8| {
-        (bytes - u8x16::splat(first)).saturating_sub(u8x16::splat(last - first))
+    let within = |bytes: u8x16, first: u8, last: u8| {
+        (bytes - u8x16::splat(first)).simd_lt(u8x16::splat(last - first + 1))
     };
-    let letters = beyond(bytes | u8x16::splat(0x20), b'a', b'z');
+    let letters = within(bytes | u8x16::splat(0x20), b'a', b'z');
     // The slash lies between the dot and the digits.
     let slashes = bytes.simd_eq(u8x16::splat(b'/'));
-    let others = beyond(bytes, b'-', b'9') | slashes;
-    let plain = letters.min(others).simd_eq(u8x16::splat(0));
-    u64::from(!plain.to_bitmask() & 0xffff)
-}
-
-#[inline(always)]
-fn is_plain(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.')
+    let plain = (letters | within(bytes, b'-', b'9')) & !slashes;
+    u64::from(!plain.to_bitmask() as u16)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn is_plain(byte: u8) -> bool {
+        byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.')
+    }
 
     #[test]
     fn each_byte_is_marked_or_plain_wherever_it_is() {

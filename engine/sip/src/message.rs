@@ -1,6 +1,6 @@
 //! A parsed message: start line, headers, body, and typed views of the headers on demand.
 
-use crate::error::{CheckError, FieldError};
+use crate::error::{CheckError, FieldError, name_header};
 use crate::field::auth::{Challenge, Credentials};
 use crate::field::contact_preference::ContactPreference;
 use crate::field::cseq::{self, CSeq};
@@ -118,10 +118,16 @@ impl<'b> Message<'b> {
     /// # Errors
     /// If there is none, or it can't be read.
     pub fn via(&self) -> Result<Via<'b>, FieldError> {
-        match self.vias().next() {
-            Some(via) => via,
-            None => Err(FieldError::absent(HeaderName::Via, "a Via")),
+        let mut found = Err(FieldError::absent(HeaderName::Via, "a Via"));
+        if let Some(value) = self.list(HeaderName::Via).rest() {
+            found = Via::element(value, &mut 0);
+            if found.is_err()
+                && let Some(via) = self.vias().next()
+            {
+                found = via;
+            }
         }
+        found
     }
 
     /// All Vias, topmost first.
@@ -456,10 +462,12 @@ impl<'b> Message<'b> {
     }
 
     fn name_addr(&self, name: HeaderName) -> Result<NameAddr<'b>, FieldError> {
-        match self.header(name) {
-            Some(value) => NameAddr::parse(value).map_err(|error| error.in_header(name)),
-            None => Err(FieldError::absent(name, "an address")),
+        let mut found = Err(FieldError::absent(name, "an address"));
+        if let Some(value) = self.header(name) {
+            found = NameAddr::parse(value);
+            name_header(&mut found, name);
         }
+        found
     }
 
     /// The tag of From or To, which is checked as a whole: cheaper than taking the address apart for it.

@@ -5,7 +5,7 @@ use crate::header::{Form, Header, HeaderName, NAMES};
 use crate::lines::{BLOCK_BYTES, Controls};
 use crate::message::Message;
 use crate::method::Method;
-use crate::scan::{TOKEN, decimal, is_token, skip, trim, trim_end, trim_start};
+use crate::scan::{TOKEN, decimal, is_token, skip, trim_end, trim_start};
 use crate::span::Span;
 use std::cell::Cell;
 use std::ops::Range;
@@ -219,6 +219,8 @@ fn lines(bytes: &[u8], index: &mut Index) -> Result<usize, ParseError> {
             match bytes.get(at..) {
                 Some([b'\r', b'\n', ..]) if at == start => return Ok(at + 2),
                 Some([b'\r', b'\n', behind @ ..]) if start == 0 || !starts_folded(behind) => {
+                    // With the LF, unless that is in the next block.
+                    controls &= controls.wrapping_sub(1);
                     let end = at + 2;
                     if start == 0 {
                         index.start = start_line(bytes, end)?;
@@ -324,6 +326,10 @@ fn status_line(bytes: &[u8], end: usize) -> Result<StartLine, ParseError> {
 
 /// `SIP/` digits `.` digits; whether it is 2.0 is for [`Message::check`] to say, with a 505.
 fn is_version(text: &[u8]) -> bool {
+    text == b"SIP/2.0" || is_other_version(text)
+}
+
+fn is_other_version(text: &[u8]) -> bool {
     let Some((name, number)) = text.split_at_checked(4) else { return false };
     let Some(dot) = memchr::memchr(b'.', number) else { return false };
     name.eq_ignore_ascii_case(b"SIP/")
@@ -344,7 +350,7 @@ fn push_header(
     }
     // A name of the table is a token: only others need a look at each byte. A colon behind the line's end makes none of the table,
     // since no name has an LF.
-    match HeaderName::leading(bytes.get(start..).unwrap_or_default()) {
+    match HeaderName::leading(&bytes[start..]) {
         Some((name, len)) => index.push(header(bytes, name, start..end, len)),
         None => push_odd(bytes, start, end, index)?,
     }
@@ -354,7 +360,7 @@ fn push_header(
 #[inline(always)]
 fn header(bytes: &[u8], name: HeaderName, line: Range<usize>, name_len: usize) -> Header {
     let start = line.start;
-    let line = bytes.get(line).unwrap_or_default();
+    let line = &bytes[line];
     let (value_start, value_end) = value_of(line, name_len);
     Header {
         name,
@@ -408,7 +414,7 @@ fn content_length(bytes: &[u8], index: &Index) -> Result<Option<usize>, ParseErr
         if header.name != HeaderName::ContentLength {
             continue;
         }
-        let stated = decimal(trim(header.value.of(bytes)))
+        let stated = decimal(header.value.of(bytes))
             .map(|length| usize::try_from(length).unwrap_or(usize::MAX));
         if stated.is_none() || length.is_some_and(|length| Some(length) != stated) {
             let at = usize::from(header.value.start);

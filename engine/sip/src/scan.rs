@@ -111,6 +111,9 @@ pub(crate) fn split_value(text: &[u8], class: u16) -> Option<(&[u8], &[u8])> {
     }
 }
 
+/// How long a token may be that is compared as one number.
+pub(crate) const WORD_BYTES: usize = 8;
+
 /// A token of up to eight bytes as one number in which letters have no case; 0 for a longer one.
 /// Exact where it is compared with a name of letters, digits and hyphens: no other byte of a token
 /// folds to one of these.
@@ -118,7 +121,7 @@ pub(crate) fn split_value(text: &[u8], class: u16) -> Option<(&[u8], &[u8])> {
 pub(crate) const fn folded(token: &[u8]) -> u64 {
     const CASE: u64 = 0x2020_2020_2020_2020;
     let len = token.len();
-    if len > 8 {
+    if len > WORD_BYTES {
         return 0;
     }
     let word =

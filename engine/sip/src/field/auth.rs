@@ -1,6 +1,7 @@
 //! Digest credentials and challenges (RFC 2617, 7616, 3310) with the parameters of TS 24.229 7.2A.
 
 use crate::error::FieldError;
+use crate::names::Names;
 use crate::scan::{AUTH_VALUE, Cursor, TOKEN, folded, is_space};
 
 /// How many parameters credentials may have; all that is specified makes 16.
@@ -67,23 +68,37 @@ impl<'b> Credentials<'b> {
     /// If it is no scheme with `name=value` pairs.
     pub fn parse(value: &'b [u8]) -> Result<Option<Credentials<'b>>, FieldError> {
         let Some(params) = AuthParams::digest(value) else { return Ok(None) };
-        let mut found = Credentials {
-            username: b"",
-            realm: b"",
-            nonce: b"",
-            uri: b"",
-            response: b"",
-            algorithm: None,
-            cnonce: None,
-            qop: None,
-            nc: None,
-            opaque: None,
-            auts: None,
-            integrity_protected: None,
+        let [
+            username,
+            realm,
+            nonce,
+            uri,
+            response,
+            algorithm,
+            cnonce,
+            qop,
+            nc,
+            opaque,
+            auts,
+            protected,
+            protection,
+        ] = params.values(&CREDENTIALS)?;
+        Ok(Some(Credentials {
+            username: username.unwrap_or_default(),
+            realm: realm.unwrap_or_default(),
+            nonce: nonce.unwrap_or_default(),
+            uri: uri.unwrap_or_default(),
+            response: response.unwrap_or_default(),
+            algorithm,
+            cnonce,
+            qop,
+            nc,
+            opaque,
+            auts,
+            // The right spelling wins, so that a stray one can't overrule it.
+            integrity_protected: protected.or(protection),
             params,
-        };
-        params.each(|name, text| found.take(name, text))?;
-        Ok(Some(found))
+        }))
     }
 
     /// The `username` of an Authorization value, empty if absent, for those who need no more of it: what lies behind is not read. `None` if
@@ -104,39 +119,6 @@ impl<'b> Credentials<'b> {
         Ok(Some(b""))
     }
 
-    fn take(&mut self, name: &[u8], text: &'b [u8]) {
-        const NC: u64 = folded(b"nc");
-        const URI: u64 = folded(b"uri");
-        const QOP: u64 = folded(b"qop");
-        const AUTS: u64 = folded(b"auts");
-        const REALM: u64 = folded(b"realm");
-        const NONCE: u64 = folded(b"nonce");
-        const CNONCE: u64 = folded(b"cnonce");
-        const OPAQUE: u64 = folded(b"opaque");
-        const USERNAME: u64 = folded(b"username");
-        const RESPONSE: u64 = folded(b"response");
-        let is = |wanted: &str| name.eq_ignore_ascii_case(wanted.as_bytes());
-        match folded(name) {
-            NC => self.nc = Some(text),
-            URI => self.uri = text,
-            QOP => self.qop = Some(text),
-            AUTS => self.auts = Some(text),
-            REALM => self.realm = text,
-            NONCE => self.nonce = text,
-            CNONCE => self.cnonce = Some(text),
-            OPAQUE => self.opaque = Some(text),
-            USERNAME => self.username = text,
-            RESPONSE => self.response = text,
-            _ if is("algorithm") => self.algorithm = Some(text),
-            _ if is("integrity-protected") => self.integrity_protected = Some(text),
-            _ if is("integrity-protection") => {
-                // The right spelling wins, so that a stray one can't overrule it.
-                self.integrity_protected = self.integrity_protected.or(Some(text));
-            }
-            _ => {}
-        }
-    }
-
     /// The parameter of that name, in any case.
     pub fn get(&self, name: &str) -> Option<&'b [u8]> {
         self.params.get(name)
@@ -150,40 +132,18 @@ impl<'b> Challenge<'b> {
     /// If it is no scheme with `name=value` pairs.
     pub fn parse(value: &'b [u8]) -> Result<Option<Challenge<'b>>, FieldError> {
         let Some(params) = AuthParams::digest(value) else { return Ok(None) };
-        let mut found = Challenge {
-            realm: b"",
-            nonce: b"",
-            algorithm: None,
-            qop: None,
-            opaque: None,
-            stale: false,
-            ik: None,
-            ck: None,
+        let [realm, nonce, algorithm, qop, opaque, stale, ik, ck] = params.values(&CHALLENGE)?;
+        Ok(Some(Challenge {
+            realm: realm.unwrap_or_default(),
+            nonce: nonce.unwrap_or_default(),
+            algorithm,
+            qop,
+            opaque,
+            stale: stale.is_some_and(|stale| stale.eq_ignore_ascii_case(b"true")),
+            ik,
+            ck,
             params,
-        };
-        params.each(|name, text| found.take(name, text))?;
-        Ok(Some(found))
-    }
-
-    fn take(&mut self, name: &[u8], text: &'b [u8]) {
-        const IK: u64 = folded(b"ik");
-        const CK: u64 = folded(b"ck");
-        const QOP: u64 = folded(b"qop");
-        const REALM: u64 = folded(b"realm");
-        const NONCE: u64 = folded(b"nonce");
-        const STALE: u64 = folded(b"stale");
-        const OPAQUE: u64 = folded(b"opaque");
-        match folded(name) {
-            IK => self.ik = Some(text),
-            CK => self.ck = Some(text),
-            QOP => self.qop = Some(text),
-            REALM => self.realm = text,
-            NONCE => self.nonce = text,
-            STALE => self.stale = text.eq_ignore_ascii_case(b"true"),
-            OPAQUE => self.opaque = Some(text),
-            _ if name.eq_ignore_ascii_case(b"algorithm") => self.algorithm = Some(text),
-            _ => {}
-        }
+        }))
     }
 
     /// The parameter of that name, in any case.
@@ -191,6 +151,27 @@ impl<'b> Challenge<'b> {
         self.params.get(name)
     }
 }
+
+/// The parameters of [`Credentials`].
+static CREDENTIALS: Names<13> = Names::new([
+    "username",
+    "realm",
+    "nonce",
+    "uri",
+    "response",
+    "algorithm",
+    "cnonce",
+    "qop",
+    "nc",
+    "opaque",
+    "auts",
+    "integrity-protected",
+    "integrity-protection",
+]);
+
+/// The parameters of [`Challenge`].
+static CHALLENGE: Names<8> =
+    Names::new(["realm", "nonce", "algorithm", "qop", "opaque", "stale", "ik", "ck"]);
 
 /// `name=value, name="value"` behind the scheme.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
@@ -205,6 +186,9 @@ impl<'b> AuthParams<'b> {
     /// `None` if the scheme is not Digest.
     fn digest(value: &'b [u8]) -> Option<AuthParams<'b>> {
         const DIGEST: u64 = folded(b"digest");
+        if value.starts_with(b"Digest ") {
+            return Some(AuthParams { value, start: b"Digest ".len() });
+        }
         let mut cursor = Cursor::new(value);
         cursor.space();
         let is_digest = folded(cursor.while_class(TOKEN)) == DIGEST;
@@ -217,29 +201,34 @@ impl<'b> AuthParams<'b> {
         Cursor::at(self.value, self.start)
     }
 
-    /// Hands each name and unquoted value to `take`. A name that comes twice is an error: its two
-    /// readers might differ in which they take.
+    /// The values of `names`, without quotes. A name that comes twice is an error: its two readers might differ in which they take.
     #[inline(always)]
-    fn each(self, mut take: impl FnMut(&'b [u8], &'b [u8])) -> Result<(), FieldError> {
+    fn values<const N: usize>(self, names: &Names<N>) -> Result<[Option<&'b [u8]>; N], FieldError> {
+        let mut values = [None; N];
         let mut cursor = self.cursor();
         let mut count = 0;
-        // A bit for the length and the ends of each name seen: most names need no comparison.
+        // A bit for the length and the ends of each other name seen: most names need no comparison.
         let mut marks = 0u64;
         while !cursor.at_end() {
             let start = cursor;
             let Pair { name, value, .. } = pair(&mut cursor)?;
-            let mark = 1 << mark(name);
-            if marks & mark != 0 && self.has_before(start.offset(), name) {
+            count += 1;
+            let is_twin = match names.place(name) {
+                Some(place) => values[place].replace(value).is_some(),
+                None => {
+                    let mark = 1 << mark(name);
+                    let may_be = marks & mark != 0;
+                    marks |= mark;
+                    may_be && self.has_before(start.offset(), name)
+                }
+            };
+            if is_twin {
                 return Err(start.error("each parameter once"));
-            }
-            marks |= mark;
-            if count == MAX_PARAMS {
+            } else if count > MAX_PARAMS {
                 return Err(start.error("fewer parameters"));
             }
-            count += 1;
-            take(name, value);
         }
-        Ok(())
+        Ok(values)
     }
 
     /// Whether a parameter of that name begins before `end`.

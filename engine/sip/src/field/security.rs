@@ -2,8 +2,9 @@
 //! UE share this one.
 
 use crate::error::FieldError;
+use crate::names::Names;
 use crate::params::{self, Params};
-use crate::scan::{Cursor, decimal_u16, decimal_u32, folded};
+use crate::scan::{Cursor, decimal_u16, decimal_u32};
 
 /// One offered or agreed mechanism.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
@@ -39,8 +40,11 @@ impl<'b> SecurityMechanism<'b> {
     /// If a name, a parameter, a number or `q` is out of its grammar or range.
     pub fn parse(value: &'b [u8]) -> Result<SecurityMechanism<'b>, FieldError> {
         let mut stop = 0;
-        let found = SecurityMechanism::element(value, &mut stop)?;
-        params::ends(value, stop).map(|()| found)
+        let found = SecurityMechanism::element(value, &mut stop);
+        if found.is_ok() {
+            params::ends(value, stop)?;
+        }
+        found
     }
 
     /// Takes one apart that ends at a comma or with the text, and sets `stop` to where that is.
@@ -51,28 +55,41 @@ impl<'b> SecurityMechanism<'b> {
         let mut cursor = Cursor::new(text);
         cursor.space();
         let mechanism = cursor.token("a mechanism name")?;
-        let mut found = SecurityMechanism {
-            mechanism,
-            q_millis: None,
-            alg: None,
-            ealg: b"null",
-            prot: b"esp",
-            mode: b"trans",
-            spi_c: None,
-            spi_s: None,
-            port_c: None,
-            port_s: None,
-            params: Params(b""),
-        };
+        let (mut names, mut numbers) = ([None; PLACES], [None; PLACES]);
         let mut in_range = true;
-        found.params = Params::each(&mut cursor, |name, text| {
-            in_range &= found.take(name, text.unwrap_or_default());
+        let params = Params::each(&mut cursor, |name, value| {
+            let Some(place) = KNOWN.place(name) else { return };
+            let value = value.unwrap_or_default();
+            if place >= ALG {
+                names[place.min(MOD)] = Some(value);
+                in_range &= !value.is_empty();
+                return;
+            }
+            numbers[place] = match place {
+                SPI_C | SPI_S => spi(value),
+                PORT_C | PORT_S => decimal_u16(value).map(u32::from),
+                _ => q_millis(value).map(u32::from),
+            };
+            in_range &= numbers[place].is_some();
         })?;
         if !in_range {
             return Err(cursor.error("numbers in range in q, SPIs and ports, names elsewhere"));
         }
         *stop = cursor.offset();
-        Ok(found)
+        let short = |place: usize| numbers[place].map(|number| number as u16);
+        Ok(SecurityMechanism {
+            mechanism,
+            q_millis: short(Q),
+            alg: names[ALG],
+            ealg: names[EALG].unwrap_or(b"null"),
+            prot: names[PROT].unwrap_or(b"esp"),
+            mode: names[MOD].unwrap_or(b"trans"),
+            spi_c: numbers[SPI_C],
+            spi_s: numbers[SPI_S],
+            port_c: short(PORT_C),
+            port_s: short(PORT_S),
+            params,
+        })
     }
 
     /// Whether both say the same: the same mechanism with the same set of parameters, in any order;
@@ -83,46 +100,22 @@ impl<'b> SecurityMechanism<'b> {
             && contains(other.params, self.params)
             && contains(self.params, other.params)
     }
-
-    fn take(&mut self, name: &[u8], text: &'b [u8]) -> bool {
-        const Q: u64 = folded(b"q");
-        const SPI_C: u64 = folded(b"spi-c");
-        const SPI_S: u64 = folded(b"spi-s");
-        const PORT_C: u64 = folded(b"port-c");
-        const PORT_S: u64 = folded(b"port-s");
-        const ALG: u64 = folded(b"alg");
-        const EALG: u64 = folded(b"ealg");
-        const PROT: u64 = folded(b"prot");
-        const MOD: u64 = folded(b"mod");
-        const MODE: u64 = folded(b"mode");
-        match folded(name) {
-            Q => set(&mut self.q_millis, q_millis(text)),
-            SPI_C => set(&mut self.spi_c, spi(text)),
-            SPI_S => set(&mut self.spi_s, spi(text)),
-            PORT_C => set(&mut self.port_c, decimal_u16(text)),
-            PORT_S => set(&mut self.port_s, decimal_u16(text)),
-            ALG => set(&mut self.alg, Some(text)) && !text.is_empty(),
-            EALG => named(&mut self.ealg, text),
-            PROT => named(&mut self.prot, text),
-            MOD | MODE => named(&mut self.mode, text),
-            _ => true,
-        }
-    }
 }
 
-/// Sets a number; says whether it is one.
-#[inline]
-fn set<T>(place: &mut Option<T>, value: Option<T>) -> bool {
-    *place = value;
-    place.is_some()
-}
-
-/// Sets a name; says whether it is one.
-#[inline]
-fn named<'b>(place: &mut &'b [u8], text: &'b [u8]) -> bool {
-    *place = text;
-    !text.is_empty()
-}
+/// The parameters that have a meaning here, numbers first.
+static KNOWN: Names<PLACES> =
+    Names::new(["q", "spi-c", "spi-s", "port-c", "port-s", "alg", "ealg", "prot", "mod", "mode"]);
+const PLACES: usize = 10;
+const Q: usize = 0;
+const SPI_C: usize = 1;
+const SPI_S: usize = 2;
+const PORT_C: usize = 3;
+const PORT_S: usize = 4;
+const ALG: usize = 5;
+const EALG: usize = 6;
+const PROT: usize = 7;
+/// And the place behind it, another spelling.
+const MOD: usize = 8;
 
 /// Whether each parameter of `few` is in `many` with the same value.
 fn contains(many: Params<'_>, few: Params<'_>) -> bool {

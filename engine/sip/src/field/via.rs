@@ -1,8 +1,9 @@
 //! Via (RFC 3261 20.42, RFC 3581).
 
 use crate::error::FieldError;
+use crate::names::Names;
 use crate::params::{self, Params};
-use crate::scan::{Cursor, decimal_u16, folded, is_space, trim_end};
+use crate::scan::{Cursor, decimal_u16, is_space, trim_end};
 use crate::uri::{self, Host};
 use std::net::{IpAddr, SocketAddr};
 
@@ -57,16 +58,22 @@ impl<'b> Via<'b> {
         let host = uri::host(&mut cursor)?;
         let port = port(&mut cursor)?;
         let sent_by = cursor.since(before_host);
-        let (mut known, mut outcome) = (Known::default(), Ok(()));
-        let params = Params::each(&mut cursor, |name, text| {
-            if outcome.is_ok() {
-                outcome = known.take(name, text);
+        // Of several of a name the first counts.
+        let mut values = [None; 3];
+        let params = Params::each(&mut cursor, |name, value| {
+            if let Some(place) = KNOWN.place(name)
+                && values[place]
+                    .is_none_or(|first: Option<&[u8]>| first.is_none() && place == BRANCH)
+            {
+                values[place] = Some(value);
             }
         })?;
-        outcome.map_err(|expected| cursor.error(expected))?;
-        let Known { branch, received, rport } = known;
+        let [branch, received, rport] = values;
+        let received = received.map(|text| address(text, &cursor)).transpose()?;
+        let rport = rport.map(|text| filled_in(text, &cursor)).transpose()?;
         *stop = cursor.offset();
         let text = trim_end(cursor.since(start));
+        let branch = branch.flatten();
         Ok(Via { text, transport, sent_by, host, port, branch, received, rport, params })
     }
 
@@ -89,34 +96,19 @@ impl<'b> Via<'b> {
 }
 
 /// The parameters that have a meaning here.
-#[derive(Default)]
-struct Known<'b> {
-    branch: Option<&'b [u8]>,
-    received: Option<IpAddr>,
-    rport: Option<Option<u16>>,
+static KNOWN: Names<3> = Names::new(["branch", "received", "rport"]);
+const BRANCH: usize = 0;
+
+fn address(text: Option<&[u8]>, cursor: &Cursor<'_>) -> Result<IpAddr, FieldError> {
+    let address = uri::address(text.unwrap_or_default());
+    address.ok_or_else(|| cursor.error("an address in received"))
 }
 
-impl<'b> Known<'b> {
-    /// Takes in one parameter; of several of a name the first counts.
-    #[inline(always)]
-    fn take(&mut self, name: &[u8], text: Option<&'b [u8]>) -> Result<(), &'static str> {
-        const BRANCH: u64 = folded(b"branch");
-        const RPORT: u64 = folded(b"rport");
-        const RECEIVED: u64 = folded(b"received");
-        match folded(name) {
-            BRANCH => self.branch = self.branch.or(text),
-            RPORT if self.rport.is_none() => {
-                let port = text.map(|text| decimal_u16(text).ok_or("an rport up to 65535"));
-                self.rport = Some(port.transpose()?);
-            }
-            RECEIVED if self.received.is_none() => {
-                let address = uri::address(text.unwrap_or_default());
-                self.received = Some(address.ok_or("an address in received")?);
-            }
-            _ => {}
-        }
-        Ok(())
-    }
+/// The value of `rport`, if it has one.
+fn filled_in(text: Option<&[u8]>, cursor: &Cursor<'_>) -> Result<Option<u16>, FieldError> {
+    let port =
+        text.map(|text| decimal_u16(text).ok_or_else(|| cursor.error("an rport up to 65535")));
+    port.transpose()
 }
 
 /// Steps over a colon and a port, if they are here. RFC 4475 3.1.1.1 has white space around the colon.
