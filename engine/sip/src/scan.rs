@@ -96,6 +96,12 @@ pub(crate) fn skip(text: &[u8], mut at: usize, class: u16) -> usize {
     at
 }
 
+/// How much white space (and folds) `text` starts with.
+#[cold]
+fn spaces(text: &[u8]) -> usize {
+    skip(text, 0, SPACE)
+}
+
 /// `text` before and from its first byte that is not of `class`.
 #[inline]
 pub(crate) fn split(text: &[u8], class: u16) -> (&[u8], &[u8]) {
@@ -177,14 +183,17 @@ pub(crate) fn unquote(text: &[u8]) -> &[u8] {
     }
 }
 
+/// How many digits always fit a u64.
+const DIGITS_MAX: usize = 19;
+
 /// A decimal number and nothing else; `None` if it is none, `u64::MAX` where it is larger.
 #[inline]
 pub(crate) fn decimal(text: &[u8]) -> Option<u64> {
     if text.is_empty() {
         return None;
     }
-    // 19 digits always fit; longer ones, with leading zeros or too large, are rare.
-    let saturates = text.len() > 19;
+    // Longer ones, with leading zeros or too large, are rare.
+    let saturates = text.len() > DIGITS_MAX;
     let mut number = 0u64;
     for &byte in text {
         let digit = u64::from(byte.wrapping_sub(b'0'));
@@ -325,11 +334,8 @@ impl<'b> Cursor<'b> {
     /// Steps over white space.
     #[inline(always)]
     pub(crate) fn space(&mut self) {
-        while let Some(byte) = self.peek()
-            && byte <= b' '
-            && is_space(byte)
-        {
-            self.step();
+        if self.peek().is_some_and(|byte| byte <= b' ') {
+            self.take(spaces(self.rest()));
         }
     }
 
@@ -384,20 +390,20 @@ impl<'b> Cursor<'b> {
         self.marks >>= count;
     }
 
-    /// Steps over decimal digits; the number, which stays at a value above `u32::MAX` where it is larger, or `None` if there are none.
+    /// Steps over decimal digits; the number, `u64::MAX` where it is larger, or `None` if there are none.
     #[inline(always)]
     pub(crate) fn number(&mut self) -> Option<u64> {
-        const LARGE: u64 = 1 << 40;
-        let start = self.at;
-        let mut number = 0;
-        while let Some(byte) = self.peek()
-            && let digit = byte.wrapping_sub(b'0')
-            && digit <= 9
-        {
-            number = (number * 10 + u64::from(digit)).min(LARGE);
-            self.step();
+        let (mut number, mut count) = (0u64, 0);
+        for byte in self.rest() {
+            let digit = byte.wrapping_sub(b'0');
+            if digit > 9 {
+                break;
+            }
+            number = number.wrapping_mul(10).wrapping_add(u64::from(digit));
+            count += 1;
         }
-        (self.at > start).then_some(number)
+        let digits = self.take(count);
+        if count > DIGITS_MAX { decimal(digits) } else { (count > 0).then_some(number) }
     }
 
     /// Steps over a token.

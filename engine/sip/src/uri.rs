@@ -383,36 +383,27 @@ pub(crate) fn address(text: &[u8]) -> Option<IpAddr> {
     std::str::from_utf8(text).ok()?.parse().ok()
 }
 
-/// The IPv4 address that `text` is.
+/// The IPv4 address that `text` is, in numbers without leading zeros.
 fn ipv4(text: &[u8]) -> Option<Ipv4Addr> {
-    leading_ipv4(text).filter(|(_, len)| *len == text.len()).map(|(address, _)| address)
+    let (first, rest) = octet(text)?;
+    let (second, rest) = octet(rest.strip_prefix(b".")?)?;
+    let (third, rest) = octet(rest.strip_prefix(b".")?)?;
+    let (fourth, rest) = octet(rest.strip_prefix(b".")?)?;
+    rest.is_empty().then(|| Ipv4Addr::new(first, second, third, fourth))
 }
 
-/// The IPv4 address that `text` starts with, in numbers without leading zeros, and its length. What is behind it is neither a digit nor a dot.
-#[inline]
-fn leading_ipv4(text: &[u8]) -> Option<(Ipv4Addr, usize)> {
-    let (mut octets, mut octet, mut digits, mut dots) = (0u32, 0u32, 0, 0);
-    let mut len = 0;
-    for byte in text {
-        let digit = u32::from(byte.wrapping_sub(b'0'));
-        if digit <= 9 {
-            octet = octet * 10 + digit;
-            if octet > 255 || (digits > 0 && octet < 10) {
-                return None;
-            }
-            digits += 1;
-        } else if *byte == b'.' {
-            if digits == 0 || dots == 3 {
-                return None;
-            }
-            octets = octets << 8 | octet;
-            (octet, digits, dots) = (0, 0, dots + 1);
-        } else {
-            break;
-        }
-        len += 1;
-    }
-    (dots == 3 && digits > 0).then(|| (Ipv4Addr::from_bits(octets << 8 | octet), len))
+/// The octet that `text` starts with, and what is behind it, which may be a digit.
+#[inline(always)]
+fn octet(text: &[u8]) -> Option<(u8, &[u8])> {
+    let digit = |place: usize| {
+        text.get(place).map(|byte| byte.wrapping_sub(b'0')).filter(|digit| *digit <= 9)
+    };
+    let first = digit(0)?;
+    let Some(second) = digit(1).filter(|_| first > 0) else { return Some((first, &text[1..])) };
+    let two = first * 10 + second;
+    let Some(third) = digit(2) else { return Some((two, &text[2..])) };
+    let three = u8::try_from(u16::from(two) * 10 + u16::from(third)).ok()?;
+    Some((three, &text[3..]))
 }
 
 fn same_option(a: Option<&[u8]>, b: Option<&[u8]>, any_case: bool) -> bool {
