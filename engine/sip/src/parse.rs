@@ -20,6 +20,19 @@ const MAX_BYTES: usize = u16::MAX as usize;
 const NO_LINE: u8 = u8::MAX;
 const _: () = assert!(MAX_HEADERS < NO_LINE as usize);
 
+/// The names that may be there once, a bit each.
+const ONCE: u128 = {
+    assert!(NAMES <= 128);
+    let (mut once, mut id) = (0, 0);
+    while id < HeaderName::ALL.len() {
+        if let Form::Once = HeaderName::ALL[id].form() {
+            once |= 1 << id;
+        }
+        id += 1;
+    }
+    once
+};
+
 /// Where a message's parts lie. Owned by the caller and used again for each message; no heap.
 #[derive(Clone, Debug)]
 pub struct Index {
@@ -27,8 +40,8 @@ pub struct Index {
     pub(crate) count: u8,
     /// The first line of each name.
     pub(crate) first: [u8; NAMES],
-    /// Whether a name that may be there once is there more than once.
-    pub(crate) repeats_once: bool,
+    /// The names that are there more than once, a bit each.
+    repeated: u128,
     pub(crate) start: StartLine,
     pub(crate) body: Span,
     /// Whether it is the index of a whole message, and not of what was refused or is being written.
@@ -81,7 +94,7 @@ impl Default for Index {
             headers: [header; MAX_HEADERS],
             count: 0,
             first: [NO_LINE; NAMES],
-            repeats_once: false,
+            repeated: 0,
             start,
             body: none,
             is_whole: false,
@@ -101,11 +114,23 @@ impl Index {
         }
     }
 
+    /// Whether there is more than one line of that name.
+    #[inline]
+    pub(crate) fn repeats(&self, name: HeaderName) -> bool {
+        self.repeated >> name as u32 & 1 == 1
+    }
+
+    /// Whether a name that may be there once is there more than once.
+    #[inline]
+    pub(crate) fn repeats_once(&self) -> bool {
+        self.repeated & ONCE != 0
+    }
+
     /// Forgets a message: no lines, none of them repeated, nothing known of tags.
     pub(crate) fn clear(&mut self) {
         self.count = 0;
         self.first = [NO_LINE; NAMES];
-        self.repeats_once = false;
+        self.repeated = 0;
         self.is_whole = false;
         self.from_tag.set(KnownTag::Unread);
         self.to_tag.set(KnownTag::Unread);
@@ -118,7 +143,7 @@ impl Index {
         if *first == NO_LINE {
             *first = self.count;
         } else {
-            self.repeats_once |= header.name.form() == Form::Once;
+            self.repeated |= 1 << header.name as u32;
         }
         self.headers[usize::from(self.count)] = header;
         self.count += 1;
@@ -142,8 +167,8 @@ impl Index {
             && parsed.start == self.start
             && parsed.headers[..usize::from(parsed.count)]
                 == self.headers[..usize::from(self.count)]
-            && (parsed.first, parsed.repeats_once, parsed.body)
-                == (self.first, self.repeats_once, self.body)
+            && (parsed.first, parsed.repeated, parsed.body)
+                == (self.first, self.repeated, self.body)
     }
 
     /// What is known of the tag of From, or else of To.
@@ -374,12 +399,14 @@ fn header(bytes: &[u8], name: HeaderName, line: Range<usize>, name_len: usize) -
 #[inline(always)]
 pub(crate) fn value_of(line: &[u8], colon: usize) -> (usize, usize) {
     // Nearly always one space is before it, and none behind it.
-    match (line.get(colon..), line) {
-        (Some([b':', b' ', first, ..]), [.., last, _, _]) if *first > b' ' && *last > b' ' => {
-            (colon + 2, line.len() - 2)
-        }
-        _ => odd_value_of(line, colon),
+    if let Some(behind @ [b':', b' ', first, ..]) = line.get(colon..)
+        && let [.., last, _, _] = behind
+        && *first > b' '
+        && *last > b' '
+    {
+        return (colon + 2, line.len() - 2);
     }
+    odd_value_of(line, colon)
 }
 
 /// As [`value_of`], whatever white space there is.

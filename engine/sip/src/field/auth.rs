@@ -184,16 +184,11 @@ struct AuthParams<'b> {
 
 impl<'b> AuthParams<'b> {
     /// `None` if the scheme is not Digest.
+    #[inline(always)]
     fn digest(value: &'b [u8]) -> Option<AuthParams<'b>> {
-        const DIGEST: u64 = folded(b"digest");
-        if value.starts_with(b"Digest ") {
-            return Some(AuthParams { value, start: b"Digest ".len() });
-        }
-        let mut cursor = Cursor::new(value);
-        cursor.space();
-        let is_digest = folded(cursor.while_class(TOKEN)) == DIGEST;
-        let is_scheme = cursor.peek().is_none_or(is_space);
-        (is_digest && is_scheme).then_some(AuthParams { value, start: cursor.offset() })
+        const SCHEME: &[u8] = b"Digest ";
+        let start = if value.starts_with(SCHEME) { SCHEME.len() } else { odd_scheme_len(value)? };
+        Some(AuthParams { value, start })
     }
 
     #[inline(always)]
@@ -255,6 +250,17 @@ impl<'b> AuthParams<'b> {
         }
         None
     }
+}
+
+/// How much the scheme Digest takes in any case and with white space before it; `None` if it is another scheme.
+#[cold]
+fn odd_scheme_len(value: &[u8]) -> Option<usize> {
+    const DIGEST: u64 = folded(b"digest");
+    let mut cursor = Cursor::new(value);
+    cursor.space();
+    let is_digest = folded(cursor.while_class(TOKEN)) == DIGEST;
+    let is_scheme = cursor.peek().is_none_or(is_space);
+    (is_digest && is_scheme).then_some(cursor.offset())
 }
 
 /// Up to 63; the same for names that differ in case only, mostly another for other names.
