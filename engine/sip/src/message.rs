@@ -94,10 +94,7 @@ impl<'b> Message<'b> {
 
     /// All lines of that name: their number among [`headers`](Self::headers), and their value.
     pub fn lines(&self, name: HeaderName) -> Lines<'b> {
-        let count = usize::from(self.index.count);
-        let next = self.index.first_line(name).unwrap_or(count);
-        // What is there once needs no search for more.
-        let end = if self.index.repeats(name) { count } else { count.min(next + 1) };
+        let (next, end) = self.index.line_range(name);
         Lines { message: *self, name, next, end }
     }
 
@@ -445,7 +442,7 @@ impl<'b> Message<'b> {
     }
 
     fn check_repetitions(&self) -> Result<(), CheckError> {
-        if !self.index.repeats_once() {
+        if !self.index.repeats_once {
             return Ok(());
         }
         for (line, header) in self.headers().iter().enumerate() {
@@ -524,15 +521,12 @@ impl<'b> Message<'b> {
         name: HeaderName,
         parse: impl Fn(&'b [u8]) -> Result<Option<T>, FieldError>,
     ) -> Result<Option<T>, FieldError> {
-        let mut found = Ok(None);
         for (_, value) in self.lines(name) {
-            found = parse(value);
-            name_header(&mut found, name);
-            if !matches!(found, Ok(None)) {
-                break;
+            if let Some(found) = parse(value).map_err(|error| error.in_header(name))? {
+                return Ok(Some(found));
             }
         }
-        found
+        Ok(None)
     }
 }
 
@@ -616,10 +610,10 @@ impl<'b, T, F: Fn(&'b [u8], &mut usize) -> Result<T, FieldError>> Iterator for E
     fn next(&mut self) -> Option<Self::Item> {
         let rest = self.list.rest()?;
         let mut stop = 0;
-        let found = Some((self.element)(rest, &mut stop));
-        if let Some(Ok(_)) = found {
+        let found = (self.element)(rest, &mut stop);
+        if found.is_ok() {
             self.list.rest = rest.get(stop + 1..);
-            return found;
+            return Some(found);
         }
         self.list.rest = Some(rest);
         self.list.next().map(|text| self.whole(text))

@@ -18,30 +18,19 @@ pub const MAX_HEADERS: usize = 96;
 const MAX_BYTES: usize = u16::MAX as usize;
 
 const NO_LINE: u8 = u8::MAX;
-const _: () = assert!(MAX_HEADERS < NO_LINE as usize);
-
-/// The names that may be there once, a bit each.
-const ONCE: u128 = {
-    assert!(NAMES <= 128);
-    let (mut once, mut id) = (0, 0);
-    while id < HeaderName::ALL.len() {
-        if let Form::Once = HeaderName::ALL[id].form() {
-            once |= 1 << id;
-        }
-        id += 1;
-    }
-    once
-};
+/// There are more lines of the same name.
+const REPEATED: u8 = 0x80;
+const _: () = assert!(MAX_HEADERS < (NO_LINE & !REPEATED) as usize);
 
 /// Where a message's parts lie. Owned by the caller and used again for each message; no heap.
 #[derive(Clone, Debug)]
 pub struct Index {
     pub(crate) headers: [Header; MAX_HEADERS],
     pub(crate) count: u8,
-    /// The first line of each name.
-    pub(crate) first: [u8; NAMES],
-    /// The names that are there more than once, a bit each.
-    repeated: u128,
+    /// The first line of each name, with a mark where there are more.
+    first: [u8; NAMES],
+    /// Whether a name that may be there once is there more than once.
+    pub(crate) repeats_once: bool,
     pub(crate) start: StartLine,
     pub(crate) body: Span,
     /// Whether it is the index of a whole message, and not of what was refused or is being written.
@@ -94,7 +83,7 @@ impl Default for Index {
             headers: [header; MAX_HEADERS],
             count: 0,
             first: [NO_LINE; NAMES],
-            repeated: 0,
+            repeats_once: false,
             start,
             body: none,
             is_whole: false,
@@ -110,27 +99,25 @@ impl Index {
     pub(crate) fn first_line(&self, name: HeaderName) -> Option<usize> {
         match self.first[name as usize] {
             NO_LINE => None,
-            line => Some(usize::from(line)),
+            line => Some(usize::from(line & !REPEATED)),
         }
     }
 
-    /// Whether there is more than one line of that name.
+    /// The numbers of the first line of that name, and of the one behind the last that may be of that name.
     #[inline]
-    pub(crate) fn repeats(&self, name: HeaderName) -> bool {
-        self.repeated >> name as u32 & 1 == 1
-    }
-
-    /// Whether a name that may be there once is there more than once.
-    #[inline]
-    pub(crate) fn repeats_once(&self) -> bool {
-        self.repeated & ONCE != 0
+    pub(crate) fn line_range(&self, name: HeaderName) -> (usize, usize) {
+        match self.first[name as usize] {
+            NO_LINE => (0, 0),
+            line if line & REPEATED == 0 => (usize::from(line), usize::from(line) + 1),
+            line => (usize::from(line & !REPEATED), usize::from(self.count)),
+        }
     }
 
     /// Forgets a message: no lines, none of them repeated, nothing known of tags.
     pub(crate) fn clear(&mut self) {
         self.count = 0;
         self.first = [NO_LINE; NAMES];
-        self.repeated = 0;
+        self.repeats_once = false;
         self.is_whole = false;
         self.from_tag.set(KnownTag::Unread);
         self.to_tag.set(KnownTag::Unread);
@@ -143,7 +130,8 @@ impl Index {
         if *first == NO_LINE {
             *first = self.count;
         } else {
-            self.repeated |= 1 << header.name as u32;
+            *first |= REPEATED;
+            self.repeats_once |= header.name.form() == Form::Once;
         }
         self.headers[usize::from(self.count)] = header;
         self.count += 1;
@@ -167,8 +155,8 @@ impl Index {
             && parsed.start == self.start
             && parsed.headers[..usize::from(parsed.count)]
                 == self.headers[..usize::from(self.count)]
-            && (parsed.first, parsed.repeated, parsed.body)
-                == (self.first, self.repeated, self.body)
+            && (parsed.first, parsed.repeats_once, parsed.body)
+                == (self.first, self.repeats_once, self.body)
     }
 
     /// What is known of the tag of From, or else of To.
