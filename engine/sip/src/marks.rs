@@ -8,12 +8,13 @@ use wide::u8x16;
 pub(crate) const BLOCK_BYTES: usize = 64;
 const VECTOR_BYTES: usize = 16;
 
-/// The marks of `text` from `at`, a bit for each byte; what is behind the end counts as marks.
+/// The marks of `text` from `at`, a bit for each byte; what is behind the end counts as marks. The last bit is always set: who gets there has
+/// to look at the byte, and then here again.
 #[inline(never)]
 pub(crate) fn marks(text: &[u8], at: usize) -> u64 {
     let rest = text.get(at..).unwrap_or_default();
     if let Some(block) = rest.first_chunk::<BLOCK_BYTES>() {
-        return in_block(block);
+        return in_block(block) | 1 << (BLOCK_BYTES - 1);
     }
     let len = rest.len();
     let bits = if len <= VECTOR_BYTES {
@@ -100,7 +101,8 @@ mod tests {
                     for base in [0, at / 2, at, at.saturating_sub(3)] {
                         let found = base + marks(&text, base).trailing_zeros() as usize;
                         let expected = if is_plain(byte) { len } else { at };
-                        assert_eq!(found, expected.min(base + BLOCK_BYTES), "{byte} {len} {at}");
+                        let last = base + BLOCK_BYTES - 1;
+                        assert_eq!(found, expected.min(last), "{byte} {len} {at}");
                     }
                     assert_eq!(marks(&text, len), u64::MAX);
                 }

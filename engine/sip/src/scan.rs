@@ -1,7 +1,7 @@
 //! Byte classes and the cursor that the field parsers share.
 
 use crate::error::FieldError;
-use crate::marks::{BLOCK_BYTES, marks};
+use crate::marks::marks;
 
 /// RFC 3261 25.1 `token`.
 pub(crate) const TOKEN: u16 = 1;
@@ -268,7 +268,8 @@ pub(crate) struct Cursor<'b> {
     text: &'b [u8],
     /// Up to the text's length.
     at: usize,
-    /// Which of the bytes from here on are not plain, a bit for each, those behind the end included. Where none is set nothing is known.
+    /// Which of the bytes from here on may not be plain, a bit for each, those behind the end included. Where none is set nothing is
+    /// known.
     marks: u64,
 }
 
@@ -375,15 +376,11 @@ impl<'b> Cursor<'b> {
         self.since(start)
     }
 
-    /// Steps over plain bytes.
+    /// Steps over plain bytes, mostly over all that are here.
     #[inline(always)]
     fn plain(&mut self) {
         if self.marks == 0 {
             self.marks = marks(self.text, self.at);
-            while self.marks == 0 {
-                self.at += BLOCK_BYTES;
-                self.marks = marks(self.text, self.at);
-            }
         }
         let count = self.marks.trailing_zeros();
         self.at += count as usize;
