@@ -16,7 +16,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 
 use crate::child;
-use crate::profile::Profile;
+use crate::profile::{self, Profile};
 use crate::recorder::{self, UeEvents};
 use crate::run::say;
 
@@ -69,6 +69,12 @@ enum Command {
         /// The profile's name.
         name: String,
     },
+    /// Print the JSON Schema of profiles, for editors that complete and check them.
+    Schema {
+        /// All fields as a page for readers instead.
+        #[arg(long)]
+        markdown: bool,
+    },
     /// Be the engine of a run: its configuration comes on standard input.
     #[command(name = child::SUBCOMMAND, hide = true)]
     EmbeddedEngine,
@@ -99,6 +105,10 @@ pub fn main() -> ExitCode {
         Command::Ladder { directory, ue } => ladder(directory, *ue),
         Command::Profiles => profiles::list(),
         Command::Init { name } => profiles::init(name),
+        Command::Schema { markdown } => {
+            say(&if *markdown { profile::reference() } else { profile::json_schema() });
+            Ok(0)
+        }
         Command::EmbeddedEngine => be_engine(),
     };
     ExitCode::from(code.unwrap_or_else(|failure| {

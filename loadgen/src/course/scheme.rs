@@ -1,11 +1,12 @@
 //! The ways to hold several registrations at once that are compared, and how either end may handle security associations.
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::ue::Basis;
 
 /// A way to have a user reachable over several accesses.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
 pub enum Scheme {
     /// Today's registration: one from another address takes the place of the earlier one.
     #[serde(rename = "registration")]
@@ -98,7 +99,7 @@ impl Scheme {
 }
 
 /// How an end handles sets of security associations.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Deserialize, JsonSchema)]
 pub enum SaPolicy {
     /// Today's: a private identity has one set (TS 33.203 clause 7.4). A set-up from another address, once it has succeeded, has the earlier
     /// ones deleted.

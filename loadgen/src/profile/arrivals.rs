@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use imstorm_base::time::Time;
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::validate::{Fault, require, seconds};
@@ -13,7 +14,7 @@ use crate::schedule::{Piece, RateCurve};
 const RATE_MAX_PER_S: f64 = 1e8;
 
 /// When UEs start to set up security: `process` within one of `rate_per_s`, `ramp` and `steps`, or else `burst` or `trace`.
-#[derive(Debug, Clone, PartialEq, Default, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Arrivals {
     /// How the starts are spaced within a rate.
@@ -40,7 +41,7 @@ pub struct Arrivals {
 }
 
 /// How the starts are spaced.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ArrivalProcess {
     /// Exponentially distributed gaps: users who don't know of each other.
@@ -51,7 +52,7 @@ pub enum ArrivalProcess {
 }
 
 /// A rate that changes in a straight line, and stays where it has come to.
-#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Ramp {
     /// At the run's start, in starts a second, from 0.
@@ -63,7 +64,7 @@ pub struct Ramp {
 }
 
 /// A rate for some time.
-#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RateStep {
     /// In starts a second, from 0; the last one's is above 0.
@@ -73,7 +74,7 @@ pub struct RateStep {
 }
 
 /// Starts at once.
-#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Burst {
     /// How many, at least 1.

@@ -8,6 +8,8 @@ mod address_block;
 mod arrivals;
 mod error;
 mod procedures;
+mod reference;
+mod schema;
 mod schemes;
 mod source;
 mod trace;
@@ -22,6 +24,7 @@ use std::path::PathBuf;
 use imstorm_base::time::NS_PER_MS;
 use imstorm_esp::{EncryptionAlgorithm, IntegrityAlgorithm, Mode, Suite};
 use imstorm_sip::transaction::Timings;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::de::Error as _;
 
@@ -34,13 +37,15 @@ pub use procedures::{
     Abandon, Call, Handover, HandoverMode, NetworkReauthenticate, NetworkRelease, OldAccess, Plan,
     Procedures, Recurring, Refresh, RefreshBy, Registration, Release, SwitchPlan, SwitchRole,
 };
+pub use reference::markdown as reference;
+pub use schema::json as json_schema;
 pub use schemes::Schemes;
 pub(crate) use traffic::is_set_up;
 pub use traffic::{Capacity, LoadStep, Traffic, TrafficRate};
 pub use validity::{SharedCore, Validity};
 
 /// A load profile, validated.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Profile {
     /// What the profile is called, in reports too.
@@ -88,13 +93,16 @@ pub struct Profile {
     /// What is laid over the embedded engine's configuration: `scscf.security_event = false`, or `pcscf = [{ security_event = false }]` for
     /// the first P-CSCF.
     #[serde(default)]
+    #[schemars(with = "serde_json::Map<String, serde_json::Value>")]
     pub engine: toml::Table,
     /// The conditions that a report has to fulfil: the path into the report (`procedures.secure.
     /// failed`) to the condition (`== 0`).
     #[serde(default, deserialize_with = "thresholds")]
+    #[schemars(schema_with = "schema::thresholds")]
     pub thresholds: BTreeMap<String, String>,
     /// What of it this generator does: no key of the file.
     #[serde(skip)]
+    #[schemars(skip)]
     pub part: Part,
     /// All of it as TOML, what was replaced included: to be read again, and told from another.
     #[serde(skip)]
@@ -102,7 +110,7 @@ pub struct Profile {
 }
 
 /// The subscribers, and where their UEs are.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Population {
     /// The number of UEs, at least 1. Each has a subscriber.
@@ -115,6 +123,7 @@ pub struct Population {
     pub domain: String,
     /// The block that the UEs' addresses are from.
     #[serde(default)]
+    #[schemars(with = "String")]
     pub addresses: AddressBlock,
     /// The accesses of each UE, 1 or 2: each has an address of its own and, where there are several P-CSCFs, another one.
     #[serde(default = "default_accesses")]
@@ -125,17 +134,18 @@ pub struct Population {
 }
 
 /// Where the core under test is.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Topology {
     /// The P-CSCFs' unprotected ports. UEs are spread over them.
+    #[schemars(with = "Vec<String>")]
     pub pcscf: Vec<SocketAddr>,
     /// The port at which the P-CSCFs receive ESP in UDP.
     pub pcscf_esp_port: u16,
 }
 
 /// The ports of a UE.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Ue {
     /// The unprotected port.
@@ -163,7 +173,7 @@ pub struct Ue {
 }
 
 /// What makes a UE's secure connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Access {
     /// A subscription to the `security` event package.
@@ -174,7 +184,7 @@ pub enum Access {
 }
 
 /// What protects a UE's connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
 pub enum AccessSecurity {
     /// IPsec with keys from AKA (TS 33.203).
     #[default]
@@ -196,25 +206,28 @@ impl Access {
 }
 
 /// What the UEs offer in Security-Client.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Security {
     /// `mod`. Only `UDP-enc-tun` so far.
     #[serde(deserialize_with = "mode")]
+    #[schemars(schema_with = "schema::modes")]
     pub mode: Mode,
     /// The algorithms, the preferred first; at least one, none twice.
     pub algorithms: Vec<Algorithms>,
 }
 
 /// One offer of Security-Client.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Algorithms {
     /// The integrity algorithm: `hmac-sha-1-96` or `hmac-md5-96`.
     #[serde(deserialize_with = "integrity")]
+    #[schemars(schema_with = "schema::integrity")]
     pub alg: IntegrityAlgorithm,
     /// The encryption algorithm: `aes-cbc` or `null`.
     #[serde(deserialize_with = "encryption")]
+    #[schemars(schema_with = "schema::encryption")]
     pub ealg: EncryptionAlgorithm,
 }
 
@@ -227,7 +240,7 @@ impl Algorithms {
 }
 
 /// When a run ends.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
     /// The longest that a run waits for what is pending after the last intended start, in s.
@@ -238,7 +251,7 @@ pub struct Limits {
 }
 
 /// What the simulated network does to each datagram. A run over real sockets ignores it.
-#[derive(Debug, Clone, PartialEq, Default, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Network {
     /// The probability of being lost.
@@ -252,7 +265,7 @@ pub struct Network {
 }
 
 /// A one-way delay, evenly distributed.
-#[derive(Debug, Clone, PartialEq, Default, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Delay {
     /// The shortest, in milliseconds.

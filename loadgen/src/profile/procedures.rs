@@ -1,11 +1,12 @@
 //! What a secured UE does, and what it leaves undone.
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::measure::Procedure;
 
 /// What a secured UE does.
-#[derive(Debug, Clone, PartialEq, Default, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Procedures {
     /// Refreshes of the security subscription.
@@ -33,7 +34,7 @@ pub struct Procedures {
 }
 
 /// Refreshes of the security subscription.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Refresh {
     /// From being secured to the first refresh, and from one to the next, in seconds.
@@ -60,7 +61,7 @@ impl Default for Refresh {
 }
 
 /// The UE's own end of its security subscription.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Release {
     /// From being secured to the release, in seconds.
@@ -71,7 +72,7 @@ pub struct Release {
 }
 
 /// A procedure that a UE goes through once or several times.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Recurring {
     /// From being secured to the first one, and from one's end to the next, in seconds.
@@ -85,7 +86,7 @@ pub struct Recurring {
 }
 
 /// The operator lowers the lifetime.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NetworkReauthenticate {
     /// From being secured to the first one, and from one's end to the next, in seconds.
@@ -101,7 +102,7 @@ pub struct NetworkReauthenticate {
 }
 
 /// The operator ends the connections of some UEs.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NetworkRelease {
     /// From being secured to the end, in seconds.
@@ -121,7 +122,7 @@ pub struct NetworkRelease {
 }
 
 /// REGISTER or SUBSCRIBE over the connection.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Registration {
     /// From being secured to the first one, and from one's end to the next, in seconds.
@@ -138,7 +139,7 @@ pub struct Registration {
 }
 
 /// Sessions with the partner.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Call {
     /// From being secured to the first one, and from one's end to the next, in seconds.
@@ -179,7 +180,7 @@ pub struct Call {
 }
 
 /// What refreshes a session (RFC 4028 clause 7.4).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum RefreshBy {
     /// UPDATE.
@@ -210,7 +211,7 @@ impl Default for Call {
 }
 
 /// Users go to their other access.
-#[derive(Debug, Clone, PartialEq, Default, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Handover {
     /// From being secured to the first one, and from one's end to the next, in seconds.
@@ -233,7 +234,7 @@ pub struct Handover {
 }
 
 /// How sessions and subscriptions are moved.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum HandoverMode {
     /// INVITE and SUBSCRIBE with Replaces.
@@ -258,7 +259,7 @@ impl HandoverMode {
 }
 
 /// Whether the access that is left still works.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum OldAccess {
     /// It does, until all is moved.
@@ -277,7 +278,7 @@ impl OldAccess {
 }
 
 /// What the operator switches at a time of the run.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SwitchPlan {
     /// From the run's start, in seconds.
@@ -292,7 +293,7 @@ pub struct SwitchPlan {
 }
 
 /// A role that can be switched.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum SwitchRole {
     /// P-CSCFs.
@@ -302,7 +303,7 @@ pub enum SwitchRole {
 }
 
 /// What UEs leave undone: counted as abandoned, not as failed.
-#[derive(Debug, Clone, PartialEq, Default, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Abandon {
     /// The part of all UEs, 0 to 1, that never answer their first challenge.

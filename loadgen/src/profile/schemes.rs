@@ -1,11 +1,12 @@
 //! A comparison of the ways to hold several registrations at once.
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::course::{SaPolicy, Scheme};
 
 /// All users go through the same course of steps together, by one of the ways to be reachable over two accesses.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Schemes {
     /// The way.

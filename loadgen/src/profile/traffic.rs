@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use imstorm_base::time::Time;
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::arrivals::{ArrivalProcess, require_rate, require_time};
@@ -18,7 +19,7 @@ const LOAD_MAX: f64 = 1e6;
 const ATTEMPTS_MIN: u64 = 100;
 
 /// What all UEs together do once they are secured.
-#[derive(Debug, Clone, PartialEq, Default, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Traffic {
     /// How starts are spaced within a rate.
@@ -44,7 +45,7 @@ pub struct Traffic {
 }
 
 /// How often a procedure is started.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TrafficRate {
     /// By all UEs together, in starts a second.
@@ -57,7 +58,7 @@ pub struct TrafficRate {
 }
 
 /// A step of the load.
-#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LoadStep {
     /// How many times the mix is offered.
@@ -74,7 +75,7 @@ pub struct LoadStep {
 
 /// How the highest load is looked for that is handled adequately, in the manner of ETSI TS 186 008-1: steps of the same height, and halving
 /// between the last good and the first bad one.
-#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Capacity {
     /// The first load.

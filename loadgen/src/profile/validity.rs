@@ -1,11 +1,12 @@
 //! When a run says nothing of its target, because its generator was the limit.
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::validate::{Fault, require};
 
 /// The rules by which a run is invalid. What is laxer than the default is said wherever the run's result is.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Validity {
     /// So many milliseconds after its intended time a start is late, from 0 to 60,000.
@@ -30,7 +31,7 @@ pub struct Validity {
 }
 
 /// What it means that engine and generator share a core. Latencies are marked unusable either way.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum SharedCore {
     /// The run counts; it is said.
