@@ -47,7 +47,8 @@ pub fn announce(sockets: &[SocketHealth]) -> String {
     let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
     let shown =
         sockets.iter().map(|it| format!("{} {:.1} MiB", it.address, mib(it.receive_buffer_bytes)));
-    let mut text = format!("receive buffers: {}\n", shown.collect::<Vec<_>>().join(", "));
+    let shown = shown.collect::<Vec<_>>().join(", ");
+    let mut text = format!("receive buffers, without what the kernel doubles them by: {shown}\n");
     let least = sockets.iter().map(|it| it.receive_buffer_bytes).min();
     if least.is_some_and(|bytes| bytes < RECEIVE_BUFFER_BYTES_MIN) {
         text.push_str(&format!(
@@ -70,7 +71,10 @@ mod tests {
     #[test]
     fn a_small_buffer_is_warned_of_with_what_helps() {
         let good = announce(&[socket("127.0.0.1:5070", 16), socket("127.0.0.1:4500", 4)]);
-        assert_eq!(good, "receive buffers: 127.0.0.1:5070 16.0 MiB, 127.0.0.1:4500 4.0 MiB\n");
+        assert_eq!(
+            good,
+            "receive buffers, without what the kernel doubles them by: 127.0.0.1:5070 16.0 MiB, 127.0.0.1:4500 4.0 MiB\n"
+        );
         let bad = announce(&[socket("127.0.0.1:5070", 16), socket("127.0.0.1:4500", 3)]);
         assert!(bad.contains("warning: below 4 MiB"), "{bad}");
         assert!(bad.ends_with("sysctl -w net.core.rmem_max=16777216\n"), "{bad}");
