@@ -1,6 +1,7 @@
 //! The load that a population offers once it is brought up, against a target that is known, in virtual time.
 
 use imstorm::measure::{Procedure, StepTally};
+use imstorm::part::Part;
 use imstorm::profile::{Capacity, Profile};
 use imstorm::traffic::{CapacityResult, Search, SearchLimit, StepVerdict};
 use imstorm_base::time::{NS_PER_MS, NS_PER_S};
@@ -44,6 +45,29 @@ fn each_step_has_its_own_starts_behind_its_transient() {
     let began = steps(&run)[0].began_at - START;
     // The last of 50 UEs is registered after 200.5 ms.
     assert_eq!(began, 700 * NS_PER_MS + NS_PER_MS / 2, "half a second after the bring-up was over");
+}
+
+#[test]
+fn the_parts_of_a_load_are_together_the_whole() {
+    let traffic = "process = \"constant\"\nsettle_s = 0.5\nmix.refresh.rate_per_s = 100\n\
+                   steps = [{ for_s = 2, transient_s = 0.5 }, { load = 3, for_s = 1 }, { load = 0, load_to = 2, for_s = 10 }]";
+    let run_of = |part: Part| {
+        let profile = Profile { part, ..profile(60, traffic) };
+        VirtualRun::of(profile, HALF_MS, Ticks::OnTime)
+    };
+    let counts = |run: &VirtualRun| {
+        let each = steps(run).iter().map(|step| (&step.rows[0].tally, step.rows[0].offered_per_s));
+        each.map(|(tally, offered)| (tally.attempted, tally.completed, offered)).collect::<Vec<_>>()
+    };
+    let whole = counts(&run_of(Part::WHOLE));
+    assert_eq!(whole, [(150, 150, 100.0), (300, 300, 300.0), (1_000, 1_000, 100.0)]);
+    let mut sum = vec![(0, 0, 0.0); 3];
+    for number in 1..=2 {
+        for (sum, of_part) in sum.iter_mut().zip(counts(&run_of(Part { number, of: 2 }))) {
+            *sum = (sum.0 + of_part.0, sum.1 + of_part.1, sum.2 + of_part.2);
+        }
+    }
+    assert_eq!(sum, whole);
 }
 
 #[test]

@@ -299,13 +299,15 @@ impl Traffic {
         let to = load_to.unwrap_or(load);
         let rows = self.flows.iter_mut().map(|flow| {
             let rate = flow.rate_per_s;
+            // A schedule takes its part of what all parts offer.
+            let of_all = rate * f64::from(self.part.of);
             flow.blocked_at = None;
             flow.schedule = Some(match &flow.recorded {
                 Some(starts) => Schedule::recorded(starts.clone(), self.part),
                 None => {
                     // What a search measures goes on for as long as it takes.
-                    let then_per_s = if self.loads.is_search() { rate * load } else { 0.0 };
-                    let piece = Piece { from_per_s: rate * load, to_per_s: rate * to, for_s };
+                    let then_per_s = if self.loads.is_search() { of_all * load } else { 0.0 };
+                    let piece = Piece { from_per_s: of_all * load, to_per_s: of_all * to, for_s };
                     let curve = RateCurve::new(vec![piece], then_per_s);
                     let random = self.random.fork(flow.procedure as u64);
                     Schedule::along(curve, self.process, self.part, random)
