@@ -10,6 +10,8 @@
 //! [`recorder`]. [`run`] does that over real sockets and writes the [`report`]; [`sim`] does it over a virtual clock and a network
 //! that loses, with the engine's own tick on the other side. UEs without security at one address
 //! (`plain`) have a tick of their own. [`schemes`] runs a profile once for each way to hold several registrations, and compares.
+//! Of each second of a run [`log`] keeps on the disk what happened, so that the report can be made from the files alone: of a run that was
+//! killed, and of the parts ([`part`]) that several generators had of one. [`compare`] holds runs against each other.
 //! What a UE takes in memory stands in `ue/bytes.rs`.
 
 pub mod child;

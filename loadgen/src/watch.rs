@@ -23,6 +23,8 @@ use crate::target;
 /// publishes every 20 ms.
 const REST_MAX: Duration = Duration::from_secs(3);
 const REST_WAIT: Duration = Duration::from_millis(50);
+/// So long after the time to start at a run may begin: what stands before it, as opening the sockets and filling the tables, has to fit.
+const START_LATE_NS_MAX: u64 = NS_PER_S;
 /// How often the engine is asked how it is.
 const ASK_WAIT: Duration = Duration::from_secs(1);
 
@@ -130,6 +132,8 @@ impl Watcher<'_> {
         health.loosened = self.profile.validity.loosened();
         let mut reasons = invalid_reasons(self.profile, done, &state, &watched.log);
         reasons.append(&mut watched.lost);
+        let began_ns = watched.log.info.epoch_ns;
+        reasons.extend(self.options.start_at_ns.and_then(|at_ns| missed_start(at_ns, began_ns)));
         let end = End {
             outcome: Outcome {
                 duration_s: done.elapsed_ns as f64 / NS_PER_S as f64,
@@ -208,6 +212,14 @@ fn rest_max(profile: &Profile) -> Duration {
     }
 }
 
+/// Whether a run began so long after the time to start at that others did not wait for it.
+fn missed_start(start_at_ns: u64, began_ns: u64) -> Option<String> {
+    let late_ns = began_ns.saturating_sub(start_at_ns);
+    let late_s = late_ns as f64 / NS_PER_S as f64;
+    (late_ns > START_LATE_NS_MAX)
+        .then(|| format!("the run began {late_s:.1} s after the time to start at"))
+}
+
 /// Why the run is no measurement of the target, if it is none.
 fn invalid_reasons(
     profile: &Profile,
@@ -240,4 +252,18 @@ fn invalid_reasons(
         ));
     }
     reasons
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_begins_much_later_than_told_did_not_run_with_the_others() {
+        let at_s = |seconds: u64| seconds * NS_PER_S;
+        assert_eq!(missed_start(at_s(10), at_s(9)), None);
+        assert_eq!(missed_start(at_s(10), at_s(11)), None);
+        let said = missed_start(at_s(10), at_s(13));
+        assert_eq!(said.as_deref(), Some("the run began 3.0 s after the time to start at"));
+    }
 }

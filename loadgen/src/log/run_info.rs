@@ -112,7 +112,7 @@ impl RunInfo {
     /// # Errors
     /// Where it can't be read any more.
     pub fn profile(&self) -> Result<Profile, crate::profile::ProfileError> {
-        let mut profile = Profile::parse(RUN_FILE, &self.profile_text, &[])?;
+        let mut profile = Profile::of_past_run(RUN_FILE, &self.profile_text)?;
         profile.part = self.part;
         Ok(profile)
     }
@@ -161,6 +161,20 @@ mod tests {
         assert_eq!(read, info);
         assert_eq!(read.profile().unwrap(), profile);
         assert!(info.environment.cores > 0);
+    }
+
+    #[test]
+    fn files_that_a_profile_names_need_not_be_there_any_more() {
+        let path = std::env::temp_dir().join(format!("imstorm-starts-{}", std::process::id()));
+        std::fs::write(&path, "0.5\n1\n").unwrap();
+        let text = format!(
+            "name = \"p\"\n[population]\nsize = 2\n[arrivals]\ntrace = \"{}\"\n",
+            path.display()
+        );
+        let profile = Profile::parse("p.toml", &text, &[]).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        let info = RunInfo::new(&profile, 1, None, 0);
+        assert_eq!(info.profile().unwrap().name, "p");
     }
 
     #[test]

@@ -342,11 +342,28 @@ impl Profile {
         text: &str,
         overrides: &[(String, String)],
     ) -> Result<Self, ProfileError> {
+        Self::read(file, text, overrides, trace::read_all)
+    }
+
+    /// The profile of a run that is over, from its [`text`](Self::text): files that it names need not be there any more, and are not read.
+    ///
+    /// # Errors
+    /// [`ProfileError`]: it is no profile of this version.
+    pub fn of_past_run(file: &str, text: &str) -> Result<Self, ProfileError> {
+        Self::read(file, text, &[], |_| Ok(()))
+    }
+
+    fn read(
+        file: &str,
+        text: &str,
+        overrides: &[(String, String)],
+        read_files: fn(&mut Self) -> Result<(), validate::Fault>,
+    ) -> Result<Self, ProfileError> {
         let source = source::Source::new(file, text, overrides)?;
         let mut profile: Self = source.deserialize()?;
         profile.text = source.effective()?;
         validate::validate(&profile)
-            .and_then(|()| trace::read_all(&mut profile))
+            .and_then(|()| read_files(&mut profile))
             .map_err(|fault| source.error_at(&fault.field, &fault.message))?;
         Ok(profile)
     }

@@ -7,10 +7,15 @@ use super::{CourseReport, Engine, Report, Row, Rows, Verdict, load_table};
 /// The table.
 pub(super) fn render(report: &Report) -> String {
     let mut text = String::new();
+    let part = match (report.part, report.parts) {
+        (Some(part), _) => format!(", part {part}"),
+        (None, Some(parts)) => format!(", {parts} parts put together"),
+        (None, None) => String::new(),
+    };
     let interrupted = if report.interrupted { ", interrupted" } else { "" };
     let _ = writeln!(
         text,
-        "{}: {} of {} UEs secured in {:.1} s{interrupted}\n",
+        "{}{part}: {} of {} UEs secured in {:.1} s{interrupted}\n",
         report.profile,
         grouped(report.ues.secured),
         grouped(report.ues.configured),
