@@ -323,7 +323,7 @@ impl Plain {
         if hangs_up_now {
             self.start_bye(around, ue, around.now, &blob[..len]);
         } else if let Some(holding_s) = self.call.holding_s {
-            let after_ns = self.random.exponential(holding_s * 1e9) as u64;
+            let after_ns = self.call.holding.draw_ns(holding_s, &mut self.random);
             self.timers.arm(around.now, after_ns, Timer { ue, number, kind: TimerKind::HangUp });
         } else {
             // It stays, and with it its UE.

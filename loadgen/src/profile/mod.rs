@@ -34,7 +34,7 @@ pub use address_block::{AddressBlock, AddressBlockError};
 pub use arrivals::{ArrivalProcess, Arrivals, Burst, Ramp, RateStep};
 pub use error::{Location, ProfileError};
 pub use procedures::{
-    Abandon, Call, Handover, HandoverMode, NetworkReauthenticate, NetworkRelease, OldAccess, Plan,
+    Abandon, Call, Handover, HandoverMode, Holding, NetworkReauthenticate, NetworkRelease, OldAccess, Plan,
     Procedures, Recurring, Refresh, RefreshBy, Registration, Release, SwitchPlan, SwitchRole,
 };
 pub use reference::markdown as reference;
@@ -394,6 +394,7 @@ pub fn builtin() -> &'static [(&'static str, &'static str)] {
         ("call-plain", include_str!("../../../profiles/call-plain.toml")),
         ("steps", include_str!("../../../profiles/steps.toml")),
         ("capacity", include_str!("../../../profiles/capacity.toml")),
+        ("capacity-plain", include_str!("../../../profiles/capacity-plain.toml")),
         ("million", include_str!("../../../profiles/million.toml")),
         ("four-million", include_str!("../../../profiles/four-million.toml")),
     ]

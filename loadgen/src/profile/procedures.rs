@@ -1,5 +1,6 @@
 //! What a secured UE does, and what it leaves undone.
 
+use imstorm_base::random::Random;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -156,8 +157,11 @@ pub struct Call {
     /// From the INVITE's arrival to the callee's answer, in seconds.
     #[serde(default = "default_ring_s")]
     pub ring_s: f64,
-    /// How long a session lasts on average, in seconds, exponentially distributed; nothing: until a party leaves.
+    /// How long a session lasts on average, in seconds; nothing: until a party leaves.
     pub holding_s: Option<f64>,
+    /// How the times that sessions last are distributed around that.
+    #[serde(default)]
+    pub holding: Holding,
     /// The part of all sessions, 0 to 1, that the callee ends.
     #[serde(default = "half")]
     pub callee_hangs_up_share: f64,
@@ -177,6 +181,32 @@ pub struct Call {
     /// in this table are for calls between UEs.
     #[serde(default)]
     pub target: Option<String>,
+}
+
+/// How the times that sessions last are distributed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Holding {
+    /// Exponentially, as those of telephone calls are: many short ones, few long ones.
+    #[default]
+    Exponential,
+    /// All are as long.
+    Constant,
+    /// Evenly, from half of the mean to one and a half.
+    Uniform,
+}
+
+impl Holding {
+    /// How long a session lasts that is drawn now, in nanoseconds, at this mean.
+    pub(crate) fn draw_ns(self, mean_s: f64, random: &mut Random) -> u64 {
+        let mean_ns = mean_s * 1e9;
+        let drawn_ns = match self {
+            Self::Exponential => random.exponential(mean_ns),
+            Self::Constant => mean_ns,
+            Self::Uniform => mean_ns * (0.5 + random.unit()),
+        };
+        drawn_ns as u64
+    }
 }
 
 /// What refreshes a session (RFC 4028 clause 7.4).
@@ -200,6 +230,7 @@ impl Default for Call {
             share: 1.0,
             ring_s: default_ring_s(),
             holding_s: None,
+            holding: Holding::default(),
             callee_hangs_up_share: half(),
             abandoned_share: 0.0,
             reliable_provisional: true,
@@ -414,4 +445,28 @@ const fn yes() -> bool {
 
 const fn default_expires_s() -> u32 {
     600_000
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn holding_times_have_their_mean_and_their_spread() {
+        for (holding, deviation) in [
+            (Holding::Exponential, 1.0),
+            (Holding::Constant, 0.0),
+            // Of an even distribution over as much as the mean: its twelfth part's root.
+            (Holding::Uniform, (1.0_f64 / 12.0).sqrt()),
+        ] {
+            let mut random = Random::new(5);
+            let drawn = (0..20_000).map(|_| holding.draw_ns(3.0, &mut random) as f64 / 3e9);
+            let drawn: Vec<f64> = drawn.collect();
+            let mean = drawn.iter().sum::<f64>() / drawn.len() as f64;
+            let square = drawn.iter().map(|it| (it - mean).powi(2)).sum::<f64>() / drawn.len() as f64;
+            // The mean's standard error is at most 0.7%.
+            assert!((mean - 1.0).abs() < 0.03, "{holding:?}: {mean}");
+            assert!((square.sqrt() - deviation).abs() < 0.04, "{holding:?}: {}", square.sqrt());
+        }
+    }
 }

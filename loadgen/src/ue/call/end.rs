@@ -76,7 +76,7 @@ impl Generator {
         if by_callee != (leg.side == Side::Callee) {
             return;
         }
-        let after_ns = self.random.exponential(holding_s * 1e9) as u64;
+        let after_ns = self.call.holding.draw_ns(holding_s, &mut self.random);
         leg.hang_up_at = Some(step.now + after_ns);
         self.arm_leg(step, key, after_ns, LegTimer::HangUp, 0);
     }
