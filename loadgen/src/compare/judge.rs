@@ -19,8 +19,8 @@ pub struct Finding {
     pub quantity: Quantity,
     /// The median of each side's runs.
     pub medians: [f64; 2],
-    /// By how much the two may differ, in the number's own unit.
-    pub limit: f64,
+    /// What is noise, in the number's own unit: by how much the two may differ, or with repeats what those of a side differ by if it is more.
+    pub noise: f64,
     /// What is said of it.
     pub judged: Judged,
 }
@@ -57,7 +57,9 @@ pub(super) fn judge(quantity: Quantity, own: Option<f64>, latency_counts: bool) 
         }
         _ => Judged::Nothing,
     };
-    Finding { quantity, medians, limit: limit.unwrap_or(0.0), judged }
+    let spread = quantity.values.iter().map(|values| range(values)).fold(0.0, f64::max);
+    let seen = if has_repeats { spread } else { 0.0 };
+    Finding { medians, noise: limit.unwrap_or(0.0).max(seen), judged, quantity }
 }
 
 /// By how much the two may differ; nothing where single runs are not judged by this.
@@ -96,10 +98,21 @@ fn found(quantity: &Quantity, medians: [f64; 2], limit: f64, has_repeats: bool) 
     }
 }
 
+fn least(values: &[f64]) -> f64 {
+    values.iter().copied().fold(f64::INFINITY, f64::min)
+}
+
+fn most(values: &[f64]) -> f64 {
+    values.iter().copied().fold(f64::NEG_INFINITY, f64::max)
+}
+
+/// By how much repeats differ.
+fn range(values: &[f64]) -> f64 {
+    (most(values) - least(values)).max(0.0)
+}
+
 /// Whether all values of one side are beyond all of the other's.
 fn are_apart([one, other]: &[Vec<f64>; 2]) -> bool {
-    let least = |values: &[f64]| values.iter().copied().fold(f64::INFINITY, f64::min);
-    let most = |values: &[f64]| values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     most(one) < least(other) || most(other) < least(one)
 }
 

@@ -68,9 +68,9 @@ fn row(finding: &Finding) -> [String; 6] {
     };
     let noise = match finding.judged {
         Judged::Nothing => "-".to_owned(),
-        _ if unit == Unit::Share => format!("{:.3} pp", 100.0 * finding.limit),
-        _ if a > 0.0 => format!("{:.1}%", 100.0 * finding.limit / a),
-        _ => shown(finding.limit, unit),
+        _ if unit == Unit::Share => format!("{:.3} pp", 100.0 * finding.noise),
+        _ if a > 0.0 => format!("{:.1}%", 100.0 * finding.noise / a),
+        _ => shown(finding.noise, unit),
     };
     let judged = match finding.judged {
         Judged::Better => "better",

@@ -48,9 +48,9 @@ fn judged_of(sides: &[Side; 2], tolerances: &[&str]) -> (Judged, u8) {
 #[test]
 fn single_runs_differ_by_more_than_a_tolerance_or_are_the_same() {
     assert_eq!(judged_of(&sides(&[5_000], &[5_000]), &[]), (Judged::Same, 0));
-    assert_eq!(judged_of(&sides(&[5_000], &[6_200]), &[]), (Judged::Same, 0));
-    assert_eq!(judged_of(&sides(&[5_000], &[6_300]), &[]), (Judged::Worse, 1));
-    assert_eq!(judged_of(&sides(&[5_000], &[3_700]), &[]), (Judged::Better, 0));
+    assert_eq!(judged_of(&sides(&[5_000], &[7_400]), &[]), (Judged::Same, 0));
+    assert_eq!(judged_of(&sides(&[5_000], &[7_600]), &[]), (Judged::Worse, 1));
+    assert_eq!(judged_of(&sides(&[5_000], &[3_300]), &[]), (Judged::Better, 0));
     let own = ["latency_us.p99=2"];
     assert_eq!(judged_of(&sides(&[5_000], &[5_200]), &own), (Judged::Worse, 1));
     let later = ["latency_us.p99=2", "procedures.secure.latency_us.p99=10"];
@@ -79,11 +79,11 @@ fn what_of_a_run_is_worse_is_said_and_exits_with_1() {
     let changes: [(&str, Change); 7] = [
         ("secure rate", |it| it["procedures"]["secure"]["rate_per_s"] = json!(480.0)),
         ("secure failed", |it| it["procedures"]["secure"]["failed"] = json!(60)),
-        ("secure p50", |it| it["procedures"]["secure"]["latency_us"]["p50"] = json!(1_200)),
-        ("secure p99.9", |it| it["procedures"]["secure"]["latency_us"]["p999"] = json!(15_000)),
+        ("secure p50", |it| it["procedures"]["secure"]["latency_us"]["p50"] = json!(1_300)),
+        ("secure p99.9", |it| it["procedures"]["secure"]["latency_us"]["p999"] = json!(19_000)),
         ("generator CPU", |it| it["generator"]["cpu_s"] = json!(12.0)),
-        ("engine CPU", |it| it["engine"]["cpu_s"] = json!(23.0)),
-        ("engine memory", |it| it["engine"]["rss_bytes"] = json!(220_000_000)),
+        ("engine CPU", |it| it["engine"]["cpu_s"] = json!(24.0)),
+        ("engine memory", |it| it["engine"]["rss_bytes"] = json!(230_000_000)),
     ];
     for (what, change) in changes {
         let (good, bad) = (side(vec![run(|_| ())]), side(vec![run(change)]));
