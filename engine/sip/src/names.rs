@@ -2,11 +2,17 @@
 
 use crate::scan::{WORD_BYTES, folded};
 
-/// Some names, each with its place.
+const SLOT_BITS: u32 = 5;
+const SLOT_COUNT: usize = 1 << SLOT_BITS;
+
+/// Up to some dozen names, each with its place.
 pub(crate) struct Names<const N: usize> {
     texts: [&'static str; N],
-    /// The names as numbers without case; 0 for long ones.
+    /// What they are compared by: see [`word`].
     words: [u64; N],
+    /// The place of the name that a slot is of; any where it is of none.
+    slots: [u8; SLOT_COUNT],
+    factor: u64,
 }
 
 impl<const N: usize> Names<N> {
@@ -15,22 +21,59 @@ impl<const N: usize> Names<N> {
         let mut words = [0; N];
         let mut place = 0;
         while place < N {
-            words[place] = folded(texts[place].as_bytes());
+            words[place] = word(texts[place].as_bytes());
             place += 1;
         }
-        Names { texts, words }
+        let mut factor = 0x9e37_79b9_7f4a_7c15u64;
+        loop {
+            if let Some(slots) = apart(&words, factor) {
+                return Names { texts, words, slots, factor };
+            }
+            factor = factor.wrapping_mul(0xd134_2543_de82_ef95);
+        }
     }
 
     /// The place of `name`, a token.
     #[inline(always)]
     pub(crate) fn place(&self, name: &[u8]) -> Option<usize> {
-        if name.len() <= WORD_BYTES {
-            let word = folded(name);
-            self.words.iter().position(|found| *found == word)
-        } else {
-            self.texts.iter().position(|text| text.as_bytes().eq_ignore_ascii_case(name))
-        }
+        let word = word(name);
+        let place = usize::from(self.slots[slot_of(word, self.factor)]);
+        let is_same = self.words[place] == word
+            && (name.len() <= WORD_BYTES
+                || self.texts[place].as_bytes().eq_ignore_ascii_case(name));
+        is_same.then_some(place)
     }
+}
+
+/// A short name as a number; of a long one its start and its length.
+#[inline(always)]
+const fn word(name: &[u8]) -> u64 {
+    match name.first_chunk::<WORD_BYTES>() {
+        Some(start) if name.len() > WORD_BYTES => folded(start).wrapping_add(name.len() as u64),
+        _ => folded(name),
+    }
+}
+
+/// The slots, if by this factor each word has its own.
+const fn apart<const N: usize>(words: &[u64; N], factor: u64) -> Option<[u8; SLOT_COUNT]> {
+    let mut slots = [0; SLOT_COUNT];
+    let mut taken = 0u32;
+    let mut place = 0;
+    while place < N {
+        let slot = slot_of(words[place], factor);
+        if taken >> slot & 1 == 1 {
+            return None;
+        }
+        taken |= 1 << slot;
+        slots[slot] = place as u8;
+        place += 1;
+    }
+    Some(slots)
+}
+
+#[inline(always)]
+const fn slot_of(word: u64, factor: u64) -> usize {
+    (word.wrapping_mul(factor) >> (u64::BITS - SLOT_BITS)) as usize
 }
 
 #[cfg(test)]
@@ -39,13 +82,17 @@ mod tests {
 
     #[test]
     fn places() {
-        let names = Names::new(["nc", "username", "algorithm", "integrity-protected"]);
+        let names =
+            Names::new(["nc", "username", "algorithm", "integrity-protected", "q", "algorithn"]);
         for (place, text) in names.texts.iter().enumerate() {
             assert_eq!(names.place(text.as_bytes()), Some(place));
             assert_eq!(names.place(text.to_ascii_uppercase().as_bytes()), Some(place));
         }
-        for text in ["n", "ncc", "usernam", "algorithms", "algorithn", "xxxxxxxxx"] {
+        let others =
+            ["n", "ncc", "usernam", "algorithms", "algorith", "integrity-protectee", "xxxxxxxxx"];
+        for text in others {
             assert_eq!(names.place(text.as_bytes()), None, "{text}");
         }
+        assert_eq!(names.place(b""), None);
     }
 }
