@@ -14,6 +14,7 @@ use crate::field::subscription_state::SubscriptionState;
 use crate::field::via::Via;
 use crate::header::{Form, Header, HeaderName};
 use crate::method::Method;
+use crate::params;
 use crate::parse::{Index, KnownTag, StartLine};
 use crate::scan::{Cursor, decimal, decimal_u32, find_outside, is_space, trim};
 use crate::span::Span;
@@ -127,7 +128,7 @@ impl<'b> Message<'b> {
 
     /// All Vias, topmost first.
     pub fn vias(&self) -> impl Iterator<Item = Result<Via<'b>, FieldError>> + use<'b> {
-        Elements { list: self.list(HeaderName::Via), element: Via::element, parse: Via::parse }
+        Elements { list: self.list(HeaderName::Via), element: Via::element }
     }
 
     /// From.
@@ -214,7 +215,7 @@ impl<'b> Message<'b> {
         &self,
         name: HeaderName,
     ) -> impl Iterator<Item = Result<NameAddr<'b>, FieldError>> + use<'b> {
-        Elements { list: self.list(name), element: NameAddr::element, parse: NameAddr::parse }
+        Elements { list: self.list(name), element: NameAddr::element }
     }
 
     /// CSeq.
@@ -325,11 +326,7 @@ impl<'b> Message<'b> {
         &self,
         name: HeaderName,
     ) -> impl Iterator<Item = Result<SecurityMechanism<'b>, FieldError>> + use<'b> {
-        Elements {
-            list: self.list(name),
-            element: SecurityMechanism::element,
-            parse: SecurityMechanism::parse,
-        }
+        Elements { list: self.list(name), element: SecurityMechanism::element }
     }
 
     /// The values of Accept-Contact or Reject-Contact, in order.
@@ -337,11 +334,7 @@ impl<'b> Message<'b> {
         &self,
         name: HeaderName,
     ) -> impl Iterator<Item = Result<ContactPreference<'b>, FieldError>> + use<'b> {
-        Elements {
-            list: self.list(name),
-            element: ContactPreference::element,
-            parse: ContactPreference::parse,
-        }
+        Elements { list: self.list(name), element: ContactPreference::element }
     }
 
     /// Session-Expires.
@@ -605,38 +598,35 @@ impl<'b> List<'b> {
 ///
 /// A good element says itself where it ends, at the same comma at which [`List`] would split: its
 /// grammar has commas only within quotes and angle brackets. So only bad ones are looked for first.
-struct Elements<'b, T, F> {
+struct Elements<'b, F> {
     list: List<'b>,
-    /// Takes the first element of a text apart, and says where it ends.
     element: F,
-    /// Takes a text apart that is one element.
-    parse: fn(&'b [u8]) -> Result<T, FieldError>,
 }
 
-impl<'b, T, F> Iterator for Elements<'b, T, F>
-where
-    F: Fn(&'b [u8], &mut usize) -> Result<T, FieldError>,
-{
+impl<'b, T, F: Fn(&'b [u8], &mut usize) -> Result<T, FieldError>> Iterator for Elements<'b, F> {
     type Item = Result<T, FieldError>;
 
-    // With the element's code in it, which puts what it finds where the caller wants it.
-    #[inline(never)]
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         let rest = self.list.rest()?;
         let mut stop = 0;
-        if let Ok(found) = (self.element)(rest, &mut stop) {
+        let found = (self.element)(rest, &mut stop);
+        if found.is_ok() {
             self.list.rest = rest.get(stop + 1..);
-            return Some(Ok(found));
+            return Some(found);
         }
         self.list.rest = Some(rest);
         self.list.next().map(|text| self.whole(text))
     }
 }
 
-impl<'b, T, F> Elements<'b, T, F> {
+impl<'b, T, F: Fn(&'b [u8], &mut usize) -> Result<T, FieldError>> Elements<'b, F> {
     #[cold]
     fn whole(&self, text: &'b [u8]) -> Result<T, FieldError> {
-        (self.parse)(text).map_err(|error| error.in_header(self.list.lines.name))
+        let mut stop = 0;
+        let found = (self.element)(text, &mut stop);
+        let whole = found.and_then(|found| params::ends(text, stop).map(|()| found));
+        whole.map_err(|error| error.in_header(self.list.lines.name))
     }
 }
 

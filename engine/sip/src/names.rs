@@ -39,10 +39,16 @@ impl<const N: usize> Names<N> {
         let word = word(name);
         let place = usize::from(self.slots[slot_of(word, self.factor)]);
         let is_same = self.words[place] == word
-            && (name.len() <= WORD_BYTES
-                || self.texts[place].as_bytes().eq_ignore_ascii_case(name));
+            && (name.len() <= WORD_BYTES || same_long(self.texts[place].as_bytes(), name));
         is_same.then_some(place)
     }
+}
+
+/// Whether `name` is `text`, which has letters, digits and hyphens only, in any case.
+#[inline(always)]
+fn same_long(text: &[u8], name: &[u8]) -> bool {
+    let mut words = text.chunks(WORD_BYTES).zip(name.chunks(WORD_BYTES));
+    text.len() == name.len() && words.all(|(text, name)| folded(text) == folded(name))
 }
 
 /// A short name as a number; of a long one its start and its length.

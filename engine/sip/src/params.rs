@@ -72,16 +72,16 @@ impl<'b> Params<'b> {
                 Some(b';') => cursor.step(),
                 None => break cursor.since(start),
                 Some(b',') => break trim_end(cursor.since(start)),
+                Some(byte) if is_space(byte) => {
+                    cursor.space();
+                    continue;
+                }
                 _ => return Err(cursor.error("a semicolon")),
             }
-            cursor.space();
-            let name = cursor.token("a parameter name")?;
-            cursor.space();
+            let name = cursor.spaced_token("a parameter name")?;
             let mut value = None;
-            if cursor.accept(b'=') {
-                cursor.space();
-                value = Some(cursor.value(VALUE)?);
-                cursor.space();
+            if cursor.spaced(b'=') {
+                value = Some(cursor.value(VALUE)?.0);
             }
             take(name, value);
         };

@@ -410,6 +410,29 @@ impl<'b> Cursor<'b> {
         if token.is_empty() { Err(self.error(expected)) } else { Ok(token) }
     }
 
+    /// Steps over white space, which is mostly not there, and a token.
+    #[inline(always)]
+    pub(crate) fn spaced_token(
+        &mut self,
+        expected: &'static str,
+    ) -> Result<&'b [u8], FieldError> {
+        let token = self.while_class(TOKEN);
+        if !token.is_empty() {
+            return Ok(token);
+        }
+        self.space();
+        self.token(expected)
+    }
+
+    /// Steps over white space, which is mostly not there, and `byte` if it is behind that.
+    #[inline(always)]
+    pub(crate) fn spaced(&mut self, byte: u8) -> bool {
+        self.accept(byte) || {
+            self.space();
+            self.accept(byte)
+        }
+    }
+
     /// Steps over the bytes before `end`, or over all that are left.
     #[inline]
     pub(crate) fn until(&mut self, end: u8) -> &'b [u8] {
@@ -440,14 +463,23 @@ impl<'b> Cursor<'b> {
         Err(self.error("a closing quote"))
     }
 
-    /// Steps over a value of `class` or a quoted string, and returns it without quotes.
+    /// Steps over white space, which is mostly not there, and a value of `class` or a quoted string; returns it without quotes, and
+    /// whether it had them.
     #[inline(always)]
-    pub(crate) fn value(&mut self, class: u16) -> Result<&'b [u8], FieldError> {
-        if self.peek() == Some(b'"') {
-            return self.quoted();
+    pub(crate) fn value(&mut self, class: u16) -> Result<(&'b [u8], bool), FieldError> {
+        loop {
+            if self.peek() == Some(b'"') {
+                return Ok((self.quoted()?, true));
+            }
+            let value = self.while_class(class);
+            if !value.is_empty() {
+                return Ok((value, false));
+            }
+            if !self.peek().is_some_and(is_space) {
+                return Err(self.error("a parameter value"));
+            }
+            self.space();
         }
-        let value = self.while_class(class);
-        if value.is_empty() { Err(self.error("a parameter value")) } else { Ok(value) }
     }
 
     /// Whether nothing but white space is left.

@@ -281,17 +281,12 @@ pub(crate) struct Pair<'b> {
 /// Steps over one pair and the comma behind it.
 #[inline(always)]
 pub(crate) fn pair<'b>(cursor: &mut Cursor<'b>) -> Result<Pair<'b>, FieldError> {
-    cursor.space();
-    let name = cursor.token("a parameter name")?;
-    cursor.space();
-    if !cursor.accept(b'=') {
+    let name = cursor.spaced_token("a parameter name")?;
+    if !cursor.spaced(b'=') {
         return Err(cursor.error("an equals sign"));
     }
-    cursor.space();
-    let is_quoted = cursor.peek() == Some(b'"');
-    let value = cursor.value(AUTH_VALUE)?;
-    cursor.space();
-    if !cursor.accept(b',') && cursor.peek().is_some() {
+    let (value, is_quoted) = cursor.value(AUTH_VALUE)?;
+    if !cursor.spaced(b',') && cursor.peek().is_some() {
         return Err(cursor.error("a comma"));
     }
     Ok(Pair { name, value, is_quoted })

@@ -32,7 +32,6 @@ impl<'b> ContactPreference<'b> {
     }
 
     /// Takes one apart that ends at a comma or with the text, and sets `stop` to where that is.
-    #[inline(always)]
     pub(crate) fn element(
         text: &'b [u8],
         stop: &mut usize,

@@ -49,7 +49,6 @@ impl<'b> NameAddr<'b> {
     }
 
     /// Takes one apart that ends at a comma or with the text, and sets `end` to where that is.
-    #[inline(always)]
     pub(crate) fn element(text: &'b [u8], end: &mut usize) -> Result<NameAddr<'b>, FieldError> {
         NameAddr::each(text, end, |_, _| {})
     }

@@ -48,7 +48,6 @@ impl<'b> SecurityMechanism<'b> {
     }
 
     /// Takes one apart that ends at a comma or with the text, and sets `stop` to where that is.
-    #[inline(always)]
     pub(crate) fn element(
         text: &'b [u8],
         stop: &mut usize,

@@ -45,7 +45,6 @@ impl<'b> Via<'b> {
     }
 
     /// Takes one apart that ends at a comma or with the text, and sets `stop` to where that is.
-    #[inline(always)]
     pub(crate) fn element(text: &'b [u8], stop: &mut usize) -> Result<Via<'b>, FieldError> {
         let mut cursor = Cursor::new(text);
         cursor.space();
