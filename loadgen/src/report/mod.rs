@@ -19,7 +19,7 @@ use crate::profile::Profile;
 use crate::traffic::CapacityResult;
 
 pub use course::{CourseReport, Look, StepName, StepReport};
-pub use steps::{LoadRow, LoadStepReport, load_steps};
+pub use steps::{LoadRow, LoadStepReport, Metric, load_steps};
 pub use threshold::{Operator, Threshold, ThresholdError, ThresholdResult};
 
 /// The version of report.json. It rises when a field is renamed or changes its meaning, which they

@@ -4,7 +4,7 @@ use imstorm_base::time::Time;
 use serde::{Deserialize, Serialize};
 
 use super::{Rows, rounded};
-use crate::measure::{Latency, StepRow, StepTally};
+use crate::measure::{Latency, Procedure, StepRow, StepTally};
 
 /// A step of the load. Procedures count for the step in which they were wanted.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -29,9 +29,33 @@ pub struct LoadStepReport {
     pub procedures: Rows<LoadRow>,
 }
 
+/// A delay that RFC 6076 defines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Metric {
+    /// Registration Request Delay: REGISTER to its 200.
+    Rrd,
+    /// Session Disconnect Delay: BYE to its answer.
+    Sdd,
+}
+
+impl Metric {
+    /// The one that a procedure takes.
+    const fn of(procedure: Procedure) -> Option<Self> {
+        match procedure {
+            Procedure::Registration | Procedure::RegisterOverConnection => Some(Self::Rrd),
+            Procedure::CallRelease => Some(Self::Sdd),
+            _ => None,
+        }
+    }
+}
+
 /// What came of a procedure in a step.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct LoadRow {
+    /// The name that RFC 6076 has for how long it takes, where it has one: `RRD` (4.1), `SDD` (4.4).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rfc6076: Option<Metric>,
     /// Starts a second, on average.
     pub offered_per_s: f64,
     /// How many began.
@@ -75,6 +99,7 @@ pub fn load_steps(steps: &[StepTally], began_at: Time) -> Vec<LoadStepReport> {
 fn row(row: &StepRow) -> (String, LoadRow) {
     let tally = &row.tally;
     let counts = LoadRow {
+        rfc6076: Metric::of(row.procedure),
         offered_per_s: rounded(row.offered_per_s),
         attempted: tally.attempted,
         completed: tally.completed,
