@@ -245,8 +245,8 @@ fn invalid_reasons(
         reasons
             .push("too many starts waited for a UE that is free: no more were offered".to_owned());
     }
-    if !done.drained && !done.interrupted {
-        let Cut { under_way, waiting } = done.cut;
+    let Cut { under_way, waiting } = done.cut;
+    if (!done.drained || waiting > 0) && !done.interrupted {
         reasons.push(format!(
             "{under_way} procedures were cut off at the end of the drain, and {waiting} had not begun"
         ));

@@ -412,10 +412,7 @@ impl<'b> Cursor<'b> {
 
     /// Steps over white space, which is mostly not there, and a token.
     #[inline(always)]
-    pub(crate) fn spaced_token(
-        &mut self,
-        expected: &'static str,
-    ) -> Result<&'b [u8], FieldError> {
+    pub(crate) fn spaced_token(&mut self, expected: &'static str) -> Result<&'b [u8], FieldError> {
         let token = self.while_class(TOKEN);
         if !token.is_empty() {
             return Ok(token);

@@ -34,8 +34,9 @@ pub use address_block::{AddressBlock, AddressBlockError};
 pub use arrivals::{ArrivalProcess, Arrivals, Burst, Ramp, RateStep};
 pub use error::{Location, ProfileError};
 pub use procedures::{
-    Abandon, Call, Handover, HandoverMode, Holding, NetworkReauthenticate, NetworkRelease, OldAccess, Plan,
-    Procedures, Recurring, Refresh, RefreshBy, Registration, Release, SwitchPlan, SwitchRole,
+    Abandon, Call, Handover, HandoverMode, Holding, NetworkReauthenticate, NetworkRelease,
+    OldAccess, Plan, Procedures, Recurring, Refresh, RefreshBy, Registration, Release, SwitchPlan,
+    SwitchRole,
 };
 pub use reference::markdown as reference;
 pub use schema::json as json_schema;

@@ -463,7 +463,8 @@ mod tests {
             let drawn = (0..20_000).map(|_| holding.draw_ns(3.0, &mut random) as f64 / 3e9);
             let drawn: Vec<f64> = drawn.collect();
             let mean = drawn.iter().sum::<f64>() / drawn.len() as f64;
-            let square = drawn.iter().map(|it| (it - mean).powi(2)).sum::<f64>() / drawn.len() as f64;
+            let square =
+                drawn.iter().map(|it| (it - mean).powi(2)).sum::<f64>() / drawn.len() as f64;
             // The mean's standard error is at most 0.7%.
             assert!((mean - 1.0).abs() < 0.03, "{holding:?}: {mean}");
             assert!((square.sqrt() - deviation).abs() < 0.04, "{holding:?}: {}", square.sqrt());

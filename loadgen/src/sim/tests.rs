@@ -76,6 +76,46 @@ fn what_is_due_at_one_time_waits_its_turn() {
         assert_eq!(completed(world, Procedure::Reauthenticate), 3 * UES);
         assert_eq!(completed(world, Procedure::Refresh), 3 * UES);
         assert_eq!(completed(world, Procedure::IdentityChange), 2 * UES);
+        // Each waits for at least a round trip of what goes before it, and counts from when it was due.
+        let last = tally(world, Procedure::IdentityChange);
+        assert!(last.latency_us.mean() > last.raw_us.mean() + 10_000.0);
+        assert_eq!(last.latency_us.len(), last.raw_us.len());
+    });
+}
+
+#[test]
+fn a_population_offers_a_mix_of_all_it_can_do() {
+    let mix: String = [
+        "refresh",
+        "reauthenticate",
+        "identity_change",
+        "register_over_connection",
+        "reg_event",
+        "message",
+        "call_setup",
+        "handover",
+    ]
+    .map(|name| format!("mix.{name}.rate_per_s = 2\n"))
+    .concat();
+    let more = "[topology]\npcscf = [\"127.0.0.1:5060\", \"127.0.0.2:5060\"]\n".to_owned()
+        + REGISTER
+        + "[procedures.call]\nafter_s = 0\ncount = 0\nring_s = 0.5\nholding_s = 3\n"
+        + "[procedures.release]\nafter_s = 150\n[traffic]\nprocess = \"constant\"\n"
+        + &mix
+        + "steps = [{ for_s = 20 }, { for_s = 10, load = 2, transient_s = 2 }]\n";
+    each_seed(&more, |world| {
+        let steps = world.generator().measurements().steps().all();
+        assert_eq!(steps.len(), 2);
+        for (step, expected) in steps.iter().zip([40, 32]) {
+            assert_eq!(step.rows.len(), 8);
+            for row in &step.rows {
+                let counts = (row.tally.attempted, row.tally.completed, row.skipped);
+                assert_eq!(counts, (expected, expected, 0), "{:?}", row.procedure);
+            }
+        }
+        // 40 and 40 of the steps, and two that each UE begins by itself.
+        assert_eq!(completed(world, Procedure::RegisterOverConnection), 80 + 2 * UES);
+        assert_eq!(completed(world, Procedure::Refresh), 80);
     });
 }
 
