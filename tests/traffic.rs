@@ -90,6 +90,19 @@ fn a_start_without_a_free_ue_waits_and_is_measured_from_when_it_was_intended() {
 }
 
 #[test]
+fn what_a_slow_tick_delays_counts_from_when_it_was_intended() {
+    // It looks at its clock once in 9 ms only, for starts every 10 ms.
+    let traffic = "process = \"constant\"\nmix.refresh.rate_per_s = 100\nsteps = [{ for_s = 9 }]";
+    let run = VirtualRun::of(profile(50, traffic), HALF_MS, Ticks::Every(9 * NS_PER_MS));
+    let refreshes = run.generator.measurements().procedure(Procedure::Refresh);
+    assert_eq!((refreshes.attempted, refreshes.completed), (900, 900));
+    assert_eq!(refreshes.raw_us.max() / 1_000, 9, "an answer is seen at the next look");
+    // On average a start comes half of 9 ms late.
+    let late_us = refreshes.latency_us.mean() - refreshes.raw_us.mean();
+    assert!((3_500.0..5_500.0).contains(&late_us), "{late_us}");
+}
+
+#[test]
 fn what_never_began_is_in_at_its_age_when_the_run_is_cut() {
     let traffic = "process = \"constant\"\nmix.refresh.rate_per_s = 10\nsteps = [{ for_s = 2 }]";
     // The only UE's first refresh is never answered: 64 T1 of 2 s.
