@@ -47,6 +47,7 @@ use crate::ue::server::Servers;
 use crate::ue::write::UeSettings;
 use crate::ue::{CLIENT_PORTS, Leg, Progress, Request, UeSet, UeTimer, Ues, Watch};
 
+pub use crate::link::LinkCounts;
 pub use crate::ue::call::{LegView, Sessions};
 pub use crate::ue::cut::Cut;
 pub use crate::ue::lifetime::identities_hash;
@@ -106,6 +107,8 @@ pub struct GeneratorState {
     pub sets: usize,
     /// Sessions between UEs.
     pub sessions: Sessions,
+    /// What has happened on the links, which are laid over the back end.
+    pub links: LinkCounts,
 }
 
 /// The UEs of a run.
@@ -626,6 +629,7 @@ impl Generator {
             late_ns_max: self.late_ns_max,
             sets: self.sets.len(),
             sessions: self.sessions,
+            links: LinkCounts::default(),
         }
     }
 

@@ -20,7 +20,7 @@ use crate::child::{ChildError, EngineChild};
 use crate::embedded;
 use crate::generator::{Cut, ESP, Generator, GeneratorState, RunSeed, UNPROTECTED};
 use crate::health::{self, Cores, Health, Meter, RECEIVE_BUFFER_BYTES, SocketHealth, Watched};
-use crate::link::Links;
+use crate::link::{LinkCounts, Links};
 use crate::log::{StepChanges, StepState};
 use crate::measure::Interval;
 use crate::operator::HttpOperator;
@@ -358,6 +358,8 @@ pub(crate) struct Done {
     pub cut: Cut,
     pub course: Option<CourseReport>,
     pub missed_looks: u64,
+    /// What has happened on the links.
+    pub links: LinkCounts,
 }
 
 /// The generator's thread.
@@ -389,20 +391,20 @@ impl Worker {
         process::set_timer_slack(1)?;
         let clock = Clock::new();
         let grain_ms = self.profile.arrivals.grain_ms;
+        let (links, seed) = (self.profile.links(), self.seed.seed);
+        let population = Population::new(&self.profile, Arc::clone(&self.directory));
         if self.profile.ue.shared_address {
             let io = backend::open(Backend::Mmsg, sockets, &PLAIN_SIZES)?;
             let grain_ns = (grain_ms * 1e6) as u64;
-            return self.drive(Bursts::new(io, grain_ns)?, clock);
+            let io = Bursts::new(io, grain_ns)?;
+            return self.drive(Links::new(io, clock, &population, links, seed), clock);
         }
-        let delay_ms = self.profile.schemes.as_ref().and_then(|it| it.delay_ms);
-        let population = Population::new(&self.profile, Arc::clone(&self.directory));
         let mut io = backend::open(Backend::best(), sockets, &Sizes::default())?;
         io.set_batch_wait((grain_ms * 1e3) as u32);
-        let io = Links::new(io, clock, &population, delay_ms);
-        self.drive(io, clock)
+        self.drive(Links::new(io, clock, &population, links, seed), clock)
     }
 
-    fn drive<I: Io + Watched>(self, mut io: I, clock: Clock) -> io::Result<Done> {
+    fn drive<I: Io + Watched>(self, mut io: Links<I>, clock: Clock) -> io::Result<Done> {
         let mut generator = Box::new(Generator::new(
             &self.profile,
             Arc::clone(&self.directory),
@@ -437,7 +439,8 @@ impl Worker {
             if now >= beat_at {
                 beat_at += NS_PER_S;
                 let health = meter.take(now, generator.take_lateness(), io.sockets());
-                self.beat(&mut generator, &mut step_changes, (started_at, now), health);
+                let (times, links) = ((started_at, now), io.counts());
+                self.beat(&mut generator, &mut step_changes, times, health, links);
             }
             if ends.is_over(&mut generator, now, self.interrupts.load(Ordering::Acquire)) {
                 break;
@@ -449,8 +452,14 @@ impl Worker {
         let drained = generator.is_done();
         let cut = generator.cut(now);
         let health = meter.take(now, generator.take_lateness(), io.sockets());
-        self.beat(&mut generator, &mut step_changes, (started_at, now), health);
+        let links = io.counts();
+        self.beat(&mut generator, &mut step_changes, (started_at, now), health, links);
+        // What UEs have sent is let to its end: a link holds it for as long as it takes.
+        while io.is_leaving() && self.interrupts.load(Ordering::Acquire) <= 1 {
+            io.turn(WAIT_NS_MAX)?;
+        }
         Ok(Done {
+            links,
             drained,
             cut,
             missed_looks: looks.missed,
@@ -496,10 +505,11 @@ impl Worker {
         step_changes: &mut StepChanges,
         (started_at, now): (Time, Time),
         health: Health,
+        links: LinkCounts,
     ) {
         let interval = generator.measurements_mut().interval();
         let steps = step_changes.take(generator.measurements().steps().all(), started_at);
-        let (elapsed_ns, state) = (now - started_at, generator.state());
+        let (elapsed_ns, state) = (now - started_at, GeneratorState { links, ..generator.state() });
         // Nobody listens any more where the watcher has failed; the run goes on.
         let _ = self.sender.send(Beat { elapsed_ns, interval, steps, state, health });
     }

@@ -124,7 +124,7 @@ impl Watcher<'_> {
         let out = &self.options.out;
         let failed =
             |error: io::Error| RunError::Environment(format!("{}: {error}", out.display()));
-        let state = done.generator.state();
+        let state = GeneratorState { links: done.links, ..done.generator.state() };
         let engine = self.admin.and_then(|admin| rested(admin, &state, rest_max(self.profile)));
         let written = recorder::write(done.generator.recorder(), out, watched.log.info.epoch_ns)
             .map_err(failed)?;
@@ -239,6 +239,12 @@ fn invalid_reasons(
         reasons.push(format!(
             "{} datagrams found no room to be sent: the generator was the limit",
             state.outbox_full
+        ));
+    }
+    if state.links.no_room > 0 {
+        reasons.push(format!(
+            "{} datagrams found no room on the links: the generator was the limit",
+            state.links.no_room
         ));
     }
     if done.generator.is_choked() {

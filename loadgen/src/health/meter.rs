@@ -32,13 +32,23 @@ impl Watched for Bursts {
     }
 }
 
-impl Watched for Links<AnyIo> {
+impl Watched for AnyIo {
+    fn sockets(&self) -> &[BoundSocket] {
+        AnyIo::sockets(self)
+    }
+
+    fn batch(&mut self) -> &mut Inbox {
+        self.parts().0
+    }
+}
+
+impl<I: Io + Watched> Watched for Links<I> {
     fn sockets(&self) -> &[BoundSocket] {
         self.inner().sockets()
     }
 
     fn batch(&mut self) -> &mut Inbox {
-        self.inner_mut().parts().0
+        self.inner_mut().batch()
     }
 }
 

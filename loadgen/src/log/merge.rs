@@ -327,6 +327,7 @@ fn add_outcome(sum: &mut Outcome, part: Part, offset_s: f64, outcome: Outcome) {
         unprotected_ignored,
         notify_unmatched,
         vanished,
+        links,
         sessions,
         engine: _,
         course: _,
@@ -346,6 +347,7 @@ fn add_outcome(sum: &mut Outcome, part: Part, offset_s: f64, outcome: Outcome) {
     sum.unprotected_ignored += unprotected_ignored;
     sum.notify_unmatched += notify_unmatched;
     sum.vanished += vanished;
+    sum.links = sum.links.plus(links);
     let Sessions { established, moved, released, lost } = sessions;
     sum.sessions.established += established;
     sum.sessions.moved += moved;
@@ -411,5 +413,6 @@ fn add_state(one: GeneratorState, other: &GeneratorState) -> GeneratorState {
             released: sessions(|it| it.released),
             lost: sessions(|it| it.lost),
         },
+        links: one.links.plus(other.links),
     }
 }

@@ -181,6 +181,7 @@ impl Outcome {
             unprotected_ignored: state.unprotected_ignored,
             notify_unmatched: state.notify_unmatched,
             vanished: state.vanished,
+            links: state.links,
             sessions: Sessions {
                 established: state.sessions.established,
                 moved: state.sessions.moved,

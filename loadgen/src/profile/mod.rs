@@ -7,6 +7,7 @@
 mod address_block;
 mod arrivals;
 mod error;
+mod links;
 mod procedures;
 mod reference;
 mod schema;
@@ -33,6 +34,7 @@ use crate::part::Part;
 pub use address_block::{AddressBlock, AddressBlockError};
 pub use arrivals::{ArrivalProcess, Arrivals, Burst, Ramp, RateStep};
 pub use error::{Location, ProfileError};
+pub use links::Link;
 pub use procedures::{
     Abandon, Call, Handover, HandoverMode, Holding, NetworkReauthenticate, NetworkRelease,
     OldAccess, Plan, Procedures, Recurring, Refresh, RefreshBy, Registration, Release, SwitchPlan,
@@ -88,6 +90,10 @@ pub struct Profile {
     /// When a run is invalid.
     #[serde(default)]
     pub validity: Validity,
+    /// What the links between UEs and P-CSCFs do to datagrams over real sockets: a link for each access, or one that all are like. A simulated
+    /// run has `network` instead.
+    #[serde(default)]
+    pub links: Vec<Link>,
     /// What the simulated network does to datagrams.
     #[serde(default)]
     pub network: Network,
@@ -251,7 +257,7 @@ pub struct Limits {
     pub duration_s: Option<f64>,
 }
 
-/// What the simulated network does to each datagram. A run over real sockets ignores it.
+/// What the simulated network does to each datagram. A run over real sockets has `links` instead.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Network {

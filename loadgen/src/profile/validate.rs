@@ -43,6 +43,7 @@ pub(super) fn validate(profile: &Profile) -> Result<(), Fault> {
     profile.traffic.as_ref().map_or(Ok(()), |traffic| traffic.validate(profile))?;
     switches(profile)?;
     abandon(&profile.abandon)?;
+    super::links::validate(profile)?;
     network(&profile.network)?;
     profile.validity.check()?;
     profile.schemes.as_ref().map_or(Ok(()), |it| schemes(profile, it))?;

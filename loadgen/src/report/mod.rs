@@ -12,6 +12,7 @@ use std::path::Path;
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Serialize, Serializer};
 
+use crate::generator::LinkCounts;
 use crate::health::Health;
 use crate::measure::{Latency, Measurements, Phase, Phases, Procedure, Tally, Transaction};
 use crate::part::Part;
@@ -172,6 +173,10 @@ pub struct Generator {
     pub notify_unmatched: u64,
     /// UEs that vanished once secured, as the profile wants it.
     pub vanished: u64,
+    /// Datagrams that were lost on the links, as the profile wants it.
+    pub links_lost: u64,
+    /// Datagrams that the links doubled, as the profile wants it.
+    pub links_doubled: u64,
 }
 
 /// The engine's state at a run's end.
@@ -237,6 +242,8 @@ pub struct Outcome {
     pub notify_unmatched: u64,
     /// UEs that vanished once secured.
     pub vanished: u64,
+    /// What has happened on the links.
+    pub links: LinkCounts,
     /// Sessions between UEs.
     pub sessions: Sessions,
     /// The engine's state at the end, if it is ours.
@@ -289,6 +296,8 @@ impl Report {
                 unprotected_ignored: outcome.unprotected_ignored,
                 notify_unmatched: outcome.notify_unmatched,
                 vanished: outcome.vanished,
+                links_lost: outcome.links.lost,
+                links_doubled: outcome.links.doubled,
             },
             health: outcome.health,
             engine: outcome.engine,

@@ -44,6 +44,14 @@ pub(super) fn render(report: &Report) -> String {
         memory(generator.rss_bytes)
     );
     text.push_str(&crate::health::render(&report.health));
+    if generator.links_lost > 0 || generator.links_doubled > 0 {
+        let _ = writeln!(
+            text,
+            "links      lost {} datagrams and doubled {}, as the profile wants",
+            grouped(generator.links_lost),
+            grouped(generator.links_doubled)
+        );
+    }
     if let Some(state) = &report.engine {
         engine(&mut text, state);
     }
