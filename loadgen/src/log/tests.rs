@@ -6,6 +6,7 @@ use imstorm_base::time::NS_PER_S;
 use proptest::prelude::*;
 
 use super::*;
+use crate::generator::LinkCounts;
 use crate::health::Health;
 use crate::measure::{Cause, Measurements, Procedure, StepRow, StepTally, Transaction};
 use crate::part::Part;
@@ -234,6 +235,33 @@ fn own_engines_are_added_and_a_shared_one_is_taken_once() {
         let merged = merge(&paths, &directory.0.join("out"), |_, _| ()).unwrap();
         assert_eq!(merged.report().engine.unwrap().messages_in, expected);
     }
+}
+
+#[test]
+fn what_links_have_lost_and_doubled_comes_back_and_adds_up() {
+    let directory = Directory::new();
+    let paths = [1, 2].map(|number| directory.0.join(number.to_string()));
+    let part = |number| info(Part { number, of: 2 }, 0);
+    let links = |lost, doubled| LinkCounts { lost, doubled, no_room: 0 };
+    let mut ended = LogWriter::create(&paths[0], &part(1)).unwrap();
+    let outcome = Outcome { links: links(5, 7), ..Outcome::default() };
+    ended.end(&End { outcome, ..End::default() }).unwrap();
+    // Of one that was cut off its last second knows.
+    let mut cut_off = LogWriter::create(&paths[1], &part(2)).unwrap();
+    for number in 0..2 {
+        let mut second = second(&mut Measurements::new(), number, &[]);
+        second.state.links = links(10 * number, 100 * number);
+        cut_off.write(&second).unwrap();
+    }
+    let counts = |log: &RunLog| {
+        let generator = log.report().generator;
+        (generator.links_lost, generator.links_doubled)
+    };
+    assert_eq!(counts(&read_all(&paths[0])), (5, 7));
+    assert_eq!(counts(&read_all(&paths[1])), (10, 100));
+    let merged = merge(&paths, &directory.0.join("out"), |_, _| ()).unwrap();
+    assert_eq!(counts(&merged), (15, 107));
+    assert_eq!(read_all(&directory.0.join("out")).report(), merged.report());
 }
 
 /// A step with as many set-ups of these latencies as are given.
