@@ -41,6 +41,10 @@ impl Starter for PlainStarter<'_, '_> {
         self.all_started && self.plain.counts.under_way == 0
     }
 
+    fn strays(&self) -> u64 {
+        self.plain.counts.ignored
+    }
+
     fn start(&mut self, procedure: Procedure, intended: Time) -> bool {
         let is_set_up = procedure == Procedure::Registration;
         if is_set_up && *self.fresh < self.around.population.size() {

@@ -27,7 +27,7 @@ pub struct Traffic {
     pub process: ArrivalProcess,
     /// How many UEs are brought up by `arrivals`; the others are there for the set-ups of the mix. Nothing: all of them.
     pub bring_up: Option<u64>,
-    /// How long nothing is under way before the first step begins, in seconds: the bring-up is over then.
+    /// How long nothing is under way, and nothing stray comes from the target, before the first step begins, and before each of a search, in seconds.
     #[serde(default = "default_settle_s")]
     pub settle_s: f64,
     /// What is started, by the procedure's name in reports, at a load of 1.

@@ -34,6 +34,8 @@ const LATE_SHARE_MAX: f64 = 0.05;
 pub(crate) trait Starter {
     /// Whether all UEs that are to be brought up are, and nothing is under way.
     fn is_quiet(&self) -> bool;
+    /// How many datagrams have come that nobody waited for any more: while there are such the target has not done with the step before.
+    fn strays(&self) -> u64;
     /// Begins a procedure that was intended for that time, with a UE that is free; false where none is.
     fn start(&mut self, procedure: Procedure, intended: Time) -> bool;
     /// A start has come so long after it was intended, by the generator's own doing. Whether that is late.
@@ -70,8 +72,10 @@ pub(crate) struct Traffic {
     settle_ns: u64,
     /// How long what waits may still begin behind the last step.
     drain_ns: u64,
-    /// Since when nothing is under way, during the bring-up.
+    /// Since when nothing is under way, before a step.
     quiet_since: Option<Time>,
+    /// How many strays there were when that was looked at last.
+    strays: u64,
     /// Too many starts wait: nothing more is offered.
     is_choked: bool,
     random: Random,
@@ -100,6 +104,7 @@ impl Traffic {
             settle_ns: (traffic.settle_s * 1e9) as u64,
             drain_ns: (profile.limits.drain_s * 1e9) as u64,
             quiet_since: None,
+            strays: 0,
             is_choked: false,
             random,
         })
@@ -147,26 +152,42 @@ impl Traffic {
     /// When something is due, by the clock alone.
     pub fn next_deadline(&self) -> Option<Time> {
         match self.stage {
-            Stage::BringUp => self.quiet_since.map(|since| since + self.settle_ns),
+            Stage::BringUp => self.settled_at(),
             Stage::Running { began_at, until } => {
                 let starts = self.flows.iter().filter_map(|flow| flow.next_at(began_at));
                 starts.chain([until]).min()
             }
-            Stage::Draining { until } => Some(until),
+            Stage::Draining { until } => self.settled_at().into_iter().chain([until]).min(),
             Stage::Over => None,
         }
+    }
+
+    /// When nothing was under way for long enough, if that goes on.
+    fn settled_at(&self) -> Option<Time> {
+        self.quiet_since.map(|since| since + self.settle_ns)
+    }
+
+    /// Whether nothing was under way for long enough, and nothing stray has come.
+    fn has_settled(&mut self, now: Time, starter: &impl Starter) -> bool {
+        let strays = std::mem::replace(&mut self.strays, starter.strays());
+        if !starter.is_quiet() || strays != self.strays {
+            self.quiet_since = None;
+        }
+        if !starter.is_quiet() {
+            return false;
+        }
+        let since = *self.quiet_since.get_or_insert(now);
+        now >= since + self.settle_ns
     }
 
     /// One tick: what is due is offered, and what is over is followed by what comes next.
     pub fn tick(&mut self, now: Time, starter: &mut impl Starter) {
         match self.stage {
-            Stage::BringUp if starter.is_quiet() => {
-                let since = *self.quiet_since.get_or_insert(now);
-                if now >= since + self.settle_ns {
+            Stage::BringUp => {
+                if self.has_settled(now, starter) {
                     self.go_on(now, starter);
                 }
             }
-            Stage::BringUp => self.quiet_since = None,
             Stage::Running { began_at, until } => {
                 self.offer(began_at, now, starter);
                 self.serve(starter);
@@ -175,7 +196,7 @@ impl Traffic {
                 }
             }
             Stage::Draining { until } if self.loads.is_search() => {
-                if starter.is_quiet() || now >= until {
+                if self.has_settled(now, starter) || now >= until {
                     self.judge(starter);
                     self.go_on(now, starter);
                 }
@@ -258,6 +279,7 @@ impl Traffic {
         for (procedure, intended) in self.take_waiting() {
             starter.measurements().skipped_start(procedure, intended, now);
         }
+        self.quiet_since = None;
         self.stage = Stage::Draining { until: now + drain_ns };
     }
 
@@ -285,6 +307,7 @@ impl Traffic {
 
     /// The next step begins, where there is one.
     fn go_on(&mut self, now: Time, starter: &mut impl Starter) {
+        self.quiet_since = None;
         let next = if self.is_choked { None } else { self.loads.next() };
         let Some(step) = next else {
             starter.measurements().steps_mut().end(now);

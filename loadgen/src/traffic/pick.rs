@@ -42,6 +42,10 @@ impl Starter for UeStarter<'_, '_, '_> {
         self.generator.all_started() && self.generator.under_way == 0
     }
 
+    fn strays(&self) -> u64 {
+        self.generator.ignored + self.generator.unprotected_ignored
+    }
+
     fn start(&mut self, procedure: Procedure, intended: Time) -> bool {
         let Self { generator, step } = self;
         if is_set_up(procedure) {
