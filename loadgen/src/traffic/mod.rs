@@ -7,7 +7,7 @@
 //!                                                 └───nothing under way: judged──┘
 //! ```
 //!
-//! It is no UE and sends nothing: at each tick it hands the starts that are due to a [`Starter`], which finds a UE that is free. Where none is,
+//! It is no UE and sends nothing: at each tick it hands the starts that are due to a `Starter`, which finds a UE that is free. Where none is,
 //! the start waits with its intended time, from which it is measured.
 
 mod flow;
