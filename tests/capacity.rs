@@ -1,12 +1,11 @@
 //! `imstorm capacity` over real sockets against a target that is known. It takes minutes and a quiet machine, so it has to be asked for.
 
-use std::net::UdpSocket;
 use std::process::Command;
 
 use imstorm_base::time::NS_PER_MS;
-use serde_json::Value;
 use tests::fifo::FifoSpec;
 use tests::fifo_server::FifoServer;
+use tests::program::{Folder, free_port_anywhere};
 
 const IMSTORM: &str = env!("CARGO_BIN_EXE_imstorm-under-test");
 
@@ -15,18 +14,15 @@ const IMSTORM: &str = env!("CARGO_BIN_EXE_imstorm-under-test");
 fn the_capacity_of_a_target_with_half_a_millisecond_of_service_is_found() {
     let spec = FifoSpec { service_ns: NS_PER_MS / 2, ..FifoSpec::default() };
     let target = FifoServer::start(spec);
-    let out = std::env::temp_dir().join(format!("imstorm-capacity-{}", target.address.port()));
-    let free = UdpSocket::bind("0.0.0.0:0").and_then(|socket| socket.local_addr());
-    let port = free.expect("a free port").port();
+    let out = Folder::new("capacity");
+    let port = free_port_anywhere();
     let output = Command::new(IMSTORM)
         .args(["capacity", "capacity-plain", "--quiet", "--target", &target.address.to_string()])
         .args(["--set", &format!("ue.port={port}"), "--out"])
-        .arg(&out)
+        .arg(&out.0)
         .output()
         .expect("it starts");
-    let text = std::fs::read_to_string(out.join("report.json")).expect("report.json");
-    let _ = std::fs::remove_dir_all(&out);
-    let report: Value = serde_json::from_str(&text).expect("JSON");
+    let report = out.report();
     let table = String::from_utf8_lossy(&output.stdout);
     println!("{table}");
     assert_eq!(report["capacity"]["limit"], "target", "{table}");

@@ -1,10 +1,7 @@
 //! The same as `known_target.rs` over real sockets and through the program: what is asserted follows from what the target itself has recorded, or
 //! from what was done to the generator. How long anything takes on this machine has no upper bound.
 
-use std::net::UdpSocket;
-use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use imstorm_base::time::NS_PER_MS;
@@ -12,49 +9,26 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tests::fifo::{Fate, FifoSpec};
 use tests::fifo_server::FifoServer;
+use tests::program::{Folder, INVALID, alone, free_port_anywhere, fresh_ip};
 
 const IMSTORM: &str = env!("CARGO_BIN_EXE_imstorm-under-test");
-/// The exit code of a run whose generator was the limit.
-const INVALID: i32 = 3;
 const SERVICE_NS: u64 = NS_PER_MS / 2;
 const FIFO: FifoSpec =
     FifoSpec { service_ns: SERVICE_NS, limit: None, refuses: false, stall: None, loss: None };
 /// The longest that anything here may take.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Loads are measured one at a time: a few cores carry no two of them.
-fn alone() -> MutexGuard<'static, ()> {
-    static ONE: Mutex<()> = Mutex::new(());
-    ONE.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// A directory for results, which goes with the test.
-struct Directory(PathBuf);
-
-impl Directory {
-    fn new(name: &str) -> Self {
-        Self(std::env::temp_dir().join(format!("{name}-{}", std::process::id())))
-    }
-}
-
-impl Drop for Directory {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
 /// `imstorm run` against a target.
 struct Run {
     child: Child,
-    out: Directory,
+    out: Folder,
 }
 
 impl Run {
     /// REGISTERs of so many plain UEs, at a constant rate, never sent again while the target may stall.
     fn start(target: &FifoServer, ues: u64, rate_per_s: u64, set: &[&str]) -> Self {
-        let out = Directory::new(&format!("imstorm-known-{}", target.address.port()));
-        let port = UdpSocket::bind("0.0.0.0:0").and_then(|socket| socket.local_addr());
-        let port = port.expect("a free port").port();
+        let out = Folder::new(&format!("known-{}", target.address.port()));
+        let port = free_port_anywhere();
         let mut command = Command::new(IMSTORM);
         command.args(["run", "register-plain", "--quiet", "--target", &target.address.to_string()]);
         command.arg("--out").arg(&out.0);
@@ -204,9 +178,8 @@ fn a_generator_that_cannot_reach_its_rate_calls_its_run_invalid() {
 fn on_one_core(rule: &str) -> (i32, Value) {
     let core = imstorm_uring::process::allowed_cores().expect("there are some").pop();
     let core = format!("engine.cores=[{}]", core.expect("one at least"));
-    let out = Directory::new("imstorm-one-core");
-    let pid = std::process::id().to_be_bytes();
-    let pcscf = format!("topology.pcscf=[\"127.200.{}.{}:5060\"]", pid[2], pid[3].max(1));
+    let out = Folder::new("one-core");
+    let pcscf = format!("topology.pcscf=[\"{}:5060\"]", fresh_ip());
     let mut command = Command::new(IMSTORM);
     command.args(["run", "quickstart", "--quiet", "--out"]).arg(&out.0);
     for setting in [

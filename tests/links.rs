@@ -1,62 +1,25 @@
 //! What a profile's links do to the datagrams of a run over real sockets: the program itself, on 127.0.0.0/8, at a target that is
 //! known and at the engine.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
-use std::path::{Path, PathBuf};
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde_json::Value;
 use tests::fifo::FifoSpec;
 use tests::fifo_server::FifoServer;
+use tests::program::{Folder, INVALID, alone, free_port, fresh_ip};
 
 const IMSTORM: &str = env!("CARGO_BIN_EXE_imstorm-under-test");
-/// A run that is no measurement: of a busy machine.
-const INVALID: i32 = 3;
 
-/// Loads are measured one at a time: a few cores carry no two of them.
-fn alone() -> MutexGuard<'static, ()> {
-    static ONE: Mutex<()> = Mutex::new(());
-    ONE.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// A directory for results, which goes with the test.
-struct Directory(PathBuf);
-
-impl Directory {
-    fn new(name: &str) -> Self {
-        Self(std::env::temp_dir().join(format!("imstorm-{name}-{}", std::process::id())))
-    }
-
-    fn text(&self, file: &str) -> String {
-        std::fs::read_to_string(self.0.join(file)).expect(file)
-    }
-
-    fn report(&self) -> Value {
-        serde_json::from_str(&self.text("report.json")).expect("JSON")
-    }
-
-    /// How many requests were sent again, as the log's last second says.
-    fn retransmissions(&self) -> u64 {
-        let lines = self.text("intervals.jsonl");
-        let mut states = lines.lines().filter_map(|line| {
-            let line: Value = serde_json::from_str(line).ok()?;
-            line["state"]["retransmissions"].as_u64()
-        });
-        states.next_back().expect("a second")
-    }
-}
-
-impl Drop for Directory {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
-/// A UDP port that is free at this address now.
-fn free_port(ip: IpAddr) -> u16 {
-    let socket = UdpSocket::bind(SocketAddr::new(ip, 0)).expect("a free port");
-    socket.local_addr().expect("an address").port()
+/// How many requests were sent again, as the log's last second says.
+fn retransmissions(out: &Folder) -> u64 {
+    let lines = out.text("intervals.jsonl");
+    let mut states = lines.lines().filter_map(|line| {
+        let line: Value = serde_json::from_str(line).ok()?;
+        line["state"]["retransmissions"].as_u64()
+    });
+    states.next_back().expect("a second")
 }
 
 fn run(profile: &str, out: &Path, set: &[String]) -> Command {
@@ -90,7 +53,7 @@ fn what_a_link_loses_is_sent_again_and_nothing_fails() {
     const UES: u64 = 300;
     let _alone = alone();
     let server = FifoServer::start(FifoSpec::default());
-    let out = Directory::new("links-loss");
+    let out = Folder::new("links-loss");
     let set = [
         format!("population.size={UES}"),
         "arrivals.rate_per_s=300".to_owned(),
@@ -106,7 +69,7 @@ fn what_a_link_loses_is_sent_again_and_nothing_fails() {
     // Five milliseconds there, and five back.
     assert!(count(&row["latency_us"]["p50"]) >= 10_000, "{row:#}");
     let lost = count(&report["generator"]["links_lost"]);
-    let sent = UES + out.retransmissions();
+    let sent = UES + retransmissions(&out);
     let arrived = served.fifo.arrivals.len() as u64;
     assert!((UES..sent).contains(&arrived), "of {sent} requests {arrived} came");
     // Each transaction has one request that came and whose answer came; of every other one something may be lost.
@@ -117,7 +80,7 @@ fn what_a_link_loses_is_sent_again_and_nothing_fails() {
 }
 
 /// `imstorm run quickstart`, small and short, with an engine of its own.
-fn quickstart(out: &Directory, ip: Ipv4Addr, links: &str) -> Value {
+fn quickstart(out: &Folder, ip: Ipv4Addr, links: &str) -> Value {
     let set = [
         "population.size=100".to_owned(),
         "arrivals.rate_per_s=100".to_owned(),
@@ -131,18 +94,12 @@ fn quickstart(out: &Directory, ip: Ipv4Addr, links: &str) -> Value {
     out.report()
 }
 
-/// A loopback address that no other process of these tests uses.
-fn fresh_ip(number: u8) -> Ipv4Addr {
-    let [_, _, high, low] = std::process::id().to_be_bytes();
-    Ipv4Addr::new(127, 208 + number, high, low.max(1))
-}
-
 #[test]
 fn what_comes_twice_or_out_of_order_over_secured_links_is_taken_once() {
     let _alone = alone();
-    let out = Directory::new("links-doubled");
+    let out = Folder::new("links-doubled");
     let links = "[{ delay_ms = 2, jitter_ms = 2, duplication = 0.5 }]";
-    let report = quickstart(&out, fresh_ip(1), links);
+    let report = quickstart(&out, fresh_ip(), links);
     for procedure in ["secure", "refresh", "release"] {
         let row = &report["procedures"][procedure];
         assert_eq!((&row["completed"], &row["failed"]), (&100.into(), &0.into()), "{report:#}");
@@ -159,8 +116,8 @@ fn what_comes_twice_or_out_of_order_over_secured_links_is_taken_once() {
 #[test]
 fn without_links_nothing_is_lost_or_doubled() {
     let _alone = alone();
-    let out = Directory::new("links-none");
-    let report = quickstart(&out, fresh_ip(2), "[]");
+    let out = Folder::new("links-none");
+    let report = quickstart(&out, fresh_ip(), "[]");
     let generator = &report["generator"];
     assert_eq!((&generator["links_lost"], &generator["links_doubled"]), (&0.into(), &0.into()));
     assert_eq!(report["engine"]["esp_rejected"], 0);

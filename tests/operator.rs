@@ -3,7 +3,6 @@
 use std::io::{BufRead, BufReader};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -12,6 +11,7 @@ use imstorm_cscf::hss::Directory;
 use imstorm_cscf::hss::derived::Derivation;
 use imstorm_engine::tables::Table;
 use serde_json::{Value, json};
+use tests::program::{Folder, free_port, fresh_ip, shown};
 use tests::{Credentials, Layout, World};
 
 const IMSTORM: &str = env!("CARGO_BIN_EXE_imstorm-under-test");
@@ -20,43 +20,6 @@ const ENGINE: &str = env!("CARGO_BIN_EXE_engine-under-test");
 const PATIENCE: Duration = Duration::from_secs(30);
 const SUBSCRIBERS: u64 = 1000;
 const UES: usize = 6;
-
-/// A loopback address that no other test, and no other process of these tests, uses.
-fn fresh_ip() -> IpAddr {
-    static NEXT: AtomicU32 = AtomicU32::new(64);
-    let [_, _, high, low] = std::process::id().to_be_bytes();
-    let number = NEXT.fetch_add(1, Ordering::Relaxed);
-    Ipv4Addr::new(127, 128 + u8::try_from(number).expect("few tests"), high, low.max(1)).into()
-}
-
-/// A UDP port that is free at this address now.
-fn free_port(ip: IpAddr) -> u16 {
-    let socket = UdpSocket::bind(SocketAddr::new(ip, 0)).expect("a free port");
-    socket.local_addr().expect("an address").port()
-}
-
-/// A directory that goes with the test.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("imstorm-ops-{name}-{}", std::process::id()));
-        std::fs::create_dir_all(&path).expect("a directory");
-        Self(path)
-    }
-
-    fn file(&self, name: &str, text: &str) -> PathBuf {
-        let path = self.0.join(name);
-        std::fs::write(&path, text).expect("a file");
-        path
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
 
 /// A process that ends with the test.
 struct Running(Child);
@@ -99,7 +62,7 @@ fn config(pcscf: SocketAddr, esp_port: u16, more: &str) -> String {
 impl Engine {
     /// Starts one; `more` says at least where its control plane is.
     fn serve(folder: &Folder, more: &str) -> Self {
-        let ip = fresh_ip();
+        let ip = IpAddr::V4(fresh_ip());
         let pcscf = SocketAddr::new(ip, free_port(ip));
         let esp_port = free_port(ip);
         let path = folder.file("engine.toml", &config(pcscf, esp_port, more));
@@ -197,11 +160,6 @@ fn ctl(args: &[&str]) -> Output {
     Command::new(ENGINE).arg("ctl").args(args).output().expect("it starts")
 }
 
-fn shown(output: &Output) -> String {
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    format!("{}\n{}\n{}", output.status, text(&output.stdout), text(&output.stderr))
-}
-
 fn impi(number: usize) -> String {
     format!("ue{number:08}@ims.example")
 }
@@ -210,7 +168,7 @@ const LOOPBACK: &str = "admin = \"127.0.0.1:0\"";
 
 #[test]
 fn an_operator_sees_live_connections_and_commands_them() {
-    let folder = Folder::new("live");
+    let folder = Folder::new("ops-live");
     let mut engine = Engine::serve(&folder, LOOPBACK);
     let mut ues = engine.ues(&folder);
     engine.until("all are secured", |engine| {
@@ -308,7 +266,7 @@ fn next_number() -> u32 {
 
 #[test]
 fn the_extension_is_switched_at_all_shards_of_a_running_engine() {
-    let folder = Folder::new("switch");
+    let folder = Folder::new("ops-switch");
     let mut engine = Engine::serve(&folder, LOOPBACK);
     let pcscf = engine.pcscf.to_string();
     let shown = |engine: &Engine| engine.http("GET", "/v1/status", "").1["security_event"].clone();
@@ -380,7 +338,7 @@ fn a_binding_is_shown_while_it_lasts() {
 
 #[test]
 fn http_says_what_is_wrong() {
-    let folder = Folder::new("http");
+    let folder = Folder::new("ops-http");
     let engine = Engine::serve(&folder, LOOPBACK);
     let identities = format!("/v1/subscribers/{}/identities", impi(1));
     let shorten = format!("/v1/subscriptions/{}/shorten", impi(1));
@@ -432,7 +390,7 @@ fn http_says_what_is_wrong() {
 
 #[test]
 fn ctl_says_how_it_went_by_its_exit_code() {
-    let folder = Folder::new("exit");
+    let folder = Folder::new("ops-exit");
     let mut engine = Engine::serve(&folder, LOOPBACK);
     assert_eq!(engine.done(&["bindings", "list"]), "no bindings\n");
     assert_eq!(engine.done(&["subscriptions", "show", &impi(1)]), "no subscriptions\n");
@@ -462,7 +420,7 @@ fn ctl_says_how_it_went_by_its_exit_code() {
 
 #[test]
 fn a_unix_socket_is_the_owners_and_goes_with_the_engine() {
-    let folder = Folder::new("unix");
+    let folder = Folder::new("ops-unix");
     let path = folder.0.join("admin.sock");
     let admin = format!("admin = \"unix:{}\"", path.display());
     // What an engine left behind that was killed.
@@ -472,7 +430,7 @@ fn a_unix_socket_is_the_owners_and_goes_with_the_engine() {
     let mode = std::fs::metadata(&path).expect("the socket").permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
     assert_eq!(engine.rows("subscribers", &["show", &impi(7)]).len(), 1);
-    let ip = fresh_ip();
+    let ip = IpAddr::V4(fresh_ip());
     let second = config(SocketAddr::new(ip, free_port(ip)), free_port(ip), &admin);
     let output = serve(&folder, &second);
     assert_eq!(output.status.code(), Some(5), "{}", shown(&output));
@@ -483,7 +441,7 @@ fn a_unix_socket_is_the_owners_and_goes_with_the_engine() {
 
 #[test]
 fn a_token_is_asked_for() {
-    let folder = Folder::new("token");
+    let folder = Folder::new("ops-token");
     let token = folder.file("token", "0123456789abcdef\n");
     let wrong = folder.file("wrong", "0123456789abcdeX");
     let engine = Engine::serve(&folder, &format!("{LOOPBACK}\nadmin_token_file = \"token\""));
@@ -505,7 +463,7 @@ fn serve(folder: &Folder, config: &str) -> Output {
 
 #[test]
 fn without_a_token_only_this_machine_is_served() {
-    let folder = Folder::new("refused");
+    let folder = Folder::new("ops-refused");
     folder.file("short", "0123456789abcde\n");
     let everywhere = "admin = \"0.0.0.0:0\"";
     for (more, code, says) in [
@@ -513,7 +471,7 @@ fn without_a_token_only_this_machine_is_served() {
         (format!("{everywhere}\nadmin_token_file = \"short\""), 2, "at least 16"),
         (format!("{everywhere}\nadmin_token_file = \"missing\""), 5, "missing"),
     ] {
-        let ip = fresh_ip();
+        let ip = IpAddr::V4(fresh_ip());
         let output =
             serve(&folder, &config(SocketAddr::new(ip, free_port(ip)), free_port(ip), &more));
         assert_eq!(output.status.code(), Some(code), "{more}: {}", shown(&output));

@@ -1,8 +1,7 @@
 //! The generator without security, as a process over real sockets, against a plain SIP server that the test itself is.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
-use std::path::PathBuf;
+use std::net::{SocketAddr, UdpSocket};
 use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,10 +11,9 @@ use std::time::Duration;
 use imstorm_sip::header::HeaderName;
 use imstorm_sip::{Index, Message, Method, parse};
 use serde_json::Value;
+use tests::program::{Folder, INVALID, free_port_anywhere};
 
 const IMSTORM: &str = env!("CARGO_BIN_EXE_imstorm-under-test");
-/// The exit code of a run whose generator was the limit: what UEs and server have said to each other is right all the same.
-const INVALID: i32 = 3;
 
 /// What the server answers: statuses, each with header lines.
 type Answers = Vec<(u16, String)>;
@@ -86,14 +84,6 @@ fn contact_of(message: &Message<'_>) -> String {
     format!("Contact: {}\r\n", String::from_utf8_lossy(contact))
 }
 
-struct Directory(PathBuf);
-
-impl Drop for Directory {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
 /// Runs a profile against a server; its exit code, its report, and what the server has taken.
 fn run(profile: &str, set: &[(&str, String)], server: Server) -> (i32, Value, Vec<Request>) {
     let (output, report) = run_once(profile, set, server.address);
@@ -103,12 +93,8 @@ fn run(profile: &str, set: &[(&str, String)], server: Server) -> (i32, Value, Ve
 }
 
 fn run_once(profile: &str, set: &[(&str, String)], target: SocketAddr) -> (Output, Option<Value>) {
-    let name = format!("imstorm-plain-{}-{}", std::process::id(), target.port());
-    let out = Directory(std::env::temp_dir().join(name));
-    let port = UdpSocket::bind((IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0))
-        .and_then(|socket| socket.local_addr())
-        .expect("a free port")
-        .port();
+    let out = Folder::new(&format!("plain-{}", target.port()));
+    let port = free_port_anywhere();
     let mut command = Command::new(IMSTORM);
     command.args(["run", profile, "--quiet", "--target", &target.to_string(), "--out"]);
     command.arg(&out.0).args(["--set", &format!("ue.port={port}")]);

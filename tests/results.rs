@@ -2,62 +2,18 @@
 //! reports that are compared. The programs themselves, over real sockets on 127.0.0.0/8.
 
 use std::fs;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
-use std::path::{Path, PathBuf};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use tests::program::{Folder, INVALID, alone, free_port, fresh_ip, shown};
 
 const IMSTORM: &str = env!("CARGO_BIN_EXE_imstorm-under-test");
 const ENGINE: &str = env!("CARGO_BIN_EXE_engine-under-test");
-/// A run that is no measurement: of a busy machine, or one that was cut off.
-const INVALID: i32 = 3;
 /// The longest that anything here may take.
 const PATIENCE: Duration = Duration::from_secs(60);
-
-/// Loads are measured one at a time: a few cores carry no two of them.
-fn alone() -> MutexGuard<'static, ()> {
-    static ONE: Mutex<()> = Mutex::new(());
-    ONE.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// A loopback address that no other test, and no other process of these tests, uses.
-fn fresh_ip() -> Ipv4Addr {
-    static NEXT: AtomicU32 = AtomicU32::new(1);
-    let [_, _, high, low] = std::process::id().to_be_bytes();
-    let number = NEXT.fetch_add(1, Ordering::Relaxed);
-    Ipv4Addr::new(127, 192 + u8::try_from(number).expect("few tests"), high, low.max(1))
-}
-
-/// A UDP port that is free at this address now.
-fn free_port(ip: IpAddr) -> u16 {
-    let socket = UdpSocket::bind(SocketAddr::new(ip, 0)).expect("a free port");
-    socket.local_addr().expect("an address").port()
-}
-
-/// A directory that goes with the test.
-struct Directory(PathBuf);
-
-impl Directory {
-    fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("imstorm-{name}-{}", std::process::id()));
-        fs::create_dir_all(&path).expect("a directory");
-        Self(path)
-    }
-
-    fn at(&self, name: &str) -> PathBuf {
-        self.0.join(name)
-    }
-}
-
-impl Drop for Directory {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
 
 fn report_of(directory: &Path) -> Value {
     let text = fs::read_to_string(directory.join("report.json")).expect("report.json");
@@ -93,11 +49,6 @@ fn imstorm(args: &[&str], paths: &[&Path]) -> Output {
     let mut command = Command::new(IMSTORM);
     command.args(args).args(paths).stdin(Stdio::null());
     command.output().expect("it starts")
-}
-
-fn shown(output: &Output) -> String {
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    format!("{}\n{}\n{}", output.status, text(&output.stdout), text(&output.stderr))
 }
 
 /// The exit code that the verdict in a report asks for.
@@ -139,7 +90,7 @@ impl Drop for Running {
 #[test]
 fn the_report_of_a_runs_logs_is_its_own_byte_for_byte() {
     let _alone = alone();
-    let directory = Directory::new("again");
+    let directory = Folder::new("again");
     let out = directory.at("run");
     let output = run(&out, &[]).output().expect("it starts");
     let report = finished(&output, &out);
@@ -161,7 +112,7 @@ fn the_report_of_a_runs_logs_is_its_own_byte_for_byte() {
 #[test]
 fn a_generator_killed_with_9_leaves_all_but_its_last_two_seconds() {
     let _alone = alone();
-    let directory = Directory::new("killed");
+    let directory = Folder::new("killed");
     let out = directory.at("run");
     let set = ["population.size=2000", "arrivals.rate_per_s=50", "procedures.release.after_s=600"];
     let mut running = Running(run(&out, &set).spawn().expect("it starts"));
@@ -210,7 +161,7 @@ fn a_generator_killed_with_9_leaves_all_but_its_last_two_seconds() {
 #[test]
 fn a_torn_last_line_is_skipped() {
     let _alone = alone();
-    let directory = Directory::new("torn");
+    let directory = Folder::new("torn");
     let out = directory.at("run");
     let output = run(&out, &[]).output().expect("it starts");
     finished(&output, &out);
@@ -240,7 +191,7 @@ fn a_torn_last_line_is_skipped() {
 #[test]
 fn a_full_disk_costs_the_log_and_not_the_run() {
     let _alone = alone();
-    let directory = Directory::new("full");
+    let directory = Folder::new("full");
     let out = directory.at("run");
     fs::create_dir_all(&out).expect("a directory");
     std::os::unix::fs::symlink("/dev/full", out.join("intervals.jsonl")).expect("a link");
@@ -254,7 +205,7 @@ fn a_full_disk_costs_the_log_and_not_the_run() {
 
 #[test]
 fn what_is_no_run_exits_with_2() {
-    let directory = Directory::new("no-run");
+    let directory = Folder::new("no-run");
     let output = imstorm(&["report"], &[&directory.0]);
     assert_eq!(output.status.code(), Some(2), "{}", shown(&output));
     assert!(shown(&output).contains("run.json: expected the directory of a run's results"));
@@ -276,7 +227,7 @@ struct Engine {
 }
 
 impl Engine {
-    fn serve(directory: &Directory) -> Self {
+    fn serve(directory: &Folder) -> Self {
         let ip = IpAddr::V4(fresh_ip());
         let pcscf = SocketAddr::new(ip, free_port(ip));
         let esp_port = free_port(ip);
@@ -348,7 +299,7 @@ fn counts(report: &Value) -> Vec<(String, u64, u64)> {
 #[test]
 fn two_halves_put_together_are_the_whole() {
     let _alone = alone();
-    let directory = Directory::new("halves");
+    let directory = Folder::new("halves");
     let engine = Engine::serve(&directory);
     let whole = directory.at("whole");
     let output = engine.run(&whole, &[]).output().expect("it starts");
@@ -417,7 +368,7 @@ fn two_halves_put_together_are_the_whole() {
 
 #[test]
 fn a_part_that_there_is_not_exits_with_2() {
-    let directory = Directory::new("no-part");
+    let directory = Folder::new("no-part");
     for (more, expected) in [
         (&["--part", "3/2"][..], "expected K/N"),
         (&["--part", "2/300"], "expected at most a part for each two of 200 UEs"),
@@ -433,7 +384,7 @@ fn a_part_that_there_is_not_exits_with_2() {
 #[test]
 fn a_run_starts_when_it_is_told_to() {
     let _alone = alone();
-    let directory = Directory::new("start-at");
+    let directory = Folder::new("start-at");
     let out = directory.at("run");
     let now = std::time::SystemTime::now();
     let now_s = now.duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_secs();
@@ -449,7 +400,7 @@ fn a_run_starts_when_it_is_told_to() {
 #[test]
 fn runs_are_compared_and_the_exit_code_says_how() {
     let _alone = alone();
-    let directory = Directory::new("compare");
+    let directory = Folder::new("compare");
     let a = directory.at("a");
     let output = run(&a, &[]).output().expect("it starts");
     finished(&output, &a);

@@ -2,66 +2,21 @@
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
-use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use tests::program::{Folder, INVALID, alone, free_port, fresh_ip, shown};
 
 const IMSTORM: &str = env!("CARGO_BIN_EXE_imstorm-under-test");
 const ENGINE: &str = env!("CARGO_BIN_EXE_engine-under-test");
 /// A run whose generator was the limit says nothing about the programs, but about the machine: it is tried again.
 const TRIES: u32 = 3;
-const INVALID: i32 = 3;
 /// The longest that anything here may take.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Loads are measured one at a time: a few cores carry no two of them.
-fn alone() -> MutexGuard<'static, ()> {
-    static ONE: Mutex<()> = Mutex::new(());
-    ONE.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// A loopback address that no other test, and no other process of these tests, uses.
-fn fresh_ip() -> Ipv4Addr {
-    static NEXT: AtomicU32 = AtomicU32::new(1);
-    let [_, _, high, low] = std::process::id().to_be_bytes();
-    let number = NEXT.fetch_add(1, Ordering::Relaxed);
-    Ipv4Addr::new(127, 128 + u8::try_from(number).expect("few tests"), high, low.max(1))
-}
-
-/// A UDP port that is free at this address now.
-fn free_port(ip: IpAddr) -> u16 {
-    let socket = UdpSocket::bind(SocketAddr::new(ip, 0)).expect("a free port");
-    socket.local_addr().expect("an address").port()
-}
-
-/// A directory that goes with the test.
-struct Directory(PathBuf);
-
-impl Directory {
-    fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("imstorm-{name}-{}", std::process::id()));
-        std::fs::create_dir_all(&path).expect("a directory");
-        Self(path)
-    }
-
-    fn report(&self) -> Value {
-        let text = std::fs::read_to_string(self.0.join("report.json")).expect("report.json");
-        serde_json::from_str(&text).expect("JSON")
-    }
-}
-
-impl Drop for Directory {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
 /// `imstorm run quickstart`, small and short, at addresses of its own.
-fn run(out: &Directory, set: &[&str]) -> Command {
+fn run(out: &Folder, set: &[&str]) -> Command {
     let any = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
     let (port, esp_port) = (free_port(any), free_port(any));
     let mut command = Command::new(IMSTORM);
@@ -94,11 +49,6 @@ fn finish(mut command: Command) -> Output {
     command.output().expect("it starts")
 }
 
-fn shown(output: &Output) -> String {
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    format!("{}\n{}\n{}", output.status, text(&output.stdout), text(&output.stderr))
-}
-
 fn passes(report: &Value, ues: u64) {
     assert_eq!(report["verdict"], "pass", "{report:#}");
     assert_eq!(report["interrupted"], false);
@@ -116,7 +66,7 @@ fn passes(report: &Value, ues: u64) {
 
 fn embedded(name: &str, more: &[&str]) -> Value {
     let _alone = alone();
-    let out = Directory::new(name);
+    let out = Folder::new(name);
     let pcscf = format!("topology.pcscf=[\"{}:5060\"]", fresh_ip());
     let esp = format!("topology.pcscf_esp_port={}", free_port(fresh_ip().into()));
     let mut set = vec![pcscf.as_str(), esp.as_str()];
@@ -180,7 +130,7 @@ impl Engine {
         )
     }
 
-    fn serve(directory: &Directory) -> Self {
+    fn serve(directory: &Folder) -> Self {
         let ip = IpAddr::V4(fresh_ip());
         let pcscf = SocketAddr::new(ip, free_port(ip));
         let esp_port = free_port(ip);
@@ -216,7 +166,7 @@ impl Engine {
     }
 
     /// A run against this engine.
-    fn run(&self, out: &Directory, set: &[&str]) -> Command {
+    fn run(&self, out: &Folder, set: &[&str]) -> Command {
         let mut command = run(out, set);
         command.args(["--set", &format!("topology.pcscf_esp_port={}", self.esp_port)]);
         command.args(["--target", &self.pcscf.to_string(), "--admin", &self.admin]);
@@ -232,7 +182,7 @@ fn interrupt(child: &Child) {
 #[test]
 fn a_separate_engine() {
     let _alone = alone();
-    let out = Directory::new("separate");
+    let out = Folder::new("separate");
     let mut engine = Engine::serve(&out);
     let output = finish(engine.run(&out, &[]));
     assert_eq!(output.status.code(), Some(0), "{}", shown(&output));
@@ -251,7 +201,7 @@ fn a_separate_engine() {
 #[test]
 fn an_interrupted_run_still_reports() {
     let _alone = alone();
-    let out = Directory::new("interrupted");
+    let out = Folder::new("interrupted");
     let engine = Engine::serve(&out);
     let set = ["population.size=5000", "arrivals.rate_per_s=50", "procedures.release.after_s=600"];
     let mut running = Running(engine.run(&out, &set).spawn().expect("it starts"));
@@ -277,7 +227,7 @@ fn an_interrupted_run_still_reports() {
 #[test]
 fn a_crossed_threshold_exits_with_1() {
     let _alone = alone();
-    let out = Directory::new("threshold");
+    let out = Folder::new("threshold");
     let pcscf = format!("topology.pcscf=[\"{}:5060\"]", fresh_ip());
     let set = [pcscf.as_str(), "thresholds.procedures.secure.completed=\"< 10\""];
     let output = finish(run(&out, &set));
@@ -287,7 +237,7 @@ fn a_crossed_threshold_exits_with_1() {
 
 #[test]
 fn a_bad_profile_exits_with_2_and_says_where() {
-    let directory = Directory::new("bad");
+    let directory = Folder::new("bad");
     let path = directory.0.join("bad.toml");
     let text = "name = \"bad\"\n[population]\nsize = 10\ndomains = \"ims.example\"\n";
     std::fs::write(&path, text).expect("a file");
@@ -301,7 +251,7 @@ fn a_bad_profile_exits_with_2_and_says_where() {
 
 #[test]
 fn a_bad_engine_configuration_exits_with_2_and_says_where() {
-    let directory = Directory::new("bad-engine");
+    let directory = Folder::new("bad-engine");
     let path = directory.0.join("bad.toml");
     std::fs::write(&path, "shards = \"two\"\n").expect("a file");
     for command in ["serve", "check"] {
@@ -342,7 +292,7 @@ fn a_comparison_of_nothing_exits_with_2_and_says_what_to_do() {
 
 #[test]
 fn nobody_at_the_target_exits_with_4() {
-    let out = Directory::new("nobody");
+    let out = Folder::new("nobody");
     let ip = IpAddr::V4(fresh_ip());
     let target = SocketAddr::new(ip, free_port(ip));
     let output = run(&out, &[]).args(["--target", &target.to_string()]).output();
@@ -353,7 +303,7 @@ fn nobody_at_the_target_exits_with_4() {
 
 #[test]
 fn a_port_in_use_exits_with_5() {
-    let directory = Directory::new("in-use");
+    let directory = Folder::new("in-use");
     let ip = IpAddr::V4(fresh_ip());
     let taken = UdpSocket::bind(SocketAddr::new(ip, 0)).expect("a port");
     let pcscf = taken.local_addr().expect("an address");
@@ -376,7 +326,7 @@ fn a_port_in_use_exits_with_5() {
 
 #[test]
 fn a_port_of_the_ues_in_use_exits_with_5() {
-    let out = Directory::new("ue-in-use");
+    let out = Folder::new("ue-in-use");
     let taken = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).expect("a port");
     let port = taken.local_addr().expect("an address").port();
     let target = SocketAddr::new(fresh_ip().into(), 5060).to_string();

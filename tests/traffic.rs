@@ -159,6 +159,11 @@ fn a_generator_that_is_late_is_told_apart_from_its_target() {
     let found = seek(profile(4_000, CAPACITY), HALF_MS, Ticks::Every(30 * NS_PER_MS));
     assert_eq!((found.limit, found.load), (SearchLimit::Generator, None), "{found:?}");
     assert_eq!(found.steps[0].verdict, StepVerdict::GeneratorLimit);
+    // A profile that calls less than 100 ms no lateness finds what the target does.
+    let mut lax = profile(4_000, CAPACITY);
+    lax.validity.late_ms = 100.0;
+    let found = seek(lax, HALF_MS, Ticks::Every(30 * NS_PER_MS));
+    assert_eq!(found.limit, SearchLimit::Target, "{found:?}");
 }
 
 #[test]

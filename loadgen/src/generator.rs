@@ -27,17 +27,15 @@ use crate::course::Course;
 use crate::health::Distribution;
 use crate::measure::{Measurements, Procedure, Start};
 use crate::operator::{OperatorCall, OperatorDesk, OperatorKind, Switching};
-use crate::plain::starter::PlainStarter;
-use crate::plain::{Around, Counts, Plain};
+use crate::plain::Plain;
 use crate::population::{NAME_BYTES_MAX, Population};
 use crate::profile::{
     Abandon, AccessSecurity, Call as CallPlan, Handover as HandoverPlan, NetworkRelease, Plan,
     Procedures, Profile, Refresh, Registration,
 };
 use crate::recorder::{AssociationKeys, Capture, Direction, Recorder};
-use crate::report::{LoadStepReport, load_steps};
 use crate::schedule::Schedule;
-use crate::traffic::{CapacityResult, Search, Traffic, UeStarter};
+use crate::traffic::{Traffic, UeStarter};
 use crate::ue::call::{LEG_STRINGS_BYTES, LEGS_PER_USER, leg_timers_ns};
 use crate::ue::handover::Handover;
 use crate::ue::left::Left;
@@ -173,22 +171,22 @@ pub struct Generator {
     pub(crate) notify_unmatched: u64,
     pub(crate) vanished: u64,
     pub(crate) messages_received: u64,
-    outbox_full: u64,
-    late_ns_max: u64,
+    pub(crate) outbox_full: u64,
+    pub(crate) late_ns_max: u64,
     /// Of each start since it was last taken.
-    lateness: Distribution,
+    pub(crate) lateness: Distribution,
     /// Packets that lie in the outbox and are yet to be sealed.
     seals: SealBatch,
     /// The packets of the datagrams that are looked at now, and each datagram's own: its set and its number there.
     opens: OpenBatch,
     openings: [Option<(Key, OpenTicket)>; BATCH_MAX],
-    schedule: Schedule,
+    pub(crate) schedule: Schedule,
     /// What the population offers once it is brought up.
-    traffic: Option<Box<Traffic>>,
+    pub(crate) traffic: Option<Box<Traffic>>,
     /// How many UEs the arrivals bring up; the others are for the load.
-    brought_up: u32,
+    pub(crate) brought_up: u32,
     /// The next one of the others.
-    fresh: u32,
+    pub(crate) fresh: u32,
     /// The UEs where the profile wants them plain: then there are no others.
     pub(crate) plain: Option<Box<Plain>>,
     pub(crate) started_at: Option<Time>,
@@ -397,43 +395,6 @@ impl Generator {
         outbox.finish(|memory| self.seals.seal_all(memory));
     }
 
-    /// One tick of plain UEs.
-    fn plain_tick(&mut self, plain: &mut Plain, now: Time, inbox: &mut Inbox, outbox: &mut Outbox) {
-        let elapsed_ns = now - self.started_at.unwrap_or(now);
-        let mut around = Around {
-            now,
-            outbox,
-            population: &self.population,
-            measurements: &mut self.measurements,
-            recorder: &mut self.recorder,
-            stopped: self.stopped,
-            outbox_full: 0,
-        };
-        plain.tick(&mut around, inbox);
-        let mut starter = PlainStarter {
-            plain,
-            around: &mut around,
-            random: &mut self.random,
-            lateness: &mut self.lateness,
-            late_ns_max: &mut self.late_ns_max,
-            brought_up: self.brought_up,
-            fresh: &mut self.fresh,
-            all_started: false,
-        };
-        while !self.stopped
-            && let Some((ue, at)) = self.schedule.due(elapsed_ns)
-        {
-            let late_ns = elapsed_ns - at;
-            starter.note_lateness(late_ns);
-            starter.plain.begin(starter.around, ue, now - late_ns);
-        }
-        starter.all_started = self.schedule.remaining() == 0;
-        if let Some(traffic) = &mut self.traffic {
-            traffic.tick(now, &mut starter);
-        }
-        self.outbox_full += around.outbox_full;
-    }
-
     /// Something has started so long after it was intended.
     pub(crate) fn note_lateness(&mut self, late_ns: u64) {
         self.late_ns_max = self.late_ns_max.max(late_ns);
@@ -493,56 +454,6 @@ impl Generator {
         if let Some(traffic) = &mut self.traffic {
             traffic.stop(now, &mut self.measurements);
         }
-    }
-
-    /// Looks for the highest load that is handled adequately, instead of offering the profile's steps.
-    pub fn seek_capacity(&mut self, search: Search) {
-        if let Some(traffic) = &mut self.traffic {
-            traffic.seek_capacity(search);
-        }
-    }
-
-    /// What came of the steps of the load, with times from the run's start.
-    #[must_use]
-    pub fn load_steps(&self) -> Vec<LoadStepReport> {
-        let steps = self.measurements.steps().all();
-        load_steps(steps, self.started_at.unwrap_or_default())
-    }
-
-    /// What the search for the capacity has found, where there was one.
-    #[must_use]
-    pub fn capacity(&self) -> Option<CapacityResult> {
-        self.traffic.as_ref()?.capacity()
-    }
-
-    /// Whether more starts of the load had to wait for a UE than may, so that nothing more was offered.
-    #[must_use]
-    pub fn is_choked(&self) -> bool {
-        self.traffic.as_ref().is_some_and(|traffic| traffic.is_choked())
-    }
-
-    /// Whether all UEs that are to be brought up have begun.
-    pub(crate) fn all_started(&self) -> bool {
-        self.stopped || self.schedule.remaining() == 0
-    }
-
-    /// How many UEs the arrivals bring up.
-    pub(crate) fn brought_up(&self) -> u32 {
-        self.brought_up
-    }
-
-    /// The next UE that has not begun and is none of these.
-    pub(crate) fn next_fresh(&mut self) -> Option<u32> {
-        let ue = self.fresh;
-        (ue < self.population.size()).then(|| {
-            self.fresh += 1;
-            ue
-        })
-    }
-
-    /// What waits for a UE that is free, given up.
-    pub(crate) fn take_waiting(&mut self) -> Vec<(Procedure, Time)> {
-        self.traffic.as_mut().map(|traffic| traffic.take_waiting()).unwrap_or_default()
     }
 
     /// Whether every UE has started and is through, or rests secured with nothing more to do, and no procedure is under way.
@@ -630,25 +541,6 @@ impl Generator {
             sets: self.sets.len(),
             sessions: self.sessions,
             links: LinkCounts::default(),
-        }
-    }
-
-    /// The same of plain UEs: those that are registered count as secured, though nothing secures them.
-    fn plain_state(&self, counts: Counts) -> GeneratorState {
-        GeneratorState {
-            under_way: counts.under_way,
-            secured: counts.registered,
-            connections: counts.registered,
-            secured_max: counts.registered_max,
-            secured_ever: counts.registered_ever,
-            gone: counts.gone,
-            not_started: u64::from(self.schedule.remaining()),
-            retransmissions: counts.retransmissions,
-            ignored: counts.ignored,
-            outbox_full: self.outbox_full,
-            late_ns_max: self.late_ns_max,
-            sessions: counts.sessions,
-            ..GeneratorState::default()
         }
     }
 

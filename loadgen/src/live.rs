@@ -4,8 +4,8 @@ use std::io::{self, IsTerminal, Write};
 
 use imstorm_base::time::NS_PER_S;
 
-use crate::generator::GeneratorState;
-use crate::measure::{Interval, Procedure};
+use crate::log::Second;
+use crate::measure::{Procedure, StepTally};
 use crate::profile::Profile;
 
 /// Shows a run's progress on standard error.
@@ -26,14 +26,14 @@ impl Live {
     }
 
     /// Shows one second.
-    pub fn show(&mut self, elapsed_ns: u64, interval: &Interval, state: &GeneratorState) {
+    pub fn show(&mut self, second: &Second, steps: &[StepTally]) {
         for procedure in Procedure::ALL {
-            self.failed += interval.procedure(*procedure).failed;
+            self.failed += second.interval.procedure(*procedure).failed;
         }
         if self.quiet {
             return;
         }
-        let line = self.line(elapsed_ns, interval, state);
+        let line = self.line(second, steps);
         let mut out = io::stderr().lock();
         // A closed standard error is no reason to stop measuring.
         let _ = if self.terminal {
@@ -50,15 +50,20 @@ impl Live {
         }
     }
 
-    fn line(&self, elapsed_ns: u64, interval: &Interval, state: &GeneratorState) -> String {
+    fn line(&self, second: &Second, steps: &[StepTally]) -> String {
+        let Second { until_ns, interval, state, .. } = second;
         let started = self.ues - state.not_started;
         let mut line = format!(
             "{:>4} s  started {started}/{}  secured {}  gone {}",
-            elapsed_ns / NS_PER_S,
+            until_ns / NS_PER_S,
             self.ues,
             state.secured,
             state.gone,
         );
+        if let Some(step) = steps.last() {
+            let is_over = if step.ended_at.is_some() { " over" } else { "" };
+            line.push_str(&format!("  step {} load {}{is_over}", steps.len(), step.load.0));
+        }
         if state.sessions.established > 0 {
             line.push_str(&format!("  sessions {}", state.sessions.up()));
         }

@@ -119,6 +119,14 @@ pub struct Ended {
     pub aborted: bool,
 }
 
+impl Ended {
+    /// What a program that ran it exits with.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        if self.aborted { 130 } else { self.report.verdict.exit_code() }
+    }
+}
+
 /// Runs a profile.
 ///
 /// # Errors

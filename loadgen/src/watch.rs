@@ -18,6 +18,7 @@ use crate::recorder;
 use crate::report::{Engine, Outcome, Report};
 use crate::run::{Beat, Done, RunError, RunOptions, epoch_ns};
 use crate::target;
+use crate::traffic::SearchLimit;
 
 /// How long the engine has after the last UE to come to rest: the P-CSCF lets a connection go at once, the control plane
 /// publishes every 20 ms.
@@ -98,7 +99,7 @@ impl Watcher<'_> {
             from_ns = second.until_ns;
             watched.write(|writer| writer.write(&second));
             watched.log.note(&second);
-            live.show(second.until_ns, &second.interval, &second.state);
+            live.show(&second, watched.log.steps());
         }
         live.end();
         Ok(Some(watched))
@@ -250,6 +251,13 @@ fn invalid_reasons(
     if done.generator.is_choked() {
         reasons
             .push("too many starts waited for a UE that is free: no more were offered".to_owned());
+    }
+    let found = done.generator.capacity();
+    if found.is_some_and(|found| found.limit == SearchLimit::Generator) {
+        reasons.push(
+            "the generator could not keep to its own times: the capacity is at least what was found"
+                .to_owned(),
+        );
     }
     let Cut { under_way, waiting } = done.cut;
     if (!done.drained || waiting > 0) && !done.interrupted {

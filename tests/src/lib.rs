@@ -13,6 +13,7 @@ pub mod flows;
 pub mod message;
 pub mod meter;
 pub mod open;
+pub mod program;
 pub mod registration;
 pub mod scene;
 pub mod ue;

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use imstorm::generator::{Generator, RunSeed, UNPROTECTED};
-use imstorm::measure::{Measurements, Procedure, Tally};
+use imstorm::measure::{Measurements, Procedure, Start, Tally};
 use imstorm::population;
 use imstorm::profile::Profile;
 use imstorm::recorder::Capture;
@@ -132,8 +132,8 @@ impl VirtualRun {
 pub fn tally_of(latencies_ns: impl IntoIterator<Item = u64>) -> Tally {
     let mut expected = Measurements::new();
     for latency_ns in latencies_ns {
-        expected.attempted(Procedure::Registration);
-        expected.completed(Procedure::Registration, latency_ns);
+        expected.attempted(Procedure::Registration, Start::default());
+        expected.completed(Procedure::Registration, Start::default(), latency_ns);
     }
     expected.procedure(Procedure::Registration)
 }

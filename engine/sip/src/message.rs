@@ -623,10 +623,7 @@ impl<'b, T, F: Fn(&'b [u8], &mut usize) -> Result<T, FieldError>> Iterator for E
 impl<'b, T, F: Fn(&'b [u8], &mut usize) -> Result<T, FieldError>> Elements<'b, F> {
     #[cold]
     fn whole(&self, text: &'b [u8]) -> Result<T, FieldError> {
-        let mut stop = 0;
-        let found = (self.element)(text, &mut stop);
-        let whole = found.and_then(|found| params::ends(text, stop).map(|()| found));
-        whole.map_err(|error| error.in_header(self.list.lines.name))
+        params::whole(text, &self.element).map_err(|error| error.in_header(self.list.lines.name))
     }
 }
 

@@ -95,6 +95,20 @@ pub(crate) fn ends(text: &[u8], stop: usize) -> Result<(), FieldError> {
     if stop < text.len() { Err(Cursor::at(text, stop).error("a semicolon")) } else { Ok(()) }
 }
 
+/// Takes apart what has to be one element and nothing else, by what parses one element of a list. The result stays where it was made.
+#[inline]
+pub(crate) fn whole<'b, T>(
+    text: &'b [u8],
+    element: impl FnOnce(&'b [u8], &mut usize) -> Result<T, FieldError>,
+) -> Result<T, FieldError> {
+    let mut stop = 0;
+    let found = element(text, &mut stop);
+    if found.is_ok() {
+        ends(text, stop)?;
+    }
+    found
+}
+
 /// Iterates over [`Params`].
 #[derive(Clone, Debug)]
 pub struct ParamsIter<'b> {

@@ -31,7 +31,8 @@ struct Cli {
 const EXIT_CODES: &str = "\
 Exit codes:
     0  all thresholds held
-    1  a threshold was crossed, a seed did not hold, a conclusion of the comparison did not, a part is missing, or a run is worse than the other
+    1  a threshold was crossed, a seed did not hold, a conclusion of the comparison did not, a part is missing, a run is worse than the other,
+       a plan does not fit, or no load was handled adequately
     2  bad usage or profile, or runs that are not comparable
     3  the run is INVALID: the generator was the limit
     4  the target does not answer

@@ -61,7 +61,7 @@ pub(super) fn run_profile(args: &RunArgs) -> Result<u8, Failure> {
         return fail(2, "traffic.steps: the profile has none, and is for: imstorm capacity");
     }
     let ended = run_with(args, &profile, None)?;
-    Ok(if ended.aborted { 130 } else { ended.report.verdict.exit_code() })
+    Ok(ended.exit_code())
 }
 
 /// Runs a profile and says what came of it.

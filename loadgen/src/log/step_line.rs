@@ -92,7 +92,7 @@ impl RowLine {
             failed: self.failed,
             abandoned: self.abandoned,
             latency_us,
-            ..Tally::new()
+            ..Tally::without_raw()
         };
         Some(Some(StepRow {
             procedure,

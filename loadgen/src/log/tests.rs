@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::generator::LinkCounts;
 use crate::health::Health;
-use crate::measure::{Cause, Measurements, Procedure, StepRow, StepTally, Transaction};
+use crate::measure::{Cause, Measurements, Procedure, Start, StepRow, StepTally, Transaction};
 use crate::part::Part;
 use crate::profile::Profile;
 use crate::report::Outcome;
@@ -38,12 +38,12 @@ impl Drop for Directory {
 /// Procedures of a second, by their latencies in milliseconds; every seventh fails.
 fn second(measurements: &mut Measurements, number: u64, latencies_ms: &[u64]) -> Second {
     for latency_ms in latencies_ms {
-        measurements.attempted(Procedure::Secure);
+        measurements.attempted(Procedure::Secure, Start::default());
         measurements.transaction_attempted(Transaction::Subscribe);
         if latency_ms % 7 == 0 {
-            measurements.failed(Procedure::Secure, Cause::Timeout);
+            measurements.failed(Procedure::Secure, Start::default(), Cause::Timeout);
         } else {
-            measurements.completed(Procedure::Secure, latency_ms * MS);
+            measurements.completed(Procedure::Secure, Start::default(), latency_ms * MS);
             measurements.transaction_completed(Transaction::Subscribe, latency_ms * MS / 3);
         }
     }

@@ -193,7 +193,7 @@ impl Measurements {
     pub fn new() -> Self {
         Self {
             procedures: Procedure::ALL.iter().map(|_| Series::new()).collect(),
-            transactions: Transaction::ALL.iter().map(|_| Series::new()).collect(),
+            transactions: Transaction::ALL.iter().map(|_| Series::of_transactions()).collect(),
             failures: Failures::new(),
             generator: GeneratorCounts::default(),
             steps: Steps::default(),
@@ -202,32 +202,32 @@ impl Measurements {
         }
     }
 
-    /// A procedure has begun.
-    pub fn begun(&mut self, procedure: Procedure, start: Start) {
-        self.steps.begun(procedure, start);
+    /// A procedure has begun (late or not).
+    pub fn attempted(&mut self, procedure: Procedure, start: Start) {
+        self.steps.attempted(procedure, start);
         self.procedures[procedure as usize].attempted();
     }
 
     /// A procedure has failed. Its time is in no histogram: a quick failure is no good latency.
-    pub fn broken(&mut self, procedure: Procedure, start: Start, cause: Cause) {
-        self.steps.broken(procedure, start);
+    pub fn failed(&mut self, procedure: Procedure, start: Start, cause: Cause) {
+        self.steps.failed(procedure, start);
         self.over += 1;
         self.procedures[procedure as usize].failed();
         self.failures.count(cause);
     }
 
     /// A procedure was given up because the profile wants it so, or for a fallback: neither success nor failure.
-    pub fn given_up(&mut self, procedure: Procedure, start: Start) {
-        self.steps.given_up(procedure, start);
+    pub fn abandoned(&mut self, procedure: Procedure, start: Start) {
+        self.steps.abandoned(procedure, start);
         self.over += 1;
         self.procedures[procedure as usize].abandoned();
     }
 
     /// A procedure has come to its good end.
-    pub fn ended(&mut self, procedure: Procedure, start: Start, now: Time) {
-        self.steps.ended(procedure, start, now);
+    pub fn completed(&mut self, procedure: Procedure, start: Start, now: Time) {
+        self.steps.completed(procedure, start, now);
         self.over += 1;
-        self.procedures[procedure as usize].ended(start, now);
+        self.procedures[procedure as usize].completed(start, now);
     }
 
     /// A procedure goes on at the end of the run, and nobody waits for it any more: it is neither completed nor failed, and its age is in the
@@ -235,27 +235,6 @@ impl Measurements {
     pub fn cut(&mut self, procedure: Procedure, start: Start, now: Time) {
         self.steps.cut(procedure, start, now);
         self.procedures[procedure as usize].cut(start, now);
-    }
-
-    /// A procedure has started (late or not).
-    pub fn attempted(&mut self, procedure: Procedure) {
-        self.procedures[procedure as usize].attempted();
-    }
-
-    /// A procedure that began when it was intended has come to its good end after so long.
-    pub fn completed(&mut self, procedure: Procedure, latency_ns: u64) {
-        self.procedures[procedure as usize].completed(latency_ns);
-    }
-
-    /// A procedure has failed. Its time is in no histogram: a quick failure is no good latency.
-    pub fn failed(&mut self, procedure: Procedure, cause: Cause) {
-        self.procedures[procedure as usize].failed();
-        self.failures.count(cause);
-    }
-
-    /// A procedure was given up because the profile wants it so, or for a fallback: neither success nor failure.
-    pub fn abandoned(&mut self, procedure: Procedure) {
-        self.procedures[procedure as usize].abandoned();
     }
 
     /// A procedure has started later than intended, by more than is tolerated.
@@ -278,7 +257,7 @@ impl Measurements {
 
     /// A transaction has ended with a final response, whichever it is.
     pub fn transaction_completed(&mut self, transaction: Transaction, latency_ns: u64) {
-        self.transactions[transaction as usize].completed(latency_ns);
+        self.transactions[transaction as usize].took(latency_ns);
     }
 
     /// A transaction has ended without a final response.
@@ -310,7 +289,7 @@ impl Measurements {
         self.generator
     }
 
-    /// How many procedures are over that had a start of their own.
+    /// How many procedures are over.
     #[must_use]
     pub const fn over(&self) -> u64 {
         self.over

@@ -42,7 +42,7 @@ impl Phases {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::measure::Measurements;
+    use crate::measure::{Measurements, Start};
 
     #[test]
     fn a_phase_is_from_the_first_interval_with_it_to_the_last() {
@@ -53,9 +53,9 @@ mod tests {
             phases.note(until_ns - NS_PER_S, until_ns, &measurements.interval());
         };
         second(1, |_| ());
-        second(2, |it| it.attempted(Procedure::Secure));
+        second(2, |it| it.attempted(Procedure::Secure, Start::default()));
         second(3, |_| ());
-        second(4, |it| it.completed(Procedure::Secure, 1));
+        second(4, |it| it.completed(Procedure::Secure, Start::default(), 1));
         second(5, |_| ());
         let phases: Vec<_> = phases.iter().collect();
         assert_eq!(phases, [(Procedure::Secure, Phase { began_s: 1.0, ended_s: 4.0 })]);

@@ -26,7 +26,7 @@ pub struct Tally {
     pub abandoned: u64,
     /// The latencies in microseconds from the intended start, of those completed, and at their age of those never started or cut off.
     pub latency_us: Histogram<u64>,
-    /// The latencies in microseconds from when they began, of those completed.
+    /// The latencies in microseconds from when they began, of procedures that were completed.
     pub raw_us: Histogram<u64>,
 }
 
@@ -69,6 +69,11 @@ impl Tally {
             .expect("the bounds are constants that it takes");
         let raw_us = latency_us.clone();
         Self { attempted: 0, completed: 0, failed: 0, abandoned: 0, latency_us, raw_us }
+    }
+
+    /// Nothing counted, of what has one latency only.
+    pub(crate) fn without_raw() -> Self {
+        Self { raw_us: Self::idle().raw_us, ..Self::new() }
     }
 
     /// Nothing counted, to be read: little memory, as most series of an interval are such.
@@ -168,6 +173,11 @@ impl Series {
         Self { ended: Tally::idle(), current: Tally::new() }
     }
 
+    /// Of transactions, which have no other latency than that from their beginning.
+    pub(super) fn of_transactions() -> Self {
+        Self { ended: Tally::idle(), current: Tally::without_raw() }
+    }
+
     /// One that nothing is recorded in.
     pub(super) fn idle() -> Self {
         Self { ended: Tally::idle(), current: Tally::idle() }
@@ -177,16 +187,15 @@ impl Series {
         self.current.attempted += 1;
     }
 
-    pub(super) fn completed(&mut self, latency_ns: u64) {
-        self.current.completed += 1;
-        self.current.record(latency_ns);
-        self.current.raw_us.saturating_record(in_us(latency_ns));
+    pub(super) fn completed(&mut self, start: Start, now: Time) {
+        self.current.raw_us.saturating_record(in_us(start.raw_ns(now)));
+        self.took(start.corrected_ns(now));
     }
 
-    pub(super) fn ended(&mut self, start: Start, now: Time) {
+    /// What begins when it is intended has ended well: there is no other latency.
+    pub(super) fn took(&mut self, latency_ns: u64) {
         self.current.completed += 1;
-        self.current.record(start.corrected_ns(now));
-        self.current.raw_us.saturating_record(in_us(start.raw_ns(now)));
+        self.current.record(latency_ns);
     }
 
     pub(super) fn cut(&mut self, start: Start, now: Time) {

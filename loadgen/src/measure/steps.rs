@@ -49,7 +49,7 @@ impl StepRow {
     /// Nothing yet.
     #[must_use]
     pub fn new(procedure: Procedure, offered_per_s: f64, delay_limit_ns: Option<u64>) -> Self {
-        let tally = Tally::new();
+        let tally = Tally::without_raw();
         Self { procedure, offered_per_s, tally, delay_limit_ns, inadequate: 0, skipped: 0 }
     }
 
@@ -99,11 +99,11 @@ impl Steps {
         self.0.last_mut()
     }
 
-    pub(super) fn begun(&mut self, procedure: Procedure, start: Start) {
+    pub(super) fn attempted(&mut self, procedure: Procedure, start: Start) {
         self.of(procedure, start.intended, |row| row.tally.attempted += 1);
     }
 
-    pub(super) fn ended(&mut self, procedure: Procedure, start: Start, now: Time) {
+    pub(super) fn completed(&mut self, procedure: Procedure, start: Start, now: Time) {
         self.of(procedure, start.intended, |row| {
             let latency_ns = start.corrected_ns(now);
             row.tally.completed += 1;
@@ -112,14 +112,14 @@ impl Steps {
         });
     }
 
-    pub(super) fn broken(&mut self, procedure: Procedure, start: Start) {
+    pub(super) fn failed(&mut self, procedure: Procedure, start: Start) {
         self.of(procedure, start.intended, |row| {
             row.tally.failed += 1;
             row.inadequate += 1;
         });
     }
 
-    pub(super) fn given_up(&mut self, procedure: Procedure, start: Start) {
+    pub(super) fn abandoned(&mut self, procedure: Procedure, start: Start) {
         self.of(procedure, start.intended, |row| row.tally.abandoned += 1);
     }
 
@@ -185,14 +185,14 @@ mod tests {
             (Procedure::Message, 13),
             (Procedure::Refresh, 9),
         ] {
-            steps.begun(procedure, at(intended_s, intended_s));
+            steps.attempted(procedure, at(intended_s, intended_s));
         }
         steps.begin(step(20, 20));
         // Wanted in the first, it begins and ends in the second.
-        steps.begun(Procedure::Refresh, at(19, 21));
-        steps.ended(Procedure::Refresh, at(19, 21), 22 * NS_PER_S);
+        steps.attempted(Procedure::Refresh, at(19, 21));
+        steps.completed(Procedure::Refresh, at(19, 21), 22 * NS_PER_S);
         steps.end(30 * NS_PER_S);
-        steps.begun(Procedure::Refresh, at(30, 30));
+        steps.attempted(Procedure::Refresh, at(30, 30));
         let counts = steps.all().iter().map(|step| {
             let row = &step.rows[0];
             (row.tally.attempted, row.tally.completed, row.inadequate, step.pending())
@@ -211,12 +211,12 @@ mod tests {
         steps.begin(step(0, 0));
         let now = 10 * NS_PER_S;
         for intended_s in 1..=7 {
-            steps.begun(Procedure::Refresh, at(intended_s, intended_s));
+            steps.attempted(Procedure::Refresh, at(intended_s, intended_s));
         }
-        steps.broken(Procedure::Refresh, at(1, 1));
-        steps.ended(Procedure::Refresh, at(2, 2), 3 * NS_PER_S);
-        steps.ended(Procedure::Refresh, at(3, 3), 4 * NS_PER_S + 1);
-        steps.given_up(Procedure::Refresh, at(4, 4));
+        steps.failed(Procedure::Refresh, at(1, 1));
+        steps.completed(Procedure::Refresh, at(2, 2), 3 * NS_PER_S);
+        steps.completed(Procedure::Refresh, at(3, 3), 4 * NS_PER_S + 1);
+        steps.abandoned(Procedure::Refresh, at(4, 4));
         steps.cut(Procedure::Refresh, at(5, 5), now);
         steps.cut(Procedure::Refresh, at(7, 7), 7 * NS_PER_S + 1);
         steps.skipped(Procedure::Refresh, 6 * NS_PER_S, now);

@@ -8,8 +8,8 @@ const MS: u64 = 1_000_000;
 fn latencies_are_in_microseconds_to_three_digits() {
     let mut measurements = Measurements::new();
     for ms in 1..=1_000 {
-        measurements.attempted(Procedure::Secure);
-        measurements.completed(Procedure::Secure, ms * MS);
+        measurements.attempted(Procedure::Secure, Start::default());
+        measurements.completed(Procedure::Secure, Start::default(), ms * MS);
     }
     let tally = measurements.procedure(Procedure::Secure);
     assert_eq!((tally.attempted, tally.completed, tally.failed), (1_000, 1_000, 0));
@@ -27,8 +27,8 @@ fn latencies_are_in_microseconds_to_three_digits() {
 #[test]
 fn latencies_beyond_the_range_are_recorded_at_its_ends() {
     let mut measurements = Measurements::new();
-    measurements.completed(Procedure::Release, 0);
-    measurements.completed(Procedure::Release, u64::MAX);
+    measurements.completed(Procedure::Release, Start::default(), 0);
+    measurements.completed(Procedure::Release, Start::default(), u64::MAX);
     let tally = measurements.procedure(Procedure::Release);
     assert_eq!(tally.latency_us.len(), 2);
     assert_eq!(tally.latency_us.min(), 1);
@@ -49,13 +49,13 @@ fn a_skipped_start_is_in_the_histogram_at_its_age_and_nowhere_else() {
 #[test]
 fn intervals_part_what_happened_and_lose_nothing() {
     let mut measurements = Measurements::new();
-    measurements.attempted(Procedure::Secure);
-    measurements.attempted(Procedure::Secure);
-    measurements.completed(Procedure::Secure, 10 * MS);
+    measurements.attempted(Procedure::Secure, Start::default());
+    measurements.attempted(Procedure::Secure, Start::default());
+    measurements.completed(Procedure::Secure, Start::default(), 10 * MS);
     let first = measurements.interval();
     assert_eq!(first.procedure(Procedure::Secure).attempted, 2);
     assert_eq!(measurements.pending(), 1);
-    measurements.completed(Procedure::Secure, 500 * MS);
+    measurements.completed(Procedure::Secure, Start::default(), 500 * MS);
     measurements.transaction_attempted(Transaction::Notify);
     measurements.transaction_completed(Transaction::Notify, MS);
     let second = measurements.interval();
@@ -72,8 +72,8 @@ fn intervals_part_what_happened_and_lose_nothing() {
 #[test]
 fn what_is_abandoned_is_over_and_no_failure() {
     let mut measurements = Measurements::new();
-    measurements.attempted(Procedure::Secure);
-    measurements.abandoned(Procedure::Secure);
+    measurements.attempted(Procedure::Secure, Start::default());
+    measurements.abandoned(Procedure::Secure, Start::default());
     let tally = measurements.procedure(Procedure::Secure);
     assert_eq!((tally.attempted, tally.completed, tally.failed, tally.abandoned), (1, 0, 0, 1));
     assert_eq!(measurements.failures().total(), 0);
@@ -83,15 +83,15 @@ fn what_is_abandoned_is_over_and_no_failure() {
 #[test]
 fn threads_are_merged() {
     let mut one = Measurements::new();
-    one.attempted(Procedure::Refresh);
-    one.failed(Procedure::Refresh, Cause::Timeout);
+    one.attempted(Procedure::Refresh, Start::default());
+    one.failed(Procedure::Refresh, Start::default(), Cause::Timeout);
     one.interval();
     let mut other = Measurements::new();
-    other.attempted(Procedure::Refresh);
-    other.completed(Procedure::Refresh, 3 * MS);
+    other.attempted(Procedure::Refresh, Start::default());
+    other.completed(Procedure::Refresh, Start::default(), 3 * MS);
     other.late_start();
-    other.attempted(Procedure::Refresh);
-    other.failed(Procedure::Refresh, Cause::StatusOther(503));
+    other.attempted(Procedure::Refresh, Start::default());
+    other.failed(Procedure::Refresh, Start::default(), Cause::StatusOther(503));
     other.transaction_attempted(Transaction::Subscribe);
     other.transaction_failed(Transaction::Subscribe);
     one.merge(&other);
@@ -128,12 +128,12 @@ fn each_cause_is_counted_by_itself() {
     let mut measurements = Measurements::new();
     let all = CAUSES.iter().map(|(cause, _)| *cause).chain((300..700).map(Cause::StatusOther));
     for cause in all.clone() {
-        measurements.failed(Procedure::Secure, cause);
+        measurements.failed(Procedure::Secure, Start::default(), cause);
     }
     let counted: Vec<_> = measurements.failures().iter().collect();
     assert_eq!(counted, all.map(|cause| (cause, 1)).collect::<Vec<_>>());
     // A code that no status line can have is counted, too.
-    measurements.failed(Procedure::Secure, Cause::StatusOther(u16::MAX));
+    measurements.failed(Procedure::Secure, Start::default(), Cause::StatusOther(u16::MAX));
     assert_eq!(measurements.failures().of(Cause::StatusOther(699)), 2);
 }
 
@@ -151,11 +151,11 @@ fn vocabularies_lead_back() {
 #[test]
 fn intervals_have_their_own_failures_and_add_up() {
     let (mut measurements, mut sum) = (Measurements::new(), Measurements::of_nothing());
-    measurements.failed(Procedure::Secure, Cause::Timeout);
+    measurements.failed(Procedure::Secure, Start::default(), Cause::Timeout);
     measurements.late_start();
     let first = measurements.interval();
     assert_eq!(first.failures.iter().collect::<Vec<_>>(), [(Cause::Timeout, 1)]);
-    measurements.failed(Procedure::Secure, Cause::StatusOther(503));
+    measurements.failed(Procedure::Secure, Start::default(), Cause::StatusOther(503));
     let second = measurements.interval();
     assert_eq!(second.failures.iter().collect::<Vec<_>>(), [(Cause::StatusOther(503), 1)]);
     assert_eq!((first.generator.late_starts, second.generator.late_starts), (1, 0));

@@ -5,7 +5,7 @@ use imstorm_engine::switch::{Switch, Switched};
 
 use super::{OperatorCall, OperatorKind};
 use crate::generator::{Generator, Step};
-use crate::measure::{Cause, Procedure};
+use crate::measure::{Cause, Procedure, Start};
 use crate::profile::{Profile, SwitchRole};
 use crate::ue::{UeTimer, UeTimerKind};
 
@@ -61,7 +61,7 @@ impl Generator {
         }
         let it = &mut self.switches[number as usize];
         it.asked_at = Some(step.now);
-        self.measurements.attempted(Procedure::Switch);
+        self.measurements.attempted(Procedure::Switch, Start::at(step.now));
         self.under_way += 1;
         let call =
             it.switch.map(|it| OperatorCall { ue: 0, number, kind: OperatorKind::Switch(it) });
@@ -75,9 +75,9 @@ impl Generator {
         let Some(asked_at) = self.switches[number as usize].asked_at.take() else { return };
         self.under_way -= 1;
         if is_done {
-            self.measurements.completed(Procedure::Switch, step.now.saturating_sub(asked_at));
+            self.measurements.completed(Procedure::Switch, Start::at(asked_at), step.now);
         } else {
-            self.measurements.failed(Procedure::Switch, Cause::Operator);
+            self.measurements.failed(Procedure::Switch, Start::at(asked_at), Cause::Operator);
         }
     }
 }

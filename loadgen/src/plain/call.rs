@@ -166,7 +166,7 @@ impl Plain {
         self.counts.at_rest -= u64::from(std::mem::take(&mut call.at_rest));
         self.counts.under_way += 1;
         let start = Start { intended, began: around.now };
-        around.measurements.begun(Procedure::CallSetup, start);
+        around.measurements.attempted(Procedure::CallSetup, start);
         around.measurements.transaction_attempted(Transaction::Invite);
         self.send_template(around, &self.texts.invite, ue, number);
         self.arm_request(around, ue, self.timings.timer_a_ns(0));
@@ -374,7 +374,7 @@ impl Plain {
         let name = Name { ue, count: call.number };
         self.counts.under_way += 1;
         let start = Start { intended, began: around.now };
-        around.measurements.begun(Procedure::CallRelease, start);
+        around.measurements.attempted(Procedure::CallRelease, start);
         around.measurements.transaction_attempted(Transaction::Bye);
         self.send_in_dialog(around, name, Kind::Bye, dialog);
         self.arm_request(around, ue, self.timings.timer_e_ns(0));

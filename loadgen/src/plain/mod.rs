@@ -19,6 +19,7 @@ mod registration;
 pub(crate) mod starter;
 mod template;
 mod texts;
+mod tick;
 
 use std::net::SocketAddr;
 
@@ -367,7 +368,7 @@ impl Around<'_> {
     }
 
     fn note_completed(&mut self, ue: u32, procedure: Procedure, start: Start) {
-        self.measurements.ended(procedure, start, self.now);
+        self.measurements.completed(procedure, start, self.now);
         if self.recorder.wants(u64::from(ue)) {
             let text = format!("{} completed", procedure.name());
             self.recorder.note_event(u64::from(ue), self.now, &text);
@@ -376,7 +377,7 @@ impl Around<'_> {
     }
 
     fn note_failed(&mut self, ue: u32, procedure: Procedure, start: Start, cause: Cause) {
-        self.measurements.broken(procedure, start, cause);
+        self.measurements.failed(procedure, start, cause);
         self.recorder.failed(u64::from(ue), self.now, procedure, cause);
     }
 }

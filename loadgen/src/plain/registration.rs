@@ -102,7 +102,7 @@ impl Plain {
         self.counts.at_rest -= u64::from(std::mem::take(&mut it.at_rest));
         let number = it.cseq;
         if let Some(procedure) = stage.procedure() {
-            around.measurements.begun(procedure, Start { intended, began: around.now });
+            around.measurements.attempted(procedure, Start { intended, began: around.now });
         }
         around.measurements.transaction_attempted(Transaction::Register);
         self.counts.under_way += 1;

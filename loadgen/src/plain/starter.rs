@@ -23,19 +23,6 @@ pub(crate) struct PlainStarter<'a, 'b> {
     pub all_started: bool,
 }
 
-impl PlainStarter<'_, '_> {
-    /// A start has come so long after it was intended.
-    pub fn note_lateness(&mut self, late_ns: u64) -> bool {
-        *self.late_ns_max = late_ns.max(*self.late_ns_max);
-        self.lateness.record_ns(late_ns);
-        let is_late = late_ns > LATE_NS;
-        if is_late {
-            self.around.measurements.late_start();
-        }
-        is_late
-    }
-}
-
 impl Starter for PlainStarter<'_, '_> {
     fn is_quiet(&self) -> bool {
         self.all_started && self.plain.counts.under_way == 0
@@ -66,8 +53,12 @@ impl Starter for PlainStarter<'_, '_> {
         picked.is_some()
     }
 
-    fn note_lateness(&mut self, late_ns: u64) -> bool {
-        PlainStarter::note_lateness(self, late_ns)
+    fn note_lateness(&mut self, late_ns: u64) {
+        *self.late_ns_max = late_ns.max(*self.late_ns_max);
+        self.lateness.record_ns(late_ns);
+        if late_ns > LATE_NS {
+            self.around.measurements.late_start();
+        }
     }
 
     fn measurements(&mut self) -> &mut Measurements {

@@ -51,7 +51,7 @@ fn what_will_not_fit_is_said() {
     let fits =
         |overrides: &[(&str, &str)], memory| plan("steps", overrides, memory).misfits.join("; ");
     assert_eq!(fits(&[], PLENTY), "");
-    assert!(fits(&[], 100 << 20).starts_with("memory: 16"), "{}", fits(&[], 100 << 20));
+    assert!(fits(&[], 100 << 20).starts_with("memory: 200"), "{}", fits(&[], 100 << 20));
     let busy = fits(&[("traffic.mix.refresh.rate_per_s", "20000")], PLENTY);
     assert!(
         busy.contains("step 1: 2017 procedures go on at one time, and there are 2000 UEs"),

@@ -161,8 +161,8 @@ impl Traffic {
         }
         self.validate_population(profile)?;
         seconds("traffic.settle_s", self.settle_s)?;
-        let is_given = self.steps.is_empty() == (self.trace.is_some() || self.capacity.is_some());
-        let is_given = is_given || (self.capacity.is_some() && self.trace.is_none());
+        let given = usize::from(!self.steps.is_empty()) + usize::from(self.trace.is_some());
+        let is_given = given == 1 || (given == 0 && self.capacity.is_some());
         let expected = "either steps or a trace";
         require(
             is_given,

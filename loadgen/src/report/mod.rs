@@ -17,7 +17,7 @@ use crate::health::Health;
 use crate::measure::{Latency, Measurements, Phase, Phases, Procedure, Tally, Transaction};
 use crate::part::Part;
 use crate::profile::Profile;
-use crate::traffic::CapacityResult;
+use crate::traffic::{CapacityResult, SearchLimit};
 
 pub use course::{CourseReport, Look, StepName, StepReport};
 pub use steps::{LoadRow, LoadStepReport, Metric, load_steps};
@@ -310,12 +310,17 @@ impl Report {
         report.thresholds = threshold::evaluate(&profile.thresholds, &report);
         report.verdict = if !report.invalid_reasons.is_empty() {
             Verdict::Invalid
-        } else if report.thresholds.iter().all(|threshold| threshold.held) {
-            Verdict::Pass
-        } else {
+        } else if report.found_nothing() || !report.thresholds.iter().all(|it| it.held) {
             Verdict::Fail
+        } else {
+            Verdict::Pass
         };
         report
+    }
+
+    /// Whether a capacity was looked for, and even the lowest load that was tried was too much.
+    fn found_nothing(&self) -> bool {
+        self.capacity.as_ref().is_some_and(|found| found.limit == SearchLimit::LowestLoad)
     }
 
     /// The file's text.

@@ -206,6 +206,9 @@ fn verdict(text: &mut String, report: &Report) {
     let reason = match report.verdict {
         Verdict::Pass if report.thresholds.is_empty() => "there were no thresholds".to_owned(),
         Verdict::Pass => format!("all {} thresholds held", report.thresholds.len()),
+        Verdict::Fail if report.found_nothing() => {
+            "no load that was tried was handled adequately".to_owned()
+        }
         Verdict::Fail => format!("{broken} of {} thresholds not held", report.thresholds.len()),
         Verdict::Invalid => report.invalid_reasons.join("; "),
     };

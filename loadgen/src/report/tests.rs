@@ -1,5 +1,5 @@
 use super::*;
-use crate::measure::Cause;
+use crate::measure::{Cause, Start};
 
 fn profile(thresholds: &[(&str, &str)]) -> Profile {
     let mut text = "name = \"sample\"\n[population]\nsize = 1_200\nseed = 7\n[arrivals]\n\
@@ -15,20 +15,26 @@ fn profile(thresholds: &[(&str, &str)]) -> Profile {
 fn measurements() -> Measurements {
     let mut measurements = Measurements::new();
     for ue in 0..1_200_u64 {
-        measurements.attempted(Procedure::Secure);
+        measurements.attempted(Procedure::Secure, Start::default());
         measurements.transaction_attempted(Transaction::Subscribe);
         match ue {
-            600 => measurements.failed(Procedure::Secure, Cause::Timeout),
-            601 => measurements.failed(Procedure::Secure, Cause::StatusOther(503)),
+            600 => measurements.failed(Procedure::Secure, Start::default(), Cause::Timeout),
+            601 => {
+                measurements.failed(Procedure::Secure, Start::default(), Cause::StatusOther(503));
+            }
             1_199 => {}
             _ => {
-                measurements.completed(Procedure::Secure, 2_000_000 + ue * 10_000);
+                measurements.completed(
+                    Procedure::Secure,
+                    Start::default(),
+                    2_000_000 + ue * 10_000,
+                );
                 measurements.transaction_completed(Transaction::Subscribe, 900_000 + ue * 100);
             }
         }
     }
-    measurements.attempted(Procedure::Refresh);
-    measurements.completed(Procedure::Refresh, 1_500_000_000);
+    measurements.attempted(Procedure::Refresh, Start::default());
+    measurements.completed(Procedure::Refresh, Start::default(), 1_500_000_000);
     measurements.late_start();
     measurements
 }
@@ -63,6 +69,20 @@ const THRESHOLDS: &[(&str, &str)] = &[
     ("failures.no_notify", "==0"),
     ("engine.subscriptions", ">= 1"),
 ];
+
+#[test]
+fn a_search_that_finds_no_load_has_failed() {
+    let profile = profile(&[]);
+    let of = |limit| {
+        let capacity = Some(CapacityResult { limit, ..CapacityResult::NONE_YET });
+        let outcome = Outcome { capacity, ..outcome() };
+        Report::new(&profile, &Measurements::new(), outcome)
+    };
+    let nothing = of(SearchLimit::LowestLoad);
+    assert_eq!(nothing.verdict, Verdict::Fail);
+    assert!(nothing.to_table().contains("FAIL: no load that was tried was handled adequately"));
+    assert_eq!(of(SearchLimit::Target).verdict, Verdict::Pass);
+}
 
 #[test]
 fn the_file_and_the_table_are_as_ever() {

@@ -52,28 +52,28 @@ impl Schedule {
                 Starts::Rate { walk, process: arrivals.process, random }
             }
         };
-        Self::of(starts, part, (arrivals.grain_ms * 1e6) as u64, count)
+        let grain_ns = (arrivals.grain_ms * 1e6) as u64;
+        Self { grain_ns, count, ..Self::of(starts, part, f64::from(part.number)) }
     }
 
     /// Starts along a curve for as long as it lasts. At equal gaps the first comes after half of one, so that all are within it.
     #[must_use]
     pub fn along(curve: RateCurve, process: ArrivalProcess, part: Part, random: Random) -> Self {
         let starts = Starts::Rate { walk: RateWalk::new(curve), process, random };
-        let mut schedule =
-            Self { starts, grain_ns: 0, part, next_at: None, number: 0, count: u32::MAX };
-        schedule.next_at = schedule.draw(f64::from(part.number) - 0.5);
-        schedule
+        Self::of(starts, part, f64::from(part.number) - 0.5)
     }
 
     /// Recorded starts, in nanoseconds from the beginning.
     #[must_use]
     pub fn recorded(trace: Arc<[Time]>, part: Part) -> Self {
-        Self::of(Starts::Trace(trace), part, 0, u32::MAX)
+        Self::of(Starts::Trace(trace), part, f64::from(part.number))
     }
 
-    fn of(starts: Starts, part: Part, grain_ns: u64, count: u32) -> Self {
+    /// As many as there are, each at its own time; the first one comes when so many of all parts' have.
+    fn of(starts: Starts, part: Part, first: f64) -> Self {
+        let (grain_ns, count) = (0, u32::MAX);
         let mut schedule = Self { starts, grain_ns, part, next_at: None, number: 0, count };
-        schedule.next_at = schedule.draw(f64::from(part.number));
+        schedule.next_at = schedule.draw(first);
         schedule
     }
 

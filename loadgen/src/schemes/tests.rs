@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
 use crate::course::CourseStep;
-use crate::measure::{Latency, Measurements, Procedure};
+use crate::measure::{Latency, Measurements, Procedure, Start};
 use crate::profile::Profile;
 use crate::report::{CourseReport, Outcome, Report, Sessions, StepReport};
 
@@ -225,8 +225,8 @@ fn what_failed_for_all_took_no_time() {
 #[test]
 fn a_handover_has_its_interruption_and_nothing_else_does() {
     let mut measurements = Measurements::new();
-    measurements.attempted(Procedure::Interruption);
-    measurements.completed(Procedure::Interruption, 7_000_000);
+    measurements.attempted(Procedure::Interruption, Start::default());
+    measurements.completed(Procedure::Interruption, Start::default(), 7_000_000);
     let reports = [report_of(Some(course()), &measurements, Vec::new())];
     let row = Row::new(&variant("outbound-1-impi-impi"), &reports);
     let p50_us = row.procedures["handover"].interruption_us.as_ref().unwrap()["p50"];
@@ -373,8 +373,8 @@ fn a_spreadsheet_has_a_line_for_each_row_and_procedure() {
 /// Three rows, of which two break, one of them against the paper; a deviation, delays, and what could be taken for markup.
 fn small_comparison() -> Comparison {
     let mut measurements = Measurements::new();
-    measurements.attempted(Procedure::Interruption);
-    measurements.completed(Procedure::Interruption, 7_000_000);
+    measurements.attempted(Procedure::Interruption, Start::default());
+    measurements.completed(Procedure::Interruption, Start::default(), 7_000_000);
     let works = [report_of(Some(course()), &measurements, Vec::new())];
     let mut broken = broken_at(CourseStep::Check, 8);
     of(&mut broken, CourseStep::Check).causes =

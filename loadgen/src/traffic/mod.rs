@@ -12,6 +12,7 @@
 
 mod flow;
 mod loads;
+mod of_generator;
 mod pick;
 mod search;
 
@@ -27,9 +28,6 @@ pub use loads::{CapacityResult, Loads};
 pub(crate) use pick::{UeStarter, pick};
 pub use search::{Search, SearchLimit, StepVerdict, Tried};
 
-/// Above this share of late starts of a step the generator was the limit.
-const LATE_SHARE_MAX: f64 = 0.05;
-
 /// Who begins what is offered.
 pub(crate) trait Starter {
     /// Whether all UEs that are to be brought up are, and nothing is under way.
@@ -38,8 +36,8 @@ pub(crate) trait Starter {
     fn strays(&self) -> u64;
     /// Begins a procedure that was intended for that time, with a UE that is free; false where none is.
     fn start(&mut self, procedure: Procedure, intended: Time) -> bool;
-    /// A start has come so long after it was intended, by the generator's own doing. Whether that is late.
-    fn note_lateness(&mut self, late_ns: u64) -> bool;
+    /// A start has come so long after it was intended, by the generator's own doing.
+    fn note_lateness(&mut self, late_ns: u64);
     /// What is measured.
     fn measurements(&mut self) -> &mut Measurements;
 }
@@ -72,6 +70,9 @@ pub(crate) struct Traffic {
     settle_ns: u64,
     /// How long what waits may still begin behind the last step.
     drain_ns: u64,
+    /// So long after its intended time a start is late, and for what share of a step's attempts that may be, before the generator was the limit.
+    late_ns: u64,
+    late_share_max: f64,
     /// Since when nothing is under way, before a step.
     quiet_since: Option<Time>,
     /// How many strays there were when that was looked at last.
@@ -103,6 +104,8 @@ impl Traffic {
             part,
             settle_ns: (traffic.settle_s * 1e9) as u64,
             drain_ns: (profile.limits.drain_s * 1e9) as u64,
+            late_ns: (profile.validity.late_ms * 1e6) as u64,
+            late_share_max: profile.validity.late_share_max,
             quiet_since: None,
             strays: 0,
             is_choked: false,
@@ -214,7 +217,8 @@ impl Traffic {
     fn offer(&mut self, began_at: Time, now: Time, starter: &mut impl Starter) {
         for flow in &mut self.flows {
             while let Some(intended) = flow.due(began_at, now) {
-                let is_late = starter.note_lateness(now - intended);
+                starter.note_lateness(now - intended);
+                let is_late = now - intended > self.late_ns;
                 let measurements = starter.measurements();
                 if let Some(step) = measurements.steps_mut().last_mut() {
                     step.late += u64::from(is_late && intended >= step.measured_from);
@@ -265,7 +269,8 @@ impl Traffic {
         let Some(step) = steps.all().last() else { return };
         let (attempts, inadequate) = step.handled();
         let is_decided = search.judge(attempts, inadequate).is_some();
-        if !is_decided && !self.is_choked && step.late == 0 {
+        let was_late = self.was_late(step, attempts);
+        if !is_decided && !self.is_choked && !was_late {
             // More attempts are needed: a tenth of the step's time more.
             let more_ns = (search.plan().step_s * 1e8) as u64;
             if let Stage::Running { until, .. } = &mut self.stage {
@@ -285,18 +290,24 @@ impl Traffic {
 
     /// What came of the step whose procedures have ended.
     fn judge(&mut self, starter: &mut impl Starter) {
-        let Loads::Search { search, .. } = &mut self.loads else { return };
         let Some(step) = starter.measurements().steps().all().last() else { return };
         let pending = step.pending();
         let (attempts, inadequate) = step.handled();
         let (attempts, inadequate) = (attempts + pending, inadequate + pending);
-        let is_late = step.late as f64 > LATE_SHARE_MAX * attempts as f64;
-        let verdict = match is_late {
+        let was_late = self.was_late(step, attempts);
+        let load = step.load.0;
+        let Loads::Search { search, .. } = &mut self.loads else { return };
+        let verdict = match was_late {
             true => StepVerdict::GeneratorLimit,
             false => search.judge(attempts, inadequate).unwrap_or(StepVerdict::Undecided),
         };
-        search.note(Tried { load: step.load.0, attempts, inadequate, verdict });
+        search.note(Tried { load, attempts, inadequate, verdict });
         self.is_choked = false;
+    }
+
+    /// Whether the generator was the limit of a step with so many attempts.
+    fn was_late(&self, step: &StepTally, attempts: u64) -> bool {
+        step.late as f64 > self.late_share_max * attempts as f64
     }
 
     fn end_flows(&mut self) {

@@ -3,7 +3,7 @@
 use imstorm_base::time::Time;
 
 use super::Starter;
-use crate::generator::{Generator, LATE_NS, Step};
+use crate::generator::{Generator, Step};
 use crate::measure::{Measurements, Procedure};
 use crate::profile::is_set_up;
 
@@ -67,9 +67,8 @@ impl Starter for UeStarter<'_, '_, '_> {
         true
     }
 
-    fn note_lateness(&mut self, late_ns: u64) -> bool {
+    fn note_lateness(&mut self, late_ns: u64) {
         self.generator.note_lateness(late_ns);
-        late_ns > LATE_NS
     }
 
     fn measurements(&mut self) -> &mut Measurements {

@@ -8,7 +8,7 @@ use super::call::{LegStage, move_ns_max};
 use super::handover::{MoveOutcome, Way};
 use super::{UeTimer, UeTimerKind};
 use crate::generator::{Generator, Step};
-use crate::measure::{Cause, Procedure};
+use crate::measure::{Cause, Procedure, Start};
 
 /// A call that can't begin is tried again after so long.
 const TRY_AGAIN_NS: u64 = NS_PER_S;
@@ -42,13 +42,13 @@ impl Generator {
             return false;
         };
         handover.moving = handover.broken + waiting;
-        let count = handover.moving;
+        let (count, interruption) = (handover.moving, Start::at(handover.began_at()));
         if count == 0 {
             return false;
         }
         self.start_procedure(to, Procedure::HandoverSessions, step.start(step.now));
         for _ in 0..count {
-            self.measurements.attempted(Procedure::Interruption);
+            self.measurements.attempted(Procedure::Interruption, interruption);
         }
         let old = &self.ues[from as usize];
         if old.is_lost || old.set.is_none() {

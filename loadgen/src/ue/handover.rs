@@ -23,7 +23,7 @@ use super::procedures::FORGET_NS;
 use super::write::Credentials;
 use super::{Abandons, Basis, Stage, UeTimer, UeTimerKind};
 use crate::generator::{Generator, Step};
-use crate::measure::{Cause, Procedure};
+use crate::measure::{Cause, Procedure, Start};
 
 /// A handover that can't begin is tried again after so long.
 const TRY_AGAIN_NS: u64 = NS_PER_S;
@@ -225,11 +225,11 @@ impl Generator {
             return false;
         }
         self.start_procedure(to, Procedure::HandoverSessions, step.start(step.now));
-        if let Some(handover) = self.handovers.get_mut(&self.population.user(to)) {
-            handover.moving = legs.len();
-        }
+        let Some(handover) = self.handovers.get_mut(&self.population.user(to)) else { return true };
+        handover.moving = legs.len();
+        let interruption = Start::at(handover.decided_at);
         for key in legs {
-            self.measurements.attempted(Procedure::Interruption);
+            self.measurements.attempted(Procedure::Interruption, interruption);
             self.move_leg(step, key, to);
         }
         true
@@ -244,13 +244,11 @@ impl Generator {
         }
         handover.moving = handover.moving.saturating_sub(1);
         let (to, is_last, cause) = (handover.to, handover.moving == 0, handover.cause);
-        let took_ns = step.now - handover.decided_at;
+        let (procedure, start) = (Procedure::Interruption, Start::at(handover.decided_at));
         match outcome {
-            MoveOutcome::Moved => self.measurements.completed(Procedure::Interruption, took_ns),
-            MoveOutcome::Ended => self.measurements.abandoned(Procedure::Interruption),
-            MoveOutcome::Failed(cause) => {
-                self.measurements.failed(Procedure::Interruption, cause);
-            }
+            MoveOutcome::Moved => self.measurements.completed(procedure, start, step.now),
+            MoveOutcome::Ended => self.measurements.abandoned(procedure, start),
+            MoveOutcome::Failed(cause) => self.measurements.failed(procedure, start, cause),
         }
         if is_last {
             match cause {
@@ -268,7 +266,7 @@ impl Generator {
             return false;
         }
         self.start_procedure(to, Procedure::HandoverSubscriptions, step.start(step.now));
-        self.measurements.attempted(Procedure::SubscriptionMove);
+        self.measurements.attempted(Procedure::SubscriptionMove, Start::at(step.now));
         let by_refresh = self.handover.mode.refreshes_target(self.population.user(to));
         self.subscribe_anew(step, from, to, by_refresh);
         true
@@ -298,13 +296,17 @@ impl Generator {
             return false;
         }
         handover.cause = handover.cause.or(failed);
-        let took_ns = step.now - handover.step_at;
+        let start = Start::at(handover.step_at);
         if procedure == Procedure::HandoverSubscriptions
             && !matches!(handover.way, Way::Breaks | Way::Adds)
         {
             match failed {
-                None => self.measurements.completed(Procedure::SubscriptionMove, took_ns),
-                Some(cause) => self.measurements.failed(Procedure::SubscriptionMove, cause),
+                None => {
+                    self.measurements.completed(Procedure::SubscriptionMove, start, step.now);
+                }
+                Some(cause) => {
+                    self.measurements.failed(Procedure::SubscriptionMove, start, cause);
+                }
             }
         }
         self.handover_goes_on(step, ue);
@@ -394,7 +396,8 @@ impl Generator {
         self.fail_procedure(step, to, cause);
         self.fail_procedure(step, from, cause);
         for _ in 0..handover.moving {
-            self.measurements.failed(Procedure::Interruption, cause);
+            let start = Start::at(handover.decided_at);
+            self.measurements.failed(Procedure::Interruption, start, cause);
         }
         let number = self.ues[to as usize].attempt;
         let (ue, kind) = (to, UeTimerKind::Forget);

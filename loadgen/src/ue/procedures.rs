@@ -60,7 +60,7 @@ impl Generator {
     }
 
     pub(super) fn start_procedure(&mut self, ue: u32, procedure: Procedure, start: Start) {
-        self.measurements.begun(procedure, start);
+        self.measurements.attempted(procedure, start);
         if let Some(progress) = self.progress_mut(ue) {
             progress.start = start;
         }
@@ -73,7 +73,7 @@ impl Generator {
     /// The procedure under way has come to its good end.
     pub(crate) fn complete(&mut self, step: &Step<'_>, ue: u32) {
         if let Some((procedure, start)) = self.take_procedure(ue) {
-            self.measurements.ended(procedure, start, step.now);
+            self.measurements.completed(procedure, start, step.now);
             self.under_way -= 1;
             self.note_ended(ue, procedure, None);
             let number = self.recorded_as(ue);
@@ -108,7 +108,7 @@ impl Generator {
         cause: Cause,
     ) -> Option<Procedure> {
         let (procedure, start) = self.take_procedure(ue)?;
-        self.measurements.broken(procedure, start, cause);
+        self.measurements.failed(procedure, start, cause);
         self.under_way -= 1;
         self.note_ended(ue, procedure, Some(cause));
         self.recorder.failed(self.recorded_as(ue), step.now, procedure, cause);
@@ -132,7 +132,7 @@ impl Generator {
     /// The procedure under way is given up: it is neither completed nor failed.
     pub(super) fn abandon_procedure(&mut self, ue: u32) {
         if let Some((procedure, start)) = self.take_procedure(ue) {
-            self.measurements.given_up(procedure, start);
+            self.measurements.abandoned(procedure, start);
             self.under_way -= 1;
         }
     }

@@ -23,12 +23,7 @@ impl<'b> ContactPreference<'b> {
     /// # Errors
     /// If it is not a star with parameters, or a feature's value can't be read.
     pub fn parse(value: &'b [u8]) -> Result<ContactPreference<'b>, FieldError> {
-        let mut stop = 0;
-        let found = ContactPreference::element(value, &mut stop);
-        if found.is_ok() {
-            params::ends(value, stop)?;
-        }
-        found
+        params::whole(value, ContactPreference::element)
     }
 
     /// Takes one apart that ends at a comma or with the text, and sets `stop` to where that is.

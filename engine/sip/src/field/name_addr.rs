@@ -25,12 +25,7 @@ impl<'b> NameAddr<'b> {
     /// # Errors
     /// If the display name, the URI or a parameter is not as RFC 3261 25.1 wants it.
     pub fn parse(value: &'b [u8]) -> Result<NameAddr<'b>, FieldError> {
-        let mut end = 0;
-        let found = NameAddr::element(value, &mut end);
-        if found.is_ok() {
-            params::ends(value, end)?;
-        }
-        found
+        params::whole(value, NameAddr::element)
     }
 
     /// The `tag` in one value that [`parse`](Self::parse) takes: for those who need no more of it.

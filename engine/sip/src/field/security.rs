@@ -39,12 +39,7 @@ impl<'b> SecurityMechanism<'b> {
     /// # Errors
     /// If a name, a parameter, a number or `q` is out of its grammar or range.
     pub fn parse(value: &'b [u8]) -> Result<SecurityMechanism<'b>, FieldError> {
-        let mut stop = 0;
-        let found = SecurityMechanism::element(value, &mut stop);
-        if found.is_ok() {
-            params::ends(value, stop)?;
-        }
-        found
+        params::whole(value, SecurityMechanism::element)
     }
 
     /// Takes one apart that ends at a comma or with the text, and sets `stop` to where that is.

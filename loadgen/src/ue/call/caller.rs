@@ -53,8 +53,8 @@ impl Generator {
         let text = self.write_invite(ue, callee, number);
         let key = text.as_ref().and_then(|text| self.new_leg(ue, Side::Caller, number, text));
         let (Some(text), Some(key)) = (text, key) else {
-            self.measurements.begun(Procedure::CallSetup, start);
-            self.measurements.broken(Procedure::CallSetup, start, Cause::Transport);
+            self.measurements.attempted(Procedure::CallSetup, start);
+            self.measurements.failed(Procedure::CallSetup, start, Cause::Transport);
             return None;
         };
         if let Some(leg) = self.legs.get_mut(key) {

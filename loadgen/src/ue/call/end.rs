@@ -19,7 +19,7 @@ impl Generator {
         let Some(leg) = self.legs.get_mut(key) else { return };
         leg.procedure = Some((procedure, start));
         let ue = leg.ue;
-        self.measurements.begun(procedure, start);
+        self.measurements.attempted(procedure, start);
         self.under_way += 1;
         self.unrest(ue);
     }
@@ -34,7 +34,7 @@ impl Generator {
 
     pub(super) fn complete_leg_procedure(&mut self, step: &Step<'_>, key: Key) {
         let Some((ue, procedure, start)) = self.take_leg_procedure(key) else { return };
-        self.measurements.ended(procedure, start, step.now);
+        self.measurements.completed(procedure, start, step.now);
         self.note_ended(ue, procedure, None);
         let number = self.recorded_as(ue);
         if self.recorder.wants(number) {
@@ -45,7 +45,7 @@ impl Generator {
 
     pub(super) fn fail_leg_procedure(&mut self, step: &Step<'_>, key: Key, cause: Cause) {
         let Some((ue, procedure, start)) = self.take_leg_procedure(key) else { return };
-        self.measurements.broken(procedure, start, cause);
+        self.measurements.failed(procedure, start, cause);
         self.note_ended(ue, procedure, Some(cause));
         self.recorder.failed(self.recorded_as(ue), step.now, procedure, cause);
     }
@@ -53,7 +53,7 @@ impl Generator {
     /// It was given up, as the profile or the protocol wants it.
     pub(super) fn abandon_leg_procedure(&mut self, key: Key) {
         if let Some((ue, procedure, start)) = self.take_leg_procedure(key) {
-            self.measurements.given_up(procedure, start);
+            self.measurements.abandoned(procedure, start);
             self.note_ended(ue, procedure, Some(Cause::ConnectionLost));
         }
     }
