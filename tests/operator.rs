@@ -293,8 +293,7 @@ fn the_extension_is_switched_at_all_shards_of_a_running_engine() {
 /// K and OPc of the subscribers, and CK and IK of a captured UE, in hex.
 fn secrets(folder: &Folder) -> Vec<String> {
     let hex = |key: &[u8]| key.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-    let domain = "ims.example".to_owned();
-    let subscribers = Directory::derived(Derivation { seed: 1, size: SUBSCRIBERS, domain });
+    let subscribers = Directory::derived(Derivation::new(1, SUBSCRIBERS, "ims.example"));
     let mut secrets = Vec::new();
     for number in 1..=UES {
         let user = subscribers.find(impi(number).as_bytes()).expect("a subscriber");

@@ -48,7 +48,13 @@ pub fn config_text(profile: &Profile, admin: &str, cores: &[usize]) -> String {
             subscribers.insert("file".to_owned(), text(file.display().to_string()));
         }
         None => {
-            subscribers.insert("size".to_owned(), number(profile.population.size));
+            for (key, value) in [
+                ("size", profile.population.size),
+                ("identities", profile.population.identities.into()),
+                ("devices", profile.population.devices.into()),
+            ] {
+                subscribers.insert(key.to_owned(), number(value));
+            }
         }
     }
     subscribers.insert("seed".to_owned(), number(profile.population.seed));

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use imstorm_aka::Milenage;
 use imstorm_cscf::Directory;
 use imstorm_cscf::hss::UserId;
-use imstorm_cscf::hss::derived::Derivation;
 use imstorm_cscf::identity::IdentityList;
 use imstorm_sip::Writer;
 
@@ -45,12 +44,7 @@ pub fn directory(profile: &Profile) -> Result<Directory, String> {
     let population = &profile.population;
     let is_modified = profile.schemes.as_ref().is_some_and(|it| it.scheme.modifies_impi());
     let Some(path) = &population.subscribers else {
-        let derivation = Derivation {
-            seed: population.seed,
-            size: population.size,
-            domain: population.domain.clone(),
-        };
-        return Ok(Directory::derived(derivation).taking_modified(is_modified));
+        return Ok(Directory::derived(population.derivation()).taking_modified(is_modified));
     };
     let file = path.display();
     let text =

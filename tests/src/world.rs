@@ -259,7 +259,7 @@ impl World {
             astray: Vec::new(),
             sent: Vec::new(),
             pcscfs: vec![at(5060)],
-            derivation: Derivation { seed: 1, size: 40, domain: "ims.example".to_owned() },
+            derivation: Derivation::new(1, 40, "ims.example"),
             instances: Cell::new(0),
             texts,
             subscribers: String::new(),

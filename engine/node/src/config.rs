@@ -239,9 +239,12 @@ pub struct SubscribersSection {
     /// Their home domain.
     #[serde(default = "default_domain")]
     pub domain: String,
-    /// Derived subscribers have a tel: URI beside their sip: URI, both of which a registration binds.
-    #[serde(default = "yes")]
-    pub tel: bool,
+    /// How many public identities each derived one has, 1 to 16, all of which a registration binds: a sip: URI, a tel: URI, and further sip: URIs.
+    #[serde(default = "default_identities")]
+    pub identities: Spanned<u32>,
+    /// How many of the derived subscribers are the devices of one user, who share all identities but the first; a divisor of `size`.
+    #[serde(default = "default_devices")]
+    pub devices: Spanned<u32>,
 }
 
 impl SubscribersSection {
@@ -249,7 +252,11 @@ impl SubscribersSection {
     #[must_use]
     pub fn derivation(&self) -> Option<Derivation> {
         let size = *self.size.get_ref();
-        (size > 0).then(|| Derivation { seed: self.seed, size, domain: self.domain.clone() })
+        (size > 0).then(|| Derivation {
+            identities: *self.identities.get_ref(),
+            devices: *self.devices.get_ref(),
+            ..Derivation::new(self.seed, size, &self.domain)
+        })
     }
 }
 
@@ -419,6 +426,14 @@ impl EngineConfig {
             if *size.get_ref() == 0 && subscribers.file.is_none() {
                 return whole("[subscribers] needs a file, or a size above 0");
             }
+            if let Some(Err((field, expected))) = subscribers.derivation().map(|it| it.check()) {
+                let found = match field {
+                    "devices" => &subscribers.devices,
+                    _ => &subscribers.identities,
+                };
+                let problem = format!("{field}: expected {expected}, found {}", found.get_ref());
+                return Err((Some(found.span()), problem));
+            }
         }
         if !self.admin.get_ref().is_local() && self.admin_token_file.is_none() {
             let problem = format!(
@@ -534,6 +549,14 @@ fn default_seed() -> u64 {
     1
 }
 
+fn default_identities() -> Spanned<u32> {
+    Spanned::new(0..0, 2)
+}
+
+fn default_devices() -> Spanned<u32> {
+    Spanned::new(0..0, 1)
+}
+
 /// A value that is written as text.
 fn parsed<'de, D, T>(deserializer: D) -> Result<T, D::Error>
 where
@@ -586,6 +609,8 @@ mod tests {
             (MINIMAL.replace("6080\"", "6080\", simultaneous = \"all\""), "test.toml:3:49"),
             (format!("{MINIMAL}admin = \"0.0.0.0:9060\"\n"), "test.toml:5:9"),
             (MINIMAL.replace("size = 10", "size = 100000000"), "test.toml:4:24"),
+            (MINIMAL.replace("size = 10", "size = 10, identities = 17"), "test.toml:4:41"),
+            (MINIMAL.replace("size = 10", "size = 10, devices = 3"), "test.toml:4:38"),
             (MINIMAL.replace("127.0.0.1:6070", "nowhere"), "test.toml:2:16"),
         ];
         for (text, place) in cases {

@@ -112,6 +112,7 @@ fn try_out(
 fn trial(profile: &Profile, procedure: Procedure) -> Profile {
     let mut trial = profile.clone();
     trial.population.size = profile.population.size.min(UES);
+    trial.population.devices = 1;
     trial.part = crate::part::Part::WHOLE;
     let rate_per_s = Some(10.0);
     trial.arrivals =

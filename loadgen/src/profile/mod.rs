@@ -23,6 +23,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use imstorm_base::time::NS_PER_MS;
+use imstorm_cscf::hss::derived::Derivation;
 use imstorm_esp::{EncryptionAlgorithm, IntegrityAlgorithm, Mode, Suite};
 use imstorm_sip::transaction::Timings;
 use schemars::JsonSchema;
@@ -135,9 +136,24 @@ pub struct Population {
     /// The accesses of each UE, 1 or 2: each has an address of its own and, where there are several P-CSCFs, another one.
     #[serde(default = "default_accesses")]
     pub accesses: u32,
+    /// The public identities of each UE, 1 to 16: a sip: URI of its own, then a tel: URI and further sip: URIs. A registration binds all of them.
+    #[serde(default = "default_identities")]
+    pub identities: u32,
+    /// How many of the UEs are the devices of one user: each with a private identity and a USIM of its own, and all of the user's public
+    /// identities but its own first one shared. A divisor of `size`.
+    #[serde(default = "default_devices")]
+    pub devices: u32,
     /// A subscribers.csv to read, instead of deriving the subscribers from the seed.
     #[serde(default)]
     pub subscribers: Option<PathBuf>,
+}
+
+impl Population {
+    /// The rule that derives the subscribers from the seed.
+    pub(crate) fn derivation(&self) -> Derivation {
+        let (identities, devices) = (self.identities, self.devices);
+        Derivation { identities, devices, ..Derivation::new(self.seed, self.size, &self.domain) }
+    }
 }
 
 /// Where the core under test is.
@@ -452,6 +468,14 @@ impl Default for Limits {
 }
 
 const fn default_seed() -> u64 {
+    1
+}
+
+const fn default_identities() -> u32 {
+    2
+}
+
+const fn default_devices() -> u32 {
     1
 }
 

@@ -223,6 +223,9 @@ fn errors_point_at_the_spot() {
         ),
         error_with("[arrivals]", "[procedures.refresh]\ncount = 1\n[arrivals]"),
         error_with("[arrivals]", "[procedures.release]\njitter = 0.5\n[arrivals]"),
+        error_with("[arrivals]", "identities = 17\n[arrivals]"),
+        error_with("[arrivals]", "devices = 3\n[arrivals]"),
+        error_with("[arrivals]", "devices = 2\nsubscribers = \"a.csv\"\n[arrivals]"),
         error_with("[arrivals]", "[arrivels]"),
         error_with("name = \"minimal\"", ""),
     ];

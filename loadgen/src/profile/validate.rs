@@ -81,7 +81,19 @@ fn population(profile: &Profile) -> Result<(), Fault> {
         "population.domain",
         "a domain such as `ims.example`",
         format!("`{}`", population.domain),
-    )
+    )?;
+    let own = [("identities", population.identities, 2), ("devices", population.devices, 1)];
+    if population.subscribers.is_some() {
+        for (key, value, usual) in own {
+            let field = format!("population.{key}");
+            require(value == usual, &field, "none beside population.subscribers", value)?;
+        }
+        return Ok(());
+    }
+    population.derivation().check().or_else(|(key, expected)| {
+        let found = own.iter().find(|(name, ..)| *name == key).map_or(0, |(_, value, _)| *value);
+        require(false, &format!("population.{key}"), &expected, found)
+    })
 }
 
 fn topology(profile: &Profile, topology: &Topology) -> Result<(), Fault> {

@@ -27,8 +27,12 @@ fn each_seed(more: &str, check: impl Fn(&World<'_>)) {
 /// Gives the world of a bare profile with this added to `check`, for each seed.
 fn each_world(more: &str, check: impl Fn(&mut World<'_>)) {
     let accesses = if more.contains("[topology]") { "accesses = 2\n" } else { "" };
+    let usual = match more.contains("[population]") {
+        true => String::new(),
+        false => format!("[population]\nsize = {UES}\n{accesses}[arrivals]\nrate_per_s = 20\n"),
+    };
     let text = format!(
-        "name = \"sample\"\n[population]\nsize = {UES}\n{accesses}[arrivals]\nrate_per_s = 20\n\
+        "name = \"sample\"\n{usual}\
          [network]\nloss = 0.05\nduplication = 0.05\nreordering = 0.05\n\
          delay_ms = {{ min = 5, max = 40 }}\n{more}"
     );
@@ -291,6 +295,26 @@ fn ues_watch_their_registrations() {
     each_seed(&more, |world| {
         assert_eq!(completed(world, Procedure::RegEvent), 2 * UES);
         assert_eq!(world.generator().state().notify_unmatched, 0);
+    });
+}
+
+/// The largest lists that there are, of users whose two UEs share them.
+#[test]
+fn users_have_several_devices_and_many_identities() {
+    let more =
+        "[population]\nsize = 40\nidentities = 16\ndevices = 2\n[arrivals]\nrate_per_s = 20\n"
+            .to_owned()
+            + "[procedures.message]\nafter_s = 3\njitter = 0.5\ncount = 3\n\
+           [procedures.reg_event]\nafter_s = 2\ncount = 2\n\
+           [procedures.identity_change]\nafter_s = 7\njitter = 0.9\ncount = 2\n"
+            + REGISTER
+            + RELEASE;
+    each_seed(&more, |world| {
+        assert_eq!(completed(world, Procedure::Secure), UES);
+        assert_eq!(completed(world, Procedure::RegisterOverConnection), 2 * UES);
+        assert_eq!(completed(world, Procedure::RegEvent), 2 * UES);
+        assert_eq!(completed(world, Procedure::IdentityChange), 2 * UES);
+        assert_eq!(completed(world, Procedure::Message), 3 * UES);
     });
 }
 

@@ -62,8 +62,6 @@ pub struct Directory {
     /// All rows with a public identity, by its [`identity_key`], in the order of the file.
     by_impu: HashMap<Box<[u8]>, Holders>,
     derived: Option<Derivation>,
-    /// Derived subscribers have no tel: URI.
-    without_tel: bool,
     /// Whether a private identity may be modified: `user+SUFFIX@realm` is `user@realm`.
     takes_modified: bool,
 }
@@ -269,12 +267,6 @@ impl Directory {
         self.derived.as_ref()
     }
 
-    /// The same, where derived subscribers have a second identity, a tel: URI, or the default one alone.
-    #[must_use]
-    pub fn with_tel(self, with_tel: bool) -> Self {
-        Self { without_tel: !with_tel, ..self }
-    }
-
     /// The same, taking modified private identities or not.
     #[must_use]
     pub fn taking_modified(self, takes_modified: bool) -> Self {
@@ -312,22 +304,18 @@ impl Directory {
 
     /// All subscribers with this public identity as it was provisioned, barred or not.
     pub fn holders(&self, impu: &[u8]) -> impl Iterator<Item = UserId> {
-        let derived = |impu: &[u8]| {
-            let derived =
-                self.derived.as_ref().filter(|_| !self.without_tel || impu.starts_with(b"sip:"))?;
-            let number = derived.number_of_impu(impu)?;
-            u32::try_from(self.rows.len() as u64 + number - 1).ok()
-        };
-        let exact = derived(impu);
+        let derived = |impu: &[u8]| self.derived.as_ref().map(|derived| derived.holders(impu));
+        let exact = derived(impu).filter(|it| it.size_hint().0 > 0);
         let mut key = [0; IDENTITY_BYTES_MAX];
         // Nearly always all are derived, and spelled as the rule spells them.
         let key = match exact.is_some() && self.by_impu.is_empty() {
             true => None,
             false => identity_key(impu, &mut key),
         };
-        let derived = exact.or_else(|| derived(key?));
+        let derived = exact.or_else(|| derived(key?)).into_iter().flatten();
+        let place = |number: u64| u32::try_from(self.rows.len() as u64 + number - 1).ok();
         let rows = key.and_then(|key| self.by_impu.get(key)).map_or(&[][..], Holders::as_slice);
-        derived.into_iter().chain(rows.iter().copied()).map(UserId)
+        derived.filter_map(place).chain(rows.iter().copied()).map(UserId)
     }
 
     /// The shard that owns the user with this private identity: IMPIs that share an IMPU share it, and an unknown one is put
@@ -345,7 +333,10 @@ impl Directory {
     pub fn owner_of(&self, user: UserId, shards: usize) -> usize {
         let key = match self.rows.get(user.0 as usize) {
             Some(row) => row.group,
-            None => user.0,
+            None => {
+                let (derived, number) = self.derivation_of(user);
+                user.0 - (number - derived.user(number)) as u32
+            }
         };
         shard_of(u64::from(key), shards)
     }
@@ -404,18 +395,7 @@ impl Directory {
             }
             None => {
                 let (derived, number) = self.derivation_of(user);
-                let mut text = [0; 300];
-                let mut writer = Writer::new(&mut text);
-                derived.write_impu(number, &mut writer);
-                let uri = writer.as_written();
-                list.push(Identity { uri, is_default: true, barred: false })?;
-                if self.without_tel {
-                    return Ok(list.finish());
-                }
-                let mut writer = Writer::new(&mut text);
-                Derivation::write_tel(number, &mut writer);
-                let uri = writer.as_written();
-                list.push(Identity { uri, is_default: false, barred: false })?;
+                derived.list(number, &mut list)?;
             }
         }
         Ok(list.finish())
@@ -521,7 +501,7 @@ mod tests {
         let provisioned =
             ALICE.replace("alice@ims.example,sip:alice", "bob+1@ims.example,sip:bob1");
         let text = format!("{HEADER}{ALICE}{BOB}{provisioned}");
-        let derivation = Derivation { seed: 1, size: 10, domain: "ims.example".to_owned() };
+        let derivation = Derivation::new(1, 10, "ims.example");
         let directory = Directory::from_csv(&text, Some(derivation)).unwrap();
         assert_eq!(directory.find(b"alice+1@ims.example"), None);
         assert!(!directory.is_modified(b"alice+1@ims.example"));

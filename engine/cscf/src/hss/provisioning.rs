@@ -179,7 +179,7 @@ mod tests {
     use super::*;
 
     fn hss() -> (Hss, UserId) {
-        let derivation = Derivation { seed: 1, size: 3, domain: "ims.example".to_owned() };
+        let derivation = Derivation::new(1, 3, "ims.example");
         let hss = Hss::new(Arc::new(Directory::derived(derivation)));
         let user = hss.directory().find(b"ue00000001@ims.example").unwrap();
         (hss, user)

@@ -108,7 +108,7 @@ mod tests {
         fn new() -> Self {
             let [scscf_at, pcscf_at] =
                 [6260, 6060].map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
-            let derivation = Derivation { seed: 1, size: 4, domain: "ims.example".to_owned() };
+            let derivation = Derivation::new(1, 4, "ims.example");
             let config = ScscfConfig {
                 authentication: crate::Authentication::Aka,
                 mw: scscf_at,
