@@ -25,6 +25,7 @@ pub(crate) mod link;
 pub mod live;
 pub mod log;
 pub mod measure;
+pub mod metrics;
 pub mod operator;
 pub mod part;
 pub(crate) mod plain;

@@ -14,6 +14,7 @@ mod address;
 mod client;
 mod file;
 mod listener;
+mod metrics;
 mod runtime;
 mod server;
 mod text;
@@ -21,6 +22,7 @@ mod text;
 pub use address::{Address, AddressError};
 pub use client::{Error, get, post, request};
 pub use file::FileWriter;
+pub use metrics::exposition;
 pub use runtime::Runtime;
 pub use server::{
     BODY_BYTES_MAX, CONNECTIONS_MAX, HEADER_TIMEOUT, Handler, NotLoopback, Request, Response,

@@ -5,7 +5,9 @@ use crate::listener::{Bound, Listener, SocketFile, Stream};
 use crate::runtime::{self, Runtime};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{ALLOW, AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue, WWW_AUTHENTICATE};
+use hyper::header::{
+    ACCEPT, ALLOW, AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue, WWW_AUTHENTICATE,
+};
 use hyper::{StatusCode, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::convert::Infallible;
@@ -38,6 +40,8 @@ pub struct Request {
     pub path: String,
     /// What follows the question mark, or empty.
     pub query: String,
+    /// The media types that the client takes (Accept, RFC 9110 section 12.5.1), or empty.
+    pub accept: String,
     /// The body.
     pub body: Vec<u8>,
 }
@@ -244,6 +248,12 @@ impl Service {
             method: head.method.as_str().to_owned(),
             path: head.uri.path().to_owned(),
             query: head.uri.query().unwrap_or("").to_owned(),
+            accept: head
+                .headers
+                .get(ACCEPT)
+                .and_then(|it| it.to_str().ok())
+                .unwrap_or("")
+                .to_owned(),
             body,
         })
     }

@@ -1,11 +1,11 @@
 //! What the engine counts. One table: each row is a field, and its name in `/v1/status`.
 
 macro_rules! counters {
-    ($($(#[$doc:meta])* $name:ident,)*) => {
+    ($($(#[doc = $doc:literal])* $name:ident,)*) => {
         /// One shard's counters. Written by that shard alone; the control plane reads a published copy.
         #[derive(Clone, Debug, Default, PartialEq, Eq)]
         pub struct Counters {
-            $($(#[$doc])* pub $name: u64,)*
+            $($(#[doc = $doc])* pub $name: u64,)*
         }
 
         impl Counters {
@@ -25,6 +25,9 @@ macro_rules! counters {
             pub const COUNT: usize = [$(stringify!($name)),*].len();
             /// Their names, in the order of [`Counters::values`].
             pub const NAMES: [&'static str; Self::COUNT] = [$(stringify!($name)),*];
+
+            /// What each counts, in the same order.
+            pub const MEANINGS: [&'static str; Self::COUNT] = [$(concat!($($doc),*)),*];
 
             /// Their values.
             #[must_use]

@@ -1,6 +1,7 @@
 //! The operator over HTTP: what each path means, and what is answered. Bodies are JSON; an error's is `{"error":"…"}`.
 //!
 //! ```text
+//! GET            /metrics
 //! GET            /v1/status
 //! GET            /v1/{subscribers,subscriptions,associations,bindings,sessions}[/IMPI][?from=NEXT]
 //! POST           /v1/subscriptions/IMPI/shorten       {"expires_s":N}
@@ -14,10 +15,11 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use imstorm_control::{Request, Response, percent_decode};
+use imstorm_control::{Request, Response, exposition, percent_decode};
 use imstorm_cscf::operator::{Command, Refusal};
 use imstorm_cscf::scscf::Reason;
 use imstorm_uring::Backend;
+use prometheus_client::registry::Registry;
 use serde_json::{Map, Value, json};
 
 use crate::inquiry::{Desk, NoAnswer};
@@ -40,6 +42,8 @@ pub struct Api {
     pub topology: Arc<Topology>,
     /// The shards' numbers.
     pub published: Arc<Vec<Published>>,
+    /// What Prometheus is told of them.
+    pub metrics: Registry,
     /// When the engine was started.
     pub started: Instant,
     /// The back end that is in use.
@@ -54,6 +58,7 @@ pub struct Api {
 
 /// What a path names.
 enum Resource<'a> {
+    Metrics,
     Status,
     List(Table),
     Of(Table, &'a str),
@@ -73,6 +78,7 @@ impl<'a> Resource<'a> {
             count += 1;
         }
         Some(match parts[..count] {
+            ["metrics"] => Self::Metrics,
             ["v1", "status"] => Self::Status,
             ["v1", "subscriptions", impi, "shorten"] => Self::Shorten(impi),
             ["v1", "subscriptions", impi, "terminate"] => Self::Terminate(impi),
@@ -89,7 +95,7 @@ impl<'a> Resource<'a> {
     /// Its methods, as Allow has them.
     fn methods(&self) -> &'static str {
         match self {
-            Self::Status | Self::List(_) | Self::Of(..) => "GET",
+            Self::Metrics | Self::Status | Self::List(_) | Self::Of(..) => "GET",
             Self::Shorten(_) | Self::Terminate(_) | Self::ScscfSwitch | Self::PcscfSwitch(_) => {
                 "POST"
             }
@@ -146,14 +152,13 @@ impl Api {
             let problem = format!("{} is none of its methods: {methods}", request.method);
             return Response { allow: methods, ..error(405, &problem) };
         }
-        match self.serve(&resource, request) {
-            Ok(body) => Response::json(200, body),
-            Err(problem) => error(problem.status, &problem.text),
-        }
+        self.serve(&resource, request)
+            .unwrap_or_else(|problem| error(problem.status, &problem.text))
     }
 
-    fn serve(&self, resource: &Resource<'_>, request: &Request) -> Result<Vec<u8>, Problem> {
-        match *resource {
+    fn serve(&self, resource: &Resource<'_>, request: &Request) -> Result<Response, Problem> {
+        let body = match *resource {
+            Resource::Metrics => return Ok(exposition(&self.metrics, &request.accept)),
             Resource::Status => {
                 let deviation = self.deviation.as_deref();
                 let mut status = status(&self.published, self.started, self.io, deviation);
@@ -173,7 +178,8 @@ impl Api {
             Resource::PcscfSwitch(Some(address)) => {
                 self.switch(Switched::Pcscf(pcscf(address)?), &request.body)
             }
-        }
+        };
+        body.map(|body| Response::json(200, body))
     }
 
     fn shorten(&self, impi: Vec<u8>, body: &[u8]) -> Result<Vec<u8>, Problem> {
@@ -383,6 +389,7 @@ mod tests {
             desk: Desk::new(Vec::new()),
             topology: Arc::new(Topology::new(&config, 1, directory)),
             published: Arc::new(Vec::new()),
+            metrics: Registry::default(),
             started: Instant::now(),
             io: Backend::Mmsg,
             deviation: None,
@@ -397,6 +404,7 @@ mod tests {
             method: method.to_owned(),
             path: path.to_owned(),
             query: query.to_owned(),
+            accept: String::new(),
             body: body.as_bytes().to_vec(),
         };
         let response = api().answer(&request);
@@ -411,6 +419,7 @@ mod tests {
         }
         for (method, path, allow) in [
             ("POST", "/v1/status", "GET"),
+            ("PUT", "/metrics", "GET"),
             ("DELETE", "/v1/subscriptions", "GET"),
             ("GET", "/v1/subscriptions/a/shorten", "POST"),
             ("PUT", "/v1/subscribers/a/identities", "POST, DELETE"),

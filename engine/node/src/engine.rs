@@ -20,6 +20,7 @@ use imstorm_uring::{
 use crate::api::Api;
 use crate::config::{ConfigError, EngineConfig, SHARDS_MAX};
 use crate::inquiry::{self, Desk, Inquiries, Inquiry};
+use crate::metrics::Metrics;
 use crate::shard::{Hop, Shard, users_per_shard};
 use crate::status::Published;
 use crate::switch::SecurityEvent;
@@ -132,7 +133,6 @@ fn load_directory(config: &EngineConfig) -> Result<Option<Directory>, ConfigErro
     let Some(section) = &config.subscribers else { return Ok(None) };
     let Some(file) = &section.file else {
         let directory = section.derivation().map(Directory::derived);
-        let directory = directory.map(|it| it.with_tel(section.tel));
         return Ok(directory.map(|it| it.taking_modified(config.hss.takes_modified_impis())));
     };
     let path = config.directory.join(file);
@@ -145,7 +145,7 @@ fn load_directory(config: &EngineConfig) -> Result<Option<Directory>, ConfigErro
     let text = std::fs::read_to_string(&path)
         .map_err(|cause| error(0, format!("can't be read: {cause}")))?;
     Directory::from_csv(&text, section.derivation())
-        .map(|it| it.taking_modified(config.hss.takes_modified_impis()).with_tel(section.tel))
+        .map(|it| it.taking_modified(config.hss.takes_modified_impis()))
         .map(Some)
         .map_err(|cause| error(cause.line, format!("{}: {}", cause.field, cause.problem)))
 }
@@ -187,13 +187,15 @@ impl Engine {
             Arc::new((0..shards).map(|_| Published::default()).collect());
         let (askers, inquiries): (Vec<_>, Vec<_>) = (0..shards).map(|_| inquiry::queue()).unzip();
         let mut running = Running::start(plan, io, sockets, inquiries, &published)?;
+        let deviation = plan.config.deviation();
         let api = Api {
+            metrics: Metrics::registry(Arc::clone(&published), started, io, deviation.as_deref()),
             desk: Desk::new(askers.into_iter().zip(running.wakers.iter().cloned()).collect()),
             topology: Arc::clone(&plan.topology),
             published,
             started,
             io,
-            deviation: plan.config.deviation(),
+            deviation,
             security_event: Mutex::new(SecurityEvent::new(&plan.config)),
             expires_max_s: plan.config.scscf.as_ref().map(|scscf| scscf.expires_max_s),
         };

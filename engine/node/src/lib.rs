@@ -14,6 +14,7 @@ pub mod config;
 mod ctl;
 pub mod engine;
 pub mod inquiry;
+pub mod metrics;
 pub mod shard;
 pub mod status;
 pub mod switch;

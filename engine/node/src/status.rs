@@ -11,19 +11,50 @@ use serde_json::{Map, Value, json};
 use crate::shard::Shard;
 
 macro_rules! gauges {
-    ($($name:ident),* $(,)?) => {
+    ($($(#[doc = $doc:literal])* $name:ident),* $(,)?) => {
         /// A shard's gauges, by place.
         #[derive(Copy, Clone)]
         #[allow(non_camel_case_types)]
-        enum Gauge { $($name),* }
-        const GAUGE_NAMES: &[&str] = &[$(stringify!($name)),*];
+        pub(crate) enum Gauge { $($name),* }
+        pub(crate) const GAUGE_NAMES: &[&str] = &[$(stringify!($name)),*];
+        /// What each is, in the same order.
+        pub(crate) const GAUGE_MEANINGS: &[&str] = &[$(concat!($($doc),*)),*];
     };
 }
 
 gauges! {
-    connections, security_associations, pcscf_transactions, pcscf_tombstones, pcscf_strings_bytes,
-    subscriptions, registrations, sessions, reg_subscriptions, challenges, notifications, scscf_strings_bytes, timers, cpu_ns,
-    pcscf_bytes, scscf_bytes,
+    /// UEs' connections at the P-CSCF.
+    connections,
+    /// Security associations at the P-CSCF: four for each set.
+    security_associations,
+    /// Transactions that the P-CSCF has open.
+    pcscf_transactions,
+    /// What the P-CSCF keeps of transactions that are over, to answer what comes again.
+    pcscf_tombstones,
+    /// Bytes of strings that the P-CSCF holds.
+    pcscf_strings_bytes,
+    /// Security subscriptions at the S-CSCF.
+    subscriptions,
+    /// Bindings at the S-CSCF.
+    registrations,
+    /// Sessions at the S-CSCF.
+    sessions,
+    /// Subscriptions to the reg event package at the S-CSCF.
+    reg_subscriptions,
+    /// Challenges that wait for their answer.
+    challenges,
+    /// NOTIFYs that wait for theirs.
+    notifications,
+    /// Bytes of strings that the S-CSCF holds.
+    scscf_strings_bytes,
+    /// Timers that run.
+    timers,
+    /// What the shard's thread has used of a core, in nanoseconds.
+    cpu_ns,
+    /// Bytes of the P-CSCF's tables in use.
+    pcscf_bytes,
+    /// Bytes of the S-CSCF's tables in use.
+    scscf_bytes,
 }
 
 /// One shard's published numbers.
@@ -70,11 +101,11 @@ impl Published {
         self.gauges[Gauge::cpu_ns as usize].store(process::thread_cpu_ns(), Ordering::Relaxed);
     }
 
-    fn counter(&self, place: usize) -> u64 {
+    pub(crate) fn counter(&self, place: usize) -> u64 {
         self.counters[place].load(Ordering::Relaxed)
     }
 
-    fn gauge(&self, place: usize) -> u64 {
+    pub(crate) fn gauge(&self, place: usize) -> u64 {
         self.gauges[place].load(Ordering::Relaxed)
     }
 }
