@@ -138,7 +138,7 @@ fn seek(profile: Profile, spec: FifoSpec, ticks: Ticks) -> CapacityResult {
 }
 
 const CAPACITY: &str = "mix.refresh = { rate_per_s = 100, delay_limit_ms = 100 }\n\
-     capacity = { from = 10, step = 5, to = 60, resolution = 0.01, step_s = 6, transient_s = 2, tries = 1, drain_s = 140 }";
+     capacity = { from = 10, step = 5, to = 60, resolution = 0.01, step_s = 6, transient_s = 2, tries = 1, appeals = 0, drain_s = 140 }";
 
 #[test]
 fn the_capacity_of_a_known_target_is_found() {
@@ -151,6 +151,14 @@ fn the_capacity_of_a_known_target_is_found() {
     let found = seek(profile(4_000, CAPACITY), refused, Ticks::OnTime);
     let per_s = found.capacity_per_s.expect("some load is handled");
     assert!((1_000.0..1_950.0).contains(&per_s), "a short queue refuses bursts: {found:?}");
+}
+
+#[test]
+fn appeals_do_not_lead_far_above_it() {
+    let plan = CAPACITY.replace("tries = 1, appeals = 0", "tries = 2, appeals = 2");
+    let found = seek(profile(4_000, &plan), HALF_MS, Ticks::OnTime);
+    let per_s = found.capacity_per_s.expect("some load is handled");
+    assert!((1_900.0..=2_100.0).contains(&per_s), "within 5%: {found:?}");
 }
 
 #[test]

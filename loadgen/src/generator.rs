@@ -183,6 +183,12 @@ pub struct Generator {
     pub(crate) schedule: Schedule,
     /// What the population offers once it is brought up.
     pub(crate) traffic: Option<Box<Traffic>>,
+    /// Whether there is such a load. It counts on UEs, which therefore come back where they lose their connections.
+    pub(crate) traffic_is_offered: bool,
+    /// How long the arrivals take, in nanoseconds.
+    pub(crate) arrivals_ns: u64,
+    /// UEs that are to come back.
+    pub(crate) away: u64,
     /// How many UEs the arrivals bring up; the others are for the load.
     pub(crate) brought_up: u32,
     /// The next one of the others.
@@ -301,6 +307,10 @@ impl Generator {
             timers: Timers::with_wheel(&timer_durations(&timings), size * long_timers(procedures)),
             schedule: Schedule::new(&profile.arrivals, profile.part, brought_up, random.fork(1)),
             traffic: Traffic::new(profile, random.fork(4)).map(Box::new),
+            traffic_is_offered: profile.traffic.is_some(),
+            arrivals_ns: (f64::from(brought_up) * 1e9 / profile.arrivals.last_rate_per_s().max(1.0))
+                as u64,
+            away: 0,
             brought_up,
             fresh: brought_up,
             random: random.fork(2),

@@ -29,7 +29,7 @@ use crate::plain::bursts::Bursts;
 use crate::population::{self, Population};
 use crate::profile::{Capacity, Profile};
 use crate::recorder::Capture;
-use crate::report::{CourseReport, Look, Report};
+use crate::report::{CourseReport, Engine, Look, Report};
 use crate::target;
 use crate::traffic::Search;
 use crate::watch::Watcher;
@@ -153,6 +153,7 @@ pub fn run(
     let mut io_sockets = open_sockets(&mut profile, options)?;
     announce(&profile, options, &io_sockets)?;
     let mut child = None;
+    let mut before = Engine::default();
     let admin = match options.target {
         Some(target) => {
             // A server that only takes calls need not know OPTIONS, and may count it as a call gone wrong.
@@ -163,6 +164,7 @@ pub fn run(
                 return Err(RunError::NoAnswer(target));
             }
             profile.topology.pcscf = vec![target];
+            before = options.admin.as_deref().and_then(target::status).unwrap_or_default();
             options.admin.clone()
         }
         None => {
@@ -209,7 +211,7 @@ pub fn run(
         .name("generator".to_owned())
         .spawn(move || worker.run(std::mem::take(&mut io_sockets)))
         .map_err(|error| RunError::Environment(format!("a thread: {error}")))?;
-    let watcher = Watcher { profile: &profile, options, admin: admin.as_deref() };
+    let watcher = Watcher { profile: &profile, options, admin: admin.as_deref(), before };
     let watched = watcher.watch(&began, &beats)?;
     let done = thread
         .join()

@@ -13,6 +13,7 @@ use crate::generator::{Cut, GeneratorState};
 use crate::health::{Judgement, Machine};
 use crate::live::Live;
 use crate::log::{End, LogWriter, RunInfo, RunLog, Second};
+use crate::measure::StepTally;
 use crate::profile::Profile;
 use crate::recorder;
 use crate::report::{Engine, Outcome, Report};
@@ -36,6 +37,8 @@ pub(crate) struct Watcher<'a> {
     pub options: &'a RunOptions,
     /// The engine's control plane.
     pub admin: Option<&'a str>,
+    /// What the engine had counted before.
+    pub before: Engine,
 }
 
 /// What was seen of a run while it went on.
@@ -94,7 +97,10 @@ impl Watcher<'_> {
                 health: beat.health,
                 cpu_ns: process::process_cpu_ns(),
                 rss_bytes: process::memory().unwrap_or_default().resident_bytes,
-                engine: engine.as_ref().and_then(EngineWatch::last),
+                engine: engine
+                    .as_ref()
+                    .and_then(EngineWatch::last)
+                    .map(|engine| engine.since(&self.before)),
             };
             from_ns = second.until_ns;
             watched.write(|writer| writer.write(&second));
@@ -127,6 +133,7 @@ impl Watcher<'_> {
             |error: io::Error| RunError::Environment(format!("{}: {error}", out.display()));
         let state = GeneratorState { links: done.links, ..done.generator.state() };
         let engine = self.admin.and_then(|admin| rested(admin, &state, rest_max(self.profile)));
+        let engine = engine.map(|engine| engine.since(&self.before));
         let written = recorder::write(done.generator.recorder(), out, watched.log.info.epoch_ns)
             .map_err(failed)?;
         let mut health = watched.log.health().clone();
@@ -252,13 +259,19 @@ fn invalid_reasons(
         reasons
             .push("too many starts waited for a UE that is free: no more were offered".to_owned());
     }
-    let found = done.generator.capacity();
-    if found.is_some_and(|found| found.limit == SearchLimit::Generator) {
-        reasons.push(
-            "the generator could not keep to its own times: the capacity is at least what was found"
-                .to_owned(),
-        );
-    }
+    let limit = done.generator.capacity().map(|found| found.limit);
+    let unknown = limit.and_then(|limit| match limit {
+        SearchLimit::Generator => Some(
+            "the generator could not keep to its own times: the capacity is at least what was found",
+        ),
+        SearchLimit::Population => Some(
+            "no UE was free for what was offered: the capacity is at least what was found with so many UEs",
+        ),
+        SearchLimit::Interrupted => Some("the search for the capacity was ended before it was through"),
+        SearchLimit::Target | SearchLimit::HighestLoad | SearchLimit::LowestLoad => None,
+    });
+    reasons.extend(unknown.map(str::to_owned));
+    reasons.extend(late_steps(profile, log.steps()));
     let Cut { under_way, waiting } = done.cut;
     if (!done.drained || waiting > 0) && !done.interrupted {
         reasons.push(format!(
@@ -266,6 +279,23 @@ fn invalid_reasons(
         ));
     }
     reasons
+}
+
+/// The steps in which too many starts came late: among all of a long bring-up they would not show. In a search such steps count for nothing
+/// anyway.
+fn late_steps(profile: &Profile, steps: &[StepTally]) -> Vec<String> {
+    let rules = &profile.validity;
+    let is_search = profile.traffic.as_ref().is_none_or(|traffic| traffic.steps.is_empty());
+    let late = (1..).zip(steps).filter(|_| !is_search).filter_map(|(number, step)| {
+        let (late, starts) = (step.late, step.handled().0 + step.pending());
+        (late as f64 > rules.late_share_max * starts as f64).then(|| {
+            format!(
+                "in step {number} {late} of {starts} starts came more than {} ms late: the generator was the limit",
+                rules.late_ms
+            )
+        })
+    });
+    late.collect()
 }
 
 #[cfg(test)]

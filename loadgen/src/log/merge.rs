@@ -100,8 +100,12 @@ pub fn merge(
     mut look: impl FnMut(u64, u64),
 ) -> Result<RunLog, MergeError> {
     let mut sources = open(directories)?;
-    let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    if directories.iter().any(|it| absolute(it) == absolute(out)) {
+    // What is not there yet is none of them.
+    let is_out = |path: &PathBuf| match (path.canonicalize(), out.canonicalize()) {
+        (Ok(path), Ok(out)) => path == out,
+        _ => false,
+    };
+    if directories.iter().any(is_out) {
         return Err(MergeError::InPlace(out.to_owned()));
     }
     let epoch_ns = sources.iter().map(|it| it.reader.info.epoch_ns).min().unwrap_or(0);

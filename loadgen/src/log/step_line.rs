@@ -29,6 +29,8 @@ struct RowLine {
     abandoned: u64,
     delay_limit_ns: Option<u64>,
     inadequate: u64,
+    #[serde(default)]
+    inadequate_raw: u64,
     skipped: u64,
     /// A histogram as in latency.hlog.
     latency_us: String,
@@ -77,6 +79,7 @@ impl RowLine {
             abandoned: tally.abandoned,
             delay_limit_ns: row.delay_limit_ns,
             inadequate: row.inadequate,
+            inadequate_raw: row.inadequate_raw,
             skipped: row.skipped,
             latency_us: encode(&tally.latency_us),
         }
@@ -100,6 +103,7 @@ impl RowLine {
             tally,
             delay_limit_ns: self.delay_limit_ns,
             inadequate: self.inadequate,
+            inadequate_raw: self.inadequate_raw,
             skipped: self.skipped,
         }))
     }

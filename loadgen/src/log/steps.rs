@@ -63,6 +63,7 @@ pub(super) fn add(into: &mut StepTally, other: &StepTally) {
                 mine.offered_per_s += row.offered_per_s;
                 mine.tally.merge(&row.tally);
                 mine.inadequate += row.inadequate;
+                mine.inadequate_raw += row.inadequate_raw;
                 mine.skipped += row.skipped;
             }
             None => into.rows.push(row.clone()),

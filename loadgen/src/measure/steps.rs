@@ -18,6 +18,8 @@ pub struct StepRow {
     pub delay_limit_ns: Option<u64>,
     /// Of those that were wanted behind the transient: failed, above the limit, never begun, or at the end under way beyond the limit.
     pub inadequate: u64,
+    /// The same by the latency from when they began, without those that never did: what a free UE for each would have left of them.
+    pub inadequate_raw: u64,
     /// Never begun, as no UE was free.
     pub skipped: u64,
 }
@@ -50,7 +52,15 @@ impl StepRow {
     #[must_use]
     pub fn new(procedure: Procedure, offered_per_s: f64, delay_limit_ns: Option<u64>) -> Self {
         let tally = Tally::without_raw();
-        Self { procedure, offered_per_s, tally, delay_limit_ns, inadequate: 0, skipped: 0 }
+        Self {
+            procedure,
+            offered_per_s,
+            tally,
+            delay_limit_ns,
+            inadequate: 0,
+            inadequate_raw: 0,
+            skipped: 0,
+        }
     }
 
     fn is_beyond(&self, latency_ns: u64) -> bool {
@@ -65,6 +75,18 @@ impl StepTally {
         let each =
             |row: &StepRow| (row.tally.over() - row.tally.abandoned + row.skipped, row.inadequate);
         self.rows.iter().map(each).fold((0, 0), |sum, row| (sum.0 + row.0, sum.1 + row.1))
+    }
+
+    /// How many never began, as no UE was free.
+    #[must_use]
+    pub fn skipped(&self) -> u64 {
+        self.rows.iter().map(|row| row.skipped).sum()
+    }
+
+    /// How many were handled inadequately once they had begun.
+    #[must_use]
+    pub fn inadequate_raw(&self) -> u64 {
+        self.rows.iter().map(|row| row.inadequate_raw).sum()
     }
 
     /// How many of those that were wanted behind the transient go on.
@@ -109,6 +131,7 @@ impl Steps {
             row.tally.completed += 1;
             row.tally.record(latency_ns);
             row.inadequate += u64::from(row.is_beyond(latency_ns));
+            row.inadequate_raw += u64::from(row.is_beyond(start.raw_ns(now)));
         });
     }
 
@@ -116,6 +139,7 @@ impl Steps {
         self.of(procedure, start.intended, |row| {
             row.tally.failed += 1;
             row.inadequate += 1;
+            row.inadequate_raw += 1;
         });
     }
 
@@ -128,6 +152,7 @@ impl Steps {
             let age_ns = start.corrected_ns(now);
             row.tally.record(age_ns);
             row.inadequate += u64::from(row.is_beyond(age_ns));
+            row.inadequate_raw += u64::from(row.is_beyond(start.raw_ns(now)));
         });
     }
 
@@ -226,6 +251,10 @@ mod tests {
             (4, 4),
             "failed, late and never begun of 4 that are over; one was cut off"
         );
-        assert_eq!(step.pending(), 3);
+        assert_eq!(step.inadequate_raw(), 3, "what never began had no chance");
+        steps.completed(Procedure::Refresh, at(1, 5), 6 * NS_PER_S);
+        let step = &steps.all()[0];
+        assert_eq!((step.handled().1, step.inadequate_raw()), (5, 3), "late by its waiting alone");
+        assert_eq!(step.pending(), 2);
     }
 }

@@ -108,6 +108,8 @@ pub(crate) struct Plain {
     texts: Texts,
     local: SocketAddr,
     timings: Timings,
+    /// Whether the population offers a load.
+    traffic_is_offered: bool,
     refresh: Refresh,
     /// Seconds after being registered, and jitter.
     release: Option<(f64, f64)>,
@@ -160,6 +162,7 @@ impl Plain {
             strings: Strings::with_capacity(STRINGS_BYTES),
             timers: Timers::new(&durations(&timings, refresh.expires_s)),
             timings,
+            traffic_is_offered: profile.traffic.is_some(),
             refresh,
             call,
             random,

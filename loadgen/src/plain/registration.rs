@@ -225,15 +225,20 @@ impl Plain {
             self.begin_calls(around, ue);
         }
         let it = &mut self.registrations[ue as usize];
-        let number = it.cseq;
         let is_over = it.left == 0 && self.release.is_none();
         if is_over && !it.at_rest {
             it.at_rest = true;
             self.counts.at_rest += 1;
         }
-        // Before half of its time is over, as TS 24.229 clause 5.1.1.4.1 has it for short ones.
+        self.refresh_later(around, ue, granted_s);
+    }
+
+    /// The registration is refreshed before half of its time is over, as TS 24.229 clause 5.1.1.4.1 has it for short ones.
+    fn refresh_later(&mut self, around: &Around<'_>, ue: u32, granted_s: u32) {
+        let it = &self.registrations[ue as usize];
+        let (number, left) = (it.cseq, it.left);
         let mut after_ns = half_ns(granted_s);
-        if it.left > 0 {
+        if left > 0 {
             after_ns = after_ns.min(self.refresh_after_ns());
         }
         let timer = Timer { ue, number, kind: TimerKind::Refresh };
@@ -291,6 +296,12 @@ impl Plain {
         let start = it.start();
         let Some(procedure) = it.stage.procedure() else { return };
         self.counts.under_way -= 1;
+        if it.stage == Stage::Refreshing && self.traffic_is_offered {
+            // The registration lasts as long as it was granted, and a load counts on it.
+            it.stage = Stage::Registered;
+            around.note_failed(ue, procedure, start, cause);
+            return self.refresh_later(around, ue, self.refresh.expires_s);
+        }
         self.counts.registered -= u64::from(it.stage != Stage::Registering);
         it.stage = Stage::Gone;
         around.note_failed(ue, procedure, start, cause);

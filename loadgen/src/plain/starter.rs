@@ -24,6 +24,10 @@ pub(crate) struct PlainStarter<'a, 'b> {
 }
 
 impl Starter for PlainStarter<'_, '_> {
+    fn all_started(&self) -> bool {
+        self.all_started
+    }
+
     fn is_quiet(&self) -> bool {
         self.all_started && self.plain.counts.under_way == 0
     }

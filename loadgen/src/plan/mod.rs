@@ -177,13 +177,12 @@ impl Plan {
                 text::bytes(self.assumptions.memory_bytes)
             ));
         }
-        for phase in self.phases.iter().filter(|phase| phase.phase != "bring-up") {
-            if phase.in_flight > self.brought_up as f64 {
-                misfits.push(format!(
-                    "{}: {:.0} procedures go on at one time, and there are {} UEs: starts will wait for a UE that is free",
-                    phase.phase, phase.in_flight, self.brought_up
-                ));
-            }
+        let (sought, steps): (Vec<_>, Vec<_>) =
+            self.crowded().partition(|phase| phase.phase.starts_with("load "));
+        misfits.extend(steps.into_iter().map(|phase| self.crowd(phase)));
+        // A search need not come to its highest load.
+        if let Some(lowest) = sought.iter().find(|it| Some(&it.phase) == self.lowest_sought()) {
+            misfits.push(self.crowd(lowest));
         }
         let fresh: f64 = self.offers.iter().filter(|it| is_fresh(it)).map(|it| it.starts).sum();
         let others = self.ues - self.brought_up;
@@ -248,7 +247,29 @@ impl Plan {
                 ));
             }
         }
+        let highest = self.crowded().filter(|phase| Some(&phase.phase) != self.lowest_sought());
+        for phase in highest.filter(|phase| phase.phase.starts_with("load ")) {
+            remarks.push(format!("{}, if the search comes to it", self.crowd(phase)));
+        }
         self.remarks = remarks;
+    }
+
+    /// The phases that want more UEs at a time than there are, if each procedure takes as long as it may.
+    fn crowded(&self) -> impl Iterator<Item = &PhaseLoad> {
+        let phases = self.phases.iter().filter(|phase| phase.phase != "bring-up");
+        phases.filter(|phase| phase.in_flight > self.brought_up as f64)
+    }
+
+    fn crowd(&self, phase: &PhaseLoad) -> String {
+        format!(
+            "{}: {:.0} procedures go on at one time, and there are {} UEs: starts will wait for a UE that is free",
+            phase.phase, phase.in_flight, self.brought_up
+        )
+    }
+
+    /// The first load of a search.
+    fn lowest_sought(&self) -> Option<&String> {
+        self.phases.iter().map(|it| &it.phase).find(|phase| phase.starts_with("load "))
     }
 
     /// The plan as JSON.

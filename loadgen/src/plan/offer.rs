@@ -74,7 +74,9 @@ pub fn offers(profile: &Profile, assumed_s: f64) -> Vec<Offer> {
                 starts: rate_per_s * step.for_s,
                 measured: rate_per_s * (step.for_s - step.transient_s),
                 delay_limit_ms: rate.delay_limit_ms,
-                in_flight: rate_per_s * limit_s.unwrap_or(lasts_s(profile, procedure, assumed_s)),
+                in_flight: all_per_s
+                    * from.max(to)
+                    * limit_s.unwrap_or(lasts_s(profile, procedure, assumed_s)),
             });
         }
     }
@@ -98,7 +100,8 @@ pub fn offers(profile: &Profile, assumed_s: f64) -> Vec<Offer> {
 fn steps(traffic: &Traffic) -> Vec<(String, LoadStep)> {
     let steps = (1..).zip(&traffic.steps).map(|(number, step)| (format!("step {number}"), *step));
     let sought = traffic.capacity.into_iter().flat_map(|it| {
-        [it.from, it.to].map(|load| {
+        let highest = (it.to > it.from).then_some(it.to);
+        [it.from].into_iter().chain(highest).map(move |load| {
             let for_s = it.transient_s + it.step_s;
             let step = LoadStep { load, load_to: None, for_s, transient_s: it.transient_s };
             (format!("load {load}"), step)

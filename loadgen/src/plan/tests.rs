@@ -64,7 +64,7 @@ fn what_will_not_fit_is_said() {
     let doubtful = plan("capacity", &[("traffic.capacity.attempts_max", "1000")], PLENTY).misfits;
     assert_eq!(
         doubtful,
-        ["attempts: no step can be good before 2995, and traffic.capacity.attempts_max is 1000"]
+        ["attempts: no step can be good before 3688, and traffic.capacity.attempts_max is 1000"]
     );
 }
 

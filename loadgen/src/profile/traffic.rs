@@ -98,6 +98,9 @@ pub struct Capacity {
     pub attempts_max: u64,
     /// How often a bad step is tried: one that was bad by a hiccup of the machine gets another chance.
     pub tries: u32,
+    /// How often the lowest bad load is tried once more when the search has come to it: what disturbed the machine for seconds may be over by
+    /// then. A load that turns out good has the search go on above it.
+    pub appeals: u32,
     /// How long is waited between steps for what is under way, in seconds.
     pub drain_s: f64,
 }
@@ -115,6 +118,7 @@ impl Default for Capacity {
             transient_s: 3.0,
             attempts_max: 100_000,
             tries: 2,
+            appeals: 1,
             drain_s: 40.0,
         }
     }
@@ -262,7 +266,8 @@ impl Capacity {
         let field = name("attempts_max");
         require(self.attempts_max >= ATTEMPTS_MIN, &field, &expected, self.attempts_max)?;
         let possible = (1..=10).contains(&self.tries);
-        require(possible, &name("tries"), "from 1 to 10", self.tries)
+        require(possible, &name("tries"), "from 1 to 10", self.tries)?;
+        require(self.appeals <= 10, &name("appeals"), "at most 10", self.appeals)
     }
 }
 

@@ -68,7 +68,7 @@ pub(super) fn capacity(text: &mut String, found: &CapacityResult) {
         );
     }
     let objective = format!(
-        "at most {}% handled inadequately, with {}% confidence",
+        "at most {}% handled inadequately, with {}% confidence in each try",
         found.inadequate_share_max * 100.0,
         found.confidence * 100.0
     );
@@ -87,6 +87,7 @@ fn verdict(verdict: StepVerdict) -> &'static str {
         StepVerdict::Inadequate => "inadequate",
         StepVerdict::Undecided => "undecided",
         StepVerdict::GeneratorLimit => "the generator was late",
+        StepVerdict::PopulationLimit => "no UE was free",
     }
 }
 
@@ -95,6 +96,9 @@ fn limit(limit: SearchLimit) -> &'static str {
         SearchLimit::Target => "the target: a little more was handled inadequately",
         SearchLimit::Generator => {
             "the generator could not keep to its own times: the target's capacity is at least that"
+        }
+        SearchLimit::Population => {
+            "the UEs: more were needed at a time than there are (population.size): the target's capacity is at least that"
         }
         SearchLimit::HighestLoad => {
             "the highest load that the profile has was handled adequately: the capacity is at least that"

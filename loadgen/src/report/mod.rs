@@ -217,6 +217,25 @@ pub struct Engine {
     pub rss_bytes: u64,
 }
 
+impl Engine {
+    /// The same with what it has counted since `before` alone; what it holds is as it is.
+    #[must_use]
+    pub fn since(self, before: &Self) -> Self {
+        Self {
+            messages_in: self.messages_in.saturating_sub(before.messages_in),
+            messages_out: self.messages_out.saturating_sub(before.messages_out),
+            esp_rejected: self.esp_rejected.saturating_sub(before.esp_rejected),
+            shard_hops: self.shard_hops.saturating_sub(before.shard_hops),
+            gm_messages: self.gm_messages.saturating_sub(before.gm_messages),
+            gm_bytes: self.gm_bytes.saturating_sub(before.gm_bytes),
+            mw_messages: self.mw_messages.saturating_sub(before.mw_messages),
+            mw_bytes: self.mw_bytes.saturating_sub(before.mw_bytes),
+            cpu_s: (self.cpu_s - before.cpu_s).max(0.0),
+            ..self
+        }
+    }
+}
+
 /// What a run knows at its end, besides its measurements. It is the last line of the run's log as well, so that a report can be made
 /// from the log alone.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]

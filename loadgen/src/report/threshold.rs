@@ -148,9 +148,11 @@ fn value_at(report: &serde_json::Value, path: &str) -> Option<f64> {
             report["failures"].get(cause).and_then(serde_json::Value::as_f64).unwrap_or(0.0),
         );
     }
-    if let Some((row, _)) = path.split_once(".latency_us.") {
-        let row = at(report, row)?;
-        if row["latency_us"]["max"] == 0 {
+    for latency in ["latency_us", "latency_raw_us"] {
+        let rows = path.split_once(&format!(".{latency}."));
+        if let Some((row, _)) = rows
+            && at(report, row)?[latency]["max"] == 0
+        {
             return None;
         }
     }

@@ -30,7 +30,9 @@ pub use search::{Search, SearchLimit, StepVerdict, Tried};
 
 /// Who begins what is offered.
 pub(crate) trait Starter {
-    /// Whether all UEs that are to be brought up are, and nothing is under way.
+    /// Whether all UEs that are to be brought up have begun.
+    fn all_started(&self) -> bool;
+    /// Whether they have, and nothing is under way.
     fn is_quiet(&self) -> bool;
     /// How many datagrams have come that nobody waited for any more: while there are such the target has not done with the step before.
     fn strays(&self) -> u64;
@@ -73,12 +75,16 @@ pub(crate) struct Traffic {
     /// So long after its intended time a start is late, and for what share of a step's attempts that may be, before the generator was the limit.
     late_ns: u64,
     late_share_max: f64,
+    /// When all UEs that are to be brought up had begun.
+    brought_up_at: Option<Time>,
     /// Since when nothing is under way, before a step.
     quiet_since: Option<Time>,
     /// How many strays there were when that was looked at last.
     strays: u64,
     /// Too many starts wait: nothing more is offered.
     is_choked: bool,
+    /// How often the present step of a search was judged and left undecided.
+    looks: u32,
     random: Random,
 }
 
@@ -106,9 +112,11 @@ impl Traffic {
             drain_ns: (profile.limits.drain_s * 1e9) as u64,
             late_ns: (profile.validity.late_ms * 1e6) as u64,
             late_share_max: profile.validity.late_share_max,
+            brought_up_at: None,
             quiet_since: None,
             strays: 0,
             is_choked: false,
+            looks: 0,
             random,
         })
     }
@@ -155,7 +163,10 @@ impl Traffic {
     /// When something is due, by the clock alone.
     pub fn next_deadline(&self) -> Option<Time> {
         match self.stage {
-            Stage::BringUp => self.settled_at(),
+            Stage::BringUp => {
+                let at_last = self.brought_up_at.map(|at| at + self.drain_ns);
+                self.settled_at().into_iter().chain(at_last).min()
+            }
             Stage::Running { began_at, until } => {
                 let starts = self.flows.iter().filter_map(|flow| flow.next_at(began_at));
                 starts.chain([until]).min()
@@ -187,7 +198,10 @@ impl Traffic {
     pub fn tick(&mut self, now: Time, starter: &mut impl Starter) {
         match self.stage {
             Stage::BringUp => {
-                if self.has_settled(now, starter) {
+                // UEs with timers of their own, and a target that never comes to rest, are not waited for without end.
+                let at = starter.all_started().then(|| *self.brought_up_at.get_or_insert(now));
+                let is_at_last = at.is_some_and(|at| now >= at + self.drain_ns);
+                if self.has_settled(now, starter) || is_at_last {
                     self.go_on(now, starter);
                 }
             }
@@ -268,17 +282,20 @@ impl Traffic {
         let steps = starter.measurements().steps();
         let Some(step) = steps.all().last() else { return };
         let (attempts, inadequate) = step.handled();
-        let is_decided = search.judge(attempts, inadequate).is_some();
+        let is_decided = search.judge(attempts, inadequate, self.looks).is_some();
         let was_late = self.was_late(step, attempts);
+        let drain_ns = (search.plan().drain_s * 1e9) as u64;
+        let oldest = self.flows.iter().filter_map(|flow| flow.waiting.front()).min();
+        self.is_choked |= oldest.is_some_and(|intended| now - intended > drain_ns);
         if !is_decided && !self.is_choked && !was_late {
-            // More attempts are needed: a tenth of the step's time more.
-            let more_ns = (search.plan().step_s * 1e8) as u64;
+            // As many attempts again are needed.
+            let more_ns = now - step.measured_from;
+            self.looks += 1;
             if let Stage::Running { until, .. } = &mut self.stage {
                 *until = now + more_ns;
             }
             return;
         }
-        let drain_ns = (search.plan().drain_s * 1e9) as u64;
         starter.measurements().steps_mut().end(now);
         self.end_flows();
         for (procedure, intended) in self.take_waiting() {
@@ -294,15 +311,27 @@ impl Traffic {
         let pending = step.pending();
         let (attempts, inadequate) = step.handled();
         let (attempts, inadequate) = (attempts + pending, inadequate + pending);
+        let once_begun = step.inadequate_raw() + pending;
+        let starved = step.waited + step.skipped() >= step.late;
         let was_late = self.was_late(step, attempts);
-        let load = step.load.0;
+        let (load, looks) = (step.load.0, self.looks);
         let Loads::Search { search, .. } = &mut self.loads else { return };
-        let verdict = match was_late {
-            true => StepVerdict::GeneratorLimit,
-            false => search.judge(attempts, inadequate).unwrap_or(StepVerdict::Undecided),
+        let judged = |inadequate| {
+            search.judge(attempts, inadequate, looks).unwrap_or(StepVerdict::Undecided)
+        };
+        let verdict = match judged(inadequate) {
+            _ if was_late => StepVerdict::GeneratorLimit,
+            StepVerdict::Adequate => StepVerdict::Adequate,
+            // What made them late was before they began: no free UE, or else the generator.
+            _ if judged(once_begun) != StepVerdict::Inadequate => match starved {
+                true => StepVerdict::PopulationLimit,
+                false => StepVerdict::GeneratorLimit,
+            },
+            verdict => verdict,
         };
         search.note(Tried { load, attempts, inadequate, verdict });
         self.is_choked = false;
+        self.looks = 0;
     }
 
     /// Whether the generator was the limit of a step with so many attempts.
@@ -363,3 +392,6 @@ impl Traffic {
         self.stage = Stage::Running { began_at: now, until: now + (for_s * 1e9) as u64 };
     }
 }
+
+#[cfg(test)]
+mod tests;

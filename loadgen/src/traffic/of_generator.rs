@@ -26,6 +26,11 @@ impl Generator {
         self.traffic.as_ref().is_some_and(|traffic| traffic.is_choked())
     }
 
+    /// Whether a load that there was is over. While the load itself acts it is not.
+    pub(crate) fn is_offered_no_more(&self) -> bool {
+        self.traffic.as_ref().is_some_and(|traffic| traffic.is_over())
+    }
+
     /// Whether all UEs that are to be brought up have begun.
     pub(crate) fn all_started(&self) -> bool {
         self.stopped || self.schedule.remaining() == 0

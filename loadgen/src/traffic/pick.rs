@@ -38,8 +38,13 @@ pub(crate) struct UeStarter<'a, 'b, 'c> {
 }
 
 impl Starter for UeStarter<'_, '_, '_> {
+    fn all_started(&self) -> bool {
+        self.generator.all_started()
+    }
+
     fn is_quiet(&self) -> bool {
-        self.generator.all_started() && self.generator.under_way == 0
+        let generator = &self.generator;
+        generator.all_started() && generator.under_way == 0 && generator.away == 0
     }
 
     fn strays(&self) -> u64 {

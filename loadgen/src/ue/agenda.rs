@@ -158,14 +158,16 @@ impl Generator {
     /// A procedure's time has come: it was intended for `at`.
     pub(super) fn is_due(&mut self, step: &mut Step<'_>, ue: u32, procedure: Procedure, at: Time) {
         let state = &mut self.ues[ue as usize];
-        if !state.is_current {
+        // What is due once nothing begins any more was not asked for.
+        if !state.is_current || self.stopped {
             return;
         }
         let bit = 1 << procedure as u32;
         if state.due & bit == 0 {
             // A registration that is refreshed for its time's sake has none left.
             self.left.take_one(ue, procedure);
-            if state.due == 0 && state.is_free() && !self.stopped {
+            if state.due == 0 && state.is_free() {
+                self.note_lateness(step.now - at);
                 self.begin_procedure(step, ue, procedure, at);
             } else {
                 state.due |= bit;

@@ -1,12 +1,15 @@
 //! What UEs do about their connection, from its set-up to its end.
 
-use imstorm_base::time::{Time, seconds};
+use imstorm_base::time::{NS_PER_S, Time, seconds};
 use imstorm_sip::transaction::Timings;
 
 use super::write::Credentials;
 use super::{Abandons, Asking, Stage, UeTimer, UeTimerKind};
 use crate::generator::{Generator, Step};
 use crate::measure::{Cause, Procedure, Start};
+
+/// How long a UE is away at least that has lost its connection.
+const BACK_NS: u64 = NS_PER_S / 2;
 
 /// Timers at the UE (TS 24.229 table 7.8).
 pub const TIMINGS: Timings = Timings::UE_LEG;
@@ -89,8 +92,13 @@ impl Generator {
     pub(crate) fn fail(&mut self, step: &mut Step<'_>, ue: u32, cause: Cause) {
         self.end_request(ue);
         let procedure = self.fail_procedure(step, ue, cause);
-        if self.ues[ue as usize].stage != Stage::Secured {
-            if !self.is_left_in_handover(step, ue, cause) {
+        let stage = self.ues[ue as usize].stage;
+        if stage != Stage::Secured {
+            let was_secured = self.ues[ue as usize].was_secured;
+            if self.is_left_in_handover(step, ue, cause) {
+            } else if self.traffic_is_offered && was_secured && stage != Stage::Releasing {
+                self.lose_connection(step, ue);
+            } else {
                 self.leave(step, ue);
             }
         } else if procedure.is_some_and(|it| self.handover_step_over(step, ue, it, Some(cause))) {
@@ -123,9 +131,27 @@ impl Generator {
         let Some(after_s) = self.abandon.back_after_s else {
             return self.leave(step, ue);
         };
+        self.go_away(step, ue, (after_s * 1e9) as u64);
+    }
+
+    /// A UE that a load counts on has lost its connection: it sets up another. Those that lose it together come back as they first came, spread
+    /// over the time that the arrivals took, so that they are no wave.
+    fn lose_connection(&mut self, step: &mut Step<'_>, ue: u32) {
+        self.drop_set(ue);
+        self.drop_other_set(ue);
+        self.drop_services(ue);
+        self.drop_calls(step, ue);
+        let after_ns = BACK_NS + (self.arrivals_ns as f64 * self.random.unit()) as u64;
+        self.go_away(step, ue, after_ns);
+    }
+
+    /// The UE is away for so long.
+    fn go_away(&mut self, step: &mut Step<'_>, ue: u32, after_ns: u64) {
         self.change_stage(ue, Stage::Away);
-        let number = self.ues[ue as usize].attempt;
-        let after_ns = (after_s * 1e9) as u64;
+        let state = &mut self.ues[ue as usize];
+        let number = state.attempt;
+        self.resting -= u64::from(std::mem::take(&mut state.rests));
+        self.away += 1;
         self.timers.arm(step.now, after_ns, UeTimer { ue, kind: UeTimerKind::Back, number });
     }
 
@@ -152,9 +178,16 @@ impl Generator {
     }
 
     /// The UE that had given up comes back from the same address.
-    pub(super) fn come_back(&mut self, step: &mut Step<'_>, ue: u32) {
-        if self.ues[ue as usize].stage == Stage::Away && !self.stopped {
-            self.begin_set_up(step, ue, step.now);
+    pub(super) fn come_back(&mut self, step: &mut Step<'_>, ue: u32, at: Time) {
+        if self.ues[ue as usize].stage != Stage::Away {
+            return;
+        }
+        self.away -= 1;
+        if self.ues[ue as usize].was_secured && self.traffic_is_offered && self.is_offered_no_more()
+        {
+            self.leave(step, ue);
+        } else if !self.stopped {
+            self.begin_set_up(step, ue, at);
         }
     }
 
@@ -303,7 +336,7 @@ impl Generator {
             UeTimerKind::Reregister => self.reregister(step, ue),
             UeTimerKind::CallAgain => self.call_again_in_time(step, ue),
             UeTimerKind::Vanish => self.vanish(step, ue),
-            UeTimerKind::Back => self.come_back(step, ue),
+            UeTimerKind::Back => self.come_back(step, ue, at),
             UeTimerKind::Former => self.forget_former(ue, timer.number),
             UeTimerKind::Forget => self.forget(step, ue),
             UeTimerKind::Leg(_) | UeTimerKind::Switch => {}
