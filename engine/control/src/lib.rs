@@ -25,7 +25,7 @@ pub use file::FileWriter;
 pub use metrics::exposition;
 pub use runtime::Runtime;
 pub use server::{
-    BODY_BYTES_MAX, CONNECTIONS_MAX, HEADER_TIMEOUT, Handler, NotLoopback, Request, Response,
-    Server, TOKEN_BYTES_MIN, start,
+    BASIC_USER, BODY_BYTES_MAX, CONNECTIONS_MAX, HEADER_TIMEOUT, Handler, NotLoopback, Request,
+    Response, Server, TOKEN_BYTES_MIN, start,
 };
 pub use text::{percent_decode, percent_encode};

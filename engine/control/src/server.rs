@@ -3,12 +3,14 @@
 use crate::address::Address;
 use crate::listener::{Bound, Listener, SocketFile, Stream};
 use crate::runtime::{self, Runtime};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{
     ACCEPT, ALLOW, AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue, WWW_AUTHENTICATE,
 };
-use hyper::{StatusCode, service::service_fn};
+use hyper::{Method, StatusCode, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::convert::Infallible;
 use std::io;
@@ -24,6 +26,8 @@ use tokio::sync::{Semaphore, oneshot};
 pub const BODY_BYTES_MAX: usize = 1 << 20;
 /// The shortest token, in bytes.
 pub const TOKEN_BYTES_MIN: usize = 16;
+/// The user that Basic authentication asks for.
+pub const BASIC_USER: &str = "imstorm";
 /// Connections at a time; one more gets 503.
 pub const CONNECTIONS_MAX: usize = 64;
 /// How long a client may take over a request's header.
@@ -115,7 +119,7 @@ pub struct Server {
 }
 
 /// Starts a server on a thread of its own. With a token, clients must send it in `Authorization:
-/// Bearer`; without one, the address must be loopback or a Unix socket. It is HTTP without TLS: for
+/// Bearer`, or for GET and HEAD, as browsers do, as the password of [`BASIC_USER`]; without one, the address must be loopback or a Unix socket. It is HTTP without TLS: for
 /// networks of one's own.
 ///
 /// A Unix socket is its owner's alone (mode 0600). One that nobody listens at any more is replaced,
@@ -137,7 +141,7 @@ pub fn start(address: &Address, handler: Handler, token: Option<&str>) -> io::Re
             let problem = "expected a token without control characters";
             Err(io::Error::new(io::ErrorKind::InvalidInput, problem))
         }
-        _ => start_thread(address, handler, token.map(|token| format!("Bearer {token}").into())),
+        _ => start_thread(address, handler, token.map(Credentials::of)),
     }
 }
 
@@ -154,13 +158,13 @@ impl Drop for Server {
 fn start_thread(
     address: &Address,
     handler: Handler,
-    authorization: Option<Vec<u8>>,
+    credentials: Option<Credentials>,
 ) -> io::Result<Server> {
     // Bound here, so that the caller has the error.
     let (bound, address, file) = Bound::new(address)?;
     let (stop, stopped) = oneshot::channel();
     let (started, starts) = std::sync::mpsc::channel();
-    let service = Service { handler, authorization };
+    let service = Service { handler, credentials };
     let thread = std::thread::Builder::new().name("control".into()).spawn(move || {
         let failed = started.clone();
         let result = runtime::run(|runtime| async move {
@@ -184,8 +188,32 @@ fn start_thread(
 
 struct Service {
     handler: Handler,
-    /// The whole value of the header that is asked for.
-    authorization: Option<Vec<u8>>,
+    /// What clients must have.
+    credentials: Option<Credentials>,
+}
+
+/// The whole values of the Authorization header by which a client shows that it has the token.
+struct Credentials {
+    bearer: Vec<u8>,
+    /// As a browser sends it that has asked its user: the token is the password.
+    basic: Vec<u8>,
+}
+
+impl Credentials {
+    fn of(token: &str) -> Credentials {
+        let basic = BASE64.encode(format!("{BASIC_USER}:{token}"));
+        Credentials {
+            bearer: format!("Bearer {token}").into(),
+            basic: format!("Basic {basic}").into(),
+        }
+    }
+
+    /// Basic is for looking only: a browser adds it by itself to whatever a page of somebody else has it ask.
+    fn admit(&self, method: &Method, got: &[u8]) -> bool {
+        let is_bearer = self.bearer.ct_eq(got);
+        let is_basic = self.basic.ct_eq(got);
+        bool::from(is_bearer) || (method.is_safe() && bool::from(is_basic))
+    }
 }
 
 async fn accept(listener: Listener, service: Rc<Service>) {
@@ -262,9 +290,9 @@ impl Service {
     /// had its own name resolve to 127.0.0.1 could otherwise command us through a browser here.
     fn admit(&self, request: &hyper::Request<Incoming>) -> Result<(), Response> {
         let headers = request.headers();
-        if let Some(expected) = &self.authorization {
+        if let Some(credentials) = &self.credentials {
             let got = headers.get(AUTHORIZATION).map_or(&b""[..], |value| value.as_bytes());
-            return if bool::from(expected.ct_eq(got)) {
+            return if credentials.admit(request.method(), got) {
                 Ok(())
             } else {
                 Err(Response::refusal(401, "expected `Authorization: Bearer` and the token"))
@@ -304,7 +332,10 @@ fn render(response: Response) -> hyper::Response<Full<Bytes>> {
         out.headers_mut().insert(CONTENT_TYPE, value);
     }
     if status == StatusCode::UNAUTHORIZED {
-        out.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        let challenges = ["Bearer", "Basic realm=\"imstorm\", charset=\"UTF-8\""];
+        for challenge in challenges.map(HeaderValue::from_static) {
+            out.headers_mut().append(WWW_AUTHENTICATE, challenge);
+        }
     }
     if !response.allow.is_empty() {
         out.headers_mut().insert(ALLOW, HeaderValue::from_static(response.allow));
@@ -396,6 +427,27 @@ mod tests {
         assert_eq!(get(&url, SOON).unwrap().0, 401);
         assert_eq!(request("GET", &url, Some("0123456789abcdeX"), b"", SOON).unwrap().0, 401);
         assert_eq!(request("GET", &url, Some(token), b"", SOON).unwrap().0, 200);
+    }
+
+    #[test]
+    fn a_browser_with_the_token_may_look_and_not_command() {
+        let server = start(&loopback(), echo(), Some("0123456789abcdef")).unwrap();
+        let ask = |method: &str, credentials: &str| {
+            let request = format!(
+                "{method} / HTTP/1.1\r\nHost: localhost\r\nAuthorization: Basic {credentials}\r\n\r\n"
+            );
+            raw(&server, request.as_bytes())
+        };
+        let right = BASE64.encode("imstorm:0123456789abcdef");
+        assert!(ask("GET", &right).starts_with("HTTP/1.1 200"));
+        for method in ["POST", "DELETE", "PUT"] {
+            assert!(ask(method, &right).starts_with("HTTP/1.1 401"), "{method}");
+        }
+        let wrong = ask("GET", &BASE64.encode("imstorm:0123456789abcdeX"));
+        assert!(wrong.starts_with("HTTP/1.1 401"), "{wrong}");
+        let wrong = wrong.to_ascii_lowercase();
+        assert!(wrong.contains("www-authenticate: bearer\r\n"), "{wrong}");
+        assert!(wrong.contains("www-authenticate: basic realm=\"imstorm\""), "{wrong}");
     }
 
     #[test]

@@ -48,11 +48,18 @@ pub fn memory_free() -> io::Result<u64> {
 
 /// Keeps the calling thread on one core (numbered from 0, as the kernel does).
 pub fn pin_to_core(core: usize) -> io::Result<()> {
-    if core >= rustix::thread::CpuSet::MAX_CPU {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("no core {core}")));
-    }
+    pin_to_cores(&[core])
+}
+
+/// Keeps the calling thread, and those that it starts, on these cores.
+pub fn pin_to_cores(which: &[usize]) -> io::Result<()> {
     let mut cores = rustix::thread::CpuSet::new();
-    cores.set(core);
+    for &core in which {
+        if core >= rustix::thread::CpuSet::MAX_CPU {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("no core {core}")));
+        }
+        cores.set(core);
+    }
     rustix::thread::sched_setaffinity(None, &cores)?;
     Ok(())
 }
