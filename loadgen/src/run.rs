@@ -24,6 +24,7 @@ use crate::link::{LinkCounts, Links};
 use crate::log::{StepChanges, StepState};
 use crate::measure::Interval;
 use crate::operator::HttpOperator;
+use crate::page::live::{LivePage, PageAddress};
 use crate::part::Part;
 use crate::plain::bursts::Bursts;
 use crate::population::{self, Population};
@@ -68,6 +69,8 @@ pub struct RunOptions {
     pub part: Part,
     /// When the first UE may start, in nanoseconds since 1970; nothing: at once.
     pub start_at_ns: Option<u64>,
+    /// Where the run is shown as a page while it goes.
+    pub page: Option<PageAddress>,
 }
 
 /// Why there is no report.
@@ -152,6 +155,7 @@ pub fn run(
         .map_err(|error| RunError::Environment(format!("the cores to use: {error}")))?;
     let mut io_sockets = open_sockets(&mut profile, options)?;
     announce(&profile, options, &io_sockets)?;
+    let page = show_page(&profile, options, own_core)?;
     let mut child = None;
     let mut before = Engine::default();
     let admin = match options.target {
@@ -211,7 +215,8 @@ pub fn run(
         .name("generator".to_owned())
         .spawn(move || worker.run(std::mem::take(&mut io_sockets)))
         .map_err(|error| RunError::Environment(format!("a thread: {error}")))?;
-    let watcher = Watcher { profile: &profile, options, admin: admin.as_deref(), before };
+    let (admin, page) = (admin.as_deref(), page.as_ref());
+    let watcher = Watcher { profile: &profile, options, admin, before, page };
     let watched = watcher.watch(&began, &beats)?;
     let done = thread
         .join()
@@ -295,6 +300,21 @@ fn announce(
         eprintln!("warning: a rule is laxer than usual: {rule}");
     }
     Ok(())
+}
+
+/// Serves the page of the run, if it is asked for.
+fn show_page(
+    profile: &Profile,
+    options: &RunOptions,
+    own_core: Option<usize>,
+) -> Result<Option<LivePage>, RunError> {
+    let Some(at) = &options.page else { return Ok(None) };
+    let page = LivePage::start(at, &profile.name, own_core, Vec::new())
+        .map_err(|error| RunError::Environment(format!("--ui-http {}: {error}", at.address)))?;
+    if !options.quiet {
+        eprintln!("live page: {}", page.url());
+    }
+    Ok(Some(page))
 }
 
 /// Moves the embedded engine to the next loopback address where another program has the profile's.
@@ -648,6 +668,7 @@ mod tests {
             capacity: None,
             part: Part::WHOLE,
             start_at_ns: None,
+            page: None,
         };
         let profile = Profile::load("identity-push", &[]).unwrap();
         let error = run(&profile, &options, &Arc::new(AtomicUsize::new(0))).unwrap_err();

@@ -14,6 +14,7 @@ use crate::health::{Judgement, Machine};
 use crate::live::Live;
 use crate::log::{End, LogWriter, RunInfo, RunLog, Second};
 use crate::measure::StepTally;
+use crate::page::{self, live::LivePage};
 use crate::profile::Profile;
 use crate::recorder;
 use crate::report::{Engine, Outcome, Report};
@@ -39,6 +40,8 @@ pub(crate) struct Watcher<'a> {
     pub admin: Option<&'a str>,
     /// What the engine had counted before.
     pub before: Engine,
+    /// The page that shows it meanwhile.
+    pub page: Option<&'a LivePage>,
 }
 
 /// What was seen of a run while it went on.
@@ -106,6 +109,9 @@ impl Watcher<'_> {
             watched.write(|writer| writer.write(&second));
             watched.log.note(&second);
             live.show(&second, watched.log.steps());
+            if let Some(page) = self.page {
+                page.show(&watched.log);
+            }
         }
         live.end();
         Ok(Some(watched))
@@ -162,6 +168,10 @@ impl Watcher<'_> {
         watched.log.end(end);
         let report = watched.log.report();
         report.write(out).map_err(failed)?;
+        page::write(&watched.log, &report, out).map_err(failed)?;
+        if let Some(page) = self.page {
+            page.end(&watched.log, &report);
+        }
         Ok(report)
     }
 }

@@ -7,6 +7,7 @@ use clap::Args;
 
 use super::{Failure, fail};
 use crate::log::{self, LogError, LogReader, RunLog};
+use crate::page;
 use crate::run::say;
 
 /// How often progress is told.
@@ -52,6 +53,7 @@ fn conclude(log: &RunLog, directory: &Path) -> Result<u8, Failure> {
     let report = log.report();
     report
         .write(directory)
+        .and_then(|()| page::write(log, &report, directory))
         .or_else(|error| fail(5, format!("{}: {error}", directory.display())))?;
     say(&report.to_table());
     say(&format!("{}\n", directory.display()));

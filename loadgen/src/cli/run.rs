@@ -5,9 +5,12 @@ use std::path::PathBuf;
 use std::time::SystemTime;
 
 use clap::Args;
+use imstorm_control::Address;
+use imstorm_engine::token::Token;
 
 use super::interrupts::interrupts;
 use super::{Failure, ProfileArgs, fail, load};
+use crate::page::live::PageAddress;
 use crate::part::Part;
 use crate::profile::{Capacity, Profile};
 use crate::recorder::Capture;
@@ -39,6 +42,12 @@ pub(super) struct RunArgs {
     /// Let the first UE start at this time: RFC 3339, +SECONDS from now, or seconds since 1970.
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     start_at: Option<StartAt>,
+    /// Show the run as a page while it goes, e.g. at 127.0.0.1:8080; port 0 takes a free one. Loopback or unix:/PATH, or anywhere with --ui-token-file.
+    #[arg(long, value_name = "IP:PORT")]
+    ui_http: Option<Address>,
+    /// A file with a token of at least 16 characters, which the page asks for: as the password of the user `imstorm`, or after `Authorization: Bearer`.
+    #[arg(long, value_name = "FILE", requires = "ui_http")]
+    ui_token_file: Option<PathBuf>,
     /// Show nothing but the result.
     #[arg(long)]
     quiet: bool,
@@ -84,6 +93,7 @@ pub(super) fn run_with(
         capacity,
         part: args.part,
         start_at_ns,
+        page: page_address(args)?,
     };
     let ended = run::run(profile, &options, &interrupts).or_else(|error| {
         let code = code_of(&error);
@@ -92,6 +102,27 @@ pub(super) fn run_with(
     say(&ended.report.to_table());
     say(&format!("{}\n", options.out.display()));
     Ok(ended)
+}
+
+/// Where the page is to be served; with a token where others could reach it.
+fn page_address(args: &RunArgs) -> Result<Option<PageAddress>, Failure> {
+    let Some(address) = &args.ui_http else { return Ok(None) };
+    let token = match &args.ui_token_file {
+        Some(file) => match Token::read(file) {
+            Ok(token) => Some(token),
+            Err(error) => return fail(2, format!("--ui-token-file {}: {error}", file.display())),
+        },
+        None if address.is_local() => None,
+        None => {
+            return fail(
+                2,
+                format!(
+                    "--ui-http {address} can be reached from elsewhere: expected a loopback address, e.g. 127.0.0.1:8080, or --ui-token-file FILE"
+                ),
+            );
+        }
+    };
+    Ok(Some(PageAddress { address: address.clone(), token }))
 }
 
 /// The exit code of a run that has no report.

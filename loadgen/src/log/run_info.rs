@@ -55,6 +55,12 @@ pub struct Environment {
     pub cores: usize,
     /// The memory of the machine, in bytes.
     pub memory_bytes: u64,
+    /// The command that was given, word by word.
+    pub command: Vec<String>,
+    /// The compiler of the generator, as `rustc --version` has it.
+    pub rust: String,
+    /// `release`, or `debug`, whose figures are not for comparing.
+    pub build: String,
     /// The longest receive buffer that a socket gets for the asking (`net.core.rmem_max`), in bytes.
     pub rmem_max_bytes: u64,
 }
@@ -137,6 +143,9 @@ impl Environment {
             processor: field("/proc/cpuinfo", "model name"),
             cores: process::allowed_cores().map_or(0, |cores| cores.len()),
             memory_bytes: memory_kib << 10,
+            command: std::env::args_os().map(|it| it.to_string_lossy().into_owned()).collect(),
+            rust: env!("IMSTORM_RUSTC").to_owned(),
+            build: if cfg!(debug_assertions) { "debug" } else { "release" }.to_owned(),
             rmem_max_bytes: line("/proc/sys/net/core/rmem_max").parse().unwrap_or(0),
         }
     }
@@ -175,6 +184,21 @@ mod tests {
         std::fs::remove_file(&path).unwrap();
         let info = RunInfo::new(&profile, 1, None, 0);
         assert_eq!(info.profile().unwrap().name, "p");
+    }
+
+    #[test]
+    fn what_earlier_versions_did_not_write_is_empty() {
+        let profile = Profile::load("quickstart", &[]).unwrap();
+        let info = RunInfo::new(&profile, 5, None, 77);
+        assert!(info.environment.rust.starts_with("rustc "), "{}", info.environment.rust);
+        assert!(!info.environment.command.is_empty());
+        let mut json = serde_json::to_value(&info).unwrap();
+        for field in ["command", "rust", "build"] {
+            json["environment"].as_object_mut().unwrap().remove(field).unwrap();
+        }
+        let read: RunInfo = serde_json::from_value(json).unwrap();
+        assert_eq!((read.environment.command.len(), &*read.environment.rust), (0, ""));
+        assert_eq!(read.environment.kernel, info.environment.kernel);
     }
 
     #[test]

@@ -6,6 +6,7 @@ use super::{End, RunInfo, Second, StepState};
 use crate::generator::GeneratorState;
 use crate::health::{Health, Judgement};
 use crate::measure::{Measurements, Phases, StepTally};
+use crate::page::timeline::Timeline;
 use crate::profile::Profile;
 use crate::report::{Engine, Outcome, Report, Sessions, load_steps};
 
@@ -19,6 +20,7 @@ pub struct RunLog {
     profile: Profile,
     measurements: Measurements,
     phases: Phases,
+    timeline: Timeline,
     health: Health,
     steps: Vec<StepTally>,
     last: Last,
@@ -45,6 +47,7 @@ impl RunLog {
             profile,
             measurements: Measurements::of_nothing(),
             phases: Phases::default(),
+            timeline: Timeline::default(),
             health: Health::default(),
             steps: Vec::new(),
             last: Last::default(),
@@ -57,6 +60,7 @@ impl RunLog {
     pub fn note(&mut self, second: &Second) {
         self.measurements.add(&second.interval);
         self.phases.note(second.from_ns, second.until_ns, &second.interval);
+        self.timeline.note(second);
         self.health.merge(&second.health);
         for StepState { number, step } in &second.steps {
             match self.steps.get_mut(*number) {
@@ -88,6 +92,18 @@ impl RunLog {
     #[must_use]
     pub fn last_line(&self) -> Option<&End> {
         self.end.as_ref()
+    }
+
+    /// The profile that was run.
+    #[must_use]
+    pub fn profile(&self) -> &Profile {
+        &self.profile
+    }
+
+    /// What happened over time.
+    #[must_use]
+    pub fn timeline(&self) -> &Timeline {
+        &self.timeline
     }
 
     /// What was measured.

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use super::line::{End, Line, SecondLine};
 use super::{INTERVALS_FILE, LATENCY_FILE, REPORT_FILE, RUN_FILE, RunInfo, Second};
 use crate::measure::IntervalLog;
+use crate::page::PAGE_FILE;
 
 /// A run's logs. What it has written is with the kernel when a call returns: it outlives this process.
 pub struct LogWriter {
@@ -24,11 +25,13 @@ impl LogWriter {
         let at = |name: &str| directory.join(name);
         std::fs::create_dir_all(directory).map_err(|error| (directory.to_owned(), error))?;
         // A report beside logs that it is not of would be taken for theirs.
-        match std::fs::remove_file(at(REPORT_FILE)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err((at(REPORT_FILE), error));
+        for file in [REPORT_FILE, PAGE_FILE] {
+            match std::fs::remove_file(at(file)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err((at(file), error));
+                }
+                _ => {}
             }
-            _ => {}
         }
         let intervals = File::create(at(INTERVALS_FILE)).map_err(|it| (at(INTERVALS_FILE), it))?;
         let latencies = File::create(at(LATENCY_FILE))

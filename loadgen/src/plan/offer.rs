@@ -48,6 +48,16 @@ pub fn bring_up_s(profile: &Profile, ues: u64) -> f64 {
     if rate > 0.0 { took_s + left / rate } else { took_s }
 }
 
+/// The procedure with which UEs start.
+#[must_use]
+pub const fn set_up(profile: &Profile) -> Procedure {
+    match profile.ue.access {
+        _ if !profile.ue.register => Procedure::CallSetup,
+        Access::Subscription => Procedure::Secure,
+        Access::Registration => Procedure::Registration,
+    }
+}
+
 /// The highest rate at which UEs start, in starts a second.
 fn highest_per_s(profile: &Profile) -> f64 {
     let arrivals = &profile.arrivals;
@@ -123,11 +133,7 @@ fn of_procedures(profile: &Profile, ues: u64, assumed_s: f64) -> Vec<Offer> {
         in_flight: rate_per_s * lasts_s(profile, procedure, assumed_s),
     };
     let all = ues as f64;
-    let set_up = match profile.ue.access {
-        _ if !profile.ue.register => Procedure::CallSetup,
-        Access::Subscription => Procedure::Secure,
-        Access::Registration => Procedure::Registration,
-    };
+    let set_up = set_up(profile);
     let mut offers = vec![offer(set_up, highest, all)];
     for procedure in Procedure::ALL {
         let plan = profile.procedures.plan(*procedure);

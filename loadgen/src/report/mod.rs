@@ -356,6 +356,12 @@ impl Report {
         table::render(self)
     }
 
+    /// Why the verdict is what it is, in a sentence.
+    #[must_use]
+    pub fn reason(&self) -> String {
+        table::reason(self)
+    }
+
     /// Writes `directory/report.json`, in the place of one that may be there: whoever reads finds the old one or the new one.
     ///
     /// # Errors

@@ -202,8 +202,13 @@ fn verdict(text: &mut String, report: &Report) {
         let condition = &result.condition;
         let _ = writeln!(text, "  {:<width$}  {condition:<10} {value:>12}  {held}", result.path);
     }
+    let _ = writeln!(text, "\n{}: {}", report.verdict.name().to_uppercase(), reason(report));
+}
+
+/// The verdict's reason, in a sentence.
+pub(super) fn reason(report: &Report) -> String {
     let broken = report.thresholds.iter().filter(|result| !result.held).count();
-    let reason = match report.verdict {
+    match report.verdict {
         Verdict::Pass if report.thresholds.is_empty() => "there were no thresholds".to_owned(),
         Verdict::Pass => format!("all {} thresholds held", report.thresholds.len()),
         Verdict::Fail if report.found_nothing() => {
@@ -211,8 +216,7 @@ fn verdict(text: &mut String, report: &Report) {
         }
         Verdict::Fail => format!("{broken} of {} thresholds not held", report.thresholds.len()),
         Verdict::Invalid => report.invalid_reasons.join("; "),
-    };
-    let _ = writeln!(text, "\n{}: {reason}", report.verdict.name().to_uppercase());
+    }
 }
 
 /// Microseconds, in the unit that fits the row's longest: all of a row have the same.

@@ -50,6 +50,18 @@ impl RateCurve {
     pub fn starts(&self) -> f64 {
         self.pieces.iter().map(Piece::area).sum()
     }
+
+    /// How many starts have come on average after so many seconds.
+    #[must_use]
+    pub fn starts_by(&self, after_s: f64) -> f64 {
+        let (mut left_s, mut starts) = (after_s.max(0.0), 0.0);
+        for piece in &self.pieces {
+            let gone_s = left_s.min(piece.for_s);
+            starts += (piece.from_per_s + piece.at(gone_s).0) / 2.0 * gone_s;
+            left_s -= gone_s;
+        }
+        starts + left_s * self.then_per_s
+    }
 }
 
 impl Piece {
@@ -123,6 +135,19 @@ mod tests {
             assert!((at - expected).abs() < 1e-6, "start {place} at {at}, expected {expected}");
         }
         assert!((times[1_199] - 11.0).abs() < 1e-6, "200 a second behind it");
+    }
+
+    #[test]
+    fn starts_that_have_come_are_those_that_a_walk_finds() {
+        let pieces = vec![
+            Piece { from_per_s: 0.0, to_per_s: 100.0, for_s: 10.0 },
+            Piece { from_per_s: 30.0, to_per_s: 30.0, for_s: 5.0 },
+        ];
+        let curve = RateCurve::new(pieces, 10.0);
+        for (place, at_s) in (1..).zip(times(curve.clone(), 800)) {
+            assert!((curve.starts_by(at_s) - f64::from(place)).abs() < 1e-6, "start {place}");
+        }
+        assert!((curve.starts_by(-1.0), curve.starts_by(20.0)) == (0.0, 700.0));
     }
 
     #[test]

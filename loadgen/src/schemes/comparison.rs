@@ -194,6 +194,7 @@ fn run_one(
         capacity: None,
         part: Part::WHOLE,
         start_at_ns: None,
+        page: None,
     };
     let ended = run::run(&profile, &run_options, interrupts)
         .map_err(|error| ComparisonError::Run(name, error))?;

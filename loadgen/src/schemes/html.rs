@@ -6,7 +6,9 @@ use super::comparison::Comparison;
 use super::markdown::is_plain;
 use super::matrix::{Cell, Row};
 use crate::course::{CourseStep, SaPolicy, Scheme};
+use crate::page::escape::html as escaped;
 
+const BASE: &str = include_str!("../page/base.css");
 const STYLE: &str = include_str!("style.css");
 
 /// What each scheme is, in a line.
@@ -59,7 +61,7 @@ impl Page<'_> {
         writeln!(out, "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">")?;
         writeln!(
             out,
-            "<title>Simultaneous IMS registrations, compared</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n<main>"
+            "<title>Simultaneous IMS registrations, compared</title>\n<style>\n{BASE}{STYLE}</style>\n</head>\n<body>\n<main>"
         )?;
         writeln!(out, "<h1>Simultaneous IMS registrations, compared</h1>")?;
         writeln!(
@@ -355,8 +357,4 @@ fn title(name: &str) -> String {
 
 const fn plural(count: u32) -> &'static str {
     if count == 1 { "" } else { "s" }
-}
-
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
