@@ -25,7 +25,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::course::Course;
 use crate::health::Distribution;
-use crate::measure::{Measurements, Procedure, Start};
+use crate::measure::{Cause, Measurements, Procedure, Start};
 use crate::operator::{OperatorCall, OperatorDesk, OperatorKind, Switching};
 use crate::plain::Plain;
 use crate::population::{NAME_BYTES_MAX, Population};
@@ -33,7 +33,7 @@ use crate::profile::{
     Abandon, AccessSecurity, Call as CallPlan, Handover as HandoverPlan, NetworkRelease, Plan,
     Procedures, Profile, Refresh, Registration,
 };
-use crate::recorder::{AssociationKeys, Capture, Direction, Recorder};
+use crate::recorder::{AssociationKeys, Capture, Direction, Heard, Recorder};
 use crate::schedule::Schedule;
 use crate::traffic::{Traffic, UeStarter};
 use crate::ue::call::{LEG_STRINGS_BYTES, LEGS_PER_USER, leg_timers_ns};
@@ -43,7 +43,7 @@ use crate::ue::lifetime::RunClock;
 use crate::ue::procedures::FORGET_NS;
 use crate::ue::server::Servers;
 use crate::ue::write::UeSettings;
-use crate::ue::{CLIENT_PORTS, Leg, Progress, Request, UeSet, UeTimer, Ues, Watch};
+use crate::ue::{CLIENT_PORTS, Leg, Progress, Request, UeSet, UeTimer, UeTimerKind, Ues, Watch};
 
 pub use crate::link::LinkCounts;
 pub use crate::ue::call::{LegView, Sessions};
@@ -350,6 +350,7 @@ impl Generator {
     pub fn tick<I: Io>(&mut self, now: Time, io: &mut I) {
         if self.started_at.is_none() {
             self.clock.started_at = now;
+            self.recorder.begin(now);
             self.arm_switches(now);
         }
         let started_at = *self.started_at.get_or_insert(now);
@@ -382,7 +383,13 @@ impl Generator {
         }
         while let Some((at, timer)) = self.timers.poll_due(now) {
             let at = started_at + self.schedule.in_grains(at.saturating_sub(started_at));
+            let retransmissions = self.retransmissions;
             self.timer(&mut step, at.min(now), timer);
+            if self.retransmissions != retransmissions {
+                self.suspect(now, timer, Cause::Timeout);
+            } else if timer.kind == UeTimerKind::TimerN && self.awaits_notify(timer.ue) {
+                self.suspect(now, timer, Cause::NoNotify);
+            }
         }
         self.follow_course(&mut step);
         while !self.stopped
@@ -403,6 +410,27 @@ impl Generator {
     /// Seals what lies in the outbox unfinished.
     fn seal_all(&mut self, outbox: &mut Outbox) {
         outbox.finish(|memory| self.seals.seal_all(memory));
+    }
+
+    /// What this timer was about has waited for long: its UE may be about to fail.
+    #[cold]
+    fn suspect(&mut self, now: Time, timer: UeTimer, cause: Cause) {
+        let ue = match timer.kind {
+            UeTimerKind::Leg(_) => {
+                let leg = self.legs.key_at(timer.ue).and_then(|key| self.legs.get(key));
+                leg.map(|leg| leg.ue)
+            }
+            _ => Some(timer.ue),
+        };
+        if let Some(ue) = ue {
+            self.recorder.suspect(self.recorded_as(ue), now, cause);
+        }
+    }
+
+    /// Whether a UE's procedure is not over as its NOTIFY has not come.
+    fn awaits_notify(&self, ue: u32) -> bool {
+        let state = &self.ues[ue as usize];
+        state.procedure.is_some() && !state.has_notify
     }
 
     /// Something has started so long after it was intended.
@@ -566,10 +594,13 @@ impl Generator {
             return;
         }
         let number = self.recorded_as(ue);
+        let to = SocketAddr::new(local, self.settings.port);
         if self.recorder.wants(number) {
-            let to = SocketAddr::new(local, self.settings.port);
             let sip = Some(datagram);
             self.recorder.note(number, step.now, Direction::In, peer, to, datagram, sip);
+        } else {
+            let heard = Heard { direction: Direction::In, local: to, peer, spi: 0, sip: datagram };
+            self.recorder.note_message(number, step.now, &heard);
         }
         let mut headers = self.headers.take().expect("one message at a time");
         match parse(datagram, &mut headers) {
@@ -650,10 +681,14 @@ impl Generator {
                 None => sa.open(&traffic, datagram).ok(),
             }
         });
+        let to = SocketAddr::new(local, self.settings.esp_port);
         if let Some(wire) = recorded {
-            let to = SocketAddr::new(local, self.settings.esp_port);
             let sip = opened.clone().map(|range| &datagram[range]);
             self.recorder.note(number, step.now, Direction::In, peer, to, &wire, sip);
+        } else if let Some(payload) = &opened {
+            let sip = &datagram[payload.clone()];
+            let heard = Heard { direction: Direction::In, local: to, peer, spi, sip };
+            self.recorder.note_message(number, step.now, &heard);
         }
         let (Some(key), Some(payload)) = (key, opened) else {
             self.ignored += 1;
@@ -687,11 +722,12 @@ impl Generator {
             // Over UDP everything goes from port_uc to port_ps (TS 33.203 clause 7.1, SA 1a).
             let traffic = self.traffic(ue, set, LocalPort::Client);
             let Some(set) = self.sets.get_mut(key) else { return };
-            let recorder = self.recorder.wants(number).then_some(&mut self.recorder);
+            let is_chosen = self.recorder.wants(number);
+            let recorder = &mut self.recorder;
             let to = SocketAddr::new(pcscf.ip(), self.settings.pcscf_esp_port);
             let from = SocketAddr::new(source, self.settings.esp_port);
             let seed = self.random.next_u64();
-            if let Some(recorder) = recorder {
+            if is_chosen {
                 // As it leaves, which must be known at once.
                 step.outbox.send(ESP, Some(source), to, |slot| {
                     let end = slot.len().checked_sub(TAILROOM)?;
@@ -712,17 +748,27 @@ impl Generator {
                     let end = slot.len().checked_sub(TAILROOM)?;
                     let len = write(slot.get_mut(HEADROOM..end)?)?;
                     let payload = HEADROOM..HEADROOM + len;
+                    let sip = &slot[payload.clone()];
+                    let spi = set.sa.outbound(LocalPort::Client).spi();
+                    let heard =
+                        Heard { direction: Direction::Out, local: from, peer: to, spi, sip };
+                    recorder.note_message(number, now, &heard);
                     set.sa.seal_later(&traffic, seals, slot, start, payload, seed).ok()
                 })
             }
         } else {
             let from = SocketAddr::new(source, self.settings.port);
-            let recorder = self.recorder.wants(number).then_some(&mut self.recorder);
+            let is_chosen = self.recorder.wants(number);
+            let recorder = &mut self.recorder;
             step.outbox.send(UNPROTECTED, Some(source), pcscf, |slot| {
                 let len = write(slot)?;
-                if let Some(recorder) = recorder {
-                    let wire = &slot[..len];
-                    recorder.note(number, now, Direction::Out, from, pcscf, wire, Some(wire));
+                let sip = &slot[..len];
+                if is_chosen {
+                    recorder.note(number, now, Direction::Out, from, pcscf, sip, Some(sip));
+                } else {
+                    let heard =
+                        Heard { direction: Direction::Out, local: from, peer: pcscf, spi: 0, sip };
+                    recorder.note_message(number, now, &heard);
                 }
                 Some(0..len)
             })

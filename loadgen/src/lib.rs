@@ -20,6 +20,7 @@ pub mod cli;
 pub mod compare;
 pub mod course;
 pub mod embedded;
+pub mod explain;
 pub mod generator;
 pub mod health;
 pub(crate) mod link;

@@ -17,6 +17,7 @@ pub mod inquiry;
 pub mod metrics;
 pub mod shard;
 pub mod status;
+pub mod suggest;
 pub mod switch;
 pub mod tables;
 pub mod token;

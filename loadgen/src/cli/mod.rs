@@ -2,7 +2,9 @@
 
 mod capacity;
 mod compare;
+mod explain;
 mod interrupts;
+mod ladder;
 mod plan;
 mod profiles;
 mod report;
@@ -10,14 +12,12 @@ mod run;
 mod schemes;
 mod simulate;
 
-use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
 use crate::child;
 use crate::profile::{self, Profile};
-use crate::recorder::{self, UeEvents};
 use crate::run::say;
 
 /// The load generator for subscription-based IMS security: emulated UEs that set up secure connections, refresh and leave.
@@ -55,14 +55,10 @@ enum Command {
     Report(report::ReportArgs),
     /// Hold a run, or several of the same, against another: what is better, worse, or the same within noise.
     Compare(compare::CompareArgs),
-    /// Draw the message flow of a captured UE.
-    Ladder {
-        /// The directory of a run's results.
-        directory: PathBuf,
-        /// The UE's number.
-        #[arg(long)]
-        ue: u64,
-    },
+    /// Draw the message flow of a captured UE, or list the captured UEs.
+    Ladder(ladder::LadderArgs),
+    /// Say why procedures of a run have failed: each cause with an example of an exchange, and what to check.
+    Explain(explain::ExplainArgs),
     /// List the profiles that are built in.
     Profiles,
     /// Write a built-in profile to a file NAME.toml, to start one's own from.
@@ -103,7 +99,8 @@ pub fn main() -> ExitCode {
         Command::Schemes(args) => schemes::compare_schemes(args),
         Command::Report(args) => report::report(args),
         Command::Compare(args) => compare::compare(args),
-        Command::Ladder { directory, ue } => ladder(directory, *ue),
+        Command::Ladder(args) => ladder::ladder(args),
+        Command::Explain(args) => explain::explain(args),
         Command::Profiles => profiles::list(),
         Command::Init { name } => profiles::init(name),
         Command::Schema { markdown } => {
@@ -130,17 +127,6 @@ fn fail<T>(code: u8, message: impl std::fmt::Display) -> Result<T, Failure> {
 
 fn load(args: &ProfileArgs) -> Result<Profile, Failure> {
     Profile::load(&args.profile, &args.set).or_else(|error| fail(2, error))
-}
-
-fn ladder(directory: &Path, ue: u64) -> Result<u8, Failure> {
-    let path = directory.join("captures").join(format!("ue-{ue}.json"));
-    let text = std::fs::read_to_string(&path).or_else(|error| {
-        fail(2, format!("{}: {error} (was the run made with --capture {ue}?)", path.display()))
-    })?;
-    let events = UeEvents::from_json(&text)
-        .or_else(|error| fail(2, format!("{}: {error}", path.display())))?;
-    say(&recorder::ladder(&events));
-    Ok(0)
 }
 
 fn be_engine() -> Result<u8, Failure> {

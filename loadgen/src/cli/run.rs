@@ -33,9 +33,10 @@ pub(super) struct RunArgs {
     /// The seed of arrivals and jitter.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Record UEs, by number from 0, or those that fail: datagrams, decrypted SIP, keys.
-    #[arg(long, value_name = "N,...|failed", value_parser = capture)]
-    capture: Option<Capture>,
+    /// Record UEs: by number from 0 with their datagrams and keys, and beside them a few of those that fail, without keys, so that each cause has an
+    /// example; `failed`: only these; `none`: no UE.
+    #[arg(long, value_name = "N,...|failed|none", value_parser = capture, default_value = "failed")]
+    capture: Capture,
     /// Do one part of the run, so that several generators can share it: part K of N has its share of the UEs and of the arrivals.
     #[arg(long, value_name = "K/N", default_value_t = Part::WHOLE, hide_default_value = true)]
     part: Part,
@@ -52,9 +53,6 @@ pub(super) struct RunArgs {
     #[arg(long)]
     quiet: bool,
 }
-
-/// How many failed UEs are kept by `--capture failed`.
-const CAPTURE_FAILED_MAX: usize = 16;
 
 impl RunArgs {
     /// The profile that is meant.
@@ -88,7 +86,7 @@ pub(super) fn run_with(
         admin: args.admin.clone(),
         out: args.out.clone().unwrap_or_else(|| run::default_out(&profile.name)),
         seed: args.seed,
-        capture: args.capture.clone().unwrap_or(Capture::None),
+        capture: args.capture.clone(),
         quiet: args.quiet,
         capacity,
         part: args.part,
@@ -141,11 +139,13 @@ fn address(text: &str) -> Result<SocketAddr, String> {
 }
 
 fn capture(text: &str) -> Result<Capture, String> {
-    if text == "failed" {
-        return Ok(Capture::Failed { limit: CAPTURE_FAILED_MAX });
+    match text {
+        "failed" => return Ok(Capture::Failed),
+        "none" => return Ok(Capture::None),
+        _ => {}
     }
     let numbers: Result<Vec<u64>, _> = text.split(',').map(|part| part.trim().parse()).collect();
-    numbers
-        .map(Capture::Ues)
-        .map_err(|_| "expected UEs' numbers, e.g. 0,17, or `failed`".to_owned())
+    numbers.map(Capture::Ues).map_err(|_| {
+        "expected numbers of UEs, which count from 0, e.g. 0,17; or `failed`, or `none`".to_owned()
+    })
 }

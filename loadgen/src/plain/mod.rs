@@ -36,7 +36,7 @@ use crate::generator::UNPROTECTED;
 use crate::measure::{Cause, Measurements, Procedure, Start};
 use crate::population::{NAME_BYTES_MAX, Population};
 use crate::profile::{Call as CallPlan, Profile, Refresh};
-use crate::recorder::{Direction, Recorder};
+use crate::recorder::{Direction, Heard, Recorder};
 use crate::ue::call::Sessions;
 use call::Call;
 use registration::Registration;
@@ -313,12 +313,8 @@ impl Plain {
         peer: SocketAddr,
         message: &Message<'_>,
     ) {
-        if around.recorder.wants(u64::from(ue)) {
-            let (wire, to) = (message.bytes(), self.local);
-            let direction = Direction::In;
-            let number = u64::from(ue);
-            around.recorder.note(number, around.now, direction, peer, to, wire, Some(wire));
-        }
+        let ends = (self.local, peer);
+        note_message(around.recorder, ue, around.now, Direction::In, ends, message.bytes());
     }
 
     /// Sends a message that has only a UE's fields to put in, to the UE's server.
@@ -332,6 +328,7 @@ impl Plain {
 
     fn timer(&mut self, around: &mut Around<'_>, at: Time, timer: Timer) {
         let Timer { ue, number, kind } = timer;
+        let retransmissions = self.counts.retransmissions;
         match kind {
             TimerKind::Register => self.register_again(around, ue, number),
             TimerKind::Refresh => self.refresh_is_due(around, ue, number, at),
@@ -339,6 +336,9 @@ impl Plain {
             TimerKind::Call => self.call(around, ue, at),
             TimerKind::CallRequest => self.call_request_again(around, ue, number),
             TimerKind::HangUp => self.hang_up(around, ue, number, at),
+        }
+        if self.counts.retransmissions != retransmissions {
+            around.recorder.suspect(u64::from(ue), around.now, Cause::Timeout);
         }
     }
 
@@ -357,14 +357,11 @@ impl Around<'_> {
         to: SocketAddr,
         write: impl FnOnce(&mut [u8]) -> Option<usize>,
     ) {
-        let (number, now) = (u64::from(ue), self.now);
-        let recorder = self.recorder.wants(number).then_some(&mut *self.recorder);
+        let now = self.now;
+        let recorder = &mut *self.recorder;
         let sent = self.outbox.send(UNPROTECTED, None, to, |slot| {
             let len = write(slot)?;
-            if let Some(recorder) = recorder {
-                let wire = &slot[..len];
-                recorder.note(number, now, Direction::Out, from, to, wire, Some(wire));
-            }
+            note_message(recorder, ue, now, Direction::Out, (from, to), &slot[..len]);
             Some(0..len)
         });
         self.outbox_full += u64::from(sent.is_err());
@@ -375,14 +372,35 @@ impl Around<'_> {
         if self.recorder.wants(u64::from(ue)) {
             let text = format!("{} completed", procedure.name());
             self.recorder.note_event(u64::from(ue), self.now, &text);
-            self.recorder.settled(u64::from(ue));
         }
+        self.recorder.settled(u64::from(ue));
     }
 
     fn note_failed(&mut self, ue: u32, procedure: Procedure, start: Start, cause: Cause) {
         self.measurements.failed(procedure, start, cause);
         self.recorder.failed(u64::from(ue), self.now, procedure, cause);
     }
+}
+
+/// Notes a message of a UE, between its end and the other one.
+#[inline]
+fn note_message(
+    recorder: &mut Recorder,
+    ue: u32,
+    now: Time,
+    direction: Direction,
+    (local, peer): (SocketAddr, SocketAddr),
+    sip: &[u8],
+) {
+    let number = u64::from(ue);
+    if !recorder.wants(number) {
+        return recorder.note_message(number, now, &Heard { direction, local, peer, spi: 0, sip });
+    }
+    let (source, destination) = match direction {
+        Direction::Out => (local, peer),
+        Direction::In => (peer, local),
+    };
+    recorder.note(number, now, direction, source, destination, sip, Some(sip));
 }
 
 /// Why a request has failed that was answered with this status.

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use super::{AssociationKeys, Direction};
+use crate::measure::{Cause, Procedure};
 
 /// What was noted of one UE.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,6 +43,19 @@ pub enum EntryKind {
         /// The SIP message that was inside ESP.
         sip: Option<Vec<u8>>,
     },
+    /// A SIP message of which the datagram was not kept.
+    Message {
+        /// Which way it went.
+        direction: Direction,
+        /// Where from: the outer address.
+        source: SocketAddr,
+        /// Where to: the outer address.
+        destination: SocketAddr,
+        /// The SPI of the packet that it was in, if it was in one.
+        spi: Option<u32>,
+        /// The message.
+        sip: Vec<u8>,
+    },
     /// Something that happened to the UE.
     Event {
         /// What.
@@ -57,6 +71,15 @@ pub enum EntryKind {
 }
 
 impl Entry {
+    /// A procedure failed.
+    pub(super) fn failure(at_ns: u64, procedure: Procedure, cause: Cause) -> Self {
+        let kind = EntryKind::Failure {
+            procedure: procedure.name().to_owned(),
+            cause: cause.name().into_owned(),
+        };
+        Self { at_ns, kind }
+    }
+
     /// The bytes that it costs in a ring, roughly.
     pub(super) fn len(&self) -> usize {
         size_of::<Self>()
@@ -64,6 +87,7 @@ impl Entry {
                 EntryKind::Datagram { wire, sip, .. } => {
                     wire.len() + sip.as_ref().map_or(0, Vec::len)
                 }
+                EntryKind::Message { sip, .. } => sip.len(),
                 EntryKind::Event { text } => text.len(),
                 EntryKind::Failure { procedure, cause } => procedure.len() + cause.len(),
             }

@@ -40,7 +40,7 @@ pub enum EventKind {
         source: String,
         /// Where to: the outer address.
         destination: String,
-        /// How long it is, without the outer headers.
+        /// How long it is, without the outer headers; of a message whose datagram was not kept, how long that is.
         bytes: usize,
         /// The SPI, `0x` and eight digits, if it is ESP.
         spi: Option<String>,
@@ -68,6 +68,12 @@ pub struct Message {
     pub start_line: String,
     /// CSeq, Event, Expires, Retry-After and Subscription-State, those that it has: name and value.
     pub headers: BTreeMap<String, String>,
+    /// Its Call-ID, if it has one.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub call_id: String,
+    /// The whole message, with line feeds only; nothing in files of earlier versions.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub text: String,
 }
 
 /// The headers that a ladder shows, with their compact forms.
@@ -97,6 +103,16 @@ impl UeEvents {
                         message: message.map(Message::read),
                     }
                 }
+                EntryKind::Message { direction, source, destination, spi, sip } => {
+                    EventKind::Datagram {
+                        direction: *direction,
+                        source: source.to_string(),
+                        destination: destination.to_string(),
+                        bytes: sip.len(),
+                        spi: spi.map(|spi| format!("0x{spi:08x}")),
+                        message: Some(Message::read(sip)),
+                    }
+                }
                 EntryKind::Event { text } => EventKind::Event { text: text.clone() },
                 EntryKind::Failure { procedure, cause } => {
                     EventKind::Failure { procedure: procedure.clone(), cause: cause.clone() }
@@ -104,6 +120,12 @@ impl UeEvents {
             },
         });
         Self { ue: capture.ue, dropped: capture.dropped, events: events.collect() }
+    }
+
+    /// When the first event was, in nanoseconds from the run's start; 0 where there is none.
+    #[must_use]
+    pub fn start_ns(&self) -> u64 {
+        self.events.first().map_or(0, |event| event.at_ns)
     }
 
     /// The file's text.
@@ -126,22 +148,65 @@ impl UeEvents {
 impl Message {
     /// Reads a message. Whatever it is, this gives something to show: it is for what goes wrong.
     fn read(message: &[u8]) -> Self {
-        let text = String::from_utf8_lossy(message);
+        let text = String::from_utf8_lossy(message).replace("\r\n", "\n");
         let mut lines = text.lines();
         let start_line = lines.next().unwrap_or_default().to_owned();
         let lines: Vec<_> = lines.take_while(|line| !line.is_empty()).collect();
-        let headers = HEADERS.iter().filter_map(|(name, compact)| {
+        let value_of = |name: &str, compact: Option<&str>| {
             let is_name = |text: &str| {
                 text.eq_ignore_ascii_case(name)
                     || compact.is_some_and(|compact| text.eq_ignore_ascii_case(compact))
             };
-            let (_, value) = lines
-                .iter()
-                .filter_map(|line| line.split_once(':'))
-                .find(|(header, _)| is_name(header.trim_end()))?;
-            Some(((*name).to_owned(), value.trim().to_owned()))
+            let headers = lines.iter().filter_map(|line| line.split_once(':'));
+            let mut values = headers.filter(|(header, _)| is_name(header.trim_end()));
+            values.next().map(|(_, value)| value.trim().to_owned())
+        };
+        let headers = HEADERS
+            .iter()
+            .filter_map(|(name, compact)| Some(((*name).to_owned(), value_of(name, *compact)?)));
+        let headers = headers.collect();
+        let call_id = value_of("Call-ID", Some("i")).unwrap_or_default();
+        Self { start_line, headers, call_id, text }
+    }
+
+    /// The status of a response.
+    #[must_use]
+    pub fn status(&self) -> Option<u16> {
+        self.start_line.strip_prefix("SIP/2.0 ")?.get(..3)?.parse().ok()
+    }
+
+    /// The method, of a response that of its CSeq; nothing where it has none.
+    #[must_use]
+    pub fn method(&self) -> &str {
+        let of_response = || self.header("CSeq").split_whitespace().nth(1);
+        let method = match self.status() {
+            None => self.start_line.split(' ').next(),
+            Some(_) => of_response(),
+        };
+        method.unwrap_or_default()
+    }
+
+    /// The value of one of the headers that a ladder shows; nothing where it has none.
+    #[must_use]
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", String::as_str)
+    }
+
+    /// Whether To has a tag, so that the request is one in a dialog.
+    #[must_use]
+    pub fn is_in_dialog(&self) -> bool {
+        let headers = self.text.lines().take_while(|line| !line.is_empty());
+        let mut to = headers.filter_map(|line| line.split_once(':')).filter(|(name, _)| {
+            let name = name.trim_end();
+            name.eq_ignore_ascii_case("To") || name.eq_ignore_ascii_case("t")
         });
-        Self { start_line, headers: headers.collect() }
+        to.next().is_some_and(|(_, value)| value.contains(";tag="))
+    }
+
+    /// Whether it is a response that refuses what was asked for. A challenge does not.
+    #[must_use]
+    pub fn is_refusal(&self) -> bool {
+        self.status().is_some_and(|status| status >= 300 && !matches!(status, 401 | 407))
     }
 
     /// The headers in one line.

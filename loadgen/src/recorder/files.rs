@@ -2,11 +2,14 @@
 
 use std::fmt::Write as _;
 use std::io;
+use std::net::SocketAddr;
 use std::path::Path;
 
 use super::capture::{self, EntryKind, UeCapture};
 use super::pcapng::Pcapng;
 use super::{Direction, Recorder, UeEvents, esp_sa};
+
+const SIP_PORT: u16 = 5060;
 
 /// How much was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -18,7 +21,7 @@ pub struct Written {
 }
 
 /// Writes `directory/captures/`: for each UE `ue-N.pcapng`, `ue-N.sip` and `ue-N.json`, and
-/// `esp_sa` for all. `epoch_ns` is the run's start in nanoseconds since 1970. Without anything
+/// `esp_sa` for all of which there are keys. A message whose datagram was not kept stands in the pcapng as if it had been sent unprotected. `epoch_ns` is the run's start in nanoseconds since 1970. Without anything
 /// recorded it writes nothing.
 ///
 /// `esp_sa` holds keys. It is where Wireshark looks for them if the folder is its configuration's:
@@ -50,7 +53,9 @@ pub fn write(recorder: &Recorder, directory: &Path, epoch_ns: u64) -> io::Result
         written.ues += 1;
         written.datagrams += datagrams;
     }
-    std::fs::write(directory.join("esp_sa"), keys)?;
+    if !keys.is_empty() {
+        std::fs::write(directory.join("esp_sa"), keys)?;
+    }
     Ok(written)
 }
 
@@ -58,25 +63,37 @@ pub fn write(recorder: &Recorder, directory: &Path, epoch_ns: u64) -> io::Result
 /// on the last one.
 pub(super) fn pcapng(capture: &UeCapture, epoch_ns: u64) -> (Vec<u8>, usize) {
     let mut file = Pcapng::new(&format!("ue-{}", capture.ue));
-    let is_datagram = |kind: &EntryKind| matches!(kind, EntryKind::Datagram { .. });
-    let last = capture.entries.iter().rposition(|entry| is_datagram(&entry.kind));
+    let is_packet = |kind: &EntryKind| note(kind).is_none();
+    let last = capture.entries.iter().rposition(|entry| is_packet(&entry.kind));
     let mut comments = Vec::new();
     let mut count = 0;
     for (index, entry) in capture.entries.iter().enumerate() {
+        if let Some(note) = note(&entry.kind) {
+            comments.push(note);
+            continue;
+        }
+        if let EntryKind::Message { spi: Some(spi), .. } = &entry.kind {
+            comments.push(format!("it was in ESP, SPI 0x{spi:08x}"));
+        }
+        if last == Some(index) {
+            comments.extend(capture.entries[index + 1..].iter().filter_map(|e| note(&e.kind)));
+        }
+        let time_ns = epoch_ns.saturating_add(entry.at_ns);
         match &entry.kind {
             EntryKind::Datagram { direction, source, destination, wire, .. } => {
-                if last == Some(index) {
-                    comments.extend(capture.entries[index + 1..].iter().map(|e| note(&e.kind)));
-                }
                 let addresses = (*source, *destination);
-                let comment = comments.join("; ");
-                comments.clear();
-                let time_ns = epoch_ns.saturating_add(entry.at_ns);
-                file.datagram(time_ns, *direction, addresses, wire, &comment);
-                count += 1;
+                file.datagram(time_ns, *direction, addresses, wire, &comments.join("; "));
             }
-            other => comments.push(note(other)),
+            EntryKind::Message { direction, source, destination, spi, sip } => {
+                let addresses = (in_the_clear(*source), in_the_clear(*destination));
+                // An unprotected one is as it was.
+                let addresses = if spi.is_some() { addresses } else { (*source, *destination) };
+                file.datagram(time_ns, *direction, addresses, sip, &comments.join("; "));
+            }
+            EntryKind::Event { .. } | EntryKind::Failure { .. } => continue,
         }
+        comments.clear();
+        count += 1;
     }
     (file.into_bytes(), count)
 }
@@ -97,17 +114,25 @@ pub(super) fn sip(capture: &UeCapture, epoch_ns: u64) -> String {
             at_ns / 1_000_000_000,
             at_ns % 1_000_000_000
         );
-        let EntryKind::Datagram { direction, source, destination, wire, sip } = &entry.kind else {
-            let _ = writeln!(text, "{}", note(&entry.kind));
-            continue;
+        let (direction, source, destination, bytes, (spi, message)) = match &entry.kind {
+            EntryKind::Datagram { direction, source, destination, wire, sip } => {
+                let contents = capture::contents(wire, sip.as_deref());
+                (direction, source, destination, wire.len(), contents)
+            }
+            EntryKind::Message { direction, source, destination, spi, sip } => {
+                (direction, source, destination, sip.len(), (*spi, Some(&sip[..])))
+            }
+            other => {
+                let _ = writeln!(text, "{}", note(other).unwrap_or_default());
+                continue;
+            }
         };
         let way = match direction {
             Direction::In => "received",
             Direction::Out => "sent",
         };
-        let (spi, message) = capture::contents(wire, sip.as_deref());
         let spi = spi.map_or("unprotected".to_owned(), |spi| format!("ESP spi 0x{spi:08x}"));
-        let _ = writeln!(text, "{way}, {source} to {destination}, {spi}, {} bytes", wire.len());
+        let _ = writeln!(text, "{way}, {source} to {destination}, {spi}, {bytes} bytes");
         match message {
             Some(message) => {
                 text.push('\n');
@@ -122,11 +147,16 @@ pub(super) fn sip(capture: &UeCapture, epoch_ns: u64) -> String {
     text
 }
 
-/// What was noted besides datagrams, in a line.
-fn note(kind: &EntryKind) -> String {
+/// What was noted besides messages, in a line.
+fn note(kind: &EntryKind) -> Option<String> {
     match kind {
-        EntryKind::Datagram { .. } => "a datagram".to_owned(),
-        EntryKind::Event { text } => text.clone(),
-        EntryKind::Failure { procedure, cause } => format!("{procedure} FAILED: {cause}"),
+        EntryKind::Datagram { .. } | EntryKind::Message { .. } => None,
+        EntryKind::Event { text } => Some(text.clone()),
+        EntryKind::Failure { procedure, cause } => Some(format!("{procedure} FAILED: {cause}")),
     }
+}
+
+/// The same address with the port of SIP: at that of ESP a message would be taken for a packet.
+fn in_the_clear(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip(), SIP_PORT)
 }

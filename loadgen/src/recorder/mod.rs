@@ -1,20 +1,28 @@
-//! The flight recorder: what chosen UEs sent and received, as captures, readable SIP and ladders.
+//! The flight recorder: what chosen UEs, and some that failed, sent and received, as captures, readable SIP and ladders.
 //!
-//! A UE's datagrams are noted as they are on the wire, with the SIP message that was in them, into
-//! a bounded ring. [`write`](write()) makes files of what is kept: a pcapng for each UE and the keys in
-//! Wireshark's format, so that Wireshark decrypts it; the SIP messages as text; and the events as
-//! JSON, which [`ladder`](ladder()) draws.
+//! Of a UE that is chosen by number its datagrams are noted as they are on the wire, with the SIP message that was in them and the keys. Of the others
+//! the last messages are in a memory of fixed size ([`Recorder::note_message`]); of a UE that fails, or seems about to, they are picked out and what
+//! follows is kept, without keys: two UEs for each cause, 32 altogether, 64 KiB each. [`write`](write()) makes files of what is kept: a pcapng for each UE and the keys in Wireshark's
+//! format, so that Wireshark decrypts it; the SIP messages as text; and the events as JSON, which [`ladder`](ladder()) and [`svg`](svg()) draw.
 
 mod capture;
 mod esp_sa;
 mod events;
+mod failing;
 mod files;
+mod folder;
 mod ladder;
+mod participants;
 mod pcapng;
 mod ring;
+mod selection;
+mod svg;
+mod tail;
 
+use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 
+use imstorm_base::time::Time;
 use imstorm_esp::{Keys, SecurityParameters, Suite};
 use serde::{Deserialize, Serialize};
 
@@ -23,22 +31,26 @@ use crate::measure::{Cause, Procedure};
 pub use capture::{Entry, EntryKind, UeCapture};
 pub use events::{Event, EventKind, Message, UeEvents};
 pub use files::{Written, write};
-pub use ladder::ladder;
+pub use folder::{CaptureError, CaptureFolder, CaptureSummary, CapturedFailure};
+pub(crate) use ladder::printable;
+pub use ladder::{full, ladder};
+pub use selection::Selection;
+pub use svg::{Drawing, STYLE, message_id, svg, text_id};
+pub(crate) use tail::Heard;
 
-use ring::{Ring, Rings};
+use failing::Failing;
+use ring::Ring;
 
 /// Which UEs are recorded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Capture {
     /// None. Noting costs a comparison.
     None,
-    /// These, by number.
+    /// A few of those with a failed procedure, so that each cause has an example: their messages, without keys. Noting costs a copy of
+    /// each message; what it takes is bounded by 12 MiB.
+    Failed,
+    /// The same, and these, by number: their datagrams, what was in them, and the keys; of each 256 KiB.
     Ues(Vec<u64>),
-    /// Those with a failed procedure.
-    Failed {
-        /// At most so many, the first ones.
-        limit: usize,
-    },
 }
 
 /// Which way a datagram went, as the UE sees it.
@@ -99,58 +111,49 @@ impl AssociationKeys {
 
 /// The bytes that are kept of a UE chosen by number.
 const UE_BYTES_MAX: usize = 256 * 1024;
-/// The bytes that are kept of a UE that may fail yet: a set-up's datagrams with both NOTIFYs, and
-/// some retransmissions.
-const ACTIVE_UE_BYTES_MAX: usize = 16 * 1024;
-/// The bytes that are kept of all UEs that may fail yet. With more, a UE is dropped: one that is
-/// settled before one that is in a procedure, and of these the one that is recorded longest.
-const ACTIVE_BYTES_MAX: usize = 64 * 1024 * 1024;
 
-/// Notes what the chosen UEs send and receive.
-///
-/// Noting is off a message's usual path: it allocates. Ask [`Recorder::wants`] first.
+/// Notes what UEs send and receive.
 #[derive(Debug)]
 pub struct Recorder {
-    capture: Capture,
-    rings: Rings,
+    /// By number, in order.
+    chosen: Vec<u64>,
+    rings: HashMap<u64, Ring>,
+    failing: Option<Box<Failing>>,
+    /// When the run began: times count from there.
+    began: Time,
 }
 
 impl Recorder {
     /// A recorder of the UEs that `capture` selects.
     #[must_use]
-    pub fn new(mut capture: Capture) -> Self {
-        if let Capture::Ues(ues) = &mut capture {
-            ues.sort_unstable();
-            ues.dedup();
-        }
-        let rings = match &capture {
-            Capture::None => Rings::new(0, 0),
-            Capture::Ues(ues) => {
-                Rings::new(UE_BYTES_MAX, UE_BYTES_MAX.saturating_mul(ues.len().max(1)))
-            }
-            Capture::Failed { .. } => Rings::new(ACTIVE_UE_BYTES_MAX, ACTIVE_BYTES_MAX),
-        };
-        Self { capture, rings }
+    pub fn new(capture: Capture) -> Self {
+        let has_failing = capture != Capture::None;
+        let mut chosen = if let Capture::Ues(ues) = capture { ues } else { Vec::new() };
+        chosen.sort_unstable();
+        chosen.dedup();
+        let failing = has_failing.then(|| Box::new(Failing::new()));
+        Self { chosen, rings: HashMap::new(), failing, began: 0 }
     }
 
-    /// Whether anything noted of a UE is kept, for now at least.
+    /// The run begins.
+    pub fn begin(&mut self, now: Time) {
+        self.began = now;
+    }
+
+    /// Whether a UE was chosen by number, so that its datagrams are noted as they are on the wire. That is off a message's usual path: it
+    /// allocates.
     #[must_use]
+    #[inline]
     pub fn wants(&self, ue: u64) -> bool {
-        match &self.capture {
-            Capture::None => false,
-            Capture::Ues(ues) => ues.binary_search(&ue).is_ok(),
-            Capture::Failed { limit } => {
-                self.rings.kept() < *limit || self.rings.get(ue).is_some_and(Ring::is_kept)
-            }
-        }
+        !self.chosen.is_empty() && self.chosen.binary_search(&ue).is_ok()
     }
 
-    /// Notes a datagram: from `source` to `destination`, outermost; `wire` is what UDP carries; and
+    /// Notes a datagram of a chosen UE: from `source` to `destination`, outermost; `wire` is what UDP carries; and
     /// `sip` is the message that was inside ESP, nothing if it was not opened or there was no ESP.
     pub fn note(
         &mut self,
         ue: u64,
-        now_ns: u64,
+        now: Time,
         direction: Direction,
         source: SocketAddr,
         destination: SocketAddr,
@@ -166,59 +169,83 @@ impl Recorder {
                 // Without ESP the wire has it already.
                 sip: sip.filter(|sip| *sip != wire).map(<[u8]>::to_vec),
             };
-            self.rings.push(ue, Entry { at_ns: now_ns, kind });
+            self.push(ue, now, kind);
         }
     }
 
-    /// Notes a security association of a UE. It is kept as long as the UE's ring is.
+    /// Notes a message of a UE that was not chosen. It costs a copy, and nothing where no failing UEs are to be kept, or there are enough.
+    #[inline]
+    pub(crate) fn note_message(&mut self, ue: u64, now: Time, heard: &Heard<'_>) {
+        if let Some(failing) = &mut self.failing
+            && failing.listens()
+        {
+            failing.note(ue, now.saturating_sub(self.began), heard);
+        }
+    }
+
+    /// Notes a security association of a chosen UE. It is kept as long as the UE's ring is.
     pub fn note_sa(&mut self, ue: u64, association: AssociationKeys) {
         if self.wants(ue) {
-            self.rings.push_association(ue, association);
+            self.rings.entry(ue).or_default().push_association(association);
         }
     }
 
     /// Notes something that happened to a UE, for its ladder: `secured`, `timer F fired`, ….
-    pub fn note_event(&mut self, ue: u64, now_ns: u64, text: &str) {
+    pub fn note_event(&mut self, ue: u64, now: Time, text: &str) {
         if self.wants(ue) {
-            let kind = EntryKind::Event { text: text.to_owned() };
-            self.rings.push(ue, Entry { at_ns: now_ns, kind });
+            self.push(ue, now, EntryKind::Event { text: text.to_owned() });
+        } else if let Some(failing) = &mut self.failing {
+            failing.note_event(ue, now.saturating_sub(self.began), text);
         }
     }
 
-    /// A procedure of a UE has failed: what was noted of it is kept.
-    pub fn failed(&mut self, ue: u64, now_ns: u64, procedure: Procedure, cause: Cause) {
+    /// A UE that was not chosen may be about to fail for this cause.
+    pub fn suspect(&mut self, ue: u64, now: Time, cause: Cause) {
         if self.wants(ue) {
-            let kind = EntryKind::Failure {
-                procedure: procedure.name().to_owned(),
-                cause: cause.name().into_owned(),
-            };
-            self.rings.push(ue, Entry { at_ns: now_ns, kind });
-            self.rings.keep(ue);
+            return;
+        }
+        if let Some(failing) = &mut self.failing {
+            failing.suspect(ue, now.saturating_sub(self.began), cause);
         }
     }
 
-    /// A procedure of a UE has ended well. What was noted of the UE goes first if room is needed.
+    /// A procedure of a UE has failed: what was noted of it is kept, unless there are enough of the kind.
+    pub fn failed(&mut self, ue: u64, now: Time, procedure: Procedure, cause: Cause) {
+        let at_ns = now.saturating_sub(self.began);
+        if self.wants(ue) {
+            self.push(ue, now, Entry::failure(at_ns, procedure, cause).kind);
+            self.failing.iter_mut().for_each(|failing| failing.count(cause));
+        } else if let Some(failing) = &mut self.failing {
+            failing.failed(ue, at_ns, procedure, cause);
+        }
+    }
+
+    /// A procedure of a UE has ended well: it does not fail after all.
     pub fn settled(&mut self, ue: u64) {
-        self.rings.settle(ue);
+        if let Some(failing) = &mut self.failing {
+            failing.let_go(ue);
+        }
     }
 
     /// A UE is through with what it does. Unless it failed or was chosen by number, what was noted
     /// of it is let go.
     pub fn finished(&mut self, ue: u64) {
-        if matches!(self.capture, Capture::Failed { .. }) {
-            self.rings.let_go(ue);
-        }
+        self.settled(ue);
     }
 
-    /// What is kept: of each UE chosen by number that did anything, or of each that failed, in the
+    /// What is kept: of each UE chosen by number that did anything, and of each that failed and is kept, in the
     /// order of their numbers.
     #[must_use]
     pub fn captures(&self) -> Vec<UeCapture> {
-        let all = !matches!(self.capture, Capture::Failed { .. });
-        let rings = self.rings.iter().filter(|(_, ring)| all || ring.is_kept());
-        let mut captures: Vec<_> = rings.map(|(ue, ring)| ring.capture(ue)).collect();
+        let mut captures: Vec<_> = self.rings.iter().map(|(ue, ring)| ring.capture(*ue)).collect();
+        captures.extend(self.failing.iter().flat_map(|failing| failing.captures()));
         captures.sort_by_key(|capture| capture.ue);
         captures
+    }
+
+    fn push(&mut self, ue: u64, now: Time, kind: EntryKind) {
+        let at_ns = now.saturating_sub(self.began);
+        self.rings.entry(ue).or_default().push(Entry { at_ns, kind }, UE_BYTES_MAX);
     }
 }
 

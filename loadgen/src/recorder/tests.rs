@@ -136,54 +136,133 @@ fn a_ring_drops_its_oldest() {
     assert!(bytes <= UE_BYTES_MAX && bytes > UE_BYTES_MAX - 20_000, "{bytes}");
 }
 
-#[test]
-fn of_all_ues_those_that_failed_are_kept_up_to_the_limit() {
-    let mut recorder = Recorder::new(Capture::Failed { limit: 2 });
-    for ue in 0..10 {
-        recorder.note_event(ue, ue, "started");
-    }
-    for ue in [5, 3, 8] {
-        recorder.failed(ue, 20, Procedure::Refresh, Cause::NoNotify);
-    }
-    for ue in 0..10 {
-        recorder.finished(ue);
-    }
-    let kept: Vec<_> = recorder.captures().iter().map(|capture| capture.ue).collect();
-    assert_eq!(kept, [3, 5]);
-    assert!(recorder.wants(3) && !recorder.wants(8));
-    let failure = &recorder.captures()[0].entries[1].kind;
-    let EntryKind::Failure { procedure, cause } = failure else { panic!("{failure:?}") };
-    assert_eq!((procedure.as_str(), cause.as_str()), ("refresh", "no_notify"));
+fn heard<'a>(direction: Direction, spi: u32, sip: &'a str) -> Heard<'a> {
+    let (local, peer) = ("127.16.0.8:4500".parse().unwrap(), "127.0.0.1:4500".parse().unwrap());
+    Heard { direction, local, peer, spi, sip: sip.as_bytes() }
+}
+
+fn ues(recorder: &Recorder) -> Vec<u64> {
+    recorder.captures().iter().map(|capture| capture.ue).collect()
+}
+
+/// The start lines of what is kept of a UE, and its failures.
+fn kept(recorder: &Recorder, ue: u64) -> Vec<String> {
+    let captures = recorder.captures();
+    let capture = captures.iter().find(|capture| capture.ue == ue).expect("it is kept");
+    let events = UeEvents::of(capture).events.into_iter();
+    let text = events.map(|event| match event.kind {
+        EventKind::Datagram { message, .. } => message.expect("a message").start_line,
+        EventKind::Event { text } => text,
+        EventKind::Failure { procedure, cause } => format!("{procedure}: {cause}"),
+    });
+    text.collect()
 }
 
 #[test]
-fn when_room_is_needed_settled_ues_go_first_and_then_the_oldest() {
-    let mut rings = Rings::new(2_000, 3_000);
-    let event = |len| Entry { at_ns: 0, kind: EntryKind::Event { text: "x".repeat(len) } };
-    let len = 900 - size_of::<Entry>();
-    let ues = |rings: &Rings| {
-        let mut ues: Vec<_> = rings.iter().map(|(ue, _)| ue).collect();
-        ues.sort_unstable();
-        ues
-    };
-    for ue in [1, 2, 3] {
-        rings.push(ue, event(len));
+fn of_a_ue_that_fails_what_it_said_before_is_kept_and_what_follows() {
+    let mut recorder = Recorder::new(Capture::Failed);
+    recorder.begin(50 * MS);
+    for ue in [7, 8] {
+        recorder.note_message(ue, 100 * MS, &heard(Direction::Out, 0, SUBSCRIBE));
+        recorder.note_message(ue, 112 * MS, &heard(Direction::In, 9, CHALLENGE));
     }
-    rings.settle(2);
-    rings.push(4, event(len));
-    assert_eq!(ues(&rings), [1, 3, 4], "2 was settled");
-    rings.settle(4);
-    rings.push(4, event(1));
-    rings.push(5, event(len));
-    assert_eq!(ues(&rings), [3, 4, 5], "1 was the oldest, and 4 was in a procedure again");
-    rings.keep(3);
-    rings.push(6, event(len));
-    rings.push(7, event(len));
-    assert_eq!(ues(&rings), [3, 5, 6, 7], "3 is kept and its bytes don't count");
-    for ue in [3, 5, 6, 7] {
-        rings.let_go(ue);
+    recorder.failed(7, 112 * MS, Procedure::Secure, Cause::BadChallenge);
+    recorder.note_message(7, 113 * MS, &heard(Direction::Out, 0, SUBSCRIBE));
+    recorder.note_message(8, 113 * MS, &heard(Direction::Out, 0, SUBSCRIBE));
+    let subscribe = "SUBSCRIBE sip:user7@ims.example SIP/2.0";
+    let expected = [subscribe, "SIP/2.0 401 Unauthorized", "secure: bad_challenge", subscribe];
+    assert_eq!(
+        (ues(&recorder), kept(&recorder, 7)),
+        (vec![7], expected.map(str::to_owned).to_vec())
+    );
+    let capture = recorder.captures().remove(0);
+    assert_eq!(capture.entries[0].at_ns, 50 * MS, "from the run's start");
+    assert!(capture.associations.is_empty(), "no keys");
+    let EventKind::Datagram { spi, .. } = &UeEvents::of(&capture).events[1].kind else { panic!() };
+    assert_eq!(spi.as_deref(), Some("0x00000009"));
+}
+
+#[test]
+fn each_cause_has_two_examples_and_all_together_32() {
+    let mut recorder = Recorder::new(Capture::Failed);
+    for ue in 0..10 {
+        recorder.failed(ue, 20, Procedure::Refresh, Cause::NoNotify);
     }
-    assert_eq!(ues(&rings), [3]);
+    assert_eq!(ues(&recorder), [0, 1]);
+    // Another failure of a UE that is kept is noted whatever it is.
+    recorder.failed(1, 21, Procedure::Release, Cause::NoNotify);
+    assert_eq!(kept(&recorder, 1), ["refresh: no_notify", "release: no_notify"]);
+    for (ue, status) in (100..).zip(400..500) {
+        recorder.failed(ue, 22, Procedure::Message, Cause::StatusOther(status));
+    }
+    assert_eq!(ues(&recorder).len(), 32);
+    assert!(!recorder.wants(0));
+}
+
+#[test]
+fn who_has_to_ask_again_is_listened_to_until_it_succeeds() {
+    let mut recorder = Recorder::new(Capture::Failed);
+    recorder.note_message(7, 0, &heard(Direction::Out, 0, SUBSCRIBE));
+    recorder.note_message(8, 0, &heard(Direction::Out, 0, SUBSCRIBE));
+    let second = 1_000 * MS;
+    recorder.suspect(7, 2 * second, Cause::Timeout);
+    recorder.suspect(8, 3 * second, Cause::Timeout);
+    // What others say meanwhile is more than the memory holds.
+    for number in 0..20_000 {
+        recorder.note_message(100, 4 * second + number, &heard(Direction::Out, 0, NOTIFY));
+    }
+    recorder.settled(8);
+    for ue in [7, 8] {
+        recorder.failed(ue, 128 * second, Procedure::Secure, Cause::Timeout);
+    }
+    let subscribe = "SUBSCRIBE sip:user7@ims.example SIP/2.0";
+    assert_eq!(kept(&recorder, 7), [subscribe, "secure: timeout"]);
+    assert_eq!(kept(&recorder, 8), ["what came before may not have been kept", "secure: timeout"]);
+}
+
+#[test]
+fn suspects_are_few_and_the_oldest_make_room() {
+    let mut recorder = Recorder::new(Capture::Failed);
+    let second = 1_000 * MS;
+    // A second apart each; the seventeenth has no room.
+    for ue in 0..20 {
+        recorder.note_message(ue, ue * second, &heard(Direction::Out, 0, SUBSCRIBE));
+        recorder.suspect(ue, ue * second, Cause::Timeout);
+    }
+    // At the same time another one would take too long to look for.
+    recorder.suspect(20, 150 * second, Cause::Timeout);
+    recorder.suspect(21, 150 * second, Cause::Timeout);
+    recorder.note_message(0, 151 * second, &heard(Direction::Out, 0, NOTIFY));
+    recorder.failed(0, 152 * second, Procedure::Secure, Cause::Timeout);
+    let entries = recorder.captures().remove(0).entries.len();
+    // It had made room, and is found in the memory of all.
+    assert_eq!(entries, 3);
+}
+
+#[test]
+fn what_is_kept_of_a_failed_ue_is_bounded_and_its_failure_stays() {
+    let mut recorder = Recorder::new(Capture::Failed);
+    recorder.note_message(7, 0, &heard(Direction::Out, 0, SUBSCRIBE));
+    recorder.failed(7, 1, Procedure::Secure, Cause::Timeout);
+    for at_ns in 2..1_000 {
+        recorder.note_message(7, at_ns, &heard(Direction::Out, 0, NOTIFY));
+    }
+    let capture = recorder.captures().remove(0);
+    let bytes: usize = capture.entries.iter().map(Entry::len).sum();
+    assert!((60 * 1024..=64 * 1024).contains(&bytes), "{bytes}");
+    assert_eq!(capture.dropped, 0);
+    assert!(matches!(capture.entries[1].kind, EntryKind::Failure { .. }));
+}
+
+#[test]
+fn who_is_chosen_is_recorded_with_keys_beside_those_that_fail() {
+    let mut recorder = Recorder::new(Capture::Ues(vec![7]));
+    record(&mut recorder, Suite::ALL[0], false);
+    recorder.failed(9, 5, Procedure::Refresh, Cause::Timeout);
+    recorder.failed(10, 5, Procedure::Refresh, Cause::Timeout);
+    // The chosen one is an example, too.
+    assert_eq!(ues(&recorder), [7, 9]);
+    assert_eq!(recorder.captures()[0].associations.len(), 4);
 }
 
 /// A folder of its own below the system's temporary one.
@@ -195,7 +274,7 @@ fn directory(name: &str) -> PathBuf {
 
 #[test]
 fn files_are_written_for_each_ue() {
-    let mut recorder = Recorder::new(Capture::Failed { limit: 5 });
+    let mut recorder = Recorder::new(Capture::Ues(vec![7]));
     record(&mut recorder, Suite::ALL[0], false);
     let root = directory("files");
     let written = write(&recorder, &root, EPOCH_NS).unwrap();
@@ -207,6 +286,77 @@ fn files_are_written_for_each_ue() {
     assert_eq!(read("ue-7.json"), UeEvents::of(capture).to_json().as_bytes());
     assert_eq!(read("esp_sa").iter().filter(|byte| **byte == b'\n').count(), 4);
     std::fs::remove_dir_all(root).unwrap();
+}
+
+#[test]
+fn a_message_without_its_datagram_is_a_packet_in_the_clear() {
+    let mut recorder = Recorder::new(Capture::Failed);
+    recorder.note_message(7, 0, &heard(Direction::Out, 9, SUBSCRIBE));
+    recorder.failed(7, 1, Procedure::Secure, Cause::Timeout);
+    let root = directory("clear");
+    assert_eq!(write(&recorder, &root, EPOCH_NS).unwrap(), Written { ues: 1, datagrams: 1 });
+    let file = std::fs::read(root.join("captures/ue-7.pcapng")).unwrap();
+    let has = |text: &[u8]| file.windows(text.len()).any(|window| window == text);
+    assert!(has(SUBSCRIBE.as_bytes()));
+    assert!(has(b"it was in ESP, SPI 0x00000009; secure FAILED: timeout"));
+    assert!(has(&[5060_u16.to_be_bytes(), 5060_u16.to_be_bytes()].concat()));
+    assert!(!root.join("captures/esp_sa").exists());
+    std::fs::remove_dir_all(root).unwrap();
+}
+
+#[test]
+fn a_ladder_is_drawn_for_a_file_and_for_a_page() {
+    let events = UeEvents::of(&recorded());
+    let alone = svg(&events, &Drawing { id: "ue-7", alone: true, links: false });
+    insta::assert_snapshot!("svg", alone);
+    let in_page = svg(&events, &Drawing { id: "ue-7", alone: false, links: true });
+    assert!(!in_page.contains("xmlns") && !in_page.contains("<style>"));
+    for number in 1..=6 {
+        let (id, text) = (message_id("ue-7", number), text_id("ue-7", number));
+        assert!(in_page.contains(&format!("id=\"{id}\"")), "{id}");
+        assert!(in_page.contains(&format!("href=\"#{text}\"")), "{text}");
+    }
+}
+
+#[test]
+fn what_a_message_says_is_no_markup() {
+    let mut recorder = Recorder::new(Capture::Failed);
+    let evil = "<script>alert(\"1\")</script> & \u{1} SIP/2.0\r\nCSeq: 1 <b>\r\n\r\n";
+    recorder.note_message(7, 0, &heard(Direction::In, 9, evil));
+    recorder.note_event(7, 0, "</svg>");
+    recorder.failed(7, 1, Procedure::Secure, Cause::Timeout);
+    let events = UeEvents::of(&recorder.captures()[0]);
+    let drawn = svg(&events, &Drawing { id: "a\"b", alone: true, links: true });
+    assert!(!drawn.contains("<script") && !drawn.contains("<b>") && !drawn.contains('\u{1}'));
+    assert!(
+        drawn.contains("&lt;script&gt;alert(&quot;1&quot;)") && drawn.contains("id=\"a&quot;b\"")
+    );
+    let mut reader = quick_xml::Reader::from_str(&drawn);
+    loop {
+        match reader.read_event().expect("well-formed XML") {
+            quick_xml::events::Event::Eof => break,
+            quick_xml::events::Event::Start(start) => {
+                assert!(start.attributes().all(|it| it.is_ok()));
+            }
+            _ => {}
+        }
+    }
+}
+
+#[test]
+fn lifelines_are_the_addresses_that_take_part() {
+    let mut recorder = Recorder::new(Capture::Ues(vec![7]));
+    let to = |host: &str| format!("{host}:5060").parse().unwrap();
+    let text = SUBSCRIBE.as_bytes();
+    for (ue, pcscf) in [("127.16.0.8", "127.0.0.1"), ("127.17.0.8", "127.0.0.2")] {
+        recorder.note(7, 0, Direction::Out, to(ue), to(pcscf), text, None);
+    }
+    let events = UeEvents::of(&recorder.captures()[0]);
+    insta::assert_snapshot!("ladder_of_two_accesses", ladder(&events));
+    let drawn = svg(&events, &Drawing { id: "ue-7", alone: true, links: false });
+    for name in ["UE 7 (1)", "UE 7 (2)", "P-CSCF (1)", "P-CSCF (2)"] {
+        assert!(drawn.contains(&format!(">{name}</text>")), "{name}");
+    }
 }
 
 /// A line of fields for each packet, decrypted by the keys that lie beside the capture.
