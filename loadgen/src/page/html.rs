@@ -1,6 +1,7 @@
 //! The page around its data: head, verdict, the sections in their order, and the script that fills them.
 
 use super::escape;
+use crate::recorder;
 use crate::report::{Report, Verdict};
 
 const BASE: &str = include_str!("base.css");
@@ -108,6 +109,7 @@ impl Frame {
         let live = if self.live { " data-live" } else { "" };
         let sections: String = SECTIONS.iter().map(|section| self.section(section)).collect();
         let data = escape::json_in_script(json);
+        let ladder = recorder::STYLE;
         // The policy keeps the page from asking anybody else for anything, whatever it may contain.
         format!(
             "<!doctype html>\n<html lang=\"en\"{live}>\n<head>\n<meta charset=\"utf-8\">\n\
@@ -115,7 +117,7 @@ impl Frame {
              <meta name=\"color-scheme\" content=\"light dark\">\n\
              <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; \
              script-src 'unsafe-inline'; img-src data:; connect-src 'self'; form-action 'none'; base-uri 'none'\">\n\
-             <title>{profile}: {name}</title>\n<link rel=\"icon\" href=\"data:,\">\n<style>\n{BASE}{STYLE}</style>\n</head>\n<body>\n\
+             <title>{profile}: {name}</title>\n<link rel=\"icon\" href=\"data:,\">\n<style>\n{BASE}{STYLE}{ladder}</style>\n</head>\n<body>\n\
              <a class=\"skip\" href=\"#main\">To the results</a>\n\
              <header>\n<p class=\"kicker\">imstorm <span id=\"kind\">report</span></p>\n<h1 id=\"profile\">{profile}</h1>\n\
              <p id=\"verdict\" class=\"verdict {class}\"><strong id=\"verdict-name\">{name}</strong> <span id=\"verdict-reason\">{reason}</span></p>\n\

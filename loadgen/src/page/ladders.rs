@@ -1,134 +1,155 @@
 //! The ladders of captured UEs in the page: those that are in `captures/` beside it.
 
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::escape::html;
-use crate::recorder::{self, Direction, Event, EventKind, UeEvents};
+use crate::recorder::{
+    self, CaptureFolder, CaptureSummary, Direction, Drawing, EventKind, UeEvents,
+};
 
 /// The most UEs that are drawn.
 const UES_MAX: usize = 16;
 /// The most events of one.
 const EVENTS_MAX: usize = 400;
-/// The longest file that is read, in bytes.
-const FILE_BYTES_MAX: u64 = 4 << 20;
-/// The most bytes of all ladders together; UEs beyond are left out.
+/// The most bytes of all ladders together, as far as a UE may begin: those behind it are left out.
 const BYTES_MAX: usize = 2 << 20;
 
 /// The ladders as HTML; nothing where no UE was captured. What is left out is said.
 #[must_use]
 pub fn read(directory: &Path) -> String {
-    let files = files(&directory.join("captures"));
+    let folder = match CaptureFolder::open(directory) {
+        Ok(folder) => folder,
+        Err(error) => return format!("<p class=\"note\">{}</p>\n", html(&error.to_string())),
+    };
     let mut page = String::new();
-    let mut drawn = 0;
-    for (ue, path) in &files {
-        if drawn >= UES_MAX || page.len() > BYTES_MAX {
+    let mut seen = 0;
+    for ue in folder.ues().iter().take(UES_MAX) {
+        if page.len() > BYTES_MAX {
             break;
         }
-        let Some(events) = text(path).and_then(|text| UeEvents::from_json(&text).ok()) else {
-            let _ = writeln!(
-                page,
-                "<p class=\"note\">UE {ue}: {} can’t be read.</p>",
-                html(&path.display().to_string())
-            );
-            continue;
-        };
-        let messages = text(&path.with_extension("sip")).unwrap_or_default();
-        page.push_str(&flow(events, &messages, drawn == 0));
-        drawn += 1;
+        seen += 1;
+        match folder.read(*ue) {
+            Ok(events) => page.push_str(&flow(events, seen == 1)),
+            Err(error) => {
+                let _ = writeln!(page, "<p class=\"note\">{}</p>", html(&error.to_string()));
+            }
+        }
     }
-    if drawn < files.len() {
-        let left_out = files.len() - drawn;
+    let left_out = folder.ues().len() - seen;
+    if left_out > 0 {
         let _ = writeln!(
             page,
-            "<p class=\"note\">{left_out} more captured UEs are left out here: <code>imstorm ladder</code> draws them.</p>"
+            "<p class=\"note\">{left_out} more captured UEs are left out here: <code>imstorm ladder DIR --ue N</code> draws each.</p>"
         );
     }
     page
 }
 
-/// The captured UEs, by number, and their files.
-#[allow(clippy::disallowed_methods, reason = "this is one of the outermost functions")]
-fn files(captures: &Path) -> Vec<(u64, PathBuf)> {
-    let entries = std::fs::read_dir(captures).into_iter().flatten().flatten();
-    let named = entries.filter_map(|entry| {
-        let name = entry.file_name().into_string().ok()?;
-        let ue = name.strip_prefix("ue-")?.strip_suffix(".json")?.parse().ok()?;
-        Some((ue, entry.path()))
-    });
-    let mut files: Vec<_> = named.collect();
-    files.sort();
-    files
-}
-
-#[allow(clippy::disallowed_methods, reason = "this is one of the outermost functions")]
-fn text(path: &Path) -> Option<String> {
-    let length = std::fs::metadata(path).ok()?.len();
-    (length <= FILE_BYTES_MAX).then(|| std::fs::read_to_string(path).ok()).flatten()
-}
-
 /// A UE: its ladder, and below it its messages.
-fn flow(mut events: UeEvents, messages: &str, is_open: bool) -> String {
+fn flow(mut events: UeEvents, is_open: bool) -> String {
+    let ue = events.ue;
+    let summary = CaptureSummary::of(&events);
     let all = events.events.len();
     events.events.truncate(EVENTS_MAX);
-    let UeEvents { ue, .. } = events;
+    let id = format!("ue-{ue}");
+    let drawing = Drawing { id: &format!("{id}-ladder"), alone: false, links: true };
     let open = if is_open { " open" } else { "" };
     let mut page = format!(
-        "<details class=\"flow\" id=\"ue-{ue}\"{open}><summary><h3>UE {ue}</h3><span class=\"sums\">{}</span></summary>\n",
-        html(&outline(&events))
+        "<details class=\"flow\" id=\"{id}\"{open}><summary><h3>UE {ue}</h3> <span class=\"sums\">{} messages from {:.3} to {:.3} s: {}</span></summary>\n\
+         <div class=\"ladder-box\" tabindex=\"0\" role=\"region\" aria-label=\"Messages of UE {ue} as a ladder\">{}</div>\n",
+        summary.messages,
+        summary.from_s,
+        summary.to_s,
+        html(&summary.outcome()),
+        recorder::svg(&events, &drawing)
     );
-    let _ = writeln!(page, "<pre tabindex=\"0\">{}</pre>", html(&recorder::ladder(&events)));
-    let texts: Vec<&str> = messages.split("\n--- ").skip(1).collect();
-    // The two files have the same entries; where they do not, no text is better than another message's.
-    let texts = if texts.len() == all { texts } else { Vec::new() };
-    let start_ns = events.events.first().map_or(0, |event| event.at_ns);
-    for (number, event) in events.events.iter().enumerate() {
-        let title = title(event, start_ns);
-        let Some(text) =
-            texts.get(number).filter(|_| matches!(event.kind, EventKind::Datagram { .. }))
-        else {
-            continue;
-        };
-        let _ = writeln!(
-            page,
-            "<details class=\"message\" id=\"ue-{ue}-{number}\"><summary>{}</summary><pre tabindex=\"0\">{}</pre></details>",
-            html(&title),
-            html(text.trim_end())
-        );
-    }
     if all > EVENTS_MAX {
         let _ = writeln!(
             page,
-            "<p class=\"note\">The first {EVENTS_MAX} of {all} events: <code>imstorm ladder</code> draws all.</p>"
+            "<p class=\"note\">The first {EVENTS_MAX} of {all} events: <code>imstorm ladder DIR --ue {ue}</code> draws all.</p>"
         );
     }
+    texts(&mut page, &events, drawing.id);
     page.push_str("</details>\n");
     page
 }
 
-/// What became of a UE, in a line.
-fn outline(events: &UeEvents) -> String {
-    let is_datagram = |event: &&Event| matches!(event.kind, EventKind::Datagram { .. });
-    let mut line = format!("{} datagrams", events.events.iter().filter(is_datagram).count());
+/// The messages, to each of which its arrow leads.
+fn texts(page: &mut String, events: &UeEvents, id: &str) {
+    let start_ns = events.start_ns();
+    let mut number = 0;
     for event in &events.events {
-        if let EventKind::Failure { procedure, cause } = &event.kind {
-            let _ = write!(line, " · {procedure} failed: {cause}");
-        }
+        let EventKind::Datagram { direction, message, bytes, source, destination, spi } =
+            &event.kind
+        else {
+            continue;
+        };
+        number += 1;
+        let offset_us = event.at_ns.saturating_sub(start_ns) / 1_000;
+        let offset = format!("{}.{:03} ms", offset_us / 1_000, offset_us % 1_000);
+        let way = if *direction == Direction::Out { "→" } else { "←" };
+        let title = message.as_ref().map_or("no SIP, or not opened", |it| &it.start_line);
+        let esp = spi.as_ref().map_or("unprotected".to_owned(), |spi| format!("ESP spi {spi}"));
+        let text = message.as_ref().map_or("", |it| it.text.trim_end());
+        let text = if text.is_empty() { "its text was not kept" } else { text };
+        let _ = writeln!(
+            page,
+            "<details class=\"message\" id=\"{}\"><summary>{way} <span class=\"sums\">{offset}</span> {}</summary>\n\
+             <p class=\"note\">{} to {}, {bytes} bytes, {}</p><pre tabindex=\"0\">{}</pre></details>",
+            recorder::text_id(id, number),
+            html(title),
+            html(source),
+            html(destination),
+            html(&esp),
+            html(text)
+        );
     }
-    line
 }
 
-fn title(event: &Event, start_ns: u64) -> String {
-    let offset_ms = event.at_ns.saturating_sub(start_ns) as f64 / 1e6;
-    let EventKind::Datagram { direction, bytes, message, .. } = &event.kind else {
-        return String::new();
-    };
-    let way = match direction {
-        Direction::In => "←",
-        Direction::Out => "→",
-    };
-    match message {
-        Some(message) => format!("{way} {offset_ms:.3} ms  {}", message.start_line),
-        None => format!("{way} {offset_ms:.3} ms  {bytes} bytes"),
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::recorder::{Event, Message};
+
+    fn events(count: u64) -> UeEvents {
+        let event = |number: u64| Event {
+            at_ns: number * 1_000_000,
+            kind: EventKind::Datagram {
+                direction: Direction::Out,
+                source: "127.16.0.1:5070".to_owned(),
+                destination: "127.0.0.1:5060".to_owned(),
+                bytes: 900,
+                spi: None,
+                message: Some(Message {
+                    start_line: "MESSAGE sip:<b>@ims.example SIP/2.0".to_owned(),
+                    headers: BTreeMap::new(),
+                    call_id: String::new(),
+                    text: "MESSAGE sip:<b>@ims.example SIP/2.0\nSubject: <script>\n".to_owned(),
+                }),
+            },
+        };
+        UeEvents { ue: 7, dropped: 0, events: (0..count).map(event).collect() }
+    }
+
+    #[test]
+    fn each_arrow_leads_to_its_message() {
+        let page = flow(events(3), false);
+        for (at, _) in page.match_indices("href=\"#") {
+            let target = page[at + 7..].split('"').next().unwrap();
+            assert!(page.contains(&format!(" id=\"{target}\"")), "{target}");
+        }
+        assert_eq!(page.matches("href=\"#").count(), 3);
+        assert!(!page.contains("<b>") && !page.contains("<script>"), "{page}");
+        assert!(page.contains("Subject: &lt;script&gt;"));
+    }
+
+    #[test]
+    fn a_long_one_is_cut_and_says_so() {
+        let page = flow(events(EVENTS_MAX as u64 + 5), true);
+        assert_eq!(page.matches("<details class=\"message\"").count(), EVENTS_MAX);
+        assert!(page.contains(&format!("The first {EVENTS_MAX} of {} events", EVENTS_MAX + 5)));
     }
 }

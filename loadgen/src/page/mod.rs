@@ -30,7 +30,9 @@ pub const PAGE_FILE: &str = "report.html";
 /// The page of a run that is over. Ladders are those in `directory/captures`.
 #[must_use]
 pub fn render(log: &RunLog, report: &Report, directory: &Path) -> String {
-    let flows = ladders::read(directory);
+    // What an earlier run has left in the folder is none of this one's.
+    let has_captures = log.last_line().is_some_and(|end| end.captures > 0);
+    let flows = if has_captures { ladders::read(directory) } else { String::new() };
     Frame::of_report(report, flows).page(&PageData::new(log, report).to_json())
 }
 
