@@ -6,6 +6,7 @@
 //! which a test can alter at will before it is sent.
 #![forbid(unsafe_code)]
 
+pub mod browser;
 pub mod call;
 pub mod fifo;
 pub mod fifo_server;
