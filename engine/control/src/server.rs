@@ -489,7 +489,7 @@ mod tests {
     fn plain_tokio_serves_too() {
         let (bound, address, _) = Bound::new(&loopback()).unwrap();
         let client = std::thread::spawn(move || get(&address.url("/"), SOON));
-        let service = Service { handler: echo(), authorization: None };
+        let service = Service { handler: echo(), credentials: None };
         let served = runtime::run_on_tokio(async {
             let stream = bound.listen().unwrap().accept().await.unwrap();
             serve(stream, Rc::new(service)).await;
