@@ -19,6 +19,7 @@ pub mod child;
 pub mod cli;
 pub mod compare;
 pub mod course;
+pub mod doctor;
 pub mod embedded;
 pub mod explain;
 pub mod generator;

@@ -7,12 +7,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use imstorm_uring::backend::Sizes;
 
 use crate::config::EngineConfig;
 use crate::ctl::{self, CtlArgs};
 use crate::engine::{Engine, Plan, StartError};
+use crate::manual::{CompletionsArgs, ManArgs};
 use crate::shard::{Shard, users_per_shard};
 
 /// P-CSCF, I-CSCF, S-CSCF and HSS for subscription-based IMS security.
@@ -40,6 +41,10 @@ enum Command {
     },
     /// Look at a running engine and command it, over its control plane.
     Ctl(CtlArgs),
+    /// Print completions for a shell.
+    Completions(CompletionsArgs),
+    /// Write the manual pages.
+    Man(ManArgs),
 }
 
 /// What the program does; its exit code.
@@ -49,6 +54,8 @@ pub fn main() -> ExitCode {
     start_log();
     let done = match &cli.command {
         Command::Ctl(args) => return ctl::main(args),
+        Command::Completions(args) => return completions(args),
+        Command::Man(args) => return man(args),
         Command::Serve { config } => load(config).and_then(|plan| serve(&plan)),
         Command::Check { config } => {
             load(config).map(|plan| print!("{}", describe(&plan, reserved_bytes(&plan))))
@@ -59,6 +66,21 @@ pub fn main() -> ExitCode {
         Err(error) => {
             eprintln!("imstorm-engine: {error}");
             exit_code(&error)
+        }
+    }
+}
+
+fn completions(args: &CompletionsArgs) -> ExitCode {
+    args.write(Cli::command());
+    ExitCode::SUCCESS
+}
+
+fn man(args: &ManArgs) -> ExitCode {
+    match args.write(Cli::command()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("imstorm-engine man: {error}");
+            ExitCode::from(5)
         }
     }
 }

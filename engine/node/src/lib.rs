@@ -15,6 +15,7 @@ mod ctl;
 pub mod engine;
 pub mod inquiry;
 pub mod metrics;
+pub mod manual;
 pub mod shard;
 pub mod status;
 pub mod suggest;

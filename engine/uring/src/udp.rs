@@ -72,6 +72,15 @@ pub fn open(specs: &[SocketSpec]) -> Result<Vec<BoundSocket>, BindError> {
     specs.iter().map(open).collect()
 }
 
+/// Whether the kernel cuts a long send into datagrams (UDP_SEGMENT, Linux 4.18).
+///
+/// # Errors
+/// Where it does not, or there is no socket at all.
+pub fn probe_segments() -> io::Result<()> {
+    let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))?;
+    set_option(&socket, libc::SOL_UDP, libc::UDP_SEGMENT, 1_200)
+}
+
 impl BoundSocket {
     /// The number by which datagrams name it.
     #[must_use]

@@ -2,6 +2,7 @@
 
 mod capacity;
 mod compare;
+mod doctor;
 mod explain;
 mod interrupts;
 mod ladder;
@@ -14,7 +15,8 @@ mod simulate;
 
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
+use imstorm_engine::manual::{CompletionsArgs, ManArgs};
 
 use crate::child;
 use crate::profile::{self, Profile};
@@ -59,6 +61,8 @@ enum Command {
     Ladder(ladder::LadderArgs),
     /// Say why procedures of a run have failed: each cause with an example of an exchange, and what to check.
     Explain(explain::ExplainArgs),
+    /// Look at this machine: what it allows, and what to change before a profile is run on it.
+    Doctor(doctor::DoctorArgs),
     /// List the profiles that are built in.
     Profiles,
     /// Write a built-in profile to a file NAME.toml, to start one's own from.
@@ -72,6 +76,10 @@ enum Command {
         #[arg(long)]
         markdown: bool,
     },
+    /// Print completions for a shell.
+    Completions(CompletionsArgs),
+    /// Write the manual pages.
+    Man(ManArgs),
     /// Be the engine of a run: its configuration comes on standard input.
     #[command(name = child::SUBCOMMAND, hide = true)]
     EmbeddedEngine,
@@ -101,11 +109,19 @@ pub fn main() -> ExitCode {
         Command::Compare(args) => compare::compare(args),
         Command::Ladder(args) => ladder::ladder(args),
         Command::Explain(args) => explain::explain(args),
+        Command::Doctor(args) => doctor::doctor(args),
         Command::Profiles => profiles::list(),
         Command::Init { name } => profiles::init(name),
         Command::Schema { markdown } => {
             say(&if *markdown { profile::reference() } else { profile::json_schema() });
             Ok(0)
+        }
+        Command::Completions(args) => {
+            args.write(Cli::command());
+            Ok(0)
+        }
+        Command::Man(args) => {
+            args.write(Cli::command()).map(|()| 0).or_else(|error| fail(5, format!("man: {error}")))
         }
         Command::EmbeddedEngine => be_engine(),
     };
@@ -149,7 +165,6 @@ mod tests {
 
     #[test]
     fn the_command_line_is_one() {
-        use clap::CommandFactory;
         Cli::command().debug_assert();
     }
 }
