@@ -34,7 +34,10 @@ impl std::fmt::Display for ChildError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Process(error) => write!(f, "the embedded engine can't be started: {error}"),
-            Self::Ended(status) => write!(f, "the embedded engine did not start ({status})"),
+            Self::Ended(status) => write!(
+                f,
+                "the embedded engine did not start ({status}): what was wrong it has said above"
+            ),
             Self::Answer(line) => write!(f, "the embedded engine said {line:?}"),
         }
     }

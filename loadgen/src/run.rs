@@ -86,6 +86,8 @@ pub enum RunError {
     Part(String),
     /// The profile needs an operator, and the target has no control plane to act on.
     NoOperator,
+    /// The profile needs an operator, and the target's control plane does not answer.
+    NoAdmin(String),
     /// Sockets, threads or files.
     Environment(String),
 }
@@ -95,8 +97,13 @@ impl std::fmt::Display for RunError {
         match self {
             Self::NoAnswer(target) => write!(
                 f,
-                "{target} does not answer SIP over UDP; is the core running there? \
-                 (without --target an engine is started)"
+                "{target} does not answer SIP over UDP: nothing came back for OPTIONS in 3 s. Is the core running there \
+                 (ss -lunp on its machine), and does a firewall let UDP through? Without --target an engine is started"
+            ),
+            Self::NoAdmin(admin) => write!(
+                f,
+                "--admin {admin}: no engine's control plane answers there, and the profile has what an operator does; \
+                 `imstorm-engine serve` says at its start where it is, e.g. http://127.0.0.1:9060"
             ),
             Self::Engine(error) => error.fmt(f),
             Self::NoOperator => f.write_str(
@@ -168,6 +175,7 @@ pub fn run(
                 return Err(RunError::NoAnswer(target));
             }
             profile.topology.pcscf = vec![target];
+            check_admin(&profile, options)?;
             before = options.admin.as_deref().and_then(target::status).unwrap_or_default();
             options.admin.clone()
         }
@@ -230,6 +238,21 @@ pub fn run(
     Ok(Ended { report, aborted: interrupts.load(Ordering::Acquire) > 1 })
 }
 
+/// Whether the target's control plane is where it is said to be. Where nothing is done through it the run goes on without.
+fn check_admin(profile: &Profile, options: &RunOptions) -> Result<(), RunError> {
+    let silent = options.admin.as_ref().filter(|admin| target::status(admin).is_none());
+    match silent {
+        Some(admin) if profile.needs_operator() => Err(RunError::NoAdmin(admin.clone())),
+        Some(admin) => {
+            eprintln!(
+                "warning: --admin {admin}: no engine's control plane answers there; the report will lack the core's state"
+            );
+            Ok(())
+        }
+        None => Ok(()),
+    }
+}
+
 /// Engine and generator each get cores of their own, where there are any.
 fn share_cores() -> Result<(Vec<usize>, Option<usize>), RunError> {
     let mut cores = process::allowed_cores()
@@ -271,7 +294,15 @@ fn open_sockets(
         }
         opened => opened,
     };
-    let mut sockets = sockets.map_err(|error| RunError::Environment(error.to_string()))?;
+    let mut sockets = sockets.map_err(|error| {
+        let others = match error.error.kind() {
+            io::ErrorKind::AddrInUse => {
+                "; other ports for the UEs: --set ue.port=PORT --set ue.esp_port=PORT"
+            }
+            _ => "",
+        };
+        RunError::Environment(format!("{error}{others}"))
+    })?;
     for socket in &mut sockets {
         socket
             .enable_timestamps()
@@ -354,8 +385,12 @@ fn free_address(profile: &mut Profile) {
 }
 
 fn create_out(out: &Path) -> Result<(), RunError> {
-    std::fs::create_dir_all(out)
-        .map_err(|error| RunError::Environment(format!("{}: {error}", out.display())))
+    std::fs::create_dir_all(out).map_err(|error| {
+        let out = out.display();
+        RunError::Environment(format!(
+            "{out}: no directory for the results can be made: {error} (name another one with --out)"
+        ))
+    })
 }
 
 /// Tells this run's Call-IDs and branches from those of another against the same engine.

@@ -39,7 +39,11 @@ impl fmt::Display for StartAtError {
                 "expected a time such as 2026-11-23T05:30:00Z, +30 (seconds from now) or \
                  1795411800 (seconds since 1970), got {got}"
             ),
-            Self::Past(by) => write!(f, "the time to start at was {:.1} s ago", by.as_secs_f64()),
+            Self::Past(by) => write!(
+                f,
+                "the time to start at was {:.1} s ago: expected one to come, such as +30 for 30 s from now",
+                by.as_secs_f64()
+            ),
             Self::Far(by) => {
                 write!(f, "the time to start at is {} s away, more than {AWAY_S_MAX}", by.as_secs())
             }

@@ -17,6 +17,8 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error as _};
 use toml::Spanned;
 
+use crate::suggest::with_suggestion;
+
 /// The whole file. Every key has a default but the roles: a role that is not named does not run in this process.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -295,7 +297,7 @@ impl EngineConfig {
             file: file.clone(),
             line: 0,
             column: 0,
-            problem: format!("can't be read: {error}"),
+            problem: format!("can't be read: {error}{}", not_found(&error)),
         })?;
         let mut config = Self::parse(&file, &text)?;
         config.directory = path.parent().map(Path::to_path_buf).unwrap_or_default();
@@ -311,8 +313,8 @@ impl EngineConfig {
             let (line, column) = span.map_or((0, 0), |span| position(text, span.start));
             ConfigError { file: file.to_owned(), line, column, problem }
         };
-        let config: Self =
-            toml::from_str(text).map_err(|error| at(error.span(), error.message().to_owned()))?;
+        let config: Self = toml::from_str(text)
+            .map_err(|error| at(error.span(), with_suggestion(error.message())))?;
         config.validate().map_err(|(span, problem)| at(span, problem))?;
         Ok(config)
     }
@@ -472,6 +474,14 @@ impl EngineConfig {
             return Err((Some(self.shards.span()), problem));
         }
         Ok(())
+    }
+}
+
+/// What to do where there is no such file.
+fn not_found(error: &std::io::Error) -> &'static str {
+    match error.kind() {
+        std::io::ErrorKind::NotFound => " (profiles/engine.toml is an example to start from)",
+        _ => "",
     }
 }
 

@@ -55,13 +55,30 @@ impl fmt::Display for StartError {
         match self {
             Self::Config(error) => error.fmt(f),
             Self::Bind(error) => error.fmt(f),
-            Self::Admin(address, error) => write!(f, "admin {address}: {error}"),
+            Self::Admin(address, error) => {
+                write!(f, "admin {address}: {error}{}", admin_hint(error))
+            }
             Self::System(what, error) => write!(f, "{what}: {error}"),
         }
     }
 }
 
 impl std::error::Error for StartError {}
+
+/// What to do where the control plane can't listen.
+fn admin_hint(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            " (is another engine running? `ss -ltnp` shows who has it; `admin` in the configuration may name another address, or port 0 for a free one)"
+        }
+        io::ErrorKind::AddrNotAvailable => " (no interface of this machine has that address)",
+        io::ErrorKind::NotFound => " (the folder of the socket is not there)",
+        io::ErrorKind::PermissionDenied => {
+            " (ports below 1024 need CAP_NET_BIND_SERVICE, a socket a folder that you may write to)"
+        }
+        _ => "",
+    }
+}
 
 /// A running engine. Dropping it does not stop it; [`Engine::stop`] does.
 #[derive(Debug)]
@@ -143,7 +160,7 @@ fn load_directory(config: &EngineConfig) -> Result<Option<Directory>, ConfigErro
         problem,
     };
     let text = std::fs::read_to_string(&path)
-        .map_err(|cause| error(0, format!("can't be read: {cause}")))?;
+        .map_err(|cause| error(0, format!("can't be read: {cause} (subscribers.file names it)")))?;
     Directory::from_csv(&text, section.derivation())
         .map(|it| it.taking_modified(config.hss.takes_modified_impis()))
         .map(Some)

@@ -9,13 +9,16 @@ pub(super) fn find_capacity(args: &RunArgs) -> Result<u8, Failure> {
     let Some(traffic) = &profile.traffic else {
         return fail(
             2,
-            format!("{}: there is no [traffic] of which there could be more", profile.name),
+            format!(
+                "{}: there is no [traffic] of which there could be more; a profile that has it: imstorm init capacity",
+                profile.name
+            ),
         );
     };
     if traffic.trace.is_some() {
         return fail(
             2,
-            "traffic.trace: recorded starts come once, and can't be offered several times",
+            "traffic.trace: recorded starts come once, and can't be offered several times; give a mix in its place, as profile capacity does",
         );
     }
     let plan = traffic.capacity.unwrap_or_default();

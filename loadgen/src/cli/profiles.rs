@@ -3,6 +3,8 @@
 use std::io::Write;
 use std::path::PathBuf;
 
+use imstorm_engine::suggest;
+
 use super::{Failure, fail};
 use crate::profile::{self, Profile};
 use crate::run::say;
@@ -17,12 +19,24 @@ pub(super) fn list() -> Result<u8, Failure> {
 
 pub(super) fn init(name: &str) -> Result<u8, Failure> {
     let Some((_, text)) = profile::builtin().iter().find(|(other, _)| *other == name) else {
-        return fail(2, format!("there is no built-in profile {name}; see: imstorm profiles"));
+        let names: Vec<_> = profile::builtin().iter().map(|(name, _)| *name).collect();
+        let meant = suggest::did_you_mean(name, &names);
+        return fail(
+            2,
+            format!("there is no built-in profile {name}{meant}; all: imstorm profiles"),
+        );
     };
     let path = PathBuf::from(format!("{name}.toml"));
     let file = std::fs::File::options().write(true).create_new(true).open(&path);
-    file.and_then(|mut file| file.write_all(text.as_bytes()))
-        .or_else(|error| fail(5, format!("{}: {error}", path.display())))?;
+    file.and_then(|mut file| file.write_all(text.as_bytes())).or_else(|error| {
+        let hint = match error.kind() {
+            std::io::ErrorKind::AlreadyExists => {
+                " (it is not overwritten: move it away, or go to another directory)"
+            }
+            _ => " (the file is written where you are: go to a directory that you may write to)",
+        };
+        fail(5, format!("{}: {error}{hint}", path.display()))
+    })?;
     say(&format!("{}\n", path.display()));
     Ok(0)
 }

@@ -65,7 +65,11 @@ pub(super) fn run_profile(args: &RunArgs) -> Result<u8, Failure> {
     let profile = args.load()?;
     let traffic = profile.traffic.as_ref();
     if traffic.is_some_and(|traffic| traffic.steps.is_empty() && traffic.trace.is_none()) {
-        return fail(2, "traffic.steps: the profile has none, and is for: imstorm capacity");
+        let name = &args.profile.profile;
+        return fail(
+            2,
+            format!("traffic.steps: the profile has none, and is for: imstorm capacity {name}"),
+        );
     }
     let ended = run_with(args, &profile, None)?;
     Ok(ended.exit_code())
@@ -99,6 +103,9 @@ pub(super) fn run_with(
     })?;
     say(&ended.report.to_table());
     say(&format!("{}\n", options.out.display()));
+    if !options.quiet && !ended.report.measured.failures.0.is_empty() {
+        eprintln!("why procedures failed: imstorm explain {}", options.out.display());
+    }
     Ok(ended)
 }
 
@@ -127,7 +134,7 @@ fn page_address(args: &RunArgs) -> Result<Option<PageAddress>, Failure> {
 pub(super) fn code_of(error: &RunError) -> u8 {
     match error {
         RunError::Subscribers(_) | RunError::Part(_) | RunError::NoOperator => 2,
-        RunError::NoAnswer(_) => 4,
+        RunError::NoAnswer(_) | RunError::NoAdmin(_) => 4,
         RunError::Engine(_) | RunError::Environment(_) => 5,
     }
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::log::{REPORT_FILE, RunInfo, difference_of_profiles};
+use crate::log::{REPORT_FILE, RUN_FILE, RunInfo, difference_of_profiles};
 
 /// The field of what a search for the capacity has found.
 pub(super) const CAPACITY: &str = "capacity";
@@ -45,11 +45,18 @@ pub enum SideError {
 impl fmt::Display for SideError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::File(path, error) => write!(
-                f,
-                "{}: expected a run's directory or its report.json: {error}",
-                path.display()
-            ),
+            Self::File(path, error) => {
+                let shown = path.display();
+                write!(f, "{shown}: expected a run's directory or its report.json: {error}")?;
+                match path.parent().filter(|directory| directory.join(RUN_FILE).exists()) {
+                    Some(directory) => write!(
+                        f,
+                        " (a run that was killed has none, which makes it: imstorm report {})",
+                        directory.display()
+                    ),
+                    None => Ok(()),
+                }
+            }
             Self::NoReport(path, problem) => {
                 write!(f, "{}: expected a report: {problem}", path.display())
             }

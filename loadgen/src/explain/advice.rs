@@ -84,7 +84,7 @@ fn of_cause(cause: Cause) -> CauseRow {
             "The network's MAC in AUTN is wrong: whoever made the challenge does not know the subscriber's key.",
             "TS 33.102 clause 6.3.3; RFC 3310 clause 3.4",
             &[
-                "K, OPc or AMF of the subscriber differ between profile and HSS. Derived subscribers need the same population.seed and population.size as the core's [subscribers]; else use the same file for both.",
+                "K, OPc or AMF of the subscriber differ between profile and HSS. Derived subscribers need the same population.seed as the core's [subscribers]; else use the same file for both.",
                 "OP in place of OPc, or the other way round: the file has a column for each, opc and op.",
             ],
         ),

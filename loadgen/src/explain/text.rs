@@ -74,8 +74,10 @@ pub fn of_cause(explained: &Explained, directory: &Path) -> String {
     if let Some(Example { ue, .. }) = explained.examples.first() {
         let _ = writeln!(
             text,
-            "\nall that UE {ue} sent and received:  imstorm ladder {directory} --ue {ue} --full\n\
-             the same for Wireshark:         {directory}/captures/ue-{ue}.pcapng"
+            "\nall that UE {ue} said:  imstorm ladder {directory} --ue {ue} --full\n\
+             for Wireshark:{:>width$}  {directory}/captures/ue-{ue}.pcapng",
+            "",
+            width = 3 + ue.to_string().len()
         );
     }
     text

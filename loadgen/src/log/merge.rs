@@ -51,19 +51,28 @@ impl fmt::Display for MergeError {
         match self {
             Self::Log(error) => error.fmt(f),
             Self::NoPart(path) => {
-                write!(f, "{}: expected a part of a run, got a whole one", path.display())
+                let path = path.display();
+                write!(
+                    f,
+                    "{path}: expected a part of a run, got a whole one (by itself: imstorm report {path})"
+                )
             }
             Self::Differ(one, other, what) => {
                 let (one, other) = (one.display(), other.display());
                 write!(f, "{one} and {other} are not parts of the same run: {what}")
             }
             Self::Twice(part, one, other) => {
-                write!(f, "part {part} is there twice: {} and {}", one.display(), other.display())
+                let (one, other) = (one.display(), other.display());
+                write!(f, "part {part} is there twice: {one} and {other}; leave one of them out")
             }
             Self::Missing(parts) => {
                 let names: Vec<String> = parts.iter().map(Part::to_string).collect();
                 let noun = if names.len() == 1 { "part" } else { "parts" };
-                write!(f, "missing: {noun} {}", names.join(", "))
+                write!(
+                    f,
+                    "missing: {noun} {}; the directories of all parts have to be named",
+                    names.join(", ")
+                )
             }
             Self::Write(path, error) => write!(f, "{}: {error}", path.display()),
             Self::InPlace(path) => {

@@ -30,7 +30,11 @@ impl fmt::Display for LogError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File(path, error) if error.kind() == io::ErrorKind::NotFound => {
-                write!(f, "{}: expected the directory of a run's results: {error}", path.display())
+                write!(
+                    f,
+                    "{}: expected the directory of a run's results: {error} (a run says at its end where they are, by default in imstorm-results/)",
+                    path.display()
+                )
             }
             Self::File(path, error) => write!(f, "{}: {error}", path.display()),
             Self::NotOurs(path, problem) => {

@@ -3,6 +3,7 @@
 
 use std::ops::Range;
 
+use imstorm_engine::suggest;
 use serde::de::DeserializeOwned;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -23,10 +24,14 @@ pub(super) fn read(path: &str) -> Result<String, ProfileError> {
     };
     let length = std::fs::metadata(path).map_err(|cause| {
         let names: Vec<_> = super::builtin().iter().map(|(name, _)| *name).collect();
-        error(format!(
-            "expected a file or the name of a built-in profile ({}), got: {cause}",
-            names.join(", ")
-        ))
+        let meant = suggest::did_you_mean(path, &names);
+        error(match cause.kind() {
+            std::io::ErrorKind::NotFound => format!(
+                "expected a file or the name of a built-in profile{meant}; there is neither, and built in are {}",
+                names.join(", ")
+            ),
+            _ => format!("can't be read: {cause}"),
+        })
     })?;
     if length.len() > FILE_LEN_MAX {
         return Err(error(format!(
@@ -224,5 +229,6 @@ fn plain(message: &str) -> String {
         ("expected struct ", "expected a table: "),
         ("expected a sequence", "expected a list in [ ]"),
     ];
-    WORDS.iter().fold(message.trim().to_owned(), |text, (from, to)| text.replace(from, to))
+    let message = suggest::with_suggestion(message.trim());
+    WORDS.iter().fold(message, |text, (from, to)| text.replace(from, to))
 }

@@ -331,7 +331,10 @@ impl Engine {
         let answer = imstorm_control::request(method, &url, self.token.as_deref(), body, PATIENCE);
         let (status, body) = answer.map_err(|error| match error {
             Error::BadRequest(_) => Failure::Usage(error.to_string()),
-            _ => Failure::Silent(format!("{}: {error}", self.admin.trim_end_matches(':'))),
+            _ => {
+                let admin = self.admin.trim_end_matches(':');
+                Failure::Silent(format!("{admin}: {error}{}", hint(&error)))
+            }
         })?;
         let text = String::from_utf8_lossy(&body).into_owned();
         let value = serde_json::from_slice::<Value>(&body).unwrap_or_default();
@@ -343,11 +346,25 @@ impl Engine {
                 if said.is_empty() {
                     let _ = write!(said, "HTTP status {status}");
                 }
+                if status == 401 {
+                    said.push_str(": name with --token-file the file that is admin_token_file in the engine's configuration");
+                }
                 // 504: the control plane is there, but not the shard that matters.
                 let failure = if status == 504 { Failure::Silent } else { Failure::Refused };
                 Err(failure(said))
             }
         }
+    }
+}
+
+/// What to look at where the engine does not answer.
+fn hint(error: &Error) -> &'static str {
+    match error {
+        Error::Connect(_) => {
+            " (is the engine running there? `imstorm-engine serve` says at its start where its control plane is; name that with --admin)"
+        }
+        Error::Exchange(_) | Error::Timeout(_) => " (is it an engine that listens there?)",
+        Error::BadRequest(_) => "",
     }
 }
 
