@@ -46,21 +46,29 @@ impl std::fmt::Display for ChildError {
 impl std::error::Error for ChildError {}
 
 impl EngineChild {
-    /// Starts the engine with this configuration, and waits until it serves.
+    /// Starts the engine with this configuration, and waits until it serves. The lines of its log go to `log`, or to standard error.
     ///
     /// # Errors
     /// As [`ChildError`] says.
-    pub fn start(config: &str) -> Result<Self, ChildError> {
+    pub fn start(config: &str, log: Option<fn(&str)>) -> Result<Self, ChildError> {
         let program = std::env::current_exe().map_err(ChildError::Process)?;
         let mut child = Command::new(program)
             .arg(SUBCOMMAND)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
+            .stderr(if log.is_some() { Stdio::piped() } else { Stdio::inherit() })
             .env("RUST_LOG", std::env::var("RUST_LOG").unwrap_or_else(|_| "warn".to_owned()))
             .spawn()
             .map_err(ChildError::Process)?;
         let mut input = child.stdin.take().expect("it is piped");
         let output = child.stdout.take().expect("it is piped");
+        if let (Some(log), Some(lines)) = (log, child.stderr.take()) {
+            let lines = BufReader::new(lines).lines();
+            std::thread::Builder::new()
+                .name("engine-log".to_owned())
+                .spawn(move || lines.map_while(Result::ok).for_each(|line| log(&line)))
+                .map_err(ChildError::Process)?;
+        }
         write!(input, "{}\n{config}", config.len()).map_err(ChildError::Process)?;
         input.flush().map_err(ChildError::Process)?;
         let mut line = String::new();

@@ -101,6 +101,8 @@ pub struct GeneratorState {
     pub outbox_full: u64,
     /// The longest that a start came after its intended time, in nanoseconds.
     pub late_ns_max: u64,
+    /// Starts of the load that are due and wait for a UE that is free.
+    pub waiting: u64,
     /// Sets of four security associations that UEs hold.
     pub sets: usize,
     /// Sessions between UEs.
@@ -576,6 +578,7 @@ impl Generator {
             messages_received: self.messages_received,
             outbox_full: self.outbox_full,
             late_ns_max: self.late_ns_max,
+            waiting: self.waiting(),
             sets: self.sets.len(),
             sessions: self.sessions,
             links: LinkCounts::default(),

@@ -17,10 +17,13 @@ use imstorm_uring::backend::{self, Sizes};
 use imstorm_uring::{Backend, Clock, SocketSpec, process, udp};
 
 use crate::child::{ChildError, EngineChild};
+use crate::controls::{Controls, Steerable};
 use crate::embedded;
+use crate::ends::Ends;
 use crate::generator::{Cut, ESP, Generator, GeneratorState, RunSeed, UNPROTECTED};
 use crate::health::{self, Cores, Health, Meter, RECEIVE_BUFFER_BYTES, SocketHealth, Watched};
 use crate::link::{LinkCounts, Links};
+use crate::live;
 use crate::log::{StepChanges, StepState};
 use crate::measure::Interval;
 use crate::operator::HttpOperator;
@@ -30,9 +33,10 @@ use crate::plain::bursts::Bursts;
 use crate::population::{self, Population};
 use crate::profile::{Capacity, Profile};
 use crate::recorder::Capture;
-use crate::report::{CourseReport, Engine, Look, Report};
+use crate::report::{CourseReport, Engine, Intervention, Look, Report};
+use crate::steering::Steering;
 use crate::target;
-use crate::traffic::Search;
+use crate::traffic::{CapacityResult, Search};
 use crate::watch::Watcher;
 
 /// The longest that the generator sleeps: so long may Ctrl-C take to be seen.
@@ -63,6 +67,8 @@ pub struct RunOptions {
     pub capture: Capture,
     /// Nothing is shown but the end.
     pub quiet: bool,
+    /// A line a second is shown, on a terminal too.
+    pub plain: bool,
     /// Looks for the highest load that is handled adequately, instead of offering the profile's steps.
     pub capacity: Option<Capacity>,
     /// What of the population and of the arrivals this generator has.
@@ -165,6 +171,8 @@ pub fn run(
     let page = show_page(&profile, options, own_core)?;
     let mut child = None;
     let mut before = Engine::default();
+    // Where there is a screen, nobody else may write to the terminal.
+    let engine_log = live::has_screen(options).then_some(live::note as fn(&str));
     let admin = match options.target {
         Some(target) => {
             // A server that only takes calls need not know OPTIONS, and may count it as a call gone wrong.
@@ -186,7 +194,7 @@ pub fn run(
             if let Ok(config) = EngineConfig::parse("[engine]", &config) {
                 cores = cores.with_engine(&config, &engine_cores);
             }
-            let engine = EngineChild::start(&config).map_err(RunError::Engine)?;
+            let engine = EngineChild::start(&config, engine_log).map_err(RunError::Engine)?;
             let admin = format!("http://{}", engine.admin);
             child = Some(engine);
             Some(admin)
@@ -201,6 +209,8 @@ pub fn run(
     };
     create_out(&options.out)?;
     let part = options.part;
+    let steerable = Steerable::of(&profile, options.capacity.is_some());
+    let controls = Arc::new(Controls::new(Arc::clone(interrupts), steerable));
     let run_seed = RunSeed { seed: part.seed(options.seed), run: part.run_number(run_number()) };
     let (sender, beats) = channel();
     let (begins, began) = channel();
@@ -213,7 +223,7 @@ pub fn run(
         core: own_core,
         cores,
         operator,
-        interrupts: Arc::clone(interrupts),
+        controls: Arc::clone(&controls),
         sender,
         begins,
         start_at_ns: options.start_at_ns,
@@ -223,8 +233,8 @@ pub fn run(
         .name("generator".to_owned())
         .spawn(move || worker.run(std::mem::take(&mut io_sockets)))
         .map_err(|error| RunError::Environment(format!("a thread: {error}")))?;
-    let (admin, page) = (admin.as_deref(), page.as_ref());
-    let watcher = Watcher { profile: &profile, options, admin, before, page };
+    let (admin, page, controls) = (admin.as_deref(), page.as_ref(), &controls);
+    let watcher = Watcher { profile: &profile, options, admin, before, page, controls };
     let watched = watcher.watch(&began, &beats)?;
     let done = thread
         .join()
@@ -410,6 +420,9 @@ pub(crate) struct Beat {
     pub elapsed_ns: u64,
     pub interval: Interval,
     pub steps: Vec<StepState>,
+    pub interventions: Vec<Intervention>,
+    /// How far a search for the capacity is.
+    pub search: Option<CapacityResult>,
     pub state: GeneratorState,
     pub health: Health,
 }
@@ -419,6 +432,8 @@ pub(crate) struct Done {
     pub generator: Box<Generator>,
     pub elapsed_ns: u64,
     pub interrupted: bool,
+    /// It was ended before its time.
+    pub is_cut_short: bool,
     pub drained: bool,
     pub cut: Cut,
     pub course: Option<CourseReport>,
@@ -439,7 +454,7 @@ struct Worker {
     capacity: Option<Capacity>,
     /// Who makes the operator's calls, if the profile has any.
     operator: Option<HttpOperator>,
-    interrupts: Arc<AtomicUsize>,
+    controls: Arc<Controls>,
     sender: Sender<Beat>,
     /// Where it tells when the first UE might start, in nanoseconds since 1970.
     begins: Sender<u64>,
@@ -486,6 +501,7 @@ impl Worker {
         let mut beat_at = started_at + NS_PER_S;
         let mut step_changes = StepChanges::default();
         let mut ends = Ends::new(&self.profile, started_at);
+        let mut steering = Steering::new(Arc::clone(&self.controls));
         let mut looks = Looks::new(self.admin.clone(), generator.course().is_some());
         generator.tick(started_at, &mut io);
         let mut looked_at = started_at;
@@ -499,15 +515,17 @@ impl Worker {
             meter.note_batch(now, io.batch());
             self.hear_operator(&mut generator);
             generator.tick(now, &mut io);
+            steering.follow(&mut generator, &mut ends, (started_at, now));
             self.call_operator(&mut generator);
             looks.look(&mut generator, now);
             if now >= beat_at {
                 beat_at += NS_PER_S;
                 let health = meter.take(now, generator.take_lateness(), io.sockets());
                 let (times, links) = ((started_at, now), io.counts());
-                self.beat(&mut generator, &mut step_changes, times, health, links);
+                let done = steering.take();
+                self.beat(&mut generator, &mut step_changes, times, health, links, done);
             }
-            if ends.is_over(&mut generator, now, self.interrupts.load(Ordering::Acquire)) {
+            if ends.is_over(&mut generator, now, &self.controls) {
                 break;
             }
         }
@@ -518,9 +536,10 @@ impl Worker {
         let cut = generator.cut(now);
         let health = meter.take(now, generator.take_lateness(), io.sockets());
         let links = io.counts();
-        self.beat(&mut generator, &mut step_changes, (started_at, now), health, links);
+        let times = (started_at, now);
+        self.beat(&mut generator, &mut step_changes, times, health, links, steering.take());
         // What UEs have sent is let to its end: a link holds it for as long as it takes.
-        while io.is_leaving() && self.interrupts.load(Ordering::Acquire) <= 1 {
+        while io.is_leaving() && self.controls.interrupts() <= 1 {
             io.turn(WAIT_NS_MAX)?;
         }
         Ok(Done {
@@ -532,6 +551,7 @@ impl Worker {
             generator,
             elapsed_ns: now - started_at,
             interrupted: ends.interrupted,
+            is_cut_short: ends.is_cut_short,
         })
     }
 
@@ -540,7 +560,7 @@ impl Worker {
         let Some(start_at_ns) = self.start_at_ns else { return };
         loop {
             let left_ns = start_at_ns.saturating_sub(epoch_ns());
-            if left_ns == 0 || self.interrupts.load(Ordering::Acquire) > 0 {
+            if left_ns == 0 || self.controls.interrupts() > 0 {
                 return;
             }
             std::thread::sleep(Duration::from_nanos(left_ns.min(WAIT_NS_MAX)));
@@ -571,12 +591,15 @@ impl Worker {
         (started_at, now): (Time, Time),
         health: Health,
         links: LinkCounts,
+        interventions: Vec<Intervention>,
     ) {
         let interval = generator.measurements_mut().interval();
         let steps = step_changes.take(generator.measurements().steps().all(), started_at);
         let (elapsed_ns, state) = (now - started_at, GeneratorState { links, ..generator.state() });
         // Nobody listens any more where the watcher has failed; the run goes on.
-        let _ = self.sender.send(Beat { elapsed_ns, interval, steps, state, health });
+        let search = generator.capacity();
+        let beat = Beat { elapsed_ns, interval, steps, interventions, search, state, health };
+        let _ = self.sender.send(beat);
     }
 }
 
@@ -623,40 +646,6 @@ impl Looks {
     }
 }
 
-/// When a run is over.
-struct Ends {
-    /// No start after this time.
-    stop_at: Option<Time>,
-    drain_ns: u64,
-    /// What is pending at this time is cut.
-    cut_at: Option<Time>,
-    interrupted: bool,
-}
-
-impl Ends {
-    fn new(profile: &Profile, started_at: Time) -> Self {
-        let nanoseconds = |seconds: f64| (seconds * 1e9) as u64;
-        Self {
-            stop_at: profile.limits.duration_s.map(|limit_s| started_at + nanoseconds(limit_s)),
-            drain_ns: nanoseconds(profile.limits.drain_s),
-            cut_at: None,
-            interrupted: false,
-        }
-    }
-
-    fn is_over(&mut self, generator: &mut Generator, now: Time, interrupts: usize) -> bool {
-        if interrupts > 0 && !self.interrupted {
-            self.interrupted = true;
-            self.stop_at = Some(now);
-        }
-        if self.cut_at.is_none() && self.stop_at.is_some_and(|at| at <= now) {
-            generator.stop(now);
-            self.cut_at = Some(now + self.drain_ns);
-        }
-        interrupts > 1 || generator.is_done() || self.cut_at.is_some_and(|at| at <= now)
-    }
-}
-
 /// Where results go by default.
 #[must_use]
 pub fn default_out(profile: &str) -> PathBuf {
@@ -700,6 +689,7 @@ mod tests {
             seed: 1,
             capture: Capture::None,
             quiet: true,
+            plain: false,
             capacity: None,
             part: Part::WHOLE,
             start_at_ns: None,

@@ -67,9 +67,31 @@ fn write_options(
     writer.finish().ok()
 }
 
+/// A shard of the engine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ShardState {
+    /// The processor time of its thread, in nanoseconds.
+    pub cpu_ns: u64,
+}
+
+/// What an engine's control plane says of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Status {
+    /// All of it.
+    pub engine: report::Engine,
+    /// Its shards, in order; none where they are not told.
+    pub shards: Vec<ShardState>,
+}
+
 /// The engine's state, asked at its control plane; `None` where it can't be asked.
 #[must_use]
 pub fn status(admin: &str) -> Option<report::Engine> {
+    status_of_shards(admin).map(|status| status.engine)
+}
+
+/// The same, with what is said of each shard.
+#[must_use]
+pub fn status_of_shards(admin: &str) -> Option<Status> {
     // The path of a Unix socket ends at a colon.
     let colon = if admin.starts_with("unix:") { ":" } else { "" };
     let url = format!("{admin}{colon}/v1/status");
@@ -77,7 +99,13 @@ pub fn status(admin: &str) -> Option<report::Engine> {
     (status == 200).then_some(())?;
     let value: serde_json::Value = serde_json::from_slice(&body).ok()?;
     let number = |name: &str| value.get(name).and_then(serde_json::Value::as_u64);
-    Some(report::Engine {
+    let shard = |value: &serde_json::Value| {
+        let cpu_ns = value.get("cpu_ns").and_then(serde_json::Value::as_u64)?;
+        Some(ShardState { cpu_ns })
+    };
+    let shards = value.get("shards").and_then(serde_json::Value::as_array);
+    let shards = shards.into_iter().flatten().map_while(shard).collect();
+    let engine = report::Engine {
         subscriptions: number("subscriptions")?,
         security_associations: number("security_associations")?,
         registrations: number("registrations")?,
@@ -94,5 +122,6 @@ pub fn status(admin: &str) -> Option<report::Engine> {
         scscf_bytes: number("scscf_bytes")?,
         cpu_s: value.get("cpu_s")?.as_f64()?,
         rss_bytes: number("rss_bytes")?,
-    })
+    };
+    Some(Status { engine, shards })
 }

@@ -9,17 +9,18 @@ use std::time::Duration;
 use imstorm_base::time::NS_PER_S;
 use imstorm_uring::process;
 
+use crate::controls::Controls;
 use crate::generator::{Cut, GeneratorState};
 use crate::health::{Judgement, Machine};
-use crate::live::Live;
+use crate::live::{self, Live, Seen};
 use crate::log::{End, LogWriter, RunInfo, RunLog, Second};
 use crate::measure::StepTally;
 use crate::page::{self, live::LivePage};
 use crate::profile::Profile;
 use crate::recorder;
-use crate::report::{Engine, Outcome, Report};
+use crate::report::{Aborted, Engine, Outcome, Report, broken_for_good};
 use crate::run::{Beat, Done, RunError, RunOptions, epoch_ns};
-use crate::target;
+use crate::target::{self, ShardState, Status};
 use crate::traffic::SearchLimit;
 
 /// How long the engine has after the last UE to come to rest: the P-CSCF lets a connection go at once, the control plane
@@ -42,6 +43,8 @@ pub(crate) struct Watcher<'a> {
     pub before: Engine,
     /// The page that shows it meanwhile.
     pub page: Option<&'a LivePage>,
+    /// What is asked of the run while it goes on.
+    pub controls: &'a Arc<Controls>,
 }
 
 /// What was seen of a run while it went on.
@@ -51,6 +54,8 @@ pub(crate) struct Watched {
     writer: Option<LogWriter>,
     /// Why that was.
     lost: Vec<String>,
+    /// What ended it early.
+    aborted: Option<Aborted>,
 }
 
 impl Watched {
@@ -59,7 +64,7 @@ impl Watched {
         let Some(writer) = &mut self.writer else { return };
         if let Err(error) = write(writer) {
             let problem = format!("the log could not be written any more: {error}");
-            eprintln!("warning: {problem}");
+            live::note(&format!("warning: {problem}"));
             self.lost.push(problem);
             self.writer = None;
         }
@@ -76,14 +81,14 @@ impl Watcher<'_> {
         let failed = |path: PathBuf, error: io::Error| {
             RunError::Environment(format!("{}: {error}", path.display()))
         };
-        let Some(epoch_ns) = self.await_start(began) else { return Ok(None) };
+        let mut live = Live::new(self.profile, self.options, self.controls);
+        let Some(epoch_ns) = self.await_start(began, &mut live) else { return Ok(None) };
         let target = self.options.target.map(|target| target.to_string());
         let info = RunInfo::new(self.profile, self.options.seed, target, epoch_ns);
         let writer = LogWriter::create(&self.options.out, &info)
             .map_err(|(path, error)| failed(path, error))?;
         let log = RunLog::new(info, self.profile.clone());
-        let mut watched = Watched { log, writer: Some(writer), lost: Vec::new() };
-        let mut live = Live::new(self.profile, self.options.quiet);
+        let mut watched = Watched { log, writer: Some(writer), lost: Vec::new(), aborted: None };
         let mut machine = Machine::new();
         // The looks between the steps of a comparison are to be the only ones.
         let admin = self.admin.filter(|_| self.profile.schemes.is_none());
@@ -96,6 +101,7 @@ impl Watcher<'_> {
                 until_ns: beat.elapsed_ns,
                 interval: beat.interval,
                 steps: beat.steps,
+                interventions: beat.interventions,
                 state: beat.state,
                 health: beat.health,
                 cpu_ns: process::process_cpu_ns(),
@@ -108,7 +114,10 @@ impl Watcher<'_> {
             from_ns = second.until_ns;
             watched.write(|writer| writer.write(&second));
             watched.log.note(&second);
-            live.show(&second, watched.log.steps());
+            self.judge(&mut watched);
+            let shards = engine.as_ref().map(EngineWatch::shards).unwrap_or_default();
+            let (log, search) = (&watched.log, beat.search.as_ref());
+            live.show(&Seen { second: &second, log, shards: &shards, search });
             if let Some(page) = self.page {
                 page.show(&watched.log);
             }
@@ -117,8 +126,21 @@ impl Watcher<'_> {
         Ok(Some(watched))
     }
 
+    /// Ends the run where it can't hold a threshold any more, if it is to end then. A search for the capacity goes where thresholds break.
+    fn judge(&self, watched: &mut Watched) {
+        let is_wanted = self.profile.abort.on_threshold && self.options.capacity.is_none();
+        if !is_wanted || watched.aborted.is_some() {
+            return;
+        }
+        watched.aborted = broken_for_good(&watched.log.report(), &self.profile.abort);
+        if let Some(aborted) = &watched.aborted {
+            live::note(&aborted.to_string());
+            self.controls.give_up();
+        }
+    }
+
     /// Waits until the generator begins: when that was. Tells each second how long it is until then.
-    fn await_start(&self, began: &Receiver<u64>) -> Option<u64> {
+    fn await_start(&self, began: &Receiver<u64>, live: &mut Live) -> Option<u64> {
         loop {
             match began.recv_timeout(Duration::from_secs(1)) {
                 Ok(epoch_ns) => return Some(epoch_ns),
@@ -126,8 +148,8 @@ impl Watcher<'_> {
                 Err(RecvTimeoutError::Timeout) => {}
             }
             let left_ns = self.options.start_at_ns.map_or(0, |at| at.saturating_sub(epoch_ns()));
-            if left_ns > 0 && !self.options.quiet {
-                eprintln!("starts in {} s", left_ns.div_ceil(NS_PER_S));
+            if left_ns > 0 {
+                live.starts_in(left_ns.div_ceil(NS_PER_S));
             }
         }
     }
@@ -152,6 +174,7 @@ impl Watcher<'_> {
             outcome: Outcome {
                 duration_s: done.elapsed_ns as f64 / NS_PER_S as f64,
                 interrupted: done.interrupted,
+                aborted: watched.aborted.take(),
                 cpu_s: process::process_cpu_ns() as f64 / NS_PER_S as f64,
                 rss_bytes: process::memory().unwrap_or_default().resident_bytes,
                 engine,
@@ -178,7 +201,7 @@ impl Watcher<'_> {
 
 /// Asks the engine once a second how it is, on a thread of its own: one that does not answer keeps nothing from being written.
 struct EngineWatch {
-    last: Arc<Mutex<Option<Engine>>>,
+    last: Arc<Mutex<Option<Status>>>,
     /// The thread ends with it.
     _ends: Sender<()>,
 }
@@ -190,7 +213,7 @@ impl EngineWatch {
         let (admin, told) = (admin.to_owned(), Arc::clone(&last));
         let asking = std::thread::Builder::new().name("engine-watch".to_owned()).spawn(move || {
             while let Err(RecvTimeoutError::Timeout) = ended.recv_timeout(ASK_WAIT) {
-                let status = target::status(&admin);
+                let status = target::status_of_shards(&admin);
                 *told.lock().unwrap_or_else(PoisonError::into_inner) = status;
             }
         });
@@ -200,7 +223,15 @@ impl EngineWatch {
     }
 
     fn last(&self) -> Option<Engine> {
-        *self.last.lock().unwrap_or_else(PoisonError::into_inner)
+        self.status().map(|status| status.engine)
+    }
+
+    fn shards(&self) -> Vec<ShardState> {
+        self.status().map(|status| status.shards).unwrap_or_default()
+    }
+
+    fn status(&self) -> Option<Status> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -283,7 +314,7 @@ fn invalid_reasons(
     reasons.extend(unknown.map(str::to_owned));
     reasons.extend(late_steps(profile, log.steps()));
     let Cut { under_way, waiting } = done.cut;
-    if (!done.drained || waiting > 0) && !done.interrupted {
+    if (!done.drained || waiting > 0) && !done.is_cut_short {
         reasons.push(format!(
             "{under_way} procedures were cut off at the end of the drain, and {waiting} had not begun"
         ));

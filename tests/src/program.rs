@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Output;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -108,4 +108,25 @@ impl Drop for Folder {
 pub fn shown(output: &Output) -> String {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     format!("{}\n{}\n{}", output.status, text(&output.stdout), text(&output.stderr))
+}
+
+/// What `imstorm run` needs for a run of two hundred UEs, some two seconds long, with an engine of its own at addresses that nobody else has: the words
+/// behind the subcommand.
+#[must_use]
+pub fn small_run(out: &Path) -> Vec<String> {
+    let ip = fresh_ip();
+    let mut words = vec!["quickstart".to_owned(), "--out".to_owned(), out.display().to_string()];
+    for (key, value) in [
+        ("population.size", "200".to_owned()),
+        ("arrivals.rate_per_s", "200".to_owned()),
+        ("procedures.refresh.after_s", "0.5".to_owned()),
+        ("procedures.release.after_s", "1".to_owned()),
+        ("topology.pcscf", format!("[\"{ip}:5060\"]")),
+        ("topology.pcscf_esp_port", free_port(ip.into()).to_string()),
+        ("ue.port", free_port_anywhere().to_string()),
+        ("ue.esp_port", free_port_anywhere().to_string()),
+    ] {
+        words.extend(["--set".to_owned(), format!("{key}={value}")]);
+    }
+    words
 }

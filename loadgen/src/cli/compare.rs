@@ -4,8 +4,10 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::output::JunitArgs;
 use super::{Failure, fail};
 use crate::compare::{self, Side, Tolerance};
+use crate::junit;
 use crate::run::say;
 
 #[derive(Debug, Args)]
@@ -25,13 +27,24 @@ pub(super) struct CompareArgs {
     /// Compare runs of different profiles all the same.
     #[arg(long)]
     force: bool,
+    /// Print the comparison as JSON, and nothing else, on standard output.
+    #[arg(long, conflicts_with = "markdown")]
+    json: bool,
+    #[command(flatten)]
+    junit: JunitArgs,
 }
 
 pub(super) fn compare(args: &CompareArgs) -> Result<u8, Failure> {
+    args.junit.check()?;
     let read = |paths: &[PathBuf]| Side::read(paths).or_else(|error| fail(2, error));
     let (a, b) = (read(&args.a)?, read(&args.b)?);
     let compared = compare::compare([&a, &b], &args.tolerances, args.force);
     let compared = compared.or_else(|error| fail(2, error))?;
-    say(&if args.markdown { compared.to_markdown() } else { compared.to_text() });
+    say(&match (args.json, args.markdown) {
+        (true, _) => compared.to_json(),
+        (_, true) => compared.to_markdown(),
+        _ => compared.to_text(),
+    });
+    args.junit.write(|| junit::of_comparison(&compared))?;
     Ok(compared.exit_code())
 }

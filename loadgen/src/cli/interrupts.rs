@@ -1,23 +1,20 @@
 //! Ctrl-C.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::{Failure, fail};
+use crate::live;
 
 /// Counts Ctrl-C; the third one ends the program without a report.
 pub(super) fn interrupts() -> Result<Arc<AtomicUsize>, Failure> {
     let count = Arc::new(AtomicUsize::new(0));
-    let twice = Arc::new(AtomicBool::new(false));
     for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
         let counted = Arc::clone(&count);
-        let ended = Arc::clone(&twice);
-        signal_hook::flag::register_conditional_shutdown(signal, 130, ended)
-            .or_else(|error| fail(5, error))?;
-        let ended = Arc::clone(&twice);
         watch_signal(signal, move || {
-            if counted.fetch_add(1, Ordering::AcqRel) >= 1 {
-                ended.store(true, Ordering::Release);
+            if counted.fetch_add(1, Ordering::AcqRel) >= 2 {
+                live::leave();
+                signal_hook::low_level::exit(130);
             }
         })?;
     }

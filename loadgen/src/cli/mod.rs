@@ -3,9 +3,11 @@
 mod capacity;
 mod compare;
 mod doctor;
+mod exit_codes;
 mod explain;
 mod interrupts;
 mod ladder;
+mod output;
 mod plan;
 mod profiles;
 mod report;
@@ -24,53 +26,59 @@ use crate::run::say;
 
 /// The load generator for subscription-based IMS security: emulated UEs that set up secure connections, refresh and leave.
 #[derive(Debug, Parser)]
-#[command(name = "imstorm", version, after_help = EXIT_CODES)]
+#[command(name = "imstorm", version, after_help = exit_codes::all())]
 struct Cli {
     #[command(subcommand)]
     command: Command,
 }
 
-const EXIT_CODES: &str = "\
-Exit codes:
-    0  all thresholds held
-    1  a threshold was crossed, a seed did not hold, a conclusion of the comparison did not, a part is missing, a run is worse than the other,
-       a plan does not fit, or no load was handled adequately
-    2  bad usage or profile, or runs that are not comparable
-    3  the run is INVALID: the generator was the limit
-    4  the target does not answer
-    5  the environment: an address in use, a permission, a file
-  130  interrupted twice";
-
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run a load profile over real sockets, against an engine of its own or a target.
+    #[command(after_help = exit_codes::of_run())]
     Run(run::RunArgs),
     /// Say what a profile comes to, and what will not fit. Nothing is sent.
+    #[command(after_help = exit_codes::of_plan())]
     Plan(plan::PlanArgs),
     /// Find the highest load that a core handles adequately: the profile's [traffic], offered more and more often.
+    #[command(after_help = exit_codes::of_capacity())]
     Capacity(run::RunArgs),
     /// Run a load profile over a simulated network, for many seeds.
+    #[command(after_help = exit_codes::of_simulate())]
     Simulate(simulate::SimulateArgs),
     /// Compare the schemes for simultaneous registrations over real sockets, with today's registration and with security subscriptions.
+    #[command(after_help = exit_codes::of_schemes())]
     Schemes(schemes::SchemesArgs),
     /// Make a run's report from its logs, also of one that was killed; or put the parts of a run together.
+    #[command(after_help = exit_codes::of_report())]
     Report(report::ReportArgs),
     /// Hold a run, or several of the same, against another: what is better, worse, or the same within noise.
+    #[command(after_help = exit_codes::of_compare())]
     Compare(compare::CompareArgs),
     /// Draw the message flow of a captured UE, or list the captured UEs.
+    #[command(after_help = exit_codes::of_show())]
     Ladder(ladder::LadderArgs),
     /// Say why procedures of a run have failed: each cause with an example of an exchange, and what to check.
+    #[command(after_help = exit_codes::of_show())]
     Explain(explain::ExplainArgs),
     /// Look at this machine: what it allows, and what to change before a profile is run on it.
+    #[command(after_help = exit_codes::of_show())]
     Doctor(doctor::DoctorArgs),
     /// List the profiles that are built in.
-    Profiles,
+    #[command(after_help = exit_codes::of_show())]
+    Profiles {
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
     /// Write a built-in profile to a file NAME.toml, to start one's own from.
+    #[command(after_help = exit_codes::of_write())]
     Init {
         /// The profile's name.
         name: String,
     },
     /// Print the JSON Schema of profiles, for editors that complete and check them.
+    #[command(after_help = exit_codes::of_show())]
     Schema {
         /// All fields as a page for readers instead.
         #[arg(long)]
@@ -110,7 +118,7 @@ pub fn main() -> ExitCode {
         Command::Ladder(args) => ladder::ladder(args),
         Command::Explain(args) => explain::explain(args),
         Command::Doctor(args) => doctor::doctor(args),
-        Command::Profiles => profiles::list(),
+        Command::Profiles { json } => profiles::list(*json),
         Command::Init { name } => profiles::init(name),
         Command::Schema { markdown } => {
             say(&if *markdown { profile::reference() } else { profile::json_schema() });
@@ -166,5 +174,19 @@ mod tests {
     #[test]
     fn the_command_line_is_one() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn each_command_says_what_it_exits_with() {
+        use clap::CommandFactory;
+        let mut cli = Cli::command();
+        for command in cli.get_subcommands_mut().filter(|it| !it.is_hide_set()) {
+            let help = command.render_long_help().to_string();
+            assert!(help.contains("Exit codes:\n    0  "), "{}: {help}", command.get_name());
+        }
+        let help = cli.render_long_help().to_string();
+        for code in [0, 1, 2, 3, 4, 5, 130] {
+            assert!(help.contains(&format!("\n  {code:>3}  ")), "{code}: {help}");
+        }
     }
 }

@@ -9,11 +9,19 @@ use super::{Failure, fail};
 use crate::profile::{self, Profile};
 use crate::run::say;
 
-pub(super) fn list() -> Result<u8, Failure> {
+pub(super) fn list(as_json: bool) -> Result<u8, Failure> {
+    let mut rows = Vec::new();
     for (name, text) in profile::builtin() {
         let profile = Profile::parse(name, text, &[]).or_else(|error| fail(2, error))?;
-        say(&format!("{name:<16} {}\n", profile.description));
+        rows.push((*name, profile.description));
     }
+    if as_json {
+        let row = |(name, description): &(&str, String)| serde_json::json!({ "name": name, "description": description });
+        say(&format!("{:#}\n", serde_json::Value::from_iter(rows.iter().map(row))));
+        return Ok(0);
+    }
+    let width = rows.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+    rows.iter().for_each(|(name, description)| say(&format!("{name:<width$}  {description}\n")));
     Ok(0)
 }
 

@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 
+use super::output::OutputArgs;
 use super::{Failure, fail};
 use crate::log::{self, LogError, LogReader, RunLog};
 use crate::page;
-use crate::run::say;
 
 /// How often progress is told.
 const PROGRESS_WAIT: Duration = Duration::from_secs(1);
@@ -24,9 +24,12 @@ pub(super) struct ReportArgs {
     /// Show nothing but the result.
     #[arg(long)]
     quiet: bool,
+    #[command(flatten)]
+    output: OutputArgs,
 }
 
 pub(super) fn report(args: &ReportArgs) -> Result<u8, Failure> {
+    args.output.junit.check()?;
     let mut progress = Progress { quiet: args.quiet, told_at: Instant::now() };
     let (log, directory) = match (&args.directories[..], &args.out) {
         ([directory], None) => {
@@ -42,21 +45,20 @@ pub(super) fn report(args: &ReportArgs) -> Result<u8, Failure> {
             (merged.or_else(|error| fail(error.exit_code(), error))?, out)
         }
     };
-    conclude(&log, directory)
+    conclude(&log, directory, &args.output)
 }
 
 fn refuse(error: LogError) -> Result<RunLog, Failure> {
     fail(2, error)
 }
 
-fn conclude(log: &RunLog, directory: &Path) -> Result<u8, Failure> {
+fn conclude(log: &RunLog, directory: &Path, output: &OutputArgs) -> Result<u8, Failure> {
     let report = log.report();
     report
         .write(directory)
         .and_then(|()| page::write(log, &report, directory))
         .or_else(|error| fail(5, format!("{}: {error}", directory.display())))?;
-    say(&report.to_table());
-    say(&format!("{}\n", directory.display()));
+    output.put(&report, directory)?;
     Ok(report.verdict.exit_code())
 }
 

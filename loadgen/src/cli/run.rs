@@ -9,12 +9,13 @@ use imstorm_control::Address;
 use imstorm_engine::token::Token;
 
 use super::interrupts::interrupts;
+use super::output::OutputArgs;
 use super::{Failure, ProfileArgs, fail, load};
 use crate::page::live::PageAddress;
 use crate::part::Part;
 use crate::profile::{Capacity, Profile};
 use crate::recorder::Capture;
-use crate::run::{self, Ended, RunError, RunOptions, say};
+use crate::run::{self, Ended, RunError, RunOptions};
 use crate::start_at::StartAt;
 
 #[derive(Debug, Args)]
@@ -52,12 +53,27 @@ pub(super) struct RunArgs {
     /// Show nothing but the result.
     #[arg(long)]
     quiet: bool,
+    /// Show a line a second, on a terminal too, instead of a screen with keys.
+    #[arg(long)]
+    plain: bool,
+    /// End the run as soon as a threshold is broken for good; the profile's [abort] says from when on.
+    #[arg(long)]
+    abort_on_threshold: bool,
+    #[command(flatten)]
+    output: OutputArgs,
 }
 
 impl RunArgs {
     /// The profile that is meant.
     pub(super) fn load(&self) -> Result<Profile, Failure> {
-        load(&self.profile)
+        let mut profile = load(&self.profile)?;
+        profile.abort.on_threshold |= self.abort_on_threshold;
+        Ok(profile)
+    }
+
+    /// Whether the run is to end where a threshold is broken for good.
+    pub(super) fn aborts_on_threshold(&self) -> bool {
+        self.abort_on_threshold
     }
 }
 
@@ -84,6 +100,7 @@ pub(super) fn run_with(
     let now = SystemTime::now();
     let start_at_ns = args.start_at.map(|at| at.epoch_ns(now)).transpose();
     let start_at_ns = start_at_ns.or_else(|error| fail(2, format!("--start-at: {error}")))?;
+    args.output.junit.check()?;
     let interrupts = interrupts()?;
     let options = RunOptions {
         target: args.target,
@@ -92,6 +109,7 @@ pub(super) fn run_with(
         seed: args.seed,
         capture: args.capture.clone(),
         quiet: args.quiet,
+        plain: args.plain,
         capacity,
         part: args.part,
         start_at_ns,
@@ -101,8 +119,7 @@ pub(super) fn run_with(
         let code = code_of(&error);
         fail(code, error)
     })?;
-    say(&ended.report.to_table());
-    say(&format!("{}\n", options.out.display()));
+    args.output.put(&ended.report, &options.out)?;
     if !options.quiet && !ended.report.measured.failures.0.is_empty() {
         eprintln!("why procedures failed: imstorm explain {}", options.out.display());
     }

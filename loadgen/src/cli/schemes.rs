@@ -26,6 +26,9 @@ pub(super) struct SchemesArgs {
     /// Show nothing but the result.
     #[arg(long)]
     quiet: bool,
+    /// Print schemes.json instead of the table, and nothing else, on standard output.
+    #[arg(long)]
+    json: bool,
 }
 
 pub(super) fn compare_schemes(args: &SchemesArgs) -> Result<u8, Failure> {
@@ -47,7 +50,12 @@ pub(super) fn compare_schemes(args: &SchemesArgs) -> Result<u8, Failure> {
         };
         fail(code, error)
     })?;
-    say(&schemes::text(&comparison));
-    say(&format!("{}\n", options.out.display()));
+    match args.json {
+        true => {
+            eprintln!("{}", options.out.display());
+            say(&comparison.to_json());
+        }
+        false => say(&format!("{}{}\n", schemes::text(&comparison), options.out.display())),
+    }
     Ok(u8::from(!comparison.all_hold()))
 }

@@ -22,6 +22,9 @@ pub(super) struct SimulateArgs {
     /// Write a line for each datagram and its fate; needs a single seed.
     #[arg(long, value_name = "FILE")]
     trace: Option<PathBuf>,
+    /// Print the result as JSON, and nothing else, on standard output.
+    #[arg(long)]
+    json: bool,
 }
 
 /// The least share of UEs that must be secured, over all seeds.
@@ -57,7 +60,7 @@ pub(super) fn simulate(args: &SimulateArgs) -> Result<u8, Failure> {
                         return;
                     }
                     let result = sim::run_seed(&profile, &engine, &directory, seed, None);
-                    if !result.violations.is_empty() {
+                    if !result.violations.is_empty() && !args.json {
                         say(&describe(args, &result));
                     }
                     results.lock().expect("no thread panics with it").push(result);
@@ -74,6 +77,9 @@ pub(super) fn simulate(args: &SimulateArgs) -> Result<u8, Failure> {
 const SEEDS_SHOWN: usize = 8;
 
 fn conclude(args: &SimulateArgs, results: &[SeedResult]) -> u8 {
+    if args.json {
+        return conclude_in_json(args, results);
+    }
     let ues: u64 = results.iter().map(|result| result.ues).sum();
     let given_up: u64 = results.iter().map(|result| result.given_up).sum();
     let secured: u64 = results.iter().map(|result| result.secured).sum();
@@ -105,7 +111,7 @@ fn conclude(args: &SimulateArgs, results: &[SeedResult]) -> u8 {
             .flat_map(|result| result.violations.iter())
             .fold(String::new(), |text, violation| text + "  " + violation + "\n"));
     }
-    let enough = secured as f64 >= SECURED_SHARE_MIN * (ues - given_up) as f64;
+    let enough = is_enough(ues, secured, given_up);
     if broken == 0 && enough {
         say("all held\n");
         return 0;
@@ -115,6 +121,43 @@ fn conclude(args: &SimulateArgs, results: &[SeedResult]) -> u8 {
         if enough { "" } else { "; too few UEs were secured" }
     ));
     1
+}
+
+/// Each seed with what should not be, and all together.
+fn conclude_in_json(args: &SimulateArgs, results: &[SeedResult]) -> u8 {
+    let sum = |of: fn(&SeedResult) -> u64| results.iter().map(of).sum::<u64>();
+    let (ues, secured, given_up) = (sum(|it| it.ues), sum(|it| it.secured), sum(|it| it.given_up));
+    let broken = results.iter().any(|result| !result.violations.is_empty());
+    let held = !broken && is_enough(ues, secured, given_up);
+    let seed = |result: &SeedResult| {
+        let failures = result.failures.iter();
+        let failures = failures.map(|(cause, count)| (cause.name().into_owned(), (*count).into()));
+        serde_json::json!({
+            "seed": result.seed,
+            "ues": result.ues,
+            "secured": result.secured,
+            "given_up": result.given_up,
+            "datagrams": result.datagrams,
+            "simulated_s": result.elapsed_ns as f64 / 1e9,
+            "failures": failures.collect::<serde_json::Map<String, serde_json::Value>>(),
+            "violations": result.violations,
+        })
+    };
+    let value = serde_json::json!({
+        "profile": args.profile.profile,
+        "held": held,
+        "ues": ues,
+        "secured": secured,
+        "given_up": given_up,
+        "seeds": results.iter().map(seed).collect::<Vec<_>>(),
+    });
+    say(&format!("{value:#}\n"));
+    u8::from(!held)
+}
+
+/// Whether so many were secured as must be.
+fn is_enough(ues: u64, secured: u64, given_up: u64) -> bool {
+    secured as f64 >= SECURED_SHARE_MIN * (ues - given_up) as f64
 }
 
 fn describe(args: &SimulateArgs, result: &SeedResult) -> String {

@@ -25,6 +25,14 @@ pub struct Finding {
     pub judged: Judged,
 }
 
+impl Finding {
+    /// It as words: what it is, both sides, the change, what is noise, and what is said of it.
+    #[must_use]
+    pub fn cells(&self) -> [String; 6] {
+        super::table::row(self)
+    }
+}
+
 /// What is said of the second side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Judged {

@@ -2,6 +2,7 @@
 //!
 //! What is compared, and by how much it may differ, stands in one table ([`rules::RULES`]).
 
+mod json;
 mod judge;
 mod quantity;
 mod rules;
@@ -129,6 +130,12 @@ impl Compared {
     #[must_use]
     pub fn to_markdown(&self) -> String {
         table::markdown(self)
+    }
+
+    /// As JSON.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        json::text(self)
     }
 
     /// The result in a line.

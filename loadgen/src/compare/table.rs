@@ -56,7 +56,8 @@ fn end(text: &mut String, compared: &Compared) {
     let _ = writeln!(text, "{}", compared.conclusion());
 }
 
-fn row(finding: &Finding) -> [String; 6] {
+/// A number's line: what it is, both sides, the change, what is noise, and what is said of it.
+pub(super) fn row(finding: &Finding) -> [String; 6] {
     let quantity = &finding.quantity;
     let [a, b] = finding.medians;
     let unit = quantity.rule.unit;

@@ -9,7 +9,7 @@ use super::step_line::StepLine;
 use crate::generator::GeneratorState;
 use crate::health::Health;
 use crate::measure::{Cause, GeneratorCounts, Interval, Procedure, Tally, Transaction};
-use crate::report::{Engine, Outcome};
+use crate::report::{Engine, Intervention, Outcome};
 
 /// What only the end of a run knows.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -53,6 +53,8 @@ pub(super) struct SecondLine {
     starts: GeneratorCounts,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     steps: Vec<StepLine>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    interventions: Vec<Intervention>,
     state: GeneratorState,
     #[serde(default)]
     health: Health,
@@ -106,6 +108,7 @@ impl SecondLine {
             failures: failures.map(|(cause, count)| (cause.name().into_owned(), count)).collect(),
             starts: interval.generator,
             steps: second.steps.iter().map(StepLine::new).collect(),
+            interventions: second.interventions.clone(),
             state: second.state,
             health: second.health.clone(),
             cpu_ns: second.cpu_ns,
@@ -133,6 +136,7 @@ impl SecondLine {
             until_ns: self.until_ns,
             interval,
             steps: self.steps.into_iter().map(StepLine::step).collect::<Option<_>>()?,
+            interventions: self.interventions,
             state: self.state,
             health: self.health,
             cpu_ns: self.cpu_ns,

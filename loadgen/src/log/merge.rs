@@ -13,7 +13,7 @@ use crate::generator::{GeneratorState, Sessions as UeSessions};
 use crate::health::Health;
 use crate::measure::{Interval, StepTally};
 use crate::part::Part;
-use crate::report::{Engine, Outcome, Sessions};
+use crate::report::{Engine, Intervention, Outcome, Sessions};
 
 /// Why parts can't be put together.
 #[derive(Debug)]
@@ -211,7 +211,7 @@ fn next_second(sources: &mut [Source]) -> Result<Option<Second>, MergeError> {
     let border = earliest.next_multiple_of(NS_PER_S);
     let mut interval = Interval::of_nothing();
     let mut health = Health::default();
-    let mut changed = BTreeSet::new();
+    let (mut changed, mut interventions) = (BTreeSet::new(), Vec::new());
     let (mut from_ns, mut until_ns) = (u64::MAX, 0);
     for source in sources.iter_mut() {
         while source.next_until_ns().is_some_and(|at| at <= border) {
@@ -219,6 +219,7 @@ fn next_second(sources: &mut [Source]) -> Result<Option<Second>, MergeError> {
             interval.merge(&second.interval);
             changed.extend(second.steps.iter().map(|it| it.number));
             health.merge(&second.health);
+            interventions.extend(second.interventions.iter().map(|it| source.shifted(it)));
             from_ns = from_ns.min(source.offset_ns + second.from_ns);
             until_ns = until_ns.max(source.offset_ns + second.until_ns);
             source.take(&second);
@@ -230,6 +231,7 @@ fn next_second(sources: &mut [Source]) -> Result<Option<Second>, MergeError> {
         until_ns,
         interval,
         steps: changed_steps(sources, &changed),
+        interventions,
         health,
         state: sources
             .iter()
@@ -269,6 +271,12 @@ impl Source {
     /// When the next second ends, in nanoseconds from the first part's start.
     fn next_until_ns(&self) -> Option<u64> {
         self.next.as_ref().map(|second| self.offset_ns + second.until_ns)
+    }
+
+    /// What was done to this part, counted from the first part's start.
+    fn shifted(&self, intervention: &Intervention) -> Intervention {
+        let at_s = intervention.at_s + self.offset_ns as f64 / NS_PER_S as f64;
+        Intervention { at_s, part: Some(self.reader.info.part.number), ..*intervention }
     }
 
     /// Reads the next second.
@@ -332,6 +340,7 @@ fn add_outcome(sum: &mut Outcome, part: Part, offset_s: f64, outcome: Outcome) {
     let Outcome {
         duration_s,
         interrupted,
+        aborted,
         secured,
         secured_ever,
         health,
@@ -346,11 +355,13 @@ fn add_outcome(sum: &mut Outcome, part: Part, offset_s: f64, outcome: Outcome) {
         course: _,
         phases: _,
         steps: _,
+        interventions: _,
         capacity: _,
         invalid_reasons,
     } = outcome;
     sum.duration_s = sum.duration_s.max(offset_s + duration_s);
     sum.interrupted |= interrupted;
+    sum.aborted = sum.aborted.take().or(aborted);
     // Each part's most: all together had at most so many at the same time.
     sum.secured += secured;
     sum.secured_ever += secured_ever;
@@ -419,6 +430,7 @@ fn add_state(one: GeneratorState, other: &GeneratorState) -> GeneratorState {
         messages_received: one.messages_received + other.messages_received,
         outbox_full: one.outbox_full + other.outbox_full,
         late_ns_max: one.late_ns_max.max(other.late_ns_max),
+        waiting: one.waiting + other.waiting,
         sets: one.sets + other.sets,
         sessions: UeSessions {
             established: sessions(|it| it.established),

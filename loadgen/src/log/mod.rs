@@ -24,7 +24,7 @@ mod writer;
 use crate::generator::GeneratorState;
 use crate::health::Health;
 use crate::measure::Interval;
-use crate::report::Engine;
+use crate::report::{Engine, Intervention};
 
 pub use difference::difference_of_profiles;
 pub use line::End;
@@ -55,6 +55,8 @@ pub struct Second {
     pub interval: Interval,
     /// The steps of the load of which there is something new.
     pub steps: Vec<StepState>,
+    /// What somebody did to the run in it.
+    pub interventions: Vec<Intervention>,
     /// The generator's state at its end.
     pub state: GeneratorState,
     /// How the generator did in it.

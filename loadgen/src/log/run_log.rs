@@ -8,7 +8,7 @@ use crate::health::{Health, Judgement};
 use crate::measure::{Measurements, Phases, StepTally};
 use crate::page::timeline::Timeline;
 use crate::profile::Profile;
-use crate::report::{Engine, Outcome, Report, Sessions, load_steps};
+use crate::report::{Engine, Intervention, Outcome, Report, Sessions, load_steps};
 
 /// The sum of a run's seconds, and its end.
 ///
@@ -23,6 +23,7 @@ pub struct RunLog {
     timeline: Timeline,
     health: Health,
     steps: Vec<StepTally>,
+    interventions: Vec<Intervention>,
     last: Last,
     end: Option<End>,
     damaged: u64,
@@ -50,6 +51,7 @@ impl RunLog {
             timeline: Timeline::default(),
             health: Health::default(),
             steps: Vec::new(),
+            interventions: Vec::new(),
             last: Last::default(),
             end: None,
             damaged: 0,
@@ -62,6 +64,7 @@ impl RunLog {
         self.phases.note(second.from_ns, second.until_ns, &second.interval);
         self.timeline.note(second);
         self.health.merge(&second.health);
+        self.interventions.extend(&second.interventions);
         for StepState { number, step } in &second.steps {
             match self.steps.get_mut(*number) {
                 Some(known) => known.clone_from(step),
@@ -138,6 +141,7 @@ impl RunLog {
             None => self.cut_off(),
         };
         outcome.phases = self.phases.clone();
+        outcome.interventions = self.interventions.clone();
         outcome.steps = match self.end {
             Some(_) => load_steps(&self.steps, 0),
             None => load_steps(&self.steps_until(self.last.until_ns), 0),

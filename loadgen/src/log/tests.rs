@@ -58,6 +58,7 @@ fn second(measurements: &mut Measurements, number: u64, latencies_ms: &[u64]) ->
         until_ns: (number + 1) * NS_PER_S,
         interval: measurements.interval(),
         steps: Vec::new(),
+        interventions: Vec::new(),
         state,
         health: Health::default(),
         cpu_ns: number * MS,

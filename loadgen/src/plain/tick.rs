@@ -66,6 +66,7 @@ impl Generator {
             ignored: counts.ignored,
             outbox_full: self.outbox_full,
             late_ns_max: self.late_ns_max,
+            waiting: self.waiting(),
             sessions: counts.sessions,
             ..GeneratorState::default()
         }

@@ -4,6 +4,7 @@
 //! command line. What is wrong with it is said with file, line, column and field, and a caret under
 //! the spot ([`ProfileError`]); nothing is left to be found out during a run.
 
+mod abort;
 mod address_block;
 mod arrivals;
 mod error;
@@ -32,6 +33,7 @@ use serde::de::Error as _;
 
 use crate::part::Part;
 
+pub use abort::Abort;
 pub use address_block::{AddressBlock, AddressBlockError};
 pub use arrivals::{ArrivalProcess, Arrivals, Burst, Ramp, RateStep};
 pub use error::{Location, ProfileError};
@@ -108,6 +110,9 @@ pub struct Profile {
     #[serde(default, deserialize_with = "thresholds")]
     #[schemars(schema_with = "schema::thresholds")]
     pub thresholds: BTreeMap<String, String>,
+    /// When a run ends early, as a threshold is broken for good.
+    #[serde(default)]
+    pub abort: Abort,
     /// What of it this generator does: no key of the file.
     #[serde(skip)]
     #[schemars(skip)]

@@ -46,6 +46,7 @@ pub(super) fn validate(profile: &Profile) -> Result<(), Fault> {
     super::links::validate(profile)?;
     network(&profile.network)?;
     profile.validity.check()?;
+    profile.abort.check()?;
     profile.schemes.as_ref().map_or(Ok(()), |it| schemes(profile, it))?;
     for (path, condition) in &profile.thresholds {
         Threshold::parse(path, condition).map_err(|error| Fault {

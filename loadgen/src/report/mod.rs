@@ -1,6 +1,8 @@
 //! What a run's user gets: report.json, the conditions it was held against, and a table to read.
 
+mod abort;
 mod course;
+mod intervention;
 mod load_table;
 mod steps;
 mod table;
@@ -19,8 +21,11 @@ use crate::part::Part;
 use crate::profile::Profile;
 use crate::traffic::{CapacityResult, SearchLimit};
 
+pub use abort::{Aborted, broken_for_good};
 pub use course::{CourseReport, Look, StepName, StepReport};
+pub use intervention::{Action, Intervention};
 pub use steps::{LoadRow, LoadStepReport, Metric, load_steps};
+pub(crate) use table::grouped;
 pub use threshold::{Operator, Threshold, ThresholdError, ThresholdResult};
 
 /// The version of report.json. It rises when a field is renamed or changes its meaning, which they
@@ -48,6 +53,12 @@ pub struct Report {
     pub verdict: Verdict,
     /// The user ended the run early.
     pub interrupted: bool,
+    /// What ended the run early: a threshold that could not be held any more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub aborted: Option<Aborted>,
+    /// What somebody did to the run while it went on; nothing where nobody did anything.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub interventions: Vec<Intervention>,
     /// How many UEs there were.
     pub ues: Ues,
     /// Sessions between UEs.
@@ -245,6 +256,9 @@ pub struct Outcome {
     pub duration_s: f64,
     /// The user ended the run early.
     pub interrupted: bool,
+    /// What ended the run early.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub aborted: Option<Aborted>,
     /// The most UEs that were secured at the same time.
     pub secured: u64,
     /// UEs that were secured at some time.
@@ -275,6 +289,9 @@ pub struct Outcome {
     /// The steps of the load: the log's intervals say what came of them.
     #[serde(skip)]
     pub steps: Vec<LoadStepReport>,
+    /// What somebody did to the run: the log's intervals say so.
+    #[serde(skip)]
+    pub interventions: Vec<Intervention>,
     /// What the search for the capacity has found.
     pub capacity: Option<CapacityResult>,
     /// Why the run is no result, if it is none.
@@ -298,6 +315,8 @@ impl Report {
             duration_s: rounded(outcome.duration_s),
             verdict: Verdict::Pass,
             interrupted: outcome.interrupted,
+            aborted: outcome.aborted,
+            interventions: outcome.interventions,
             ues: Ues {
                 configured: profile.ues(),
                 secured: outcome.secured,
@@ -329,7 +348,10 @@ impl Report {
         report.thresholds = threshold::evaluate(&profile.thresholds, &report);
         report.verdict = if !report.invalid_reasons.is_empty() {
             Verdict::Invalid
-        } else if report.found_nothing() || !report.thresholds.iter().all(|it| it.held) {
+        } else if report.aborted.is_some()
+            || report.found_nothing()
+            || !report.thresholds.iter().all(|it| it.held)
+        {
             Verdict::Fail
         } else {
             Verdict::Pass

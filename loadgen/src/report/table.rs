@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{CourseReport, Engine, Report, Row, Rows, Verdict, load_table};
+use super::{CourseReport, Engine, Report, Row, Rows, Verdict, intervention, load_table};
 
 /// The table.
 pub(super) fn render(report: &Report) -> String {
@@ -208,7 +208,10 @@ fn verdict(text: &mut String, report: &Report) {
 /// The verdict's reason, in a sentence.
 pub(super) fn reason(report: &Report) -> String {
     let broken = report.thresholds.iter().filter(|result| !result.held).count();
-    match report.verdict {
+    let reason = match report.verdict {
+        Verdict::Fail if report.aborted.is_some() => {
+            report.aborted.iter().map(ToString::to_string).collect()
+        }
         Verdict::Pass if report.thresholds.is_empty() => "there were no thresholds".to_owned(),
         Verdict::Pass => format!("all {} thresholds held", report.thresholds.len()),
         Verdict::Fail if report.found_nothing() => {
@@ -216,7 +219,10 @@ pub(super) fn reason(report: &Report) -> String {
         }
         Verdict::Fail => format!("{broken} of {} thresholds not held", report.thresholds.len()),
         Verdict::Invalid => report.invalid_reasons.join("; "),
-    }
+    };
+    let by_hand = intervention::in_words(&report.interventions, report.duration_s);
+    let by_hand = by_hand.map(|words| format!("; {words}")).unwrap_or_default();
+    reason + &by_hand
 }
 
 /// Microseconds, in the unit that fits the row's longest: all of a row have the same.
@@ -233,7 +239,7 @@ pub(super) fn duration(value_us: u64, longest_us: u64) -> String {
 }
 
 /// With a comma between thousands.
-pub(super) fn grouped(value: u64) -> String {
+pub(crate) fn grouped(value: u64) -> String {
     let digits = value.to_string();
     let mut text = String::new();
     for (index, digit) in digits.chars().enumerate() {

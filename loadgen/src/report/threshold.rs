@@ -209,6 +209,8 @@ fn empty_report() -> Report {
         duration_s: 0.0,
         verdict: Verdict::Pass,
         interrupted: false,
+        aborted: None,
+        interventions: Vec::new(),
         ues: Ues::default(),
         sessions: Sessions::default(),
         measured: Measured::new(&Measurements::of_nothing(), 0.0),

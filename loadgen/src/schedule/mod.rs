@@ -24,6 +24,12 @@ pub struct Schedule {
     number: u32,
     /// How many there are at most.
     count: u32,
+    /// The rate, in times that of its curve.
+    rate_factor: f64,
+    /// Since when nothing starts, counted as starts are.
+    paused_at: Option<Time>,
+    /// How long pauses have lasted: every start comes so much later.
+    put_off_ns: Time,
 }
 
 /// What fixes them.
@@ -72,16 +78,45 @@ impl Schedule {
     /// As many as there are, each at its own time; the first one comes when so many of all parts' have.
     fn of(starts: Starts, part: Part, first: f64) -> Self {
         let (grain_ns, count) = (0, u32::MAX);
-        let mut schedule = Self { starts, grain_ns, part, next_at: None, number: 0, count };
+        let mut schedule = Self {
+            starts,
+            grain_ns,
+            part,
+            next_at: None,
+            number: 0,
+            count,
+            rate_factor: 1.0,
+            paused_at: None,
+            put_off_ns: 0,
+        };
         schedule.next_at = schedule.draw(first);
         schedule
     }
 
-    /// When the next start is to be, counted from the run's start; `None` when all have been.
+    /// When the next start is to be, counted from the run's start; `None` when all have been, and during a pause.
     #[must_use]
     pub fn next_at(&self) -> Option<Time> {
-        let at = self.next_at.filter(|_| self.number < self.count)?;
-        Some(self.in_grains(at))
+        let is_left = self.number < self.count && self.paused_at.is_none();
+        let at = self.next_at.filter(|_| is_left)?;
+        Some(self.in_grains(at + self.put_off_ns))
+    }
+
+    /// Nothing starts from then on, counted as starts are, until [`resume`](Self::resume).
+    pub fn pause(&mut self, elapsed_ns: Time) {
+        self.paused_at.get_or_insert(elapsed_ns);
+    }
+
+    /// The pause is over: all starts that are to come are intended for so much later as it has lasted. So it is in no latency.
+    pub fn resume(&mut self, elapsed_ns: Time) {
+        if let Some(since) = self.paused_at.take() {
+            self.put_off_ns += elapsed_ns.saturating_sub(since);
+        }
+    }
+
+    /// From the start behind the next one on, the rate is so many percent of its curve's. Bursts and recorded starts have no rate: they stay
+    /// as they are.
+    pub fn set_rate_percent(&mut self, percent: u32) {
+        self.rate_factor = f64::from(percent) / 100.0;
     }
 
     /// A time since the run's start, counted in whole grains: when what is due then comes along with the starts.
@@ -119,7 +154,7 @@ impl Schedule {
                     ArrivalProcess::Constant => starts,
                     ArrivalProcess::Poisson => random.exponential(f64::from(self.part.of)),
                 };
-                walk.after(starts).map(|at_ns| at_ns as Time)
+                walk.after(starts / self.rate_factor).map(|at_ns| at_ns as Time)
             }
             Starts::Burst { size, every_ns } => Some(place / *size * *every_ns),
             Starts::Trace(trace) => trace.get(usize::try_from(place).ok()?).copied(),
@@ -231,6 +266,41 @@ mod tests {
         let last = std::iter::from_fn(|| schedule.due(u64::MAX)).last().unwrap().1;
         // 10,000 gaps of 4 ms: the standard error of their sum is 1%.
         assert!((last as f64 / 40e9 - 1.0).abs() < 0.05, "{last}");
+    }
+
+    #[test]
+    fn a_pause_puts_off_every_start_that_is_to_come() {
+        let arrivals = at_rate(ArrivalProcess::Constant, 10.0, 0.0);
+        let mut schedule = Schedule::new(&arrivals, Part::WHOLE, 3, Random::new(1));
+        assert_eq!(schedule.due(100_000_000), Some((0, 100_000_000)));
+        schedule.pause(150_000_000);
+        schedule.pause(160_000_000);
+        assert_eq!((schedule.due(NS_PER_S), schedule.next_at()), (None, None));
+        assert_eq!(schedule.remaining(), 2, "put off, not dropped");
+        schedule.resume(NS_PER_S + 150_000_000);
+        schedule.resume(9 * NS_PER_S);
+        assert_eq!(schedule.due(9 * NS_PER_S), Some((1, 1_200_000_000)));
+        assert_eq!(schedule.due(9 * NS_PER_S), Some((2, 1_300_000_000)));
+    }
+
+    #[test]
+    fn a_rate_is_stepped_from_the_start_behind_the_next_one() {
+        let arrivals = at_rate(ArrivalProcess::Constant, 10.0, 0.0);
+        let mut schedule = Schedule::new(&arrivals, Part::WHOLE, 5, Random::new(1));
+        let at = |schedule: &mut Schedule| schedule.due(u64::MAX).unwrap().1 / 1_000_000;
+        assert_eq!(at(&mut schedule), 100);
+        schedule.set_rate_percent(200);
+        assert_eq!([at(&mut schedule), at(&mut schedule)], [200, 250]);
+        schedule.set_rate_percent(50);
+        assert_eq!([at(&mut schedule), at(&mut schedule)], [300, 500]);
+    }
+
+    #[test]
+    fn recorded_starts_have_no_rate() {
+        let mut schedule = Schedule::recorded(Arc::from([5, 6, 9]), Part::WHOLE);
+        schedule.set_rate_percent(1_000);
+        let at: Vec<_> = std::iter::from_fn(|| schedule.due(u64::MAX)).map(|(_, at)| at).collect();
+        assert_eq!(at, [5, 6, 9]);
     }
 
     #[test]

@@ -191,6 +191,7 @@ fn run_one(
         seed: options.seed.wrapping_add(u64::from(repeat)),
         capture: Capture::None,
         quiet: true,
+        plain: false,
         capacity: None,
         part: Part::WHOLE,
         start_at_ns: None,

@@ -85,6 +85,10 @@ pub(crate) struct Traffic {
     is_choked: bool,
     /// How often the present step of a search was judged and left undecided.
     looks: u32,
+    /// Since when nothing is offered, as somebody wants it so.
+    paused_at: Option<Time>,
+    /// In percent of the profile's rates.
+    rate_percent: u32,
     random: Random,
 }
 
@@ -117,8 +121,48 @@ impl Traffic {
             strays: 0,
             is_choked: false,
             looks: 0,
+            paused_at: None,
+            rate_percent: 100,
             random,
         })
+    }
+
+    /// Nothing more becomes due, and no step ends, until [`resume`](Self::resume). What is due already still begins.
+    pub fn pause(&mut self, now: Time) {
+        self.paused_at.get_or_insert(now);
+        if let Stage::Running { began_at, .. } = self.stage {
+            for schedule in self.flows.iter_mut().filter_map(|flow| flow.schedule.as_mut()) {
+                schedule.pause(now - began_at);
+            }
+        }
+    }
+
+    /// The pause is over: the step under way goes on where it was, and ends so much later.
+    pub fn resume(&mut self, now: Time, measurements: &mut Measurements) {
+        let Some(since) = self.paused_at.take() else { return };
+        let Stage::Running { began_at, until } = &mut self.stage else { return };
+        *until += now - since;
+        for schedule in self.flows.iter_mut().filter_map(|flow| flow.schedule.as_mut()) {
+            schedule.resume(now - *began_at);
+        }
+        if let Some(step) = measurements.steps_mut().last_mut()
+            && step.measured_from > since
+        {
+            step.measured_from += now - since;
+        }
+    }
+
+    /// Offers so many percent of the profile's rates from now on, in the steps to come too.
+    pub fn set_rate_percent(&mut self, percent: u32) {
+        self.rate_percent = percent;
+        for schedule in self.flows.iter_mut().filter_map(|flow| flow.schedule.as_mut()) {
+            schedule.set_rate_percent(percent);
+        }
+    }
+
+    /// Starts that are due and wait for a UE that is free.
+    pub fn waiting(&self) -> u64 {
+        self.flows.iter().map(|flow| flow.waiting.len() as u64).sum()
     }
 
     /// Looks for the capacity, instead of the profile's steps.
@@ -163,6 +207,7 @@ impl Traffic {
     /// When something is due, by the clock alone.
     pub fn next_deadline(&self) -> Option<Time> {
         match self.stage {
+            Stage::BringUp | Stage::Running { .. } if self.paused_at.is_some() => None,
             Stage::BringUp => {
                 let at_last = self.brought_up_at.map(|at| at + self.drain_ns);
                 self.settled_at().into_iter().chain(at_last).min()
@@ -197,6 +242,8 @@ impl Traffic {
     /// One tick: what is due is offered, and what is over is followed by what comes next.
     pub fn tick(&mut self, now: Time, starter: &mut impl Starter) {
         match self.stage {
+            Stage::BringUp if self.paused_at.is_some() => {}
+            Stage::Running { .. } if self.paused_at.is_some() => self.serve(starter),
             Stage::BringUp => {
                 // UEs with timers of their own, and a target that never comes to rest, are not waited for without end.
                 let at = starter.all_started().then(|| *self.brought_up_at.get_or_insert(now));
@@ -365,7 +412,7 @@ impl Traffic {
             // A schedule takes its part of what all parts offer.
             let of_all = rate * f64::from(self.part.of);
             flow.blocked_at = None;
-            flow.schedule = Some(match &flow.recorded {
+            let mut schedule = match &flow.recorded {
                 Some(starts) => Schedule::recorded(starts.clone(), self.part),
                 None => {
                     // What a search measures goes on for as long as it takes.
@@ -375,7 +422,9 @@ impl Traffic {
                     let random = self.random.fork(flow.procedure as u64);
                     Schedule::along(curve, self.process, self.part, random)
                 }
-            });
+            };
+            schedule.set_rate_percent(self.rate_percent);
+            flow.schedule = Some(schedule);
             StepRow::new(flow.procedure, rate * (load + to) / 2.0, flow.delay_limit_ns)
         });
         let rows = rows.collect();

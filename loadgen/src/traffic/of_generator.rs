@@ -31,6 +31,11 @@ impl Generator {
         self.traffic.as_ref().is_some_and(|traffic| traffic.is_over())
     }
 
+    /// Starts of the load that are due and wait for a UE that is free.
+    pub(crate) fn waiting(&self) -> u64 {
+        self.traffic.as_ref().map_or(0, |traffic| traffic.waiting())
+    }
+
     /// Whether all UEs that are to be brought up have begun.
     pub(crate) fn all_started(&self) -> bool {
         self.stopped || self.schedule.remaining() == 0

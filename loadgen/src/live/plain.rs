@@ -4,34 +4,31 @@ use std::io::{self, IsTerminal, Write};
 
 use imstorm_base::time::NS_PER_S;
 
+use super::terminal;
 use crate::log::Second;
 use crate::measure::{Procedure, StepTally};
 use crate::profile::Profile;
 
-/// Shows a run's progress on standard error.
+/// Shows a run's progress in lines on standard error.
 #[derive(Debug)]
-pub struct Live {
-    quiet: bool,
+pub(super) struct Plain {
+    /// One line that changes.
     terminal: bool,
     ues: u64,
     failed: u64,
 }
 
-impl Live {
+impl Plain {
     /// For a run of this profile.
-    #[must_use]
-    pub fn new(profile: &Profile, quiet: bool) -> Self {
-        let terminal = io::stderr().is_terminal();
-        Self { quiet, terminal, ues: profile.ues(), failed: 0 }
+    pub fn new(profile: &Profile) -> Self {
+        let terminal = io::stderr().is_terminal() && !terminal::is_dumb();
+        Self { terminal, ues: profile.ues(), failed: 0 }
     }
 
     /// Shows one second.
     pub fn show(&mut self, second: &Second, steps: &[StepTally]) {
         for procedure in Procedure::ALL {
             self.failed += second.interval.procedure(*procedure).failed;
-        }
-        if self.quiet {
-            return;
         }
         let line = self.line(second, steps);
         let mut out = io::stderr().lock();
@@ -45,7 +42,7 @@ impl Live {
 
     /// The run is over.
     pub fn end(&self) {
-        if self.terminal && !self.quiet {
+        if self.terminal {
             eprintln!();
         }
     }
