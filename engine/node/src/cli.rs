@@ -24,20 +24,44 @@ struct Cli {
     command: Command,
 }
 
-const EXIT_CODES: &str = "Exit codes: 0 done; 1 refused, 4 no answer (ctl); 2 bad usage or configuration; 5 the environment (an address in use, a permission, \
-    a file).";
+const EXIT_CODES: &str = "\
+Exit codes:
+    0  done
+    1  refused by the engine (ctl)
+    2  bad usage or configuration
+    4  the engine does not answer (ctl)
+    5  the environment: an address in use, a permission, a file
+  130  interrupted twice (serve)";
+
+const SERVE_EXIT_CODES: &str = "\
+Exit codes:
+    0  it was told to stop
+    2  bad usage or configuration
+    5  the environment: an address in use, a permission, a file
+  130  interrupted twice";
+
+const CHECK_EXIT_CODES: &str = "\
+Exit codes:
+    0  the configuration is good
+    2  bad usage or configuration
+    5  the environment: a permission, a file";
 
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the engine that a configuration file describes, until it is told to stop (Ctrl-C or SIGTERM).
+    #[command(after_help = SERVE_EXIT_CODES)]
     Serve {
         /// The configuration file, for instance profiles/engine.toml.
         config: PathBuf,
     },
     /// Check a configuration file, and show what it comes to on this machine.
+    #[command(after_help = CHECK_EXIT_CODES)]
     Check {
         /// The configuration file.
         config: PathBuf,
+        /// Print it as JSON, and nothing else, on standard output.
+        #[arg(long)]
+        json: bool,
     },
     /// Look at a running engine and command it, over its control plane.
     Ctl(CtlArgs),
@@ -57,8 +81,8 @@ pub fn main() -> ExitCode {
         Command::Completions(args) => return completions(args),
         Command::Man(args) => return man(args),
         Command::Serve { config } => load(config).and_then(|plan| serve(&plan)),
-        Command::Check { config } => {
-            load(config).map(|plan| print!("{}", describe(&plan, reserved_bytes(&plan))))
+        Command::Check { config, json } => {
+            load(config).map(|plan| print!("{}", checked(&plan, *json)))
         }
     };
     match done {
@@ -166,6 +190,36 @@ fn wait_for(stop: &AtomicBool, go_on: impl Fn() -> bool) {
 fn reserved_bytes(plan: &Plan) -> usize {
     let shard = Shard::new(&plan.config, Arc::clone(&plan.topology), 0, [0; 32]);
     shard.reserved_bytes() + Sizes::default().reserved_bytes()
+}
+
+/// What a configuration comes to, for a person or as JSON.
+fn checked(plan: &Plan, as_json: bool) -> String {
+    let reserved_bytes = reserved_bytes(plan);
+    if !as_json {
+        return describe(plan, reserved_bytes);
+    }
+    let config = &plan.config;
+    let pcscf = config.pcscf.iter().map(|pcscf| {
+        serde_json::json!({
+            "address": pcscf.address.to_string(),
+            "esp_port": pcscf.esp_port,
+            "mw": pcscf.mw.to_string(),
+        })
+    });
+    let value = serde_json::json!({
+        "pcscf": pcscf.collect::<Vec<_>>(),
+        "icscf": config.icscf.as_ref().map(|icscf| serde_json::json!({ "mw": icscf.mw.to_string() })),
+        "scscf": config.scscf.as_ref().map(|scscf| {
+            serde_json::json!({ "mw": scscf.mw.to_string(), "realm": scscf.realm.to_string() })
+        }),
+        "subscribers": plan.topology.directory.as_ref().map(|directory| directory.len()),
+        "deviation": config.deviation(),
+        "shards": plan.topology.shards,
+        "cores": plan.cores,
+        "users_per_shard": users_per_shard(config, &plan.topology),
+        "reserved_bytes_per_shard": reserved_bytes,
+    });
+    format!("{value:#}\n")
 }
 
 /// What a configuration comes to.

@@ -1,5 +1,6 @@
 //! `imstorm-engine ctl`: the operator's commands, over the control plane of a running engine.
 
+mod pages;
 mod table;
 
 use std::fmt::Write as _;
@@ -16,8 +17,12 @@ use crate::tables::Table;
 /// How long the engine may take for an answer; a shard has two seconds of it.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-const EXIT_CODES: &str =
-    "Exit codes: 0 done; 1 refused by the engine; 2 bad usage; 4 the engine does not answer.";
+const EXIT_CODES: &str = "\
+Exit codes:
+    0  done
+    1  refused by the engine
+    2  bad usage
+    4  the engine does not answer";
 
 /// What `ctl` is told.
 #[derive(Debug, Args)]
@@ -239,18 +244,20 @@ impl Look {
             Self::Show { impi } => path_of(table, impi, ""),
         };
         let mut printer = table::Printer::new(table);
+        let mut pages = pages::Pages::new(table);
         let mut query = String::new();
         loop {
             let (body, answer) = engine.ask("GET", &format!("{path}{query}"), b"")?;
-            if as_json {
-                print(&format!("{body}\n"))?;
-            } else {
-                let rows = answer[table.name()].as_array().map_or(&[][..], Vec::as_slice);
-                print(&printer.rows(rows))?;
+            let next = answer["next"].as_str();
+            // An answer that is all there is goes on as it is; pages become one document.
+            if as_json && query.is_empty() && next.is_none() {
+                return print(&format!("{body}\n"));
             }
-            match answer["next"].as_str() {
+            let rows = answer[table.name()].as_array().map_or(&[][..], Vec::as_slice);
+            print(&if as_json { pages.rows(rows) } else { printer.rows(rows) })?;
+            match next {
                 Some(next) => query = format!("?from={next}"),
-                None if as_json => return Ok(()),
+                None if as_json => return print(pages.end()),
                 None => return print(&printer.end()),
             }
         }
