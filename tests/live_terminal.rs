@@ -8,6 +8,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tests::program::{Folder, INVALID, alone, free_port, free_port_anywhere, fresh_ip, shown};
 
@@ -45,7 +46,11 @@ struct OnTerminal {
 impl OnTerminal {
     fn start(words: &[String], environment: &[(&str, &str)]) -> Self {
         let quoted: Vec<String> = words.iter().map(|word| format!("'{word}'")).collect();
-        let line = format!("stty rows 30 cols 100; exec '{IMSTORM}' {}", quoted.join(" "));
+        // The program gets the number of the shell that it takes the place of.
+        let line = format!(
+            "echo process $$; stty rows 30 cols 100; exec '{IMSTORM}' {}",
+            quoted.join(" ")
+        );
         let mut command = Command::new("script");
         command.args(["-qfec", &line, "/dev/null"]).env("TERM", "xterm").env_remove("NO_COLOR");
         command.envs(environment.iter().copied());
@@ -87,6 +92,14 @@ impl OnTerminal {
     /// A word: between words the cursor may be moved instead of a space being written.
     fn wait_for_text(&mut self, text: &str) {
         self.wait_for(text, |screen| screen.contains(text));
+    }
+
+    /// Sends the program a signal.
+    fn signal(&self, signal: Signal) {
+        let text = self.text();
+        let number = text.lines().find_map(|line| line.trim().strip_prefix("process "));
+        let number = number.and_then(|it| it.parse().ok()).and_then(Pid::from_raw);
+        kill_process(number.expect("a process"), signal).expect("a signal");
     }
 
     fn end(mut self) -> (ExitStatus, String) {
@@ -186,6 +199,18 @@ fn three_times_the_end_leaves_the_terminal_as_it_was() {
     assert!(text.find(ENTER) < text.rfind(LEAVE), "{text}");
     // The cursor is there again.
     assert!(text.rfind("\x1b[?25l") < text.rfind("\x1b[?25h"), "{text}");
+}
+
+#[test]
+fn a_signal_leaves_the_terminal_as_it_was() {
+    let _alone = alone();
+    let directory = Folder::new("signal");
+    let mut terminal = OnTerminal::start(&arguments(&directory.at("run")), &[]);
+    terminal.wait_for_text("arrive");
+    terminal.signal(Signal::TERM);
+    let (_, text) = terminal.end();
+    let left = text.rfind(LEAVE).expect("the screen is left");
+    assert!(text[left..].contains("interrupted"), "with a result: {}", last(&text));
 }
 
 #[test]

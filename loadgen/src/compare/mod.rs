@@ -73,6 +73,7 @@ pub fn compare(
         }
         remarks.push(format!("{one} and {other} did not do the same: {what}"));
     }
+    remarks.extend(side::by_hand(sides));
     let latency_counts = sides.iter().all(|side| side.is_latency_usable());
     if !latency_counts {
         remarks.push(

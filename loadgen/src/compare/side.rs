@@ -143,6 +143,16 @@ impl Run {
     }
 }
 
+/// What was done to runs while they went on: whoever compares them should know.
+pub(super) fn by_hand(sides: [&Side; 2]) -> impl Iterator<Item = String> {
+    let runs = sides.into_iter().flat_map(|side| &side.runs);
+    let is_changed =
+        |run: &&Run| run.report["interventions"].as_array().is_some_and(|it| !it.is_empty());
+    runs.filter(is_changed).map(|run| {
+        format!("{} was paused, or its rate changed, by hand while it went on", run.path.display())
+    })
+}
+
 /// Why the second side is not as good as the first one, whatever its numbers.
 pub(super) fn objections(sides: [&Side; 2]) -> Vec<String> {
     let mut objections = Vec::new();

@@ -172,6 +172,15 @@ fn what_did_something_else_is_not_comparable_unless_forced() {
 }
 
 #[test]
+fn what_was_done_by_hand_is_said() {
+    let paused = run(|it| it["interventions"] = json!([{ "at_s": 1.0, "action": "pause" }]));
+    let (good, paused) = (side(vec![run(|_| ())]), side(vec![paused]));
+    let remarks = compare([&good, &paused], &[], false).unwrap().remarks;
+    assert!(remarks.len() == 1 && remarks[0].contains("by hand"), "{remarks:?}");
+    assert!(compare([&good, &good], &[], false).unwrap().remarks.is_empty());
+}
+
+#[test]
 fn of_searches_only_what_they_found_is_compared() {
     let found = |capacity: Value| {
         side(vec![run(|it| {

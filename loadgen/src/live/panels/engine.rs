@@ -10,12 +10,15 @@ pub(super) fn lines(engine: &EngineView, width: u16, style: &Style) -> Vec<Line<
     if let Some(share) = engine.cpu_share {
         let shards: Vec<String> = engine.shard_shares.iter().map(|it| percent(*it)).collect();
         let of_shards = match shards.len() {
-            0 | 1 => String::new(),
+            0 => String::new(),
+            1 => ", one shard".to_owned(),
             _ => format!(" (shards {})", shards.join(" ")),
         };
         used.insert(0, format!("CPU {} of a core{of_shards}", percent(share)));
     }
-    used.push(format!("{} hops between shards", grouped(engine.shard_hops)));
+    if engine.shard_shares.len() != 1 {
+        used.push(format!("{} hops between shards", grouped(engine.shard_hops)));
+    }
     if engine.esp_rejected > 0 {
         used.push(format!("{} ESP packets refused", grouped(engine.esp_rejected)));
     }
