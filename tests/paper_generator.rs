@@ -71,7 +71,7 @@ fn life_by(layout: Layout, access: &str) -> (World, Vec<Seen>) {
             let text = Text::parse(sip.as_ref().unwrap_or(wire));
             Some(Seen { out: *direction == Direction::Out, protected: sip.is_some(), text })
         }
-        EntryKind::Event { .. } | EntryKind::Failure { .. } => None,
+        EntryKind::Message { .. } | EntryKind::Event { .. } | EntryKind::Failure { .. } => None,
     });
     let seen = seen.collect();
     (world, seen)

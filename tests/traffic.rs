@@ -112,11 +112,7 @@ fn what_never_began_is_in_at_its_age_when_the_run_is_cut() {
     only.limits.drain_s = 60.0;
     let mut run = VirtualRun::of(only, deaf, Ticks::OnTime);
     let cut = run.generator.cut(steps(&run)[0].began_at + 150 * NS_PER_S);
-    assert_eq!(
-        (cut.under_way, cut.waiting),
-        (0, 19),
-        "one has failed, and 19 waited for its end"
-    );
+    assert_eq!((cut.under_way, cut.waiting), (0, 19), "one has failed, and 19 waited for its end");
     let (step, all) = (&steps(&run)[0], run.generator.measurements().procedure(Procedure::Refresh));
     assert_eq!(
         (step.rows[0].tally.failed, step.rows[0].skipped, step.rows[0].inadequate),

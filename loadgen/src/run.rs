@@ -350,7 +350,7 @@ fn show_page(
     own_core: Option<usize>,
 ) -> Result<Option<LivePage>, RunError> {
     let Some(at) = &options.page else { return Ok(None) };
-    let page = LivePage::start(at, &profile.name, own_core, Vec::new())
+    let page = LivePage::start(at, profile, own_core)
         .map_err(|error| RunError::Environment(format!("--ui-http {}: {error}", at.address)))?;
     if !options.quiet {
         eprintln!("live page: {}", page.url());

@@ -119,7 +119,7 @@ impl Watcher<'_> {
             let (log, search) = (&watched.log, beat.search.as_ref());
             live.show(&Seen { second: &second, log, shards: &shards, search });
             if let Some(page) = self.page {
-                page.show(&watched.log);
+                page.show(&second, &watched.log);
             }
         }
         live.end();

@@ -313,7 +313,9 @@ fn steps(steps: &[StepTally], search: Option<&CapacityResult>) -> Vec<StepRow> {
         let state = match tried.map(|tried| tried.verdict) {
             Some(StepVerdict::Adequate) => StepState::Good,
             Some(StepVerdict::Inadequate) => StepState::Bad,
-            Some(StepVerdict::Undecided | StepVerdict::GeneratorLimit) => StepState::Unknown,
+            Some(
+                StepVerdict::Undecided | StepVerdict::GeneratorLimit | StepVerdict::PopulationLimit,
+            ) => StepState::Unknown,
             None if step.ended_at.is_none() => StepState::Running,
             None => StepState::Over,
         };
@@ -354,6 +356,7 @@ mod tests {
                 capacity: None,
                 part: Part::WHOLE,
                 start_at_ns: None,
+                page: None,
             };
             let controls = Arc::new(Controls::new(Arc::default(), Steerable::Rate));
             Self {

@@ -29,6 +29,7 @@ fn second(measurements: &mut Measurements, latencies_ms: &[u64]) -> Second {
         until_ns: 2_500 * MS,
         interval: measurements.interval(),
         steps: Vec::new(),
+        interventions: Vec::new(),
         state: GeneratorState { secured: 7, retransmissions: 3, ..GeneratorState::default() },
         health: Health { socket_drops: 2, ..Health::default() },
         cpu_ns: 1_500 * MS,

@@ -1,6 +1,6 @@
 //! The page of a run while it goes: a server of its own, which nobody needs to look at.
 //!
-//! `/` is the page, `/data.json` its data so far. The data are made by whoever watches the run, once a second and only while somebody asks for them, and
+//! `/` is the page, `/data.json` its data so far, and `/metrics` what Prometheus takes ([`Metrics`]). The data are made by whoever watches the run, once a second and only while somebody asks for them, and
 //! never by the generator's thread; the server's thread keeps off that one's core. It answers who reaches it: loopback, or whoever has the token.
 
 use std::io;
@@ -13,16 +13,15 @@ use imstorm_uring::process;
 
 use super::data::{PageData, report_so_far};
 use super::html::Frame;
-use crate::log::RunLog;
+use crate::log::{RunLog, Second};
+use crate::metrics::Metrics;
+use crate::profile::Profile;
 use crate::report::Report;
 
 /// Data are made for so long after somebody has asked for them.
 const ASKED_LAST: Duration = Duration::from_secs(5);
 /// At the run's end whoever looks on has so long to fetch what it came to.
 const LAST_LOOK: Duration = Duration::from_secs(3);
-
-/// What a path is answered with.
-pub type Route = Box<dyn Fn() -> Response + Send + Sync>;
 
 /// Where the page is to be had.
 #[derive(Debug, Clone)]
@@ -37,6 +36,7 @@ pub struct PageAddress {
 #[derive(Debug)]
 pub struct LivePage {
     shared: Arc<Shared>,
+    metrics: Arc<Metrics>,
     server: Server,
 }
 
@@ -58,18 +58,14 @@ struct State {
 }
 
 impl LivePage {
-    /// Begins to serve a run of this profile, with these further paths. `avoid` is the core that the server's thread keeps off, if there are others.
+    /// Begins to serve a run of this profile. `avoid` is the core that the server's thread keeps off, if there are others.
     ///
     /// # Errors
     /// As [`imstorm_control::start`]; or no thread can be had.
-    pub fn start(
-        at: &PageAddress,
-        profile: &str,
-        avoid: Option<usize>,
-        more: Vec<(&'static str, Route)>,
-    ) -> io::Result<Self> {
+    pub fn start(at: &PageAddress, profile: &Profile, avoid: Option<usize>) -> io::Result<Self> {
         let shared = Arc::new(Shared::default());
-        let handler = handler(Arc::clone(&shared), profile.to_owned(), more);
+        let metrics = Arc::new(Metrics::new(profile));
+        let handler = handler(Arc::clone(&shared), Arc::clone(&metrics), profile.name.clone());
         let token = at.token.as_ref().map(Token::as_str);
         // The server's thread is on the cores of the one that starts it.
         let server = std::thread::scope(|scope| {
@@ -80,7 +76,7 @@ impl LivePage {
             })?;
             starter.join().unwrap_or_else(|_| Err(io::Error::other("the server panicked")))
         })?;
-        Ok(Self { shared, server })
+        Ok(Self { shared, metrics, server })
     }
 
     /// Where the page is: with the port that it got.
@@ -90,7 +86,8 @@ impl LivePage {
     }
 
     /// A second has gone by: new data, if anybody asks for them.
-    pub fn show(&self, log: &RunLog) {
+    pub fn show(&self, second: &Second, log: &RunLog) {
+        self.metrics.note(second, log.steps());
         let is_wanted = self.shared.lock().asked_at.is_some_and(|at| at.elapsed() < ASKED_LAST);
         if is_wanted {
             let report = report_so_far(log);
@@ -142,7 +139,7 @@ fn keep_off(core: Option<usize>) -> io::Result<()> {
     if others.is_empty() { Ok(()) } else { process::pin_to_cores(&others) }
 }
 
-fn handler(shared: Arc<Shared>, profile: String, more: Vec<(&'static str, Route)>) -> Handler {
+fn handler(shared: Arc<Shared>, metrics: Arc<Metrics>, profile: String) -> Handler {
     Arc::new(move |request: Request| {
         if request.method != "GET" {
             let refusal = Response::text(405, "the page can only be read\n");
@@ -152,10 +149,8 @@ fn handler(shared: Arc<Shared>, profile: String, more: Vec<(&'static str, Route)
         match request.path.as_str() {
             "/" => page(&profile, &json()),
             "/data.json" => Response::json(200, json()),
-            path => match more.iter().find(|(known, _)| *known == path) {
-                Some((_, route)) => route(),
-                None => Response::text(404, "there is / and /data.json\n"),
-            },
+            "/metrics" => metrics.answer(&request.accept),
+            _ => Response::text(404, "there are /, /data.json and /metrics\n"),
         }
     })
 }
@@ -175,15 +170,15 @@ mod tests {
 
     const SOON: Duration = Duration::from_secs(10);
 
-    fn start(more: Vec<(&'static str, Route)>) -> LivePage {
+    fn start() -> LivePage {
         let address = Address::Tcp(([127, 0, 0, 1], 0).into());
-        LivePage::start(&PageAddress { address, token: None }, "p<1>", Some(0), more).unwrap()
+        let profile = Profile::load("quickstart", &[("name".to_owned(), "p<1>".to_owned())]);
+        LivePage::start(&PageAddress { address, token: None }, &profile.unwrap(), Some(0)).unwrap()
     }
 
     #[test]
     fn the_page_its_data_and_what_else_there_is() {
-        let more: Route = Box::new(|| Response::text(200, "more"));
-        let page = start(vec![("/more", more)]);
+        let page = start();
         let ask = |path: &str| get(&format!("{}{path}", page.url()), SOON).unwrap();
         let (status, body) = ask("");
         let text = String::from_utf8(body).unwrap();
@@ -192,14 +187,16 @@ mod tests {
         assert_eq!(ask("data.json"), (200, b"null".to_vec()));
         page.shared.put("{\"a\":1}".to_owned(), false);
         assert_eq!(ask("data.json").1, b"{\"a\":1}");
-        assert_eq!(ask("more"), (200, b"more".to_vec()));
+        let (status, metrics) = ask("metrics");
+        let metrics = String::from_utf8(metrics).unwrap();
+        assert!(status == 200 && metrics.contains("imstorm_ues 10000.0"), "{metrics}");
         assert_eq!(ask("else").0, 404);
         assert_eq!(post(&page.url(), b"", SOON).unwrap().0, 405);
     }
 
     #[test]
     fn the_end_is_kept_for_whoever_looks_on() {
-        let page = start(Vec::new());
+        let page = start();
         let url = format!("{}data.json", page.url());
         get(&url, SOON).unwrap();
         page.shared.put("\"end\"".to_owned(), true);

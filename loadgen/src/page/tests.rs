@@ -36,6 +36,7 @@ fn log(name: &str) -> RunLog {
             until_ns: (second + 1) * NS_PER_S,
             interval: measurements.interval(),
             steps: Vec::new(),
+            interventions: Vec::new(),
             state: GeneratorState { secured: 10 * (second + 1), ..GeneratorState::default() },
             health: Health::default(),
             cpu_ns: second * 100_000_000,

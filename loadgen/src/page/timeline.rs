@@ -260,6 +260,7 @@ mod tests {
             until_ns: number * NS_PER_S,
             interval: measurements.interval(),
             steps: Vec::new(),
+            interventions: Vec::new(),
             state: GeneratorState { under_way: number, ..GeneratorState::default() },
             health: Health::default(),
             cpu_ns: number,
