@@ -179,7 +179,13 @@ fn load_token(config: &EngineConfig) -> Result<Option<Token>, StartError> {
                 StartError::Config(ConfigError { file, line: 0, column: 0, problem })
             }
             kind => {
-                let error = io::Error::new(kind, format!("{file}: {error}"));
+                let hint = match kind {
+                    io::ErrorKind::NotFound => {
+                        format!(" (one is made by: head -c 24 /dev/urandom | base64 > {file})")
+                    }
+                    _ => String::new(),
+                };
+                let error = io::Error::new(kind, format!("{file}: {error}{hint}"));
                 StartError::System("admin_token_file", error)
             }
         }

@@ -29,14 +29,15 @@ pub fn did_you_mean(typed: &str, names: &[&str]) -> String {
     nearest(typed, names).map_or(String::new(), |name| format!(" (did you mean {name}?)"))
 }
 
-/// serde's words for a key or a value that is none, with what may have been meant behind them. Other words stay what they are.
+/// serde's words for a key or a value that is none, with what may have been meant behind it. Other words stay what they are.
 #[must_use]
 pub fn with_suggestion(message: &str) -> String {
     let mut quoted = message.split('`').skip(1).step_by(2);
     let is_unknown = message.contains("unknown field `") || message.contains("unknown variant `");
     let Some(typed) = quoted.next().filter(|_| is_unknown) else { return message.to_owned() };
     let names: Vec<&str> = quoted.collect();
-    format!("{message}{}", did_you_mean(typed, &names))
+    let unknown = format!("`{typed}`");
+    message.replacen(&unknown, &format!("{unknown}{}", did_you_mean(typed, &names)), 1)
 }
 
 /// How many characters have to be put in, taken out, changed or swapped with their neighbour.
@@ -89,8 +90,10 @@ mod tests {
 
     #[test]
     fn what_serde_says_of_an_unknown_key_has_what_was_meant() {
-        let said = "unknown field `shard`, expected one of `shards`, `cores`";
-        assert_eq!(with_suggestion(said), format!("{said} (did you mean shards?)"));
+        assert_eq!(
+            with_suggestion("unknown field `shard`, expected one of `shards`, `cores`"),
+            "unknown field `shard` (did you mean shards?), expected one of `shards`, `cores`"
+        );
         for other in ["unknown field `x`, there are no fields", "missing field `shards`", "`a` `b"]
         {
             assert_eq!(with_suggestion(other), other);

@@ -35,7 +35,7 @@ pub(super) struct RunArgs {
     #[arg(long, default_value_t = 1)]
     seed: u64,
     /// Record UEs: by number from 0 with their datagrams and keys, and beside them a few of those that fail, without keys, so that each cause has an
-    /// example; `failed`: only these; `none`: no UE.
+    /// example (12 MiB at most); `failed`: only these; `none`: no UE.
     #[arg(long, value_name = "N,...|failed|none", value_parser = capture, default_value = "failed")]
     capture: Capture,
     /// Do one part of the run, so that several generators can share it: part K of N has its share of the UEs and of the arrivals.

@@ -189,28 +189,75 @@ impl CaptureSummary {
     /// What happened, in a line.
     #[must_use]
     pub fn outcome(&self) -> String {
-        let mut counted: Vec<(String, usize)> = Vec::new();
         let failed =
             self.failures.iter().map(|it| format!("{} failed: {}", it.procedure, it.cause));
-        let done = self.notes.iter().filter(|note| note.ends_with(" completed"));
-        for what in failed.chain(done.cloned()) {
-            match counted.iter_mut().find(|(known, _)| *known == what) {
-                Some((_, count)) => *count += 1,
-                None => counted.push((what, 1)),
-            }
+        let completed = self.notes.iter().filter_map(|note| note.strip_suffix(" completed"));
+        let completed = counted(completed.map(str::to_owned));
+        let mut parts = counted(failed);
+        if !completed.is_empty() {
+            parts.push(format!("completed: {}", completed.join(", ")));
         }
-        if counted.is_empty() {
-            return "nothing was over".to_owned();
-        }
-        let shown = counted.into_iter().map(|(what, count)| match count {
-            1 => what,
-            count => format!("{what} ({count} times)"),
-        });
-        shown.collect::<Vec<_>>().join(", ")
+        if parts.is_empty() { "no procedure was over".to_owned() } else { parts.join("; ") }
     }
+}
+
+/// Each text once, with how often it is there.
+fn counted(texts: impl Iterator<Item = String>) -> Vec<String> {
+    let mut counted: Vec<(String, usize)> = Vec::new();
+    for text in texts {
+        match counted.iter_mut().find(|(known, _)| *known == text) {
+            Some((_, count)) => *count += 1,
+            None => counted.push((text, 1)),
+        }
+    }
+    let shown = counted.into_iter().map(|(text, count)| match count {
+        1 => text,
+        count => format!("{text} ({count} times)"),
+    });
+    shown.collect()
 }
 
 /// Seconds with microseconds.
 fn seconds(at_ns: u64) -> f64 {
     (at_ns / 1_000) as f64 / 1e6
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_happened_to_a_ue_is_a_line() {
+        let failure = |procedure: &str, cause: &str| CapturedFailure {
+            procedure: procedure.to_owned(),
+            cause: cause.to_owned(),
+            at_s: 1.0,
+        };
+        let mut summary = CaptureSummary {
+            ue: 1,
+            messages: 9,
+            from_s: 0.0,
+            to_s: 1.0,
+            failures: Vec::new(),
+            notes: Vec::new(),
+        };
+        assert_eq!(summary.outcome(), "no procedure was over");
+        summary.notes =
+            ["secure", "refresh", "refresh"].map(|it| format!("{it} completed")).to_vec();
+        summary.notes.push("what came before may not have been kept".to_owned());
+        assert_eq!(summary.outcome(), "completed: secure, refresh (2 times)");
+        summary.failures = vec![failure("release", "timeout"), failure("release", "timeout")];
+        assert_eq!(
+            summary.outcome(),
+            "release failed: timeout (2 times); completed: secure, refresh (2 times)"
+        );
+    }
+
+    #[test]
+    fn only_captures_are_taken_for_captures() {
+        assert_eq!(number_of("ue-17.json"), Some(17));
+        for other in ["ue-17.sip", "ue-.json", "esp_sa", "ue--1.json", "ue-1.json.bak"] {
+            assert_eq!(number_of(other), None, "{other}");
+        }
+    }
 }

@@ -100,7 +100,7 @@ pub fn svg(events: &UeEvents, drawing: &Drawing<'_>) -> String {
     }
     let _ = writeln!(
         text,
-        "<text class=\"time\" x=\"{}\" y=\"20\" text-anchor=\"end\">ms</text>",
+        "<text class=\"time\" x=\"{}\" y=\"42\" text-anchor=\"end\">ms</text>",
         LEFT - 28
     );
     for (place, (who, address)) in participants.names(events.ue).iter().enumerate() {

@@ -337,6 +337,10 @@ impl Engine {
         let url = format!("{}{path}", self.admin);
         let answer = imstorm_control::request(method, &url, self.token.as_deref(), body, PATIENCE);
         let (status, body) = answer.map_err(|error| match error {
+            Error::BadRequest(what) if what == url => Failure::Usage(format!(
+                "--admin {}: expected http://HOST:PORT, such as http://127.0.0.1:9060, or unix:/path",
+                self.admin.trim_end_matches(':')
+            )),
             Error::BadRequest(_) => Failure::Usage(error.to_string()),
             _ => {
                 let admin = self.admin.trim_end_matches(':');
