@@ -29,7 +29,7 @@ pub mod generator;
 pub mod health;
 pub mod junit;
 pub(crate) mod link;
-pub mod live;
+pub(crate) mod live;
 pub mod log;
 pub mod measure;
 pub mod metrics;

@@ -443,4 +443,6 @@ impl Traffic {
 }
 
 #[cfg(test)]
+mod pause_tests;
+#[cfg(test)]
 mod tests;
