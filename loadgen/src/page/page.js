@@ -110,7 +110,7 @@
         ),
       ),
     );
-  const verdictCell = (good, text) => el("td", { class: good ? "good" : "bad" }, text);
+  const verdictCell = (good, text) => el("td", { class: good ? "word good" : "word bad" }, text);
 
   /* Where ticks go. */
   const niceStep = (span, ticks) => {
@@ -449,7 +449,9 @@
       const { thresholds } = page.report;
       if (!thresholds.length) return false;
       const so_far = page.running ? " so far" : "";
-      const rows = thresholds.map((it, i) => [
+      /* Those that do not hold come first. */
+      const order = thresholds.map((it, i) => [it, i]).sort(([one], [other]) => one.held - other.held);
+      const rows = order.map(([it, i]) => [
         el("code", {}, it.path),
         el("code", {}, it.condition),
         figure(`thresholds.${i}.value`, (value) => (it.path.includes("_us.") ? `${plain(value)} (${us(value)})` : plain(value))),
@@ -746,7 +748,7 @@
     $("verdict-reason").textContent = running ? soFar() : reason;
     document.title = `${report.profile}: ${name}`;
     const part_of = run.parts ? `, ${run.parts} parts put together` : report.part ? `, part ${report.part.number} of ${report.part.of}` : "";
-    $("when").replaceChildren(`${moment(run.epoch_ns)}${part_of}${report.interrupted ? ", interrupted" : ""}`);
+    $("when").replaceChildren(`${moment(run.epoch_ns)}${part_of}${report.interrupted ? " · ended early by its user" : ""}`);
     const [main] = ran();
     const failed = Object.values(report.failures).reduce((all, it) => all + it, 0);
     const fact = (text, ...value) => el("div", {}, el("dt", {}, text), el("dd", {}, ...value));
@@ -755,6 +757,8 @@
       fact("UEs secured at one time", figure("ues.secured", count), el("small", {}, " of ", figure("ues.configured", count))),
       main ? fact(`${words(main[0])}, median`, figure(`procedures.${main[0]}.latency_us.p50`, latency)) : null,
       main ? fact(`${words(main[0])}, 99 of 100 within`, figure(`procedures.${main[0]}.latency_us.p99`, latency)) : null,
+      report.procedures.interruption.attempted && main?.[0] !== "interruption"
+        ? fact("interruption of calls, 99 of 100 within", figure("procedures.interruption.latency_us.p99", latency)) : null,
       fact("failed procedures", failed ? el("span", { class: "bad" }, count(failed)) : "0"),
       fact(running ? "so far" : "took", figure("duration_s", seconds)),
       report.engine ? fact("engine’s CPU", figure("engine.cpu_s", seconds)) : null,
