@@ -5,7 +5,7 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use imstorm_base::time::NS_PER_S;
+use imstorm_base::time::{NS_PER_MS, NS_PER_S};
 
 use super::steps::add;
 use super::{End, Entry, LogError, LogReader, LogWriter, RunInfo, RunLog, Second, StepState};
@@ -275,7 +275,8 @@ impl Source {
 
     /// What was done to this part, counted from the first part's start.
     fn shifted(&self, intervention: &Intervention) -> Intervention {
-        let at_s = intervention.at_s + self.offset_ns as f64 / NS_PER_S as f64;
+        let at_ms = intervention.at_s * 1e3 + (self.offset_ns / NS_PER_MS) as f64;
+        let at_s = at_ms.round() / 1e3;
         Intervention { at_s, part: Some(self.reader.info.part.number), ..*intervention }
     }
 

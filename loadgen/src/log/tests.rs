@@ -11,7 +11,7 @@ use crate::health::Health;
 use crate::measure::{Cause, Measurements, Procedure, Start, StepRow, StepTally, Transaction};
 use crate::part::Part;
 use crate::profile::Profile;
-use crate::report::Outcome;
+use crate::report::{Aborted, Action, Intervention, Outcome};
 
 const MS: u64 = 1_000_000;
 
@@ -236,6 +236,41 @@ fn own_engines_are_added_and_a_shared_one_is_taken_once() {
         let merged = merge(&paths, &directory.0.join("out"), |_, _| ()).unwrap();
         assert_eq!(merged.report().engine.unwrap().messages_in, expected);
     }
+}
+
+#[test]
+fn what_was_done_by_hand_and_what_ended_a_run_comes_back_and_adds_up() {
+    let directory = Directory::new();
+    let paths = [1, 2].map(|number| directory.0.join(number.to_string()));
+    let aborted = Aborted {
+        at_s: 2.0,
+        path: "procedures.secure.failed".to_owned(),
+        condition: "== 0".to_owned(),
+        value: 1.0,
+    };
+    let done = |at_s, part, action| Intervention { at_s, part, action };
+    for (number, path) in (1..).zip(&paths) {
+        // The second part began 300 ms later.
+        let info = info(Part { number, of: 2 }, u64::from(number) * 300 * MS);
+        let mut writer = LogWriter::create(path, &info).unwrap();
+        let mut second = second(&mut Measurements::new(), 0, &[]);
+        let action = if number == 1 { Action::Pause } else { Action::Rate { percent: 90 } };
+        second.interventions = vec![done(0.1, None, action)];
+        writer.write(&second).unwrap();
+        let aborted = (number == 2).then(|| aborted.clone());
+        let outcome = Outcome { duration_s: 2.0, aborted, ..Outcome::default() };
+        writer.end(&End { outcome, drained: true, captures: 0 }).unwrap();
+    }
+    let one = read_all(&paths[0]).report();
+    assert_eq!(
+        (&one.interventions[..], &one.aborted),
+        (&[done(0.1, None, Action::Pause)][..], &None)
+    );
+    let merged = merge(&paths, &directory.0.join("out"), |_, _| ()).unwrap().report();
+    let rate = Action::Rate { percent: 90 };
+    let expected = [done(0.1, Some(1), Action::Pause), done(0.4, Some(2), rate)];
+    assert_eq!((&merged.interventions[..], merged.aborted), (&expected[..], Some(aborted)));
+    assert_eq!(read_all(&directory.0.join("out")).report().interventions, expected);
 }
 
 #[test]
