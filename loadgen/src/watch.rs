@@ -342,6 +342,32 @@ fn late_steps(profile: &Profile, steps: &[StepTally]) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::measure::{Procedure, StepRow};
+
+    #[test]
+    fn a_late_step_shows_beside_a_long_bring_up() {
+        let profile = Profile::load("steps", &[]).unwrap();
+        let step = |late| {
+            let mut row = StepRow::new(Procedure::Refresh, 100.0, None);
+            (row.tally.attempted, row.tally.completed) = (1_000, 1_000);
+            let (load, rows) = ((1.0, 1.0), vec![row]);
+            StepTally {
+                load,
+                began_at: 0,
+                measured_from: 0,
+                ended_at: Some(1),
+                late,
+                waited: 0,
+                rows,
+            }
+        };
+        assert!(late_steps(&profile, &[step(0), step(50)]).is_empty());
+        let said = late_steps(&profile, &[step(0), step(51)]);
+        assert!(said.len() == 1 && said[0].starts_with("in step 2 51 of 1000 starts"), "{said:?}");
+        let mut lax = profile;
+        lax.validity.late_share_max = 0.1;
+        assert!(late_steps(&lax, &[step(51)]).is_empty());
+    }
 
     #[test]
     fn whoever_begins_much_later_than_told_did_not_run_with_the_others() {

@@ -5,7 +5,7 @@
 //!   high quantiles are far from normally distributed, and so few repeats can't tell; of three repeats of the same on each side it errs
 //!   in one of twenty cases either way, of five in one of 252.
 //! - **Fewer**: what single runs may differ by is a tolerance for each kind of number.
-//! - **Failures** are counts: their shares may differ by three standard errors, repeats or not.
+//! - **Failures** are counts: their shares, of all repeats together, may differ by three standard errors, repeats or not.
 //!
 //! A tolerance that the user names takes the place of these limits; with repeats the ranges have to be apart all the same.
 
@@ -17,7 +17,7 @@ use super::rules::{Better, FAILURES_ERRORS, REPEATS_MIN, Unit};
 pub struct Finding {
     /// The number.
     pub quantity: Quantity,
-    /// The median of each side's runs.
+    /// The median of each side's runs; of failures the mean, which no run without any can hide.
     pub medians: [f64; 2],
     /// What is noise, in the number's own unit: by how much the two may differ, or with repeats what those of a side differ by if it is more.
     pub noise: f64,
@@ -48,7 +48,8 @@ pub enum Judged {
 
 /// Judges a number. `own` is the tolerance that the user named for it; latencies that are not the target's are not judged.
 pub(super) fn judge(quantity: Quantity, own: Option<f64>, latency_counts: bool) -> Finding {
-    let medians = quantity.values.each_ref().map(|values| median(values));
+    let middle = if quantity.rule.unit == Unit::Share { mean } else { median };
+    let medians = quantity.values.each_ref().map(|values| middle(values));
     let repeats = quantity.values.iter().map(Vec::len).min().unwrap_or(0);
     let has_repeats = repeats >= REPEATS_MIN;
     // Of the smaller one, so that it is the same whichever side is first.
@@ -97,7 +98,8 @@ fn found(quantity: &Quantity, medians: [f64; 2], limit: f64, has_repeats: bool) 
         Better::More => medians[1] - medians[0],
         Better::Less => medians[0] - medians[1],
     };
-    if gain.abs() <= limit || (has_repeats && !are_apart(&quantity.values)) {
+    let is_count = quantity.rule.unit == Unit::Share;
+    if gain.abs() <= limit || (has_repeats && !is_count && !are_apart(&quantity.values)) {
         Judged::Same
     } else if gain > 0.0 {
         Judged::Better

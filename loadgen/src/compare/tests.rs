@@ -71,6 +71,25 @@ fn repeats_say_themselves_what_noise_is() {
     assert_eq!(judged_of(&sides(&[4_990, 5_000], &[5_900, 6_000]), &[]), (Judged::Same, 0));
 }
 
+#[test]
+fn a_repeat_without_failures_hides_none_of_the_others() {
+    let of = |failed: [u64; 3]| {
+        side(
+            failed
+                .map(|failed| run(|it| it["procedures"]["secure"]["failed"] = json!(failed)))
+                .into(),
+        )
+    };
+    for after in [[0, 400, 500], [0, 0, 500]] {
+        let (before, after) = (of([0, 0, 1]), of(after));
+        let compared = compare([&before, &after], &[], false).unwrap();
+        assert_eq!(compared.exit_code(), 1);
+        assert_eq!(compare([&after, &before], &[], false).unwrap().exit_code(), 0);
+    }
+    let few = compare([&of([0, 0, 1]), &of([1, 0, 2])], &[], false).unwrap();
+    assert_eq!(few.exit_code(), 0, "two more of 30,000 are chance");
+}
+
 /// What is other in a report.
 type Change = fn(&mut Value);
 

@@ -369,3 +369,18 @@ fn logs_of_a_later_version_are_refused() {
     let error = read(&directory.0, |_| ()).unwrap_err().to_string();
     assert!(error.contains("of a later imstorm"), "{error}");
 }
+
+#[test]
+fn a_part_is_not_written_over_by_whatever_path() {
+    let directory = Directory::new();
+    let part = directory.0.join("part");
+    fs::create_dir(&part).unwrap();
+    write(&part, &info(Part::WHOLE, 0), &[vec![5]], true);
+    let before = fs::read(part.join("latency.hlog")).unwrap();
+    std::os::unix::fs::symlink(&part, directory.0.join("link")).unwrap();
+    for out in [directory.0.join("part/../part"), directory.0.join("link"), part.clone()] {
+        let merged = merge(&[part.clone()], &out, |_, _| ());
+        assert!(matches!(merged, Err(MergeError::InPlace(_))), "{}", out.display());
+        assert_eq!(fs::read(part.join("latency.hlog")).unwrap(), before);
+    }
+}

@@ -102,6 +102,16 @@ fn a_run_without_an_engine_of_ours_has_null_for_it() {
 }
 
 #[test]
+fn what_never_was_is_no_short_latency() {
+    let all = [
+        ("procedures.refresh.latency_us.p99", "< 50000"),
+        ("procedures.refresh.latency_raw_us.p99", "< 50000"),
+    ];
+    let report = Report::new(&profile(&all), &Measurements::new(), outcome());
+    assert!(report.thresholds.iter().all(|it| it.value.is_none() && !it.held), "{report:?}");
+}
+
+#[test]
 fn verdicts() {
     let held = [("procedures.secure.completed", "> 1000"), ("duration_s", "<= 12")];
     let pass = Report::new(&profile(&held), &measurements(), outcome());
