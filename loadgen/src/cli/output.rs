@@ -20,7 +20,8 @@ pub(super) struct OutputArgs {
 
 #[derive(Debug, Args)]
 pub(super) struct JunitArgs {
-    /// Write the verdict as JUnit XML as well: a test case for each threshold, and one for the validity of the measurement.
+    /// Write the result as JUnit XML as well, for a build server: a test case for each threshold, or for each number that is compared, and one for
+    /// whether the measurement counts.
     #[arg(long, value_name = "FILE")]
     junit: Option<PathBuf>,
 }

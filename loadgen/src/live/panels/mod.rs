@@ -38,6 +38,8 @@ const RATE_LINES: u16 = 4;
 const ROW_LINES_MIN: u16 = 4;
 /// The most that failures get while there are latencies that find no room.
 const FAILURE_LINES_MAX: u16 = 6;
+/// From so many lines below the rates on the engine has a place.
+const ENGINE_HEIGHT_MIN: u16 = 12;
 /// From this width on steps have a place beside the rates.
 const STEPS_WIDTH_MIN: u16 = 76;
 const STEPS_WIDTH: u16 = 40;
@@ -51,7 +53,9 @@ pub(in crate::live) fn draw(frame: &mut Frame<'_>, shown: &Shown<'_>, style: &St
     let foot_area = below.take_last(foot_lines);
     draw_lines(frame, below.take(3), header::lines(view, shown.is_ending, area.width, style));
     draw_rates(frame, &mut below, view, style);
-    let engine_lines = if view.engine.is_some() { 3 } else { 0 };
+    // On a small terminal how long things take is more than what the engine holds.
+    let has_room = below.left.height >= ENGINE_HEIGHT_MIN;
+    let engine_lines = if view.engine.is_some() && has_room { 3 } else { 0 };
     let engine_area = below.take_last(engine_lines);
     // What is left: two titles, latencies and failures.
     let room = below.left.height.saturating_sub(2);
