@@ -7,8 +7,20 @@ use std::path::PathBuf;
 use clap::{Args, Command};
 use clap_complete::Shell;
 
+const COMPLETIONS_EXIT_CODES: &str = "\
+Exit codes:
+    0  done
+    2  bad usage";
+
+const MAN_EXIT_CODES: &str = "\
+Exit codes:
+    0  done
+    2  bad usage
+    5  the environment: a directory or file that can't be written";
+
 /// What `completions` is told.
 #[derive(Debug, Args)]
+#[command(after_help = COMPLETIONS_EXIT_CODES)]
 pub struct CompletionsArgs {
     /// The shell. Where its completions go, e.g. of bash: imstorm completions bash > ~/.local/share/bash-completion/completions/imstorm
     #[arg(value_enum)]
@@ -17,6 +29,7 @@ pub struct CompletionsArgs {
 
 /// What `man` is told.
 #[derive(Debug, Args)]
+#[command(after_help = MAN_EXIT_CODES)]
 pub struct ManArgs {
     /// Write a page for the program and one for each of its commands to this directory, e.g. ~/.local/share/man/man1; without it the program's page
     /// goes to standard output, for `imstorm man | man -l -`.

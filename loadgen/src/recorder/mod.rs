@@ -1,7 +1,7 @@
 //! The flight recorder: what chosen UEs, and some that failed, sent and received, as captures, readable SIP and ladders.
 //!
 //! Of a UE that is chosen by number its datagrams are noted as they are on the wire, with the SIP message that was in them and the keys. Of the others
-//! the last messages are in a memory of fixed size ([`Recorder::note_message`]); of a UE that fails, or seems about to, they are picked out and what
+//! the last messages are in a memory of fixed size (`note_message`); of a UE that fails, or seems about to, they are picked out and what
 //! follows is kept, without keys: two UEs for each cause, 32 altogether, 64 KiB each. [`write`](write()) makes files of what is kept: a pcapng for each UE and the keys in Wireshark's
 //! format, so that Wireshark decrypts it; the SIP messages as text; and the events as JSON, which [`ladder`](ladder()) and [`svg`](svg()) draw.
 
