@@ -251,3 +251,5 @@ impl Recorder {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod ue_tests;
