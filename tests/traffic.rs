@@ -120,7 +120,9 @@ fn what_never_began_is_in_at_its_age_when_the_run_is_cut() {
     );
     assert_eq!(
         (all.latency_us.len(), run.generator.measurements().generator().skipped_starts),
-        (19, 19)
+        (19, 19),
+        "{:?}",
+        all.latency_us.iter_recorded().map(|it| it.value_iterated_to()).collect::<Vec<_>>()
     );
     // Intended 50 to 1,950 ms after the step's beginning, the first of them the one that failed.
     let is_near = |us: u64, ms: u64| us.abs_diff(ms * 1_000) <= ms;

@@ -359,7 +359,8 @@ impl Traffic {
         let (attempts, inadequate) = step.handled();
         let (attempts, inadequate) = (attempts + pending, inadequate + pending);
         let once_begun = step.inadequate_raw() + pending;
-        let starved = step.waited + step.skipped() >= step.late;
+        // What made those late that were handled well once they had begun: there was no free UE for as many.
+        let starved = step.waited + step.skipped() >= inadequate.saturating_sub(once_begun);
         let was_late = self.was_late(step, attempts);
         let (load, looks) = (step.load.0, self.looks);
         let Loads::Search { search, .. } = &mut self.loads else { return };
@@ -369,11 +370,9 @@ impl Traffic {
         let verdict = match judged(inadequate) {
             _ if was_late => StepVerdict::GeneratorLimit,
             StepVerdict::Adequate => StepVerdict::Adequate,
-            // What made them late was before they began: no free UE, or else the generator.
-            _ if judged(once_begun) != StepVerdict::Inadequate => match starved {
-                true => StepVerdict::PopulationLimit,
-                false => StepVerdict::GeneratorLimit,
-            },
+            _ if starved && judged(once_begun) != StepVerdict::Inadequate => {
+                StepVerdict::PopulationLimit
+            }
             verdict => verdict,
         };
         search.note(Tried { load, attempts, inadequate, verdict });
