@@ -435,6 +435,7 @@ fn write_run(directory: &Path, profile: &Profile, seconds: u64, procedures: &[Pr
             cpu_ns: second * S / 3,
             rss_bytes: 90 << 20,
             engine: Some(engine),
+            interventions: Vec::new(),
         };
         writer.write(&second).expect("a second");
     }

@@ -48,7 +48,7 @@ impl<'a> PageData<'a> {
             report,
             run: &log.info,
             curves: Rows(Procedure::ALL.iter().filter_map(of).collect()),
-            series: Series::new(log.timeline(), log.profile(), &report.steps),
+            series: Series::new(log.timeline(), log.profile(), report),
             plan: None,
         }
     }

@@ -176,7 +176,7 @@
       const height = spec.height ?? 190;
       const yTexts = spec.yTicks.map((tick) => spec.y(tick));
       const left = 10 + 6.6 * Math.max(3, ...yTexts.map((text) => text.length));
-      const box = { left, right: width - 12, top: spec.bands?.length ? 20 : 8, bottom: height - 22 };
+      const box = { left, right: width - 12, top: spec.bands?.length || spec.marks?.length ? 20 : 8, bottom: height - 22 };
       const [x0, x1] = spec.xRange;
       const [y0, y1] = spec.log ? spec.yRange.map(Math.log10) : spec.yRange;
       const toX = (value) => box.left + ((value - x0) / (x1 - x0 || 1)) * (box.right - box.left);
@@ -217,6 +217,11 @@
       }
       if (spec.cells) this.drawCells(svg, toX, toY);
       for (const line of spec.lines ?? []) this.drawLine(svg, line, toX, toY);
+      for (const it of spec.marks ?? []) {
+        const x = toX(it.at);
+        svg.append(mark("path", { class: "done", d: `M${x.toFixed(1)} ${box.top - 4}V${box.bottom}` }));
+        svg.append(mark("text", { class: "band-label", x: x.toFixed(1), y: 12, "text-anchor": x > width - 60 ? "end" : "start" }, it.label));
+      }
       this.hair = mark("path", { class: "hair", d: "" });
       svg.append(this.hair);
       svg.addEventListener("pointermove", (event) => {
@@ -321,6 +326,7 @@
       lines: drawn,
       xRange: [0, end],
       yRange: [0, top],
+      marks: interventions(),
       yTicks: Array.from({ length: Math.round(top / step) + 1 }, (_, i) => i * step),
       y: write,
       x: (value) => clock(value, end),
@@ -439,6 +445,9 @@
       to: step.ended_s,
       label: step.load === step.load_to ? `step ${i + 1}, ×${plain(step.load)}` : `step ${i + 1}, ×${plain(step.load)}–${plain(step.load_to)}`,
     }));
+  /* What a person did to the load while it ran. */
+  const DONE = { pause: "paused", resume: "resumed" };
+  const interventions = () => (page.report.interventions ?? []).map((it) => ({ at: it.at_s, label: DONE[it.action] ?? `rate ${it.percent} %` }));
   const known = (line) => line?.some((value) => value !== null);
   const anything = (line) => line?.some((value) => value);
   const ran = () => Object.entries(page.report.procedures).filter(([, row]) => row.attempted > 0);
@@ -513,6 +522,9 @@
       const total = { offered: sum("offered"), started: sum("started"), completed: sum("completed"), failed: sum("failed") };
       if (!known(total.offered)) delete total.offered;
       chart(part("rates", "all"), "all", "All procedures", { ...ratesOf(total), height: 230 });
+      const done = interventions();
+      part("rates", "done").replaceChildren(...(done.length ? [el("p", {}, "Changed by hand while it ran: ",
+        done.map((it) => `${it.label} at ${seconds(it.at)}`).join(", "), ". What was offered is no longer the profile’s, and is not drawn.")] : []));
       const phases = Object.entries(page.report.phases);
       const end = Math.max(page.report.duration_s, ...phases.map(([, it]) => it.ended_s), 0.001);
       const lanes = phases.map(([name, it]) => {

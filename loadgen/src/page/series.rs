@@ -1,5 +1,7 @@
 //! A timeline as the page's charts take it: a list of values for each line, one for each stretch.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use super::heat;
@@ -7,7 +9,7 @@ use super::offered;
 use super::timeline::{Stretch, Timeline};
 use crate::measure::Procedure;
 use crate::profile::Profile;
-use crate::report::{Engine, LoadStepReport, Rows};
+use crate::report::{Engine, Report, Rows};
 
 /// A line's values; nothing where nothing is known.
 pub type Line = Vec<Option<f64>>;
@@ -55,12 +57,16 @@ pub struct Rates {
 impl Series {
     /// Those of a run.
     #[must_use]
-    pub fn new(timeline: &Timeline, profile: &Profile, steps: &[LoadStepReport]) -> Self {
+    pub fn new(timeline: &Timeline, profile: &Profile, report: &Report) -> Self {
         let stretches = timeline.stretches();
         let width_s = timeline.width_ns() as f64 / 1e9;
         let ends_s: Vec<f64> =
             (1..=stretches.len()).map(|number| number as f64 * width_s).collect();
-        let mut offered = offered::rates(profile, steps, &ends_s);
+        // Where a person has paused the load, or changed its rate, the profile no longer says what was offered.
+        let mut offered = match report.interventions.is_empty() {
+            true => offered::rates(profile, &report.steps, &ends_s),
+            false => BTreeMap::new(),
+        };
         let is_seen = |it: &Procedure| stretches.iter().any(|at| at.procedures.contains_key(it));
         let seen: Vec<Procedure> = Procedure::ALL.iter().copied().filter(is_seen).collect();
         let rates =
@@ -107,7 +113,7 @@ fn heat_map(procedure: Procedure, stretches: &[Stretch]) -> HeatMap {
 
 /// Counts for each stretch; the causes that are rare beside many others are put together.
 fn failures(stretches: &[Stretch]) -> Rows<Line> {
-    let mut totals = std::collections::BTreeMap::new();
+    let mut totals = BTreeMap::new();
     for (cause, count) in stretches.iter().flat_map(|it| &it.failures) {
         *totals.entry(*cause).or_insert(0) += count;
     }
