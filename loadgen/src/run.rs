@@ -352,9 +352,6 @@ fn show_page(
     let Some(at) = &options.page else { return Ok(None) };
     let page = LivePage::start(at, profile, own_core)
         .map_err(|error| RunError::Environment(format!("--ui-http {}: {error}", at.address)))?;
-    if !options.quiet {
-        eprintln!("live page: {}", page.url());
-    }
     Ok(Some(page))
 }
 

@@ -82,6 +82,9 @@ impl Watcher<'_> {
             RunError::Environment(format!("{}: {error}", path.display()))
         };
         let mut live = Live::new(self.profile, self.options, self.controls);
+        if let Some(page) = self.page.filter(|_| !self.options.quiet) {
+            live::note(&format!("live page: {}", page.url()));
+        }
         let Some(epoch_ns) = self.await_start(began, &mut live) else { return Ok(None) };
         let target = self.options.target.map(|target| target.to_string());
         let info = RunInfo::new(self.profile, self.options.seed, target, epoch_ns);

@@ -209,7 +209,7 @@
         const text = spec.x(tick);
         const x = toX(tick);
         const half = 3.4 * text.length;
-        if (x > box.right + 1 || x - half < last + 8) continue;
+        if (x > box.right + 1 || x - half < last + 14) continue;
         last = x + half;
         svg.append(mark("path", { class: "rule", d: `M${x.toFixed(1)} ${box.top}V${box.bottom}` }));
         const anchor = x + half > width ? "end" : "middle";
@@ -731,7 +731,7 @@
     }
   };
   const capacityOf = (capacity) => {
-    const objective = `at most ${percent(capacity.inadequate_share_max)} handled inadequately, with ${percent(capacity.confidence)} confidence`;
+    const objective = `At most ${percent(capacity.inadequate_share_max)} handled inadequately, with ${percent(capacity.confidence)} confidence`;
     const limit = {
       target: "The target is the limit: a little more was handled inadequately.",
       generator: "The generator could not keep to its own times: the target’s capacity is at least that.",

@@ -64,7 +64,7 @@ impl Series {
             (1..=stretches.len()).map(|number| number as f64 * width_s).collect();
         // Where a person has paused the load, or changed its rate, the profile no longer says what was offered.
         let mut offered = match report.interventions.is_empty() {
-            true => offered::rates(profile, &report.steps, &ends_s),
+            true => offered::rates(profile, &report.steps, &seen_until_s(timeline, &ends_s)),
             false => BTreeMap::new(),
         };
         let is_seen = |it: &Procedure| stretches.iter().any(|at| at.procedures.contains_key(it));
@@ -84,6 +84,19 @@ impl Series {
             generator: generator(stretches),
         }
     }
+}
+
+/// The ends of the stretches, of which the last one may have ended early with the run.
+fn seen_until_s(timeline: &Timeline, ends_s: &[f64]) -> Vec<f64> {
+    let mut ends_s = ends_s.to_vec();
+    if let (Some(end_s), Some(last)) = (ends_s.last_mut(), timeline.stretches().last()) {
+        let began_s = *end_s - timeline.width_ns() as f64 / 1e9;
+        let until_s = last.until_ns as f64 / 1e9;
+        if until_s > began_s {
+            *end_s = end_s.min(until_s);
+        }
+    }
+    ends_s
 }
 
 impl Rates {

@@ -93,6 +93,39 @@ fn what_happened_over_time() {
 }
 
 #[test]
+fn what_is_offered_in_a_last_second_that_is_cut_short_is_no_less_a_second() {
+    let info = log("p").info;
+    let set = [
+        ("arrivals.rate_per_s".to_owned(), "5".to_owned()),
+        ("population.size".to_owned(), "30".to_owned()),
+    ];
+    let profile = Profile::load("quickstart", &set).unwrap();
+    let mut log = RunLog::new(info, profile);
+    let mut measurements = Measurements::new();
+    for (from_ns, until_ns) in [(0, NS_PER_S), (NS_PER_S, NS_PER_S + NS_PER_S / 10)] {
+        measurements.attempted(Procedure::Secure, Start::default());
+        log.note(&Second {
+            from_ns,
+            until_ns,
+            interval: measurements.interval(),
+            steps: Vec::new(),
+            state: GeneratorState::default(),
+            health: Health::default(),
+            cpu_ns: 0,
+            rss_bytes: 0,
+            engine: None,
+            interventions: Vec::new(),
+        });
+    }
+    let report = report_so_far(&log);
+    let json = PageData::so_far(&log, &report, true).to_json();
+    let data: Value = serde_json::from_str(&json).unwrap();
+    let secure = &data["series"]["procedures"]["secure"];
+    assert_eq!(secure["offered"], serde_json::json!([5.0, 5.0]));
+    assert_eq!(secure["started"], serde_json::json!([1.0, 10.0]));
+}
+
+#[test]
 fn a_name_of_a_profile_is_text() {
     let log = ended("</script><script>alert(1)</script>");
     let page = render(&log, &log.report(), Path::new("nowhere"));
