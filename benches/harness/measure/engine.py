@@ -83,7 +83,7 @@ def attach(programs, folder, users, rate):
     with serving(programs, folder, secure_config(ports, users), ports.pcscf) as pids:
         before = cpu_s(pids)
         argv = [programs.path("imstorm"), "run", profile, "--target", f"127.0.0.1:{ports.pcscf}",
-                "--admin", f"http://127.0.0.1:{ports.admin}", "--out", out, "--quiet"]
+                "--admin", f"http://127.0.0.1:{ports.admin}", "--out", out, "--quiet", "--capture", "none"]
         # 3: starts came late, since the generator was full: at saturation they may.
         _, generator_s = finished(argv, machine.GENERATOR_CPU, users / rate + 15, "imstorm run", accept=(0, 3))
         engine_s = cpu_s(pids) - before

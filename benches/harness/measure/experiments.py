@@ -298,7 +298,7 @@ def plain_run(context, profile, target, rate, settings, completed):
     """Our generator with one of the plain profiles: its CPU microseconds for each UE, all of it from start to end."""
     ues, out = int(rate * context.seconds), context.folder / profile
     wanted = {"population.size": ues, "arrivals.rate_per_s": int(rate), "ue.port": free_port(22_000), **settings}
-    argv = [context.programs.path("imstorm"), "run", profile, "--target", target, "--out", out, "--quiet"]
+    argv = [context.programs.path("imstorm"), "run", profile, "--target", target, "--out", out, "--quiet", "--capture", "none"]
     for key, value in wanted.items():
         argv += ["--set", f"{key}={value}"]
     _, spent_s = finished(argv, machine.GENERATOR_CPU, ues / rate + 60, "imstorm run", accept=(0, 3))

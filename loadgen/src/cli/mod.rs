@@ -62,7 +62,7 @@ enum Command {
     #[command(after_help = exit_codes::of_show())]
     Explain(explain::ExplainArgs),
     /// Look at this machine: what it allows, and what to change before a profile is run on it.
-    #[command(after_help = exit_codes::of_show())]
+    #[command(after_help = exit_codes::of_write())]
     Doctor(doctor::DoctorArgs),
     /// List the profiles that are built in.
     #[command(after_help = exit_codes::of_show())]

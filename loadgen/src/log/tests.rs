@@ -379,7 +379,7 @@ fn a_part_is_not_written_over_by_whatever_path() {
     let before = fs::read(part.join("latency.hlog")).unwrap();
     std::os::unix::fs::symlink(&part, directory.0.join("link")).unwrap();
     for out in [directory.0.join("part/../part"), directory.0.join("link"), part.clone()] {
-        let merged = merge(&[part.clone()], &out, |_, _| ());
+        let merged = merge(std::slice::from_ref(&part), &out, |_, _| ());
         assert!(matches!(merged, Err(MergeError::InPlace(_))), "{}", out.display());
         assert_eq!(fs::read(part.join("latency.hlog")).unwrap(), before);
     }
