@@ -16,6 +16,9 @@ const PROGRAMS: [&str; 3] =
 /// The longest that it may take for anything.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// The longest that it may take to end.
+const GOODBYE: Duration = Duration::from_secs(5);
+
 /// A browser with one page.
 pub struct Browser {
     child: Child,
@@ -200,6 +203,9 @@ impl Browser {
 
 impl Drop for Browser {
     fn drop(&mut self) {
+        // What it starts ends with it if it is asked to; then its settings can go.
+        let _ = self.requests.write_all(b"{\"id\":0,\"method\":\"Browser.close\"}\0");
+        while self.answers.recv_timeout(GOODBYE).is_ok() {}
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
