@@ -425,7 +425,6 @@ fn write_run(directory: &Path, profile: &Profile, seconds: u64, procedures: &[Pr
             until_ns: (second + 1) * S,
             interval: measurements.interval(),
             steps: Vec::new(),
-            interventions: Vec::new(),
             state: GeneratorState {
                 under_way: second % 50,
                 secured: second,
