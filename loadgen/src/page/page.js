@@ -772,7 +772,7 @@
       report.procedures.interruption.attempted && main?.[0] !== "interruption"
         ? fact("interruption of calls, 99 of 100 within", figure("procedures.interruption.latency_us.p99", latency)) : null,
       fact("failed procedures", failed ? el("span", { class: "bad" }, count(failed)) : "0"),
-      fact(running ? "so far" : "took", figure("duration_s", seconds)),
+      fact(running ? "running for" : "took", figure("duration_s", seconds)),
       report.engine ? fact("engine’s CPU", figure("engine.cpu_s", seconds)) : null,
     ];
     $("facts").replaceChildren(...facts.filter(Boolean));
