@@ -11,7 +11,7 @@
 //! that loses, with the engine's own tick on the other side. UEs without security at one address
 //! (`plain`) have a tick of their own. [`schemes`] runs a profile once for each way to hold several registrations, and compares.
 //! Of each second of a run [`log`] keeps on the disk what happened, so that the report can be made from the files alone: of a run that was
-//! killed, and of the parts ([`part`]) that several generators had of one. [`page`] shows it to a person, also while it goes on, [`metrics`] to Prometheus, [`live`] to whoever
+//! killed, and of the parts ([`part`]) that several generators had of one. [`page`] shows it to a person, also while it goes on, [`metrics`] to Prometheus, `live` to whoever
 //! sits at the terminal; [`compare`] holds runs against each other.
 //! [`explain`] says why procedures of a run have failed, by exchanges that the recorder kept; [`doctor`] what a machine allows of a profile.
 //! What a UE takes in memory stands in `ue/bytes.rs`.

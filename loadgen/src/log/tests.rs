@@ -373,13 +373,16 @@ fn logs_of_a_later_version_are_refused() {
 #[test]
 fn a_part_is_not_written_over_by_whatever_path() {
     let directory = Directory::new();
-    let part = directory.0.join("part");
-    fs::create_dir(&part).unwrap();
-    write(&part, &info(Part::WHOLE, 0), &[vec![5]], true);
+    let parts = [1, 2].map(|number| directory.0.join(number.to_string()));
+    for (number, path) in (1..).zip(&parts) {
+        fs::create_dir(path).unwrap();
+        write(path, &info(Part { number, of: 2 }, 0), &[vec![5]], true);
+    }
+    let part = parts[1].clone();
     let before = fs::read(part.join("latency.hlog")).unwrap();
     std::os::unix::fs::symlink(&part, directory.0.join("link")).unwrap();
-    for out in [directory.0.join("part/../part"), directory.0.join("link"), part.clone()] {
-        let merged = merge(std::slice::from_ref(&part), &out, |_, _| ());
+    for out in [directory.0.join("1/../2"), directory.0.join("link"), part.clone()] {
+        let merged = merge(&parts, &out, |_, _| ());
         assert!(matches!(merged, Err(MergeError::InPlace(_))), "{}", out.display());
         assert_eq!(fs::read(part.join("latency.hlog")).unwrap(), before);
     }
