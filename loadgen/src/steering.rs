@@ -61,6 +61,11 @@ impl Steering {
             return;
         }
         let at_s = ((now - started_at) / (NS_PER_S / 1_000)) as f64 / 1_000.0;
+        if wanted.rate_percent != self.applied.rate_percent {
+            let percent = wanted.rate_percent;
+            generator.set_rate_percent(percent);
+            self.done.push(Intervention { at_s, part: None, action: Action::Rate { percent } });
+        }
         if wanted.paused != self.applied.paused {
             let action = if wanted.paused {
                 generator.pause(now);
@@ -72,11 +77,6 @@ impl Steering {
                 Action::Resume
             };
             self.done.push(Intervention { at_s, part: None, action });
-        }
-        if wanted.rate_percent != self.applied.rate_percent {
-            let percent = wanted.rate_percent;
-            generator.set_rate_percent(percent);
-            self.done.push(Intervention { at_s, part: None, action: Action::Rate { percent } });
         }
         self.applied = wanted;
     }
