@@ -246,6 +246,29 @@ fn next_second(sources: &mut [Source]) -> Result<Option<Second>, MergeError> {
     }))
 }
 
+/// The steps that the parts did not have at the same time, where more than a twentieth of a step, and than its transient, lay between them: what all
+/// parts offer together was never offered then.
+fn steps_apart(sources: &[Source]) -> Vec<String> {
+    let most = sources.iter().map(|source| source.log.steps().len()).max().unwrap_or(0);
+    let apart = (0..most).filter_map(|number| {
+        let steps = || {
+            let each = sources.iter().map(|it| (it.offset_ns, it.log.steps().get(number)));
+            each.filter_map(|(offset_ns, step)| Some((offset_ns, step?)))
+        };
+        let began = || steps().map(|(offset_ns, step)| offset_ns + step.began_at);
+        let apart_ns = began().max()? - began().min()?;
+        let allowed = steps().map(|(_, step)| {
+            let length_ns = step.ended_at.unwrap_or(step.began_at) - step.began_at;
+            (step.measured_from - step.began_at).max(length_ns / 20)
+        });
+        (apart_ns > allowed.min()?).then(|| {
+            let apart_s = apart_ns as f64 / NS_PER_S as f64;
+            format!("step {} began {apart_s:.1} s apart in the parts", number + 1)
+        })
+    });
+    apart.collect()
+}
+
 /// The sums over all parts of the steps in which something has changed.
 fn changed_steps(sources: &[Source], changed: &BTreeSet<usize>) -> Vec<StepState> {
     let sum = |number: &usize| {
@@ -332,6 +355,7 @@ fn end(sources: &mut [Source]) -> End {
             ));
         }
     }
+    sum.outcome.invalid_reasons.extend(steps_apart(sources));
     sum.outcome.engine = engine(engines.into_iter());
     sum
 }

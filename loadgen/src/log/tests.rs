@@ -387,3 +387,27 @@ fn a_part_is_not_written_over_by_whatever_path() {
         assert_eq!(fs::read(part.join("latency.hlog")).unwrap(), before);
     }
 }
+
+#[test]
+fn steps_that_parts_have_at_other_times_make_the_whole_invalid() {
+    // Steps of 20 s behind a transient of 1 s: so much may lie between the parts.
+    for (apart_ms, is_apart) in [(0, false), (1_000, false), (1_001, true), (12_000, true)] {
+        let directory = Directory::new();
+        let paths = [1, 2].map(|number| directory.0.join(number.to_string()));
+        for (number, path) in (1..).zip(&paths) {
+            let mut writer = LogWriter::create(path, &info(Part { number, of: 2 }, 0)).unwrap();
+            let began_at = 5 * NS_PER_S + u64::from(number - 1) * apart_ms * MS;
+            let ended_at = Some(began_at + 20 * NS_PER_S);
+            let state =
+                StepState { number: 0, step: StepTally { ended_at, ..step(began_at, &[7]) } };
+            let mut second = second(&mut Measurements::new(), 0, &[]);
+            second.steps = vec![state];
+            writer.write(&second).unwrap();
+            writer.end(&End { drained: true, ..End::default() }).unwrap();
+        }
+        let merged = merge(&paths, &directory.0.join("out"), |_, _| ()).unwrap().report();
+        let expected = format!("step 1 began {:.1} s apart in the parts", apart_ms as f64 / 1e3);
+        let said = merged.invalid_reasons.contains(&expected);
+        assert_eq!(said, is_apart, "{apart_ms}: {:?}", merged.invalid_reasons);
+    }
+}

@@ -274,9 +274,9 @@ impl Generator {
         self.go_on(step, ue);
     }
 
-    /// A registration has half of its time left: it is refreshed, unless the profile has another one coming. One that the connection
+    /// At that time a registration had half of its time left: it is refreshed, unless the profile has another one coming. One that the connection
     /// rests on is in any case, unless it was meanwhile.
-    pub(super) fn reregister(&mut self, step: &mut Step<'_>, ue: u32) {
+    pub(super) fn reregister(&mut self, step: &mut Step<'_>, ue: u32, at: Time) {
         let state = &mut self.ues[ue as usize];
         if state.basis == Basis::Registration {
             if state.lifetime.is_half_over(self.clock, step.now) {
@@ -287,7 +287,7 @@ impl Generator {
         }
         let procedure = Procedure::RegisterOverConnection;
         if self.left.of(ue, procedure) == 0 {
-            self.is_due(step, ue, procedure, step.now);
+            self.is_due(step, ue, procedure, at);
         }
     }
 }

@@ -309,7 +309,7 @@ impl Generator {
     /// One of a UE's timers, which was to fire at that time, fired.
     pub(crate) fn timer(&mut self, step: &mut Step<'_>, at: Time, timer: UeTimer) {
         if let UeTimerKind::Leg(kind) = timer.kind {
-            return self.leg_timer(step, timer.ue, timer.number, kind);
+            return self.leg_timer(step, at, timer.ue, timer.number, kind);
         }
         if timer.kind == UeTimerKind::Switch {
             return self.switch_is_due(step, timer.number);
@@ -333,7 +333,7 @@ impl Generator {
             UeTimerKind::TimerN => self.timer_n(step, ue),
             UeTimerKind::Operator => self.operator_is_late(step, ue),
             UeTimerKind::Due(procedure) => self.is_due(step, ue, procedure, at),
-            UeTimerKind::Reregister => self.reregister(step, ue),
+            UeTimerKind::Reregister => self.reregister(step, ue, at),
             UeTimerKind::CallAgain => self.call_again_in_time(step, ue),
             UeTimerKind::Vanish => self.vanish(step, ue),
             UeTimerKind::Back => self.come_back(step, ue, at),

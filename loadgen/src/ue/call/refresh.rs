@@ -68,8 +68,8 @@ impl Generator {
         }
     }
 
-    /// Half of the interval is over.
-    pub(super) fn refresh_session(&mut self, step: &mut Step<'_>, key: Key) {
+    /// Half of the interval was over at that time.
+    pub(super) fn refresh_session(&mut self, step: &mut Step<'_>, key: Key, at: Time) {
         let is_inviting = self.is_inviting(key);
         let Some(leg) = self.legs.get(key).filter(|leg| !leg.is_replaced) else { return };
         let is_answering = leg.incoming.as_ref().is_some_and(|it| !it.is_acknowledged);
@@ -79,7 +79,7 @@ impl Generator {
             let number = leg.refresh;
             return self.arm_leg(step, key, TRY_AGAIN_NS, LegTimer::Refresh, number);
         }
-        self.start_leg_procedure(key, Procedure::SessionRefresh, step.start(step.now));
+        self.start_leg_procedure(key, Procedure::SessionRefresh, step.start(at));
         self.send_refresh(step, key);
     }
 

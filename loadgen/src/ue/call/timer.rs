@@ -1,6 +1,7 @@
 //! Timers of legs. Each names the leg's place and generation, and the transaction that it is of: a timer of a past one fires in vain.
 
 use imstorm_base::slab::Key;
+use imstorm_base::time::Time;
 use imstorm_sip::transaction::{invite_client, invite_server, non_invite_client};
 
 use super::super::{UeTimer, UeTimerKind};
@@ -71,6 +72,7 @@ impl Generator {
     pub(in crate::ue) fn leg_timer(
         &mut self,
         step: &mut Step<'_>,
+        at: Time,
         place: u32,
         number: u32,
         kind: LegTimer,
@@ -105,11 +107,11 @@ impl Generator {
             | LegTimer::Forget => true,
         };
         if is_present {
-            self.leg_timer_fired(step, key, kind);
+            self.leg_timer_fired(step, at, key, kind);
         }
     }
 
-    fn leg_timer_fired(&mut self, step: &mut Step<'_>, key: Key, kind: LegTimer) {
+    fn leg_timer_fired(&mut self, step: &mut Step<'_>, at: Time, key: Key, kind: LegTimer) {
         use invite_client::Event as Client;
         use invite_server::Event as Server;
         match kind {
@@ -129,7 +131,7 @@ impl Generator {
             LegTimer::Answer => self.rung(step, key),
             LegTimer::GiveUp => self.give_up(step, key),
             LegTimer::HangUp => self.hang_up(step, key),
-            LegTimer::Refresh => self.refresh_session(step, key),
+            LegTimer::Refresh => self.refresh_session(step, key, at),
             LegTimer::Expired => self.session_expired(step, key),
             LegTimer::Move => self.move_again(step, key),
             LegTimer::Forget => self.forget_leg(key),
