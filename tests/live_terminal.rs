@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::io::{Read, Write};
-use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
-use tests::program::{Folder, INVALID, alone, free_port, free_port_anywhere, fresh_ip, shown};
+use tests::program::{Folder, INVALID, alone, own_addresses, set, shown};
 
 const IMSTORM: &str = env!("CARGO_BIN_EXE_imstorm-under-test");
 /// The longest that anything here may take.
@@ -21,19 +20,11 @@ const LEAVE: &str = "\x1b[?1049l";
 
 /// `imstorm run quickstart` of a minute with an engine of its own, as words of a command line.
 fn arguments(out: &Path) -> Vec<String> {
-    let ip = fresh_ip();
     let mut words = vec!["run".to_owned(), "quickstart".to_owned(), "--out".to_owned()];
     words.push(out.display().to_string());
-    for (key, value) in [
-        ("population.size", "6000".to_owned()),
-        ("arrivals.rate_per_s", "100".to_owned()),
-        ("topology.pcscf", format!("[\"{ip}:5060\"]")),
-        ("topology.pcscf_esp_port", free_port(IpAddr::V4(ip)).to_string()),
-        ("ue.port", free_port_anywhere().to_string()),
-        ("ue.esp_port", free_port(IpAddr::V4(Ipv4Addr::UNSPECIFIED)).to_string()),
-    ] {
-        words.extend(["--set".to_owned(), format!("{key}={value}")]);
-    }
+    let load = [("population.size", "6000"), ("arrivals.rate_per_s", "100")];
+    words.extend(set(load.map(|(key, value)| (key, value.to_owned()))));
+    words.extend(own_addresses());
     words
 }
 

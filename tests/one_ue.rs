@@ -4,27 +4,21 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
-use tests::program::{Folder, alone, free_port, free_port_anywhere, fresh_ip, shown};
+use tests::program::{Folder, alone, own_addresses, set as words, shown};
 
 const IMSTORM: &str = env!("CARGO_BIN_EXE_imstorm-under-test");
 
 /// `imstorm run quickstart` of a few UEs, with what is set beside.
 fn run(out: &Path, set: &[&str], more: &[&str]) -> Output {
-    let ip = fresh_ip();
     let mut command = Command::new(IMSTORM);
     command.args(["run", "quickstart", "--quiet", "--out"]).arg(out).args(more);
-    for (key, value) in [
+    command.args(words([
         ("population.size", "20".to_owned()),
         ("arrivals.rate_per_s", "100".to_owned()),
         ("procedures.refresh.after_s", "0.2".to_owned()),
         ("procedures.release.after_s", "0.5".to_owned()),
-        ("topology.pcscf", format!("[\"{ip}:5060\"]")),
-        ("topology.pcscf_esp_port", free_port(ip.into()).to_string()),
-        ("ue.port", free_port_anywhere().to_string()),
-        ("ue.esp_port", free_port_anywhere().to_string()),
-    ] {
-        command.args(["--set", &format!("{key}={value}")]);
-    }
+    ]));
+    command.args(own_addresses());
     set.iter().for_each(|set| {
         command.args(["--set", set]);
     });

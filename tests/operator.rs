@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::os::unix::fs::PermissionsExt;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ use imstorm_cscf::hss::Directory;
 use imstorm_cscf::hss::derived::Derivation;
 use imstorm_engine::tables::Table;
 use serde_json::{Value, json};
-use tests::program::{Folder, free_port, fresh_ip, shown};
+use tests::program::{Folder, Running, free_port, fresh_ip, shown};
 use tests::{Credentials, Layout, World};
 
 const IMSTORM: &str = env!("CARGO_BIN_EXE_imstorm-under-test");
@@ -20,25 +20,6 @@ const ENGINE: &str = env!("CARGO_BIN_EXE_engine-under-test");
 const PATIENCE: Duration = Duration::from_secs(30);
 const SUBSCRIBERS: u64 = 1000;
 const UES: usize = 6;
-
-/// A process that ends with the test.
-struct Running(Child);
-
-impl Running {
-    /// Interrupts it; its exit code.
-    fn interrupt(&mut self) -> Option<i32> {
-        let id = rustix::process::Pid::from_child(&self.0);
-        rustix::process::kill_process(id, rustix::process::Signal::INT).expect("a signal");
-        self.0.wait().expect("it ends").code()
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
 
 /// An engine that serves.
 struct Engine {
@@ -230,13 +211,13 @@ fn an_operator_sees_live_connections_and_commands_them() {
         seen.push_str(&engine.done(&["--json", table, "list"]));
         seen.push_str(&engine.done(&[table, "list"]));
     }
-    ues.interrupt();
+    ues.interrupted();
     let keys = secrets(&folder);
     assert!(keys.len() >= 2 * UES + 2, "{} keys", keys.len());
     for key in keys {
         assert!(!seen.to_lowercase().contains(&key), "a key was shown: {key}");
     }
-    assert_eq!(engine.process.interrupt(), Some(0));
+    assert_eq!(engine.process.interrupted(), Some(0));
 }
 
 /// What users of both shards get for their first SUBSCRIBE, asked without protection.
@@ -287,7 +268,7 @@ fn the_extension_is_switched_at_all_shards_of_a_running_engine() {
     assert!(engine.refused(&nobody).contains("no such role"));
     let usage = engine.ctl(&["security-event", "off", "scscf", &pcscf]);
     assert_eq!(usage.status.code(), Some(2));
-    assert_eq!(engine.process.interrupt(), Some(0));
+    assert_eq!(engine.process.interrupted(), Some(0));
 }
 
 /// K and OPc of the subscribers, and CK and IK of a captured UE, in hex.
@@ -411,7 +392,7 @@ fn ctl_says_how_it_went_by_its_exit_code() {
         let output = ctl(usage);
         assert_eq!(output.status.code(), Some(2), "{usage:?}: {}", shown(&output));
     }
-    assert_eq!(engine.process.interrupt(), Some(0));
+    assert_eq!(engine.process.interrupted(), Some(0));
     let output = engine.ctl(&["stats"]);
     assert_eq!(output.status.code(), Some(4), "{}", shown(&output));
     assert!(shown(&output).contains(&engine.admin), "{}", shown(&output));
@@ -434,7 +415,7 @@ fn a_unix_socket_is_the_owners_and_goes_with_the_engine() {
     let output = serve(&folder, &second);
     assert_eq!(output.status.code(), Some(5), "{}", shown(&output));
     assert!(shown(&output).contains("somebody listens"), "{}", shown(&output));
-    assert_eq!(engine.process.interrupt(), Some(0));
+    assert_eq!(engine.process.interrupted(), Some(0));
     assert!(!path.exists());
 }
 

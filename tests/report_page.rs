@@ -3,9 +3,8 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output, Stdio};
 
 use imstorm::generator::GeneratorState;
 use imstorm::health::Health;
@@ -15,7 +14,7 @@ use imstorm::profile::Profile;
 use imstorm::report::{Engine, Outcome};
 use serde_json::Value;
 use tests::browser::Browser;
-use tests::program::{Folder, INVALID, alone, free_port, fresh_ip, shown};
+use tests::program::{Folder, INVALID, Running, alone, own_addresses, shown};
 
 const IMSTORM: &str = env!("CARGO_BIN_EXE_imstorm-under-test");
 /// The most bytes that a page of ten minutes has.
@@ -23,18 +22,8 @@ const PAGE_BYTES_MAX: usize = 5 << 20;
 
 /// A profile, small and short, with an engine of its own at addresses of its own.
 fn run(profile: &str, out: &Path, set: &[&str]) -> Command {
-    let any = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
-    let ip = fresh_ip();
     let mut command = Command::new(IMSTORM);
-    command.args(["run", profile, "--out"]).arg(out);
-    for (key, value) in [
-        ("topology.pcscf", format!("[\"{ip}:5060\"]")),
-        ("topology.pcscf_esp_port", free_port(ip.into()).to_string()),
-        ("ue.port", free_port(any).to_string()),
-        ("ue.esp_port", free_port(any).to_string()),
-    ] {
-        command.args(["--set", &format!("{key}={value}")]);
-    }
+    command.args(["run", profile, "--out"]).arg(out).args(own_addresses());
     for set in set {
         command.args(["--set", set]);
     }
@@ -308,16 +297,6 @@ fn the_page_of_ten_minutes_with_all_procedures_is_small() {
     println!("{} bytes, opened in {took:?}", page.len());
     compare_figures(&mut browser, &directory.report());
     assert_eq!(browser.problems(), Vec::<String>::new());
-}
-
-/// A process that ends with the test.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
 }
 
 #[test]

@@ -4,11 +4,11 @@
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use tests::program::{Folder, INVALID, alone, free_port, fresh_ip, shown};
+use tests::program::{Folder, INVALID, Running, alone, free_port, fresh_ip, shown, small_run};
 
 const IMSTORM: &str = env!("CARGO_BIN_EXE_imstorm-under-test");
 const ENGINE: &str = env!("CARGO_BIN_EXE_engine-under-test");
@@ -22,22 +22,8 @@ fn report_of(directory: &Path) -> Value {
 
 /// `imstorm run quickstart`, small and short, with an engine of its own at addresses of its own.
 fn run(out: &Path, set: &[&str]) -> Command {
-    let any = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
-    let ip = fresh_ip();
     let mut command = Command::new(IMSTORM);
-    command.args(["run", "quickstart", "--quiet", "--out"]).arg(out);
-    for (key, value) in [
-        ("population.size", "200".to_owned()),
-        ("arrivals.rate_per_s", "200".to_owned()),
-        ("procedures.refresh.after_s", "0.5".to_owned()),
-        ("procedures.release.after_s", "1".to_owned()),
-        ("topology.pcscf", format!("[\"{ip}:5060\"]")),
-        ("topology.pcscf_esp_port", free_port(ip.into()).to_string()),
-        ("ue.port", free_port(any).to_string()),
-        ("ue.esp_port", free_port(any).to_string()),
-    ] {
-        command.args(["--set", &format!("{key}={value}")]);
-    }
+    command.arg("run").args(small_run(out)).arg("--quiet");
     for set in set {
         command.args(["--set", set]);
     }
@@ -75,16 +61,6 @@ fn lines(out: &Path) -> Vec<Value> {
     let text = fs::read_to_string(out.join("intervals.jsonl")).unwrap_or_default();
     let whole = text.split_inclusive('\n').filter(|line| line.ends_with('\n'));
     whole.map(|line| serde_json::from_str(line).expect("a line of JSON")).collect()
-}
-
-/// A process that ends with the test.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
 }
 
 #[test]

@@ -2,11 +2,11 @@
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use tests::program::{Folder, INVALID, alone, free_port, fresh_ip, shown};
+use tests::program::{Folder, INVALID, Running, alone, free_port, fresh_ip, shown};
 
 const IMSTORM: &str = env!("CARGO_BIN_EXE_imstorm-under-test");
 const ENGINE: &str = env!("CARGO_BIN_EXE_engine-under-test");
@@ -100,16 +100,6 @@ fn two_shards_on_mmsg() {
     embedded("shards-mmsg", &["engine.shards=2", "engine.cores=[0, 1]", "engine.io=\"mmsg\""]);
 }
 
-/// A process that ends with the test.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 /// A separate engine that serves.
 struct Engine {
     process: Running,
@@ -174,11 +164,6 @@ impl Engine {
     }
 }
 
-fn interrupt(child: &Child) {
-    let id = rustix::process::Pid::from_child(child);
-    rustix::process::kill_process(id, rustix::process::Signal::INT).expect("a signal");
-}
-
 #[test]
 fn a_separate_engine() {
     let _alone = alone();
@@ -193,7 +178,7 @@ fn a_separate_engine() {
     let status = engine.status();
     assert_eq!(status["counters"]["esp_rejected"], 0);
     assert!(status["counters"]["connections_made"].as_u64() >= Some(400), "{status:#}");
-    interrupt(&engine.process.0);
+    engine.process.interrupt();
     let ended = engine.process.0.wait().expect("it ends");
     assert_eq!(ended.code(), Some(0), "told to stop, it stops well");
 }
@@ -209,7 +194,7 @@ fn an_interrupted_run_still_reports() {
     while engine.status()["subscriptions"].as_u64() < Some(5) {
         assert!(since.elapsed() < PATIENCE, "no UE was secured");
     }
-    interrupt(&running.0);
+    running.interrupt();
     let status = running.0.wait().expect("it ends");
     assert!(since.elapsed() < PATIENCE, "it ended at once");
     let report = out.report();

@@ -3,10 +3,11 @@
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
-use std::process::Output;
+use std::process::{Child, Output};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 /// The exit code of a run that is no measurement: of a busy machine, or one that was cut off.
@@ -110,23 +111,65 @@ pub fn shown(output: &Output) -> String {
     format!("{}\n{}\n{}", output.status, text(&output.stdout), text(&output.stderr))
 }
 
-/// What `imstorm run` needs for a run of two hundred UEs, some two seconds long, with an engine of its own at addresses that nobody else has: the words
-/// behind the subcommand.
+/// A process that ends with the test.
+#[derive(Debug)]
+pub struct Running(pub Child);
+
+impl Running {
+    /// Interrupts it.
+    ///
+    /// # Panics
+    /// If it is gone.
+    pub fn interrupt(&self) {
+        kill_process(Pid::from_child(&self.0), Signal::INT).expect("a signal");
+    }
+
+    /// Interrupts it and waits for its end; its exit code.
+    ///
+    /// # Panics
+    /// If it is gone.
+    pub fn interrupted(&mut self) -> Option<i32> {
+        self.interrupt();
+        self.0.wait().expect("it ends").code()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Words of a command line that set these keys of a profile, each with its value.
+pub fn set<'a>(pairs: impl IntoIterator<Item = (&'a str, String)>) -> Vec<String> {
+    let words = |(key, value)| ["--set".to_owned(), format!("{key}={value}")];
+    pairs.into_iter().flat_map(words).collect()
+}
+
+/// Those that give a run with an engine of its own addresses and ports that nobody else has.
 #[must_use]
-pub fn small_run(out: &Path) -> Vec<String> {
+pub fn own_addresses() -> Vec<String> {
     let ip = fresh_ip();
-    let mut words = vec!["quickstart".to_owned(), "--out".to_owned(), out.display().to_string()];
-    for (key, value) in [
-        ("population.size", "200".to_owned()),
-        ("arrivals.rate_per_s", "200".to_owned()),
-        ("procedures.refresh.after_s", "0.5".to_owned()),
-        ("procedures.release.after_s", "1".to_owned()),
+    set([
         ("topology.pcscf", format!("[\"{ip}:5060\"]")),
         ("topology.pcscf_esp_port", free_port(ip.into()).to_string()),
         ("ue.port", free_port_anywhere().to_string()),
         ("ue.esp_port", free_port_anywhere().to_string()),
-    ] {
-        words.extend(["--set".to_owned(), format!("{key}={value}")]);
-    }
+    ])
+}
+
+/// What `imstorm run` needs for a run of two hundred UEs, some two seconds long, with an engine of its own at addresses that nobody else has: the words
+/// behind the subcommand.
+#[must_use]
+pub fn small_run(out: &Path) -> Vec<String> {
+    let mut words = vec!["quickstart".to_owned(), "--out".to_owned(), out.display().to_string()];
+    words.extend(set([
+        ("population.size", "200".to_owned()),
+        ("arrivals.rate_per_s", "200".to_owned()),
+        ("procedures.refresh.after_s", "0.5".to_owned()),
+        ("procedures.release.after_s", "1".to_owned()),
+    ]));
+    words.extend(own_addresses());
     words
 }
