@@ -65,7 +65,6 @@ fn bad_usage_and_profiles_exit_with_2() {
         &["run", "identity-push", "--target", "127.0.0.1:9"],
         &["run", "capacity"],
         &["capacity", "quickstart"],
-        &["capacity", "capacity", "--abort-on-threshold"],
         &["report", "."],
         &["report", "a", "b"],
         &["compare", "a", "b"],

@@ -260,6 +260,23 @@ impl SubscribersSection {
             ..Derivation::new(self.seed, size, &self.domain)
         })
     }
+
+    fn validate(&self) -> Result<(), (Option<Range<usize>>, String)> {
+        let size = *self.size.get_ref();
+        if size > POPULATION_MAX {
+            let problem = format!("size: expected at most {POPULATION_MAX}, found {size}");
+            return Err((Some(self.size.span()), problem));
+        }
+        if size == 0 && self.file.is_none() {
+            return Err((None, "[subscribers] needs a file, or a size above 0".to_owned()));
+        }
+        let Some(derivation) = self.derivation() else { return Ok(()) };
+        derivation.check().map_err(|(field, expected)| {
+            let found = if field == "devices" { &self.devices } else { &self.identities };
+            let problem = format!("{field}: expected {expected}, found {}", found.get_ref());
+            (Some(found.span()), problem)
+        })
+    }
 }
 
 /// What is wrong with a configuration, and where.
@@ -419,23 +436,7 @@ impl EngineConfig {
             }
         }
         if let Some(subscribers) = &self.subscribers {
-            let size = &subscribers.size;
-            if *size.get_ref() > POPULATION_MAX {
-                let problem =
-                    format!("size: expected at most {POPULATION_MAX}, found {}", size.get_ref());
-                return Err((Some(size.span()), problem));
-            }
-            if *size.get_ref() == 0 && subscribers.file.is_none() {
-                return whole("[subscribers] needs a file, or a size above 0");
-            }
-            if let Some(Err((field, expected))) = subscribers.derivation().map(|it| it.check()) {
-                let found = match field {
-                    "devices" => &subscribers.devices,
-                    _ => &subscribers.identities,
-                };
-                let problem = format!("{field}: expected {expected}, found {}", found.get_ref());
-                return Err((Some(found.span()), problem));
-            }
+            subscribers.validate()?;
         }
         if !self.admin.get_ref().is_local() && self.admin_token_file.is_none() {
             let problem = format!(

@@ -21,10 +21,6 @@ pub(super) fn find_capacity(args: &RunArgs) -> Result<u8, Failure> {
             "traffic.trace: recorded starts come once, and can't be offered several times; give a mix in its place, as profile capacity does",
         );
     }
-    if args.aborts_on_threshold() {
-        let problem = "--abort-on-threshold: a search goes on where a load is too much; the option is for: imstorm run";
-        return fail(2, problem);
-    }
     let plan = traffic.capacity.unwrap_or_default();
     let ended = run_with(args, &profile, Some(plan))?;
     Ok(ended.exit_code())

@@ -36,7 +36,7 @@ struct Cli {
 enum Command {
     /// Run a load profile over real sockets, against an engine of its own or a target.
     #[command(after_help = exit_codes::of_run())]
-    Run(run::RunArgs),
+    Run(run::PlannedRunArgs),
     /// Say what a profile comes to, and what will not fit. Nothing is sent.
     #[command(after_help = exit_codes::of_plan())]
     Plan(plan::PlanArgs),

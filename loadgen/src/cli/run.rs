@@ -56,29 +56,31 @@ pub(super) struct RunArgs {
     /// Show a line a second, on a terminal too, instead of a screen with keys.
     #[arg(long)]
     plain: bool,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+/// What a run takes beside what a search for the capacity does, which goes on where a load is too much.
+#[derive(Debug, Args)]
+pub(super) struct PlannedRunArgs {
+    #[command(flatten)]
+    run: RunArgs,
     /// End the run as soon as a threshold is broken for good; the profile's [abort] says from when on.
     #[arg(long)]
     abort_on_threshold: bool,
-    #[command(flatten)]
-    output: OutputArgs,
 }
 
 impl RunArgs {
     /// The profile that is meant.
     pub(super) fn load(&self) -> Result<Profile, Failure> {
-        let mut profile = load(&self.profile)?;
-        profile.abort.on_threshold |= self.abort_on_threshold;
-        Ok(profile)
-    }
-
-    /// Whether the run is to end where a threshold is broken for good.
-    pub(super) fn aborts_on_threshold(&self) -> bool {
-        self.abort_on_threshold
+        load(&self.profile)
     }
 }
 
-pub(super) fn run_profile(args: &RunArgs) -> Result<u8, Failure> {
-    let profile = args.load()?;
+pub(super) fn run_profile(planned: &PlannedRunArgs) -> Result<u8, Failure> {
+    let args = &planned.run;
+    let mut profile = args.load()?;
+    profile.abort.on_threshold |= planned.abort_on_threshold;
     let traffic = profile.traffic.as_ref();
     if traffic.is_some_and(|traffic| traffic.steps.is_empty() && traffic.trace.is_none()) {
         let name = &args.profile.profile;
