@@ -82,7 +82,7 @@ fn of_cause(cause: Cause) -> CauseRow {
         Cause::MacFailure => (
             "the network does not know the subscriber's key",
             "The network's MAC in AUTN is wrong: whoever made the challenge does not know the subscriber's key.",
-            "TS 33.102 clause 6.3.3; RFC 3310 clause 3.4",
+            "TS 33.102 clause 6.3.3; RFC 3310 clause 3.3",
             &[
                 "K, OPc or AMF of the subscriber differ between profile and HSS. Derived subscribers need the same population.seed as the core's [subscribers]; else use the same file for both.",
                 "OP in place of OPc, or the other way round: the file has a column for each, opc and op.",
@@ -326,7 +326,7 @@ fn of_status_row(status: u16) -> StatusRow {
         ),
         489 => (
             "the event package is not served",
-            "RFC 6665 clause 7.3.2",
+            "RFC 6665 clause 8.3.2",
             &[
                 "`security`: the core has no secure connections by subscription; `reg`: it does not tell of registrations. Leave the procedure out.",
             ],
